@@ -1,0 +1,1 @@
+"""The only files that touch the outside: stores, streams, schema folders, telemetry."""

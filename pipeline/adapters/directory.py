@@ -1,0 +1,186 @@
+"""The object store that is a directory of files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.adapters.protocol import (
+    LONGEST_KEY,
+    KeyRefused,
+    ObjectMissing,
+    StoreRefused,
+    StoreUnavailable,
+    check_key,
+    key_order,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)
+"""The file names of unfinished writes."""
+
+
+class DirectoryStore:
+    """Objects as files under a directory, which is created when first needed.
+
+    An object is written under a temporary name beside its place, forced to disk, and renamed: a
+    crash at any moment leaves the old object, or none, or the new one, never a part of it. The
+    temporary name, `.<random>.partial`, is invisible to `list`; after a crash one may stay behind,
+    and anyone may delete it while nothing writes. When `put` returns, the file, its name and the
+    directories above it, up to the root, would survive a power cut.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`, made absolute. Nothing is touched yet."""
+        # Not Path.absolute(), which keeps "..": the URI shall name one directory in one way.
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100
+        self.uri = self._root.as_uri()
+        self.longest_key = LONGEST_KEY
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store `body` under `key`, on disk."""
+        target = self._path(key)
+        with _explained("write", self.uri, key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_then_rename(target, body)
+            _sync_directories(self._root, target.parent)
+
+    def get(self, key: str) -> bytes:
+        """Return the contents of the file under `key`."""
+        target = self._path(key)
+        with _explained("read", self.uri, key):
+            try:
+                return target.read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                raise ObjectMissing.at(self.uri, key) from None
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that start with `prefix`, reading each directory when it is reached."""
+        return self._walk("", prefix)
+
+    def delete(self, key: str) -> None:
+        """Remove the file under `key`, if there is one; its directories stay."""
+        target = self._path(key)
+        with _explained("delete", self.uri, key):
+            # A directory is no object, and a file above the key means there is none under it.
+            if not target.is_dir():
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    target.unlink()
+
+    def _path(self, key: str) -> Path:
+        check_key(key, self.longest_key, self.uri)
+        if _PARTIAL_NAME.match(key.rpartition("/")[2]):
+            message = (
+                f"The key {key!r} cannot be used in {self.uri}: names that begin with a dot and "
+                'end in ".partial" are those of unfinished writes; choose another.'
+            )
+            raise KeyRefused(message)
+        return self._root / key
+
+    def _walk(self, base: str, prefix: str) -> Iterator[str]:
+        """Yield the keys under `base`, a key prefix that is empty or ends with `/`."""
+        for name in self._names(base):
+            key = base + name
+            if not name.endswith("/"):
+                if key.startswith(prefix):
+                    yield key
+            elif key.startswith(prefix) or prefix.startswith(key):
+                yield from self._walk(key, prefix)
+
+    def _names(self, base: str) -> Iterable[str]:
+        """Return the sorted names in one directory, those of directories with `/` at the end.
+
+        With the slash, the order of the names is that of the whole keys: `a-b` < `a/b` < `a0`.
+        """
+        with _explained("list", self.uri, base):
+            try:
+                with os.scandir(self._root / base) as entries:
+                    names = [e.name + "/" if e.is_dir() else e.name for e in entries]
+            except FileNotFoundError:
+                return ()
+        return sorted((n for n in names if not _PARTIAL_NAME.match(n)), key=key_order)
+
+
+def _write_then_rename(target: Path, body: bytes) -> None:
+    """Give `target` the contents `body` in one step, or leave it as it was."""
+    # Beside the target: a rename is one step only within one file system.
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        # KeyboardInterrupt too: whatever ends the write early, no litter stays.
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _sync_directories(root: Path, directory: Path) -> None:
+    """Force to disk the directories from `directory` up to `root`.
+
+    All of them each time: another thread may have created one and not have synced its parent yet,
+    and syncing a directory that did not change costs microseconds.
+    """
+    _sync_directory(directory)
+    while directory != root:
+        directory = directory.parent
+        _sync_directory(directory)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_TRANSIENT: Final = frozenset(
+    {
+        *(errno.EIO, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY),
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        # Network file systems.
+        *(errno.ESTALE, errno.ENOLCK, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH),
+        *(errno.ECONNRESET, errno.ENOTCONN),
+        # Someone removed a directory during the write.
+        errno.ENOENT,
+    }
+)
+_REMEDIES: Final = {
+    errno.ENOSPC: "free space on this file system",
+    errno.EDQUOT: "raise the disk quota of this user",
+    errno.EACCES: "give this user permission for it",
+    errno.EPERM: "give this user permission for it",
+    errno.EROFS: "mount the file system for writing, or choose another directory",
+    errno.ENAMETOOLONG: "shorten the parts of the key to what the file system takes (255 bytes)",
+    errno.EFBIG: "write smaller objects, or choose another file system",
+    errno.ENOTDIR: "move away the file that stands where a directory is needed",
+    errno.EEXIST: "move away the file that stands where a directory is needed",
+    errno.EISDIR: "move away the directory that stands where a file is needed",
+    errno.ENOTEMPTY: "move away the directory that stands where a file is needed",
+}
+
+
+@contextlib.contextmanager
+def _explained(action: str, uri: str, key: str) -> Iterator[None]:
+    """Turn an `OSError` into the store error it means."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        what = f"Could not {action} {uri}/{key}: {os.strerror(number)}"
+        if number in _TRANSIENT:
+            message = f"{what}; try again, and if it happens again, check the disk."
+            raise StoreUnavailable(message) from error
+        message = f"{what}; {_REMEDIES.get(number, 'check the directory and its file system')}."
+        raise StoreRefused(message) from error

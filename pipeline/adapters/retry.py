@@ -1,0 +1,196 @@
+"""The store that tries again, and the record of what went wrong."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pipeline.adapters.protocol import StoreError, StoreRefused, StoreUnavailable, key_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.adapters.protocol import ObjectStore
+
+_Answer = TypeVar("_Answer")
+
+
+class StoreHealth:
+    """How many store errors were seen, and the last one's sentence.
+
+    One object is shared by the stores and the writer of one invocation: a writer that runs out of
+    time must know whether the store was ill (deliver the batch again, whole) or the batch too much
+    (bisect it), and an error that a retry may still put right is known to the store alone.
+    """
+
+    def __init__(self) -> None:
+        """Start healthy."""
+        self._lock = threading.Lock()
+        self._errors = 0
+        self._last: str | None = None
+
+    def saw(self, error: StoreError) -> None:
+        """Count `error`. Its text alone is kept: a traceback would hold the body in memory."""
+        with self._lock:
+            self._errors += 1
+            self._last = str(error)
+
+    @property
+    def errors(self) -> int:
+        """How many errors were seen, those that a retry put right included."""
+        with self._lock:
+            return self._errors
+
+    @property
+    def last(self) -> str | None:
+        """The sentence of the latest error."""
+        with self._lock:
+            return self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """One retry about to happen, for logs and metrics."""
+
+    operation: str
+    """`put`, `get`, `list` or `delete`."""
+    uri: str
+    tries: int
+    """How many tries have failed, 1 or more."""
+    delay: float
+    """Seconds until the next one."""
+    error: StoreUnavailable
+
+
+def _ignore(_: Retry) -> None:
+    """Observe nothing."""
+
+
+class RetryingStore:
+    """A store that repeats what another could not do for now, until time runs out.
+
+    All four operations may be repeated without harm: a `put` writes the same bytes under the same
+    key, a `delete` of what is gone is fine, and `list` goes on after the last key it yielded.
+    `StoreRefused` and `ObjectMissing` pass at once: a retry would not change them.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
+        self,
+        inner: ObjectStore,
+        *,
+        remaining: Callable[[], float],
+        reserve: float = 1.5,
+        first_delay: float = 0.05,
+        longest_delay: float = 5.0,
+        sleep: Callable[[float], object] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+        health: StoreHealth | None = None,
+        on_retry: Callable[[Retry], object] = _ignore,
+    ) -> None:
+        """Wrap `inner`. All times are in seconds.
+
+        `remaining` says how much time is left; of it, `reserve` is not spent on waiting. `jitter`
+        returns numbers in [0, 1). `on_retry` is called before each wait, in the thread that waits.
+        """
+        self.uri = inner.uri
+        self.longest_key = inner.longest_key
+        self.health: Final = health or StoreHealth()
+        self._inner = inner
+        self._remaining = remaining
+        self._reserve = reserve
+        self._first_delay = first_delay
+        self._longest_delay = longest_delay
+        self._sleep = sleep
+        self._jitter = jitter
+        self._clock = clock
+        self._on_retry = on_retry
+        self._lock = threading.Lock()
+        self._retries = 0
+
+    @property
+    def retries(self) -> int:
+        """How many retries have happened so far, over all operations and threads."""
+        with self._lock:
+            return self._retries
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store `body` under `key`, trying again while there is time."""
+        self._persist("put", lambda: self._inner.put(key, body))
+
+    def get(self, key: str) -> bytes:
+        """Return the object under `key`, trying again while there is time."""
+        return self._persist("get", lambda: self._inner.get(key))
+
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`, trying again while there is time."""
+        self._persist("delete", lambda: self._inner.delete(key))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that start with `prefix`, going on after the last one on an error."""
+        keys: Iterator[str] | None = None
+        attempts = _Attempts("list", self._clock())
+        last = b""
+
+        def next_key() -> str | None:
+            nonlocal keys
+            try:
+                keys = self._inner.list(prefix) if keys is None else keys
+                return next((key for key in keys if key_order(key) > last), None)
+            except StoreUnavailable:
+                keys = None
+                raise
+
+        while (key := self._persist("list", next_key, attempts)) is not None:
+            yield key
+            last = key_order(key)
+            # A key is progress: the next error is the first of a new series.
+            attempts = _Attempts("list", self._clock())
+
+    def _persist(
+        self, operation: str, call: Callable[[], _Answer], attempts: _Attempts | None = None
+    ) -> _Answer:
+        attempts = attempts or _Attempts(operation, self._clock())
+        while True:
+            try:
+                return call()
+            except StoreRefused as error:
+                self.health.saw(error)
+                raise
+            except StoreUnavailable as error:
+                self.health.saw(error)
+                self._pause(attempts, error)
+
+    def _pause(self, attempts: _Attempts, error: StoreUnavailable) -> None:
+        """Wait before the next try, or raise `error` with what was tried if there is no time.
+
+        Exponential backoff with full jitter: after the n-th failure the delay is drawn evenly from
+        0 up to min(longest_delay, first_delay * 2 ** (n - 1)). The doubling takes load from a
+        store that is short of capacity; drawing from the whole range, zero included, spreads the
+        clients that failed at the same moment, which would otherwise come back at the same moment.
+        """
+        attempts.failed += 1
+        # 2.0 ** 64 is beyond any longest_delay, and 2.0 ** 1024 is no float.
+        ceiling = min(self._longest_delay, self._first_delay * 2.0 ** min(attempts.failed - 1, 64))
+        delay = self._jitter() * ceiling
+        if delay >= self._remaining() - self._reserve:
+            over = self._clock() - attempts.started
+            tries = "1 try" if attempts.failed == 1 else f"{attempts.failed} tries"
+            message = f"Gave up after {tries} over {over:.1f} s, with no time for another: {error}"
+            raise StoreUnavailable(message) from error
+        with self._lock:
+            self._retries += 1
+        self._on_retry(Retry(attempts.operation, self.uri, attempts.failed, delay, error))
+        self._sleep(delay)
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """The failed tries of one operation, since `started` on the store's clock."""
+
+    operation: str
+    started: float
+    failed: int = 0

@@ -1,0 +1,44 @@
+"""Datasets from the folder that holds them, `schemas/<dataset>/`."""
+
+import re
+from pathlib import Path
+
+from pipeline.core.dataset import Dataset, check_together, parse_dataset
+from pipeline.core.errors import DatasetError
+
+_VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
+
+
+def read_datasets(folder: Path) -> tuple[Dataset, ...]:
+    """Read every dataset of a folder. Raises `DatasetError` for the first that cannot be used."""
+    if not folder.is_dir():
+        message = f"{folder} is no directory; it should hold a folder for each dataset."
+        raise DatasetError(message)
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    return check_together(read_dataset(path) for path in folders)
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read one dataset's folder. Raises `DatasetError`."""
+    config = folder / "dataset.toml"
+    if not config.is_file():
+        message = f"{config} is missing; it says how the dataset is partitioned and written."
+        raise DatasetError(message)
+    schemas: dict[int, str] = {}
+    for path in folder.glob("*.avsc"):
+        version = _VERSION.fullmatch(path.name)
+        if not version:
+            message = f"{path} is named otherwise than by its version: 1.avsc, 2.avsc, and so on."
+            raise DatasetError(message)
+        schemas[int(version[1])] = _text(path)
+    return parse_dataset(folder.name, schemas, _text(config))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"{path} is not UTF-8 (byte {error.start})."
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}."
+    raise DatasetError(message)

@@ -1,0 +1,165 @@
+"""What an invocation tells about itself: one log line, and CloudWatch metrics in EMF.
+
+Lambda turns lines of stdout in the embedded metric format into metrics. Each metric is declared
+once, in `METRICS`; the README lists them from there. No payload, and no text made of one, is
+ever written here.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pipeline.core.records import Batch
+from pipeline.core.report import Report, Tally
+
+Stage = Literal["decode", "route", "convert", "rules", "partition", "encode", "store", "check"]
+STAGES: tuple[Stage, ...] = (
+    "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
+)  # fmt: skip
+Unit = Literal["Count", "Bytes", "Milliseconds"]
+_Answer = TypeVar("_Answer")
+_Item = TypeVar("_Item")
+
+
+class Metric(NamedTuple):
+    """A CloudWatch metric: its unit, and what it counts, in words for an operator."""
+
+    unit: Unit
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "Documents": Metric("Count", "Documents, and records that held none or did not open."),
+    "Rows": Metric("Count", "Documents that became rows."),
+    "Rejects": Metric("Count", "Documents and records that became dead letters."),
+    "BytesIn": Metric("Bytes", "Data of the stream records, after base64."),
+    "BytesOut": Metric("Bytes", "Objects stored, dead letters included."),
+    "Objects": Metric("Count", "Objects stored, dead letters included."),
+    "Retries": Metric("Count", "Store calls that were tried again."),
+    "LagMilliseconds": Metric(
+        "Milliseconds", "From the arrival of the oldest record to the end of the invocation."
+    ),
+    "BatchFailed": Metric(
+        "Count", "1 for a batch that was not stored and will be delivered again, else 0."
+    ),
+    **{
+        f"{stage.title()}Milliseconds": Metric("Milliseconds", f"Time in the stage {stage!r}.")
+        for stage in STAGES
+    },
+}
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Adds up how long each stage takes. `clock` is in seconds, and only its steps count."""
+
+    clock: Callable[[], float]
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self, stage: Stage, call: Callable[..., _Answer], *args: Any) -> _Answer:
+        """Call a function on behalf of a stage."""
+        start = self.clock()
+        try:
+            return call(*args)
+        finally:
+            spent = (self.clock() - start) * 1_000
+            self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
+
+    def each(self, stage: Stage, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Go through an iterator whose steps are a stage's work."""
+        end = object()
+        while (item := self.run(stage, next, items, end)) is not end:
+            yield item
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Writes lines for a log that Lambda reads. `now` is in seconds since 1970."""
+
+    write: Callable[[str], Any]
+    now: Callable[[], float]
+    namespace: str = "Pipeline"
+
+    def stored(self, report: Report, request_id: str | None) -> None:
+        """Tell of a batch that is stored."""
+        lag = self.now() * 1_000 - report.oldest_arrival / 1_000
+        total = {
+            "Documents": report.total("documents"),
+            "Rows": report.total("rows"),
+            "Rejects": report.rejects,
+            "BytesIn": report.bytes_in,
+            "BytesOut": report.total("bytes_out"),
+            "Objects": report.total("objects"),
+            "Retries": report.retries,
+            "LagMilliseconds": round(lag),
+            "BatchFailed": 0,
+            **_stages(report.milliseconds),
+        }
+        rejects = {name: dict(of.rejects) for name, of in report.datasets.items() if of.rejects}
+        self._log("stored", report.batch, request_id, {**total, "rejects": rejects})
+        self._metrics({"Stream": _stream(report.batch)}, total)
+        for name, tally in sorted(report.datasets.items()):
+            self._metrics({"Dataset": name}, _of_tally(tally))
+            for reason, count in sorted(tally.rejects.items()):
+                self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+
+    def failed(
+        self,
+        outcome: str,
+        message: str,
+        batch: Batch,
+        watch: Stopwatch,
+        retries: int,
+        request_id: str | None,
+    ) -> None:
+        """Tell of a batch that is not stored: why, in a sentence that quotes no payload."""
+        values = {"BatchFailed": 1, "Retries": retries, **_stages(watch.milliseconds)}
+        self._log(outcome, batch, request_id, {**values, "message": message})
+        self._metrics({"Stream": _stream(batch)}, values)
+
+    def _log(
+        self, outcome: str, batch: Batch, request_id: str | None, values: dict[str, Any]
+    ) -> None:
+        line = {
+            "level": "INFO" if outcome == "stored" else "ERROR",
+            "outcome": outcome,
+            "request_id": request_id,
+            "source": batch.source,
+            "first": batch.first,
+            "last": batch.last,
+            "records": len(batch.records),
+            **values,
+        }
+        self.write(json.dumps(line))
+
+    def _metrics(self, dimensions: dict[str, str], values: dict[str, float]) -> None:
+        """Write one EMF record."""
+        directive = {
+            "Namespace": self.namespace,
+            "Dimensions": [list(dimensions)],
+            "Metrics": [{"Name": name, "Unit": METRICS[name].unit} for name in values],
+        }
+        meta = {"Timestamp": round(self.now() * 1_000), "CloudWatchMetrics": [directive]}
+        self.write(json.dumps({"_aws": meta, **dimensions, **values}))
+
+
+def _stages(milliseconds: dict[str, float]) -> dict[str, float]:
+    return {
+        f"{stage.title()}Milliseconds": round(milliseconds.get(stage, 0.0), 3) for stage in STAGES
+    }
+
+
+def _of_tally(tally: Tally) -> dict[str, float]:
+    return {
+        "Documents": tally.documents,
+        "Rows": tally.rows,
+        "Rejects": tally.rejects.total(),
+        "Objects": tally.objects,
+        "BytesOut": tally.bytes_out,
+    }
+
+
+def _stream(batch: Batch) -> str:
+    """Name of the stream within its ARN."""
+    return batch.source.removesuffix(f"/{batch.shard}").rpartition("/")[2]

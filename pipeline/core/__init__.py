@@ -1,0 +1,7 @@
+"""The pure core: bytes, dicts and Arrow; no clock, environment, logging, network or files.
+
+Stations (`events`, `kpl`, `payload`, `routing`, `convert`, `rules`, `partition`, `encode`,
+`layout`, `deadletter`) share one shape: what came in and what the station needs, to what is
+good and what is rejected. They never raise for bad data and never import each other; they
+meet only in `pipeline.flow`.
+"""

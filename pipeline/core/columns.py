@@ -1,0 +1,127 @@
+"""Decoded structs to Arrow columns, level by level.
+
+A nested value costs one list per level, not one object per value. A value that does not fit its
+type is noted with its row and path and stored as null; its row is dropped afterwards.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, chain
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from pipeline.core.errors import Reason
+from pipeline.core.paths import Faults, Where, member
+from pipeline.core.records import Fault
+from pipeline.core.types import NO_DEFAULT, Array, Map, Record, Scalar, Slot
+from pipeline.core.values import Misfit
+
+
+def columns_of(
+    record: Record, structs: Sequence[Any], where: Where, faults: Faults
+) -> list[pa.Array]:
+    """Return a column for each field of the record, as long as `structs` (none of them None)."""
+    rows = range(len(structs))
+    return [
+        column(
+            field,
+            list(map(attrgetter(f"f{number}"), structs)),
+            Where(where, rows, member(field.key)),
+            faults,
+        )
+        for number, field in enumerate(record.fields)
+    ]
+
+
+def column(slot: Slot, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+    """Return the Arrow array of decoded values (None: null or absent) of one place."""
+    of = slot.type
+    if of.json_type is msgspec.Raw:
+        values = [None if value is None or bytes(value) == b"null" else value for value in values]
+    if slot.default is not NO_DEFAULT:
+        values = [slot.default if value is None else value for value in values]
+    elif not slot.nullable:
+        _note_missing(values, where, faults)
+    if isinstance(of, Scalar):
+        return _scalars(of, values, where, faults)
+    if isinstance(of, Record):
+        return _records(of, values, where, faults)
+    if isinstance(of, Array):
+        return _lists(of, values, where, faults)
+    return _maps(of, values, where, faults)
+
+
+def _note_missing(values: list[Any], where: Where, faults: Faults) -> None:
+    for index, value in enumerate(values):
+        if value is None:
+            message = "A value is required here and is null."
+            faults.add(where.row(index), Fault(Reason.MISSING_FIELD, message, where.path(index)))
+
+
+def _scalars(of: Scalar, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+    if of.convert is not None:
+        values = _converted(of.convert, values, where, faults)
+    stored = pa.array(values, of.storage)
+    return stored if of.storage == of.arrow else stored.cast(of.arrow)
+
+
+def _converted(
+    convert: Callable[[Any], Any], values: list[Any], where: Where, faults: Faults
+) -> list[Any]:
+    converted: list[Any] = []
+    for index, value in enumerate(values):
+        try:
+            converted.append(None if value is None else convert(value))
+        except Misfit as misfit:
+            fault = Fault(misfit.reason, str(misfit), where.path(index))
+            faults.add(where.row(index), fault)
+            converted.append(None)
+    return converted
+
+
+def _records(of: Record, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+    """Build the parts of the objects that are there, then spread them over those that are not."""
+    present = [index for index, value in enumerate(values) if value is not None]
+    inner = columns_of(of, [values[index] for index in present], Where(where, present), faults)
+    if len(present) == len(values):
+        return pa.StructArray.from_arrays(inner, fields=list(of.arrow))
+    number = {index: position for position, index in enumerate(present)}
+    spread = pa.array([number.get(index) for index in range(len(values))], pa.int32())
+    mask = pa.array([value is None for value in values])
+    return pa.StructArray.from_arrays(
+        [child.take(spread) for child in inner], fields=list(of.arrow), mask=mask
+    )
+
+
+def _lists(of: Array, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+    parents, numbers = _spread(values)
+    items = list(chain.from_iterable(value for value in values if value))
+    inside = Where(where, parents, [f"[{number}]" for number in numbers])
+    flat = column(of.item, items, inside, faults)
+    return pa.ListArray.from_arrays(_offsets(values), flat, type=of.arrow)
+
+
+def _maps(of: Map, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+    parents, _ = _spread(values)
+    keys = list(chain.from_iterable(value for value in values if value))
+    items = list(chain.from_iterable(value.values() for value in values if value))
+    flat = column(of.value, items, Where(where, parents, [member(key) for key in keys]), faults)
+    return pa.MapArray.from_arrays(
+        _offsets(values), pa.array(keys, pa.string()), flat, type=of.arrow
+    )
+
+
+def _spread(values: list[Any]) -> tuple[list[int], list[int]]:
+    """For each item of all the lists: the index of its list, and its number in it."""
+    parents = [index for index, value in enumerate(values) for _ in value or ()]
+    numbers = [number for value in values for number in range(len(value or ()))]
+    return parents, numbers
+
+
+def _offsets(values: list[Any]) -> pa.Array:
+    """List offsets, with a null where the list is null."""
+    ends = accumulate((len(value or ()) for value in values), initial=0)
+    starts = [None if value is None else start for value, start in zip(values, ends, strict=False)]
+    return pa.array([*starts, sum(len(value or ()) for value in values)], pa.int32())

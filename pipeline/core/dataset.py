@@ -1,0 +1,280 @@
+"""Texts of `schemas/<dataset>/` to a `Dataset`: types, row decoder, rules, partitions, formats."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import pyarrow as pa
+
+from pipeline.core.avro import read_schema
+from pipeline.core.columns import columns_of
+from pipeline.core.errors import DatasetError
+from pipeline.core.paths import Faults, Where
+from pipeline.core.rows import RowDecoder
+from pipeline.core.types import NO_DEFAULT, Field, Record, Scalar, record_of
+
+Format = Literal["parquet", "csv"]
+UNROUTED = "unrouted"
+IDENTITY = (
+    pa.field("_source", pa.string(), nullable=False),
+    pa.field("_sequence_number", pa.string(), nullable=False),
+    pa.field("_sub_sequence_number", pa.int64(), nullable=False),
+    pa.field("_document", pa.int32(), nullable=False),
+)
+ARRIVED_AT = pa.field("_arrived_at", pa.timestamp("us", tz="UTC"), nullable=False)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_COLUMN = re.compile(r"(?:(date|hour)\(([A-Za-z_][A-Za-z0-9_]*)?\)|([A-Za-z_][A-Za-z0-9_]*))")
+_DURATION = re.compile(r"([+-]?[0-9]{1,9})([smhd])")
+_Parts = tuple[Literal["date", "hour"], str | None, str | None]
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_KEYS = {
+    "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
+}  # fmt: skip
+_BY_VALUE = frozenset({"boolean", "int", "long", "string", "enum", "uuid", "date"})
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionColumn:
+    """One level of the Hive path. `field` None: the record's arrival."""
+
+    name: str
+    part: Literal["date", "hour", "value"]
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which documents are this dataset's: those whose top-level `key` equals `value`."""
+
+    key: str
+    value: str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One table: how its documents are read, checked, partitioned and written.
+
+    `window` is the event time's allowed distance from arrival in microseconds.
+    """
+
+    name: str
+    version: int
+    fingerprint: str
+    record: Record
+    decoder: RowDecoder
+    schema: pa.Schema
+    partition_by: tuple[PartitionColumn, ...]
+    formats: tuple[Format, ...]
+    match: Match | None
+    event_time: str | None
+    window: tuple[int, int] | None
+
+    @property
+    def id(self) -> tuple[str, int]:
+        """Name and schema version, as a dead letter carries them."""
+        return self.name, self.version
+
+
+def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Dataset:
+    """Make the dataset of one folder; the schema of the highest version is current.
+
+    Raises `DatasetError` naming file and field for whatever cannot be used.
+    """
+    if not _NAME.fullmatch(name) or name == UNROUTED:
+        message = (
+            f"schemas/{name}: a dataset's name is a lower-case letter, then up to 62 lower-case "
+            f"letters, digits and _, and not {UNROUTED!r}."
+        )
+        raise DatasetError(message)
+    if not schemas:
+        message = f"schemas/{name}: there is no schema; put the first one into 1.avsc."
+        raise DatasetError(message)
+    return _Folder(name, max(schemas), config_text).dataset(schemas[max(schemas)])
+
+
+def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
+    """Hold the datasets of one stream against each other; raises `DatasetError`."""
+    datasets = tuple(sorted(datasets, key=lambda of: of.name))
+    if not datasets:
+        message = "There are no datasets: make schemas/<dataset>/1.avsc and dataset.toml."
+        raise DatasetError(message)
+    taken: dict[str, str] = {}
+    for of in datasets:
+        other = taken.setdefault(repr(of.match), of.name)  # repr: 1 and true are not the same
+        if other != of.name and of.match is None:
+            message = f"Datasets {other} and {of.name} both lack [match]; one at most may."
+            raise DatasetError(message)
+        if other != of.name and of.match is not None:
+            message = (
+                f"Datasets {other} and {of.name} match the same documents "
+                f"({of.match.key} equals {of.match.value!r})."
+            )
+            raise DatasetError(message)
+    keys = {of.match.key: of.name for of in datasets if of.match is not None}
+    if len(keys) > 1:
+        listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items()))
+        message = f"[match] must look at the same field in all datasets; now {listed}."
+        raise DatasetError(message)
+    return datasets
+
+
+class _Folder:
+    """Reads one folder's texts."""
+
+    def __init__(self, name: str, version: int, config_text: str) -> None:
+        self.name = name
+        self.version = version
+        self.avsc = f"schemas/{name}/{version}.avsc"
+        self.toml = f"schemas/{name}/dataset.toml"
+        try:
+            self.config = tomllib.loads(config_text)
+        except tomllib.TOMLDecodeError as error:
+            message = f"{self.toml} is not TOML: {error}."
+            raise DatasetError(message) from None
+
+    def refuse(self, why: str) -> DatasetError:
+        return DatasetError(f"{self.toml}: {why}")
+
+    def dataset(self, schema_text: str) -> Dataset:
+        unknown = sorted(set(self.config) - _KEYS)
+        if unknown:
+            raise self.refuse(f"unknown setting {unknown[0]!r}; there are {', '.join(_KEYS)}.")
+        record, fingerprint = read_schema(schema_text, self.avsc, closed=self.closed())
+        self.check_names(record)
+        self.check_defaults(record, "")
+        event_time = self.event_time(record)
+        return Dataset(
+            name=self.name,
+            version=self.version,
+            fingerprint=fingerprint,
+            record=record,
+            decoder=RowDecoder(record),
+            schema=pa.schema([*(of.arrow for of in record.fields), *IDENTITY, ARRIVED_AT]),
+            partition_by=self.partition_by(record),
+            formats=self.formats(),
+            match=self.match(),
+            event_time=event_time,
+            window=self.window(event_time),
+        )
+
+    def closed(self) -> bool:
+        value = self.config.get("unknown_fields", "ignore")
+        if value not in ("ignore", "reject"):
+            raise self.refuse('unknown_fields is "ignore" or "reject".')
+        return bool(value == "reject")
+
+    def check_names(self, record: Record) -> None:
+        reserved = {of.name for of in (*IDENTITY, ARRIVED_AT)}
+        for of in record.fields:
+            if of.name.lower() in reserved:
+                message = f"{self.avsc}: field {of.name} has the name of an identity column."
+                raise DatasetError(message)
+
+    def check_defaults(self, record: Record, above: str) -> None:
+        """Convert every default once, as the row path would, and refuse those it would reject."""
+        for of in record.fields:
+            if isinstance(of.type, Record):
+                self.check_defaults(of.type, f"{above}{of.name}.")
+            if of.default is NO_DEFAULT:
+                continue
+            alone = record_of(
+                (Field(of.type, default=of.default, name=of.name, key=of.key),), closed=False
+            )
+            faults = Faults()
+            columns_of(alone, [alone.json_type()], Where(), faults)
+            for fault in faults.by_row.values():
+                message = f"{self.avsc}, field {above}{of.name}: its default: {fault.message}"
+                raise DatasetError(message)
+
+    def formats(self) -> tuple[Format, ...]:
+        given = self.config.get("formats", ["parquet"])
+        if not isinstance(given, list) or not given or not set(given) <= {"parquet", "csv"}:
+            raise self.refuse('formats is a list of "parquet" and "csv".')
+        return tuple(dict.fromkeys(given))
+
+    def partition_by(self, record: Record) -> tuple[PartitionColumn, ...]:
+        given = self.config.get("partition_by", [])
+        if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+            raise self.refuse("partition_by is a list of strings.")
+        columns = tuple(self.partition_column(item, record) for item in given)
+        names = [column.name.lower() for column in columns]
+        for column in columns:
+            if names.count(column.name.lower()) > 1:
+                raise self.refuse(f"two partition columns are named {column.name!r}.")
+            for of in record.fields:
+                if column.part != "value" and of.name.lower() == column.name:
+                    raise self.refuse(
+                        f"the partition column {column.name!r} has the name of another field."
+                    )
+        return columns
+
+    def partition_column(self, text: str, record: Record) -> PartitionColumn:
+        match = _COLUMN.fullmatch(text.strip())
+        if not match:
+            raise self.refuse(
+                f"partition_by {text!r} is no top-level field, date(field), hour(field), date() "
+                "or hour()."
+            )
+        part, of_time, plain = cast("_Parts", match.groups())
+        if plain is not None:
+            if self.field_type(plain, record) not in _BY_VALUE:
+                raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
+            return PartitionColumn(plain, "value", plain)
+        if of_time is not None:
+            arrow = self.field(of_time, record).type.arrow
+            if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
+                raise self.refuse(f"{text}: {of_time} is no timestamp.")
+        return PartitionColumn(part, part, of_time)
+
+    def field(self, name: str, record: Record) -> Field:
+        for of in record.fields:
+            if of.name == name:
+                return of
+        raise self.refuse(f"{name!r} is no top-level field of {self.avsc}.")
+
+    def field_type(self, name: str, record: Record) -> str:
+        of = self.field(name, record).type
+        if not isinstance(of, Scalar):
+            return "nested"
+        return "date" if of.arrow == pa.date32() else of.name
+
+    def event_time(self, record: Record) -> str | None:
+        name = self.config.get("event_time")
+        if name is None:
+            return None
+        if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
+            raise self.refuse("event_time must be a timestamp field with a time zone.")
+        return name
+
+    def window(self, event_time: str | None) -> tuple[int, int] | None:
+        given = self.config.get("event_time_window")
+        if given is None:
+            return None
+        if event_time is None:
+            raise self.refuse("event_time_window needs event_time.")
+        if not isinstance(given, list) or len(given) != 2:  # noqa: PLR2004 - from and to
+            raise self.refuse('event_time_window is two durations, as in ["-7d", "+1d"].')
+        low, high = (self.micros(text) for text in given)
+        if low > high:
+            raise self.refuse("event_time_window ends before it begins.")
+        return low, high
+
+    def micros(self, text: Any) -> int:
+        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        if not match:
+            raise self.refuse(f'{text!r} is no duration such as "-7d" or "+12h" (s, m, h, d).')
+        return int(match[1]) * _SECONDS[match[2]] * 1_000_000
+
+    def match(self) -> Match | None:
+        given = self.config.get("match")
+        if given is None:
+            return None
+        if not isinstance(given, dict) or set(given) != {"field", "equals"}:
+            raise self.refuse("[match] has exactly the settings field and equals.")
+        key, value = given["field"], given["equals"]
+        if not isinstance(key, str) or not isinstance(value, str | int | bool):
+            raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
+        return Match(key, value)

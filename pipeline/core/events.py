@@ -1,0 +1,115 @@
+"""Lambda's event shapes to stream records.
+
+One Kinesis event holds records of one shard of one stream. Its shard id stands only in
+`eventID` ("<shard id>:<sequence number>"). With enhanced fan-out the event source ARN names the
+consumer too; the stream is the same, and so must the identity be.
+"""
+
+import binascii
+import re
+from typing import Any
+
+import pybase64
+
+from pipeline.core.errors import EventError
+from pipeline.core.records import Batch, StreamRecord
+
+_CONSUMER = re.compile(r"/consumer/.*$", re.DOTALL)
+_SHARD = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_SEQUENCE_NUMBER = re.compile(r"0|[1-9][0-9]{0,128}")
+
+
+def read_kinesis_event(event: Any) -> Batch:
+    """Read one Lambda event of a Kinesis event source mapping.
+
+    Raises `EventError` where the event is anything else; the function is then misconfigured,
+    and nothing was written.
+    """
+    items = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(items, list) or not items:
+        message = (
+            "The event holds no Kinesis records ('Records' is absent, empty or no list); "
+            "invoke this handler from a Kinesis event source mapping."
+        )
+        raise EventError(message)
+    source, shard = _origin(items[0], 0)
+    for number, item in enumerate(items):
+        if _origin(item, number) != (source, shard):
+            message = (
+                f"Record {number} of the event is of another stream or shard than the first "
+                f"({source}, {shard}); an event holds one shard's records."
+            )
+            raise EventError(message)
+    records = tuple(_record(item["kinesis"], source, shard) for item in items)
+    _check_order(records, source, shard)
+    return Batch(f"{source}/{shard}", shard, records)
+
+
+def _origin(item: Any, number: int) -> tuple[str, str]:
+    """Stream ARN and shard id of one item of the event."""
+    if not isinstance(item, dict) or not isinstance(item.get("kinesis"), dict):
+        message = (
+            f"Record {number} of the event is no Kinesis record (eventSource "
+            f"{item.get('eventSource') if isinstance(item, dict) else None!r}); "
+            "invoke this handler from a Kinesis event source mapping."
+        )
+        raise EventError(message)
+    arn, event_id = item.get("eventSourceARN"), item.get("eventID")
+    if not isinstance(arn, str) or not isinstance(event_id, str):
+        message = f"Record {number} of the event lacks 'eventSourceARN' or 'eventID'."
+        raise EventError(message)
+    shard = event_id.partition(":")[0]
+    if not _SHARD.fullmatch(shard) or shard in {".", ".."}:
+        message = f"Record {number} of the event has no shard id in its eventID {event_id!r}."
+        raise EventError(message)
+    return _CONSUMER.sub("", arn), shard
+
+
+def _record(kinesis: dict[str, Any], source: str, shard: str) -> StreamRecord:
+    sequence_number = kinesis.get("sequenceNumber")
+    where = f"Record {sequence_number!r} of {source}, {shard}"
+    if not isinstance(sequence_number, str) or not _SEQUENCE_NUMBER.fullmatch(sequence_number):
+        message = f"{where} has no sequence number of digits."
+        raise EventError(message)
+    partition_key = kinesis.get("partitionKey")
+    if partition_key is not None and not isinstance(partition_key, str):
+        message = f"{where} has a partition key that is no string."
+        raise EventError(message)
+    return StreamRecord(
+        sequence_number,
+        partition_key,
+        _arrival(kinesis.get("approximateArrivalTimestamp"), where),
+        _data(kinesis.get("data"), where),
+    )
+
+
+def _arrival(seconds: Any, where: str) -> int:
+    """Microseconds since 1970 of an arrival in (fractional) seconds."""
+    # Year 9999 bounds it; the comparison also refuses NaN.
+    if type(seconds) not in (int, float) or not 0 <= seconds < 253_402_300_800:  # noqa: PLR2004 - first second of year 10000
+        message = f"{where} has no approximateArrivalTimestamp in seconds since 1970."
+        raise EventError(message)
+    micros: int = round(seconds * 1_000_000)
+    return micros
+
+
+def _data(text: Any, where: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        message = f"{where} has data that is no base64."
+        raise EventError(message) from None
+
+
+def _check_order(records: tuple[StreamRecord, ...], source: str, shard: str) -> None:
+    """Refuse a sequence number that does not rise: identity and checkpoint rest on it."""
+    last = -1
+    for record in records:
+        number = int(record.sequence_number)
+        if number <= last:
+            message = (
+                f"Record {record.sequence_number} of {source}, {shard} does not follow the record "
+                f"before it ({last}); a batch comes in rising order of sequence numbers."
+            )
+            raise EventError(message)
+        last = number

@@ -1,0 +1,81 @@
+"""What can be told of a JSON text without a schema. All of it is linear in the text."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+WHITESPACE = b" \t\r\n"
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_string = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_brackets = re.compile(rb"[\[\]{}]")
+_OPENING = frozenset(b"[{")
+
+
+class Integer(str):
+    """A JSON number without fraction or exponent, as it stands in the text."""
+
+    __slots__ = ()
+
+
+class Float(str):
+    """A JSON number with fraction or exponent, as it stands in the text."""
+
+    __slots__ = ()
+
+
+def is_json(text: bytes) -> bool:
+    """Tell whether a text is one JSON value by RFC 8259 (its UTF-8 is not looked at)."""
+    try:
+        _raw.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def why_not_json(text: bytes) -> str:
+    """Say where a text that is not JSON stops being it, without quoting it."""
+    try:
+        _raw.decode(text)
+    except RecursionError:
+        return "The document is not JSON: it nests too deep to be read."
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if "truncated" in str(error):
+            return "The document is not JSON: it ends too early, or has half a surrogate pair."
+        return f"The document is not JSON: {str(error).removeprefix('JSON is malformed: ')}."
+    message = "the text is JSON"
+    raise ValueError(message)
+
+
+def deeper_than(text: bytes, bound: int) -> bool:
+    """Tell whether arrays and objects nest deeper than `bound` levels."""
+    if text.count(b"[") + text.count(b"{") <= bound:
+        return False
+    depth = 0
+    for bracket in _brackets.findall(_string.sub(b"", text)):
+        depth += 1 if bracket[0] in _OPENING else -1
+        if depth > bound:
+            return True
+    return False
+
+
+def read_exactly(text: bytes) -> Any:
+    """Read valid JSON with every number kept as its text; of a repeated key the last counts."""
+    return json.loads(text, parse_int=Integer, parse_float=Float)
+
+
+def write_exactly(value: Any) -> bytes:
+    """Write what `read_exactly` read, every number as it stood, no key repeated."""
+    return msgspec.json.encode(_with_raw_numbers(value))
+
+
+def _with_raw_numbers(value: Any) -> Any:
+    if isinstance(value, Integer | Float):
+        return msgspec.Raw(value.encode())
+    if isinstance(value, dict):
+        return {key: _with_raw_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_raw_numbers(item) for item in value]
+    return value

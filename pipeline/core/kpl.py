@@ -1,0 +1,208 @@
+"""The aggregated-record format of the Kinesis Producer Library (KPL), in both directions.
+
+    magic F3 89 9A C2 | AggregatedRecord (protobuf) | MD5 of the protobuf, 16 bytes
+
+    message AggregatedRecord {
+      repeated string partition_key_table     = 1;
+      repeated string explicit_hash_key_table = 2;
+      repeated Record records                 = 3;
+    }
+    message Record {
+      required uint64 partition_key_index     = 1;
+      optional uint64 explicit_hash_key_index = 2;
+      required bytes  data                    = 3;
+      repeated Tag    tags                    = 4;
+    }
+
+A stream record that does not begin with the magic is one user record. One that does is an
+aggregate or a reject: its producer counted every record in it as delivered, so passing a broken
+one on as if it were a document would only hide the loss. The position of a user record in its
+aggregate is its sub-sequence number, whatever becomes of its siblings.
+"""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import aws_kinesis_agg
+from google.protobuf.message import DecodeError
+
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.records import Batch, Chunk, Fault, Positions, Reject
+
+MAGIC = b"\xf3\x89\x9a\xc2"
+DIGEST_BYTES = 16
+_LENGTH_DELIMITED_TAGS = frozenset({0x0A, 0x12, 0x1A})  # the three fields of AggregatedRecord
+
+
+def _message_classes() -> Any:
+    """Import aws_kinesis_agg's generated protobuf classes.
+
+    Its `messages_pb2` imports `config_pb2` by a bare name, so the package's own folder has to
+    be on the path while it loads, and only then.
+    """
+    before = list(sys.path)
+    sys.path[:0] = list(aws_kinesis_agg.__path__)
+    try:
+        return importlib.import_module("aws_kinesis_agg.messages_pb2")
+    finally:
+        sys.path[:] = before
+
+
+_messages = _message_classes()
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """What a producer puts: `explicit_hash_key` is a decimal 128-bit number as text."""
+
+    partition_key: str
+    data: bytes
+    explicit_hash_key: str | None = None
+
+
+def aggregate(records: Iterable[UserRecord]) -> bytes:
+    """Encode user records, in this order, as one KPL aggregate."""
+    message = _messages.AggregatedRecord()
+    partition_keys: dict[str, int] = {}
+    hash_keys: dict[str, int] = {}
+    for record in records:
+        entry = message.records.add()
+        entry.data = record.data
+        entry.partition_key_index = partition_keys.setdefault(
+            record.partition_key, len(partition_keys)
+        )
+        if record.explicit_hash_key is not None:
+            entry.explicit_hash_key_index = hash_keys.setdefault(
+                record.explicit_hash_key, len(hash_keys)
+            )
+    message.partition_key_table.extend(partition_keys)
+    message.explicit_hash_key_table.extend(hash_keys)
+    body: bytes = message.SerializeToString()
+    return MAGIC + body + _digest(body)
+
+
+def open_aggregates(batch: Batch) -> tuple[Chunk, list[Reject]]:
+    """Take every stream record of a batch apart into its user records, in order."""
+    positions, at, payloads = Positions(batch), list[int](), list[bytes]()
+    rejects: list[Reject] = []
+    for number, record in enumerate(batch.records):
+        if not record.data.startswith(MAGIC):
+            at.append(positions.add(number, 0, 0, record.partition_key))
+            payloads.append(record.data)
+            continue
+        opened = _open(record.data)
+        if isinstance(opened, Fault):
+            unit = positions.add(number, 0, 0, record.partition_key)
+            rejects.append(Reject(positions, unit, Stage.AGGREGATE, opened, record.data))
+            continue
+        _take_apart(opened, number, Chunk(positions, at, payloads), rejects)
+    return Chunk(positions, at, payloads), rejects
+
+
+def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
+    """Append an aggregate's user records to `chunk`; those with a bad key index are rejects."""
+    positions, records = chunk.positions, message.records
+    keys, hash_keys = list(message.partition_key_table), len(message.explicit_hash_key_table)
+    indices = [record.partition_key_index for record in records]
+    start = len(positions)
+    positions.record.extend([number] * len(records))
+    positions.sub.extend(range(len(records)))
+    positions.document.extend([0] * len(records))
+    if max(indices) < len(keys) and _hash_keys_hold(records, hash_keys):
+        positions.partition_key.extend([keys[index] for index in indices])
+        chunk.at.extend(range(start, start + len(records)))
+        chunk.payloads.extend([record.data for record in records])
+        return
+    for unit, record in enumerate(records, start):
+        fault = _key_fault(record, len(keys), hash_keys)
+        if fault is None:
+            positions.partition_key.append(keys[record.partition_key_index])
+            chunk.at.append(unit)
+            chunk.payloads.append(record.data)
+        else:
+            positions.partition_key.append(None)
+            rejects.append(Reject(positions, unit, Stage.AGGREGATE, fault, record.data))
+
+
+def _hash_keys_hold(records: Any, table_size: int) -> bool:
+    """Tell whether every explicit hash key index given leads into its table."""
+    if table_size == 0:
+        return not any(record.HasField("explicit_hash_key_index") for record in records)
+    longest: int = max(record.explicit_hash_key_index for record in records)
+    return longest < table_size
+
+
+def _key_fault(record: Any, keys: int, hash_keys: int) -> Fault | None:
+    """Name the first of a user record's key indices that leads outside its table."""
+    given = [("partition", record.partition_key_index, keys)]
+    if record.HasField("explicit_hash_key_index"):
+        given.append(("explicit hash", record.explicit_hash_key_index, hash_keys))
+    for name, index, size in given:
+        if index >= size:
+            return Fault(
+                Reason.KPL_KEY_INDEX,
+                f"The user record's {name} key index is {index}, but the aggregate's table of "
+                f"them has {size} entries.",
+            )
+    return None
+
+
+def _open(data: bytes) -> Any:
+    """Parse an aggregate into its protobuf message, or return the `Fault` it has."""
+    body, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
+    if len(data) < len(MAGIC) + DIGEST_BYTES or _digest(body) != digest:
+        return _broken(data)
+    try:
+        message = _messages.AggregatedRecord.FromString(body)
+    except DecodeError:
+        return Fault(
+            Reason.KPL_PROTOBUF,
+            "The record is marked as a KPL aggregate and its MD5 is right, but what it holds is "
+            "no AggregatedRecord.",
+        )
+    if not message.records:
+        return Fault(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
+    return message
+
+
+def _broken(data: bytes) -> Fault:
+    """Tell an aggregate that was cut short from one whose bytes were changed."""
+    end = _end_of_fields(data)
+    if end is None or end + DIGEST_BYTES > len(data):
+        return Fault(
+            Reason.KPL_TRUNCATED,
+            f"The KPL aggregate ends after {len(data)} bytes, before its records or its MD5 do.",
+        )
+    return Fault(
+        Reason.KPL_CHECKSUM, "The KPL aggregate's MD5 does not match its bytes: they were changed."
+    )
+
+
+def _end_of_fields(data: bytes) -> int | None:
+    """Offset where the run of whole AggregatedRecord fields ends; None if one runs past the end.
+
+    Reads on while a tag of the format stands there and the 16 bytes of the MD5 are still to
+    come; what the digest's own bytes look like does not matter.
+    """
+    at = len(MAGIC)
+    while at + DIGEST_BYTES < len(data) and data[at] in _LENGTH_DELIMITED_TAGS:
+        length, shift, at = 0, 0, at + 1
+        while True:
+            if at >= len(data):
+                return None
+            length |= (data[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if data[at - 1] < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
+                break
+        at += length
+        if at > len(data):
+            return None
+    return at
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.md5(body, usedforsecurity=False).digest()

@@ -1,0 +1,38 @@
+"""Object keys: a function of the batch's place on its stream, so that a replay overwrites.
+
+{dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{parquet|csv}
+{dataset or unrouted}/date=…/hour=…/{shard}-{first}-{last}-{source8}[-{part}].jsonl.gz
+"""
+
+import hashlib
+
+from pipeline.core.dataset import Dataset
+from pipeline.core.records import Batch
+
+_SUFFIX = {"parquet": "parquet", "csv": "csv", "dead-letters": "jsonl.gz"}
+# Kept free for the file's name in every key: its length changes with the batch's cut, and what
+# fits a partition must not.
+FILE_NAME_BYTES = 255
+
+
+def path_bytes(dataset: Dataset, key_bytes: int) -> int:
+    """How long a partition path may be, that every key of this dataset fits in `key_bytes`."""
+    longest_format = max(map(len, dataset.formats))
+    return key_bytes - FILE_NAME_BYTES - len(f"{dataset.name}//") - longest_format - 1
+
+
+def data_key(batch: Batch, dataset: str, as_format: str, partition: str, part: int) -> str:
+    """Key of the rows of one partition; the batch's first part has no number."""
+    folder = "/".join(filter(None, (dataset, as_format, partition)))
+    return f"{folder}/{_file_name(batch, part)}.{_SUFFIX[as_format]}"
+
+
+def dead_letter_key(batch: Batch, dataset: str, hour: str, part: int) -> str:
+    """Key of the dead letters of one dataset that arrived within one hour (`date=…/hour=…`)."""
+    return f"{dataset}/{hour}/{_file_name(batch, part)}.{_SUFFIX['dead-letters']}"
+
+
+def _file_name(batch: Batch, part: int) -> str:
+    source8 = hashlib.sha256(batch.source.encode()).hexdigest()[:8]
+    name = f"{batch.shard}-{batch.first}-{batch.last}-{source8}"
+    return f"{name}-{part}" if part else name

@@ -1,0 +1,70 @@
+"""Conservation: every unit of a batch is accounted for exactly once, or nothing is answered.
+
+The unit is the document; a record that did not open, or held none, counts as one. What the
+ledger counts are units (indices into `Positions`), not totals: two mistakes cannot cancel out.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from pipeline.core.dataset import UNROUTED, Dataset
+from pipeline.core.errors import ConservationError
+from pipeline.core.records import Artifact, Chunk, Reject, Units, units_of
+
+DEAD_LETTERS = "dead-letters"
+
+
+class Ledger:
+    """What has to be stored of one part of a batch, against what was acknowledged as stored."""
+
+    def __init__(self) -> None:
+        self._expected: dict[tuple[str, str], list[Units]] = defaultdict(list)
+        self._stored: dict[tuple[str, str], list[Units]] = defaultdict(list)
+        self._formats: dict[str, tuple[str, ...]] = {UNROUTED: (DEAD_LETTERS,)}
+
+    def routed(self, dataset: Dataset, chunk: Chunk) -> None:
+        """Expect these documents once in each of the dataset's formats, or as dead letters."""
+        self._formats[dataset.name] = dataset.formats
+        for as_format in dataset.formats:
+            self._expected[dataset.name, as_format].append(((chunk.positions, chunk.at),))
+
+    def refused(self, rejects: Iterable[Reject]) -> None:
+        """Expect what was rejected before a dataset was found for it as dead letters."""
+        self._expected[UNROUTED, DEAD_LETTERS].append(units_of(rejects))
+
+    def stored(self, artifacts: Iterable[Artifact]) -> None:
+        """Enter objects whose writes were acknowledged."""
+        for artifact in artifacts:
+            is_letters = artifact.format == DEAD_LETTERS
+            for as_format in self._formats[artifact.dataset] if is_letters else [artifact.format]:
+                self._stored[artifact.dataset, as_format].append(artifact.units)
+
+    def check(self) -> None:
+        """Raise `ConservationError` unless what is stored is exactly what was expected."""
+        for key in self._expected.keys() | self._stored.keys():
+            expected, stored = _flat(self._expected[key]), _flat(self._stored[key])
+            if expected != stored:
+                raise ConservationError(_difference(key, expected, stored))
+
+
+def _flat(entries: list[Units]) -> dict[int, list[int]]:
+    """All units, sorted, by the identity of their positions."""
+    flat: dict[int, list[int]] = defaultdict(list)
+    for units in entries:
+        for positions, at in units:
+            flat[id(positions)].extend(at)
+    return {of: sorted(at) for of, at in flat.items() if at}
+
+
+def _difference(
+    key: tuple[str, str], expected: dict[int, list[int]], stored: dict[int, list[int]]
+) -> str:
+    wanted, found = (
+        Counter((of, unit) for of, units in side.items() for unit in units)
+        for side in (expected, stored)
+    )
+    return (
+        f"Conservation is violated for {key[0]} as {key[1]}: {wanted.total()} documents came in, "
+        f"{(wanted - found).total()} of them are in no object and {(found - wanted).total()} are "
+        "in one too many. This is a defect of the pipeline; the batch will be delivered again."
+    )

@@ -1,0 +1,109 @@
+"""A table to its Hive partitions.
+
+A row's partition is a function of the document, its arrival and its dataset's configuration
+alone. Rows are grouped by the finished path, so that values which Hive writes alike (null and
+the empty string) share one object instead of overwriting each other's.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.dataset import ARRIVED_AT, Dataset, PartitionColumn
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.paths import member
+from pipeline.core.records import Bounds, Fault, Partition, Reject, Rows
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+# What Hive escapes in a directory's name, and NUL, which no file system takes.
+_ESCAPED = frozenset({*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^"})
+
+
+def escape(value: str) -> str:
+    """Write a partition value as Hive does."""
+    if not value:
+        return HIVE_NULL
+    return "".join(f"%{ord(char):02X}" if char in _ESCAPED else char for char in value)
+
+
+def split(
+    rows: Rows, dataset: Dataset, bounds: Bounds, path_bytes: int
+) -> tuple[list[Partition], list[Reject]]:
+    """Cut rows into partitions, in the order of their paths; rows keep their order within.
+
+    `path_bytes` is what the whole path may take of an object's key. A row whose directory or
+    path would be longer is a reject.
+    """
+    if not dataset.partition_by:
+        return ([Partition("", rows)] if len(rows) else []), []
+    levels = [_directories(rows.table, column) for column in dataset.partition_by]
+    faults: dict[int, Fault] = {}
+    for level, column in zip(levels, dataset.partition_by, strict=True):
+        for row in _over(level, bounds.partition_bytes):
+            faults.setdefault(row, _too_long(dataset, column, bounds.partition_bytes))
+    paths = pc.binary_join_element_wise(*[level.cast(pa.string()) for level in levels], "/")
+    for row in _over(paths.dictionary_encode(), path_bytes):
+        faults.setdefault(row, _too_long(dataset, dataset.partition_by[-1], path_bytes))
+    bad = sorted(faults)
+    rejects = [rows.reject(row, Stage.PARTITION, faults[row], dataset.id) for row in bad]
+    if bad:
+        keep = pa.array([row not in faults for row in range(len(rows))], pa.bool_())
+        paths = paths.filter(keep)
+    return _grouped(rows.without(bad), paths), rejects
+
+
+def _directories(table: pa.Table, column: PartitionColumn) -> pa.DictionaryArray:
+    """`name=value` for each row, escaped; a dictionary, so that each value is escaped once."""
+    source = table.column(column.field or ARRIVED_AT.name).combine_chunks()
+    values = _texts(source, column.part).dictionary_encode()
+    names = [f"{column.name}={escape(value)}" for value in values.dictionary.to_pylist()]
+    names.append(f"{column.name}={HIVE_NULL}")
+    indices = values.indices.fill_null(len(names) - 1)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def _texts(array: pa.Array, part: str) -> pa.Array:
+    if part == "date":
+        return array.cast(pa.date32()).cast(pa.string())
+    if part == "hour":
+        # Without its zone, which is UTC: Arrow would want a time zone database.
+        local = array.cast(pa.int64()).cast(pa.timestamp("us"))
+        return pc.utf8_lpad(pc.hour(local).cast(pa.string()), 2, "0")
+    return array.cast(pa.string())
+
+
+def _over(level: pa.DictionaryArray, bound: int) -> list[int]:
+    """Rows whose directory or path has more bytes than the bound."""
+    too_long = pc.greater(pc.binary_length(level.dictionary), bound)
+    if not pc.any(too_long).as_py():
+        return []
+    rows: list[int] = pc.indices_nonzero(too_long.take(level.indices)).to_pylist()
+    return rows
+
+
+def _grouped(rows: Rows, paths: pa.Array) -> list[Partition]:
+    """One stable sort, then slices without copies."""
+    if not len(rows):
+        return []
+    distinct = pc.unique(paths).sort()
+    if len(distinct) == 1:
+        return [Partition(distinct[0].as_py(), rows)]
+    group = pc.index_in(paths, distinct)
+    order = pc.sort_indices(group)
+    table, index = rows.table.take(order), rows.index.take(order)
+    counts = pc.value_counts(group.take(order)).field("counts").to_pylist()
+    partitions, start = list[Partition](), 0
+    for path, count in zip(distinct.to_pylist(), counts, strict=True):
+        part = Rows(rows.chunk, table.slice(start, count), index.slice(start, count))
+        partitions.append(Partition(path, part))
+        start += count
+    return partitions
+
+
+def _too_long(dataset: Dataset, column: PartitionColumn, bound: int) -> Fault:
+    keys = {of.name: of.key for of in dataset.record.fields}
+    path = "$" if column.field is None else "$" + member(keys[column.field])
+    return Fault(
+        Reason.PARTITION_TOO_LONG,
+        f"The partition {column.name}=… would be longer than {bound} bytes.",
+        path,
+    )

@@ -1,0 +1,50 @@
+"""Where a value of a flattened column stands in its document, as a JSON path."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.core.records import Fault
+
+_plain = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def member(key: str) -> str:
+    """Return the path segment of an object's key: `.total`, or `["@stream"]`."""
+    return f".{key}" if _plain.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Leads from the values of one (nested, flattened) column back to documents.
+
+    `parents` gives each value's index in the column above; `segments` its own piece of the
+    path, one for all or one each. The outermost column has neither: value i is document i's.
+    """
+
+    above: "Where | None" = None
+    parents: Sequence[int] = ()
+    segments: str | Sequence[str] = ""
+
+    def row(self, index: int) -> int:
+        """Row number of the document that value `index` belongs to."""
+        return index if self.above is None else self.above.row(self.parents[index])
+
+    def path(self, index: int) -> str:
+        """JSON path of value `index` in its document."""
+        if self.above is None:
+            return "$"
+        own = self.segments if isinstance(self.segments, str) else self.segments[index]
+        return self.above.path(self.parents[index]) + own
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The first fault found of each row."""
+
+    by_row: dict[int, Fault] = field(default_factory=dict)
+
+    def add(self, row: int, fault: Fault) -> None:
+        """Note a fault; a row keeps its first."""
+        self.by_row.setdefault(row, fault)

@@ -1,0 +1,174 @@
+"""User records to documents: decompression, one document or several, and their bounds.
+
+gzip and zstd are known by their magic. A payload that is one JSON text is one document,
+pretty-printed or not; otherwise each line that is not blank is one. If no line is JSON either,
+the whole payload is one reject: its lines would tell nobody more.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json
+from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
+_PIECE = 2**20
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
+
+Part = tuple[Chunk, list[Reject]]
+
+
+def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
+    """Open user records into documents, in parts that fit in memory together.
+
+    A part ends at the first stream record boundary where it holds `bounds.part_bytes` unpacked;
+    within one stream record only where that record alone unpacks to so much. At least one part.
+    """
+    part = _Part(chunk.positions)
+    record, record_bytes = -1, 0
+    for at, payload in zip(chunk.at, chunk.payloads, strict=True):
+        starts_record = chunk.positions.record[at] != record
+        if starts_record:
+            record, record_bytes = chunk.positions.record[at], 0
+        if (part.size if starts_record else record_bytes) >= bounds.part_bytes:
+            yield part.finished()
+            part, record_bytes = _Part(chunk.positions), 0
+        record_bytes += part.open(at, payload, bounds)
+    yield part.finished()
+
+
+class _Part:
+    """Documents and rejects in the making."""
+
+    def __init__(self, records: Positions) -> None:
+        self.records = records
+        self.positions = Positions(records.batch)
+        self.at: list[int] = []
+        self.payloads: list[bytes] = []
+        self.rejects: list[Reject] = []
+        self.size = 0
+
+    def finished(self) -> Part:
+        return Chunk(self.positions, self.at, self.payloads), self.rejects
+
+    def open(self, at: int, payload: bytes, bounds: Bounds) -> int:
+        """Open one user record and return its unpacked size in bytes."""
+        unpacked = _unpack(payload, bounds.unpacked_bytes)
+        if isinstance(unpacked, Fault):
+            self._reject(at, 0, Stage.PAYLOAD, unpacked, payload)
+            return 0
+        documents = _split(unpacked, bounds.documents)
+        if isinstance(documents, Fault):
+            self._reject(at, 0, Stage.PAYLOAD, documents, payload)
+            return 0
+        for number, document in enumerate(documents):
+            fault = _document_fault(document, bounds)
+            if fault is None:
+                self.at.append(self._unit(at, number))
+                self.payloads.append(document)
+            else:
+                self._reject(at, number, Stage.DOCUMENT, fault, document)
+        self.size += len(unpacked)
+        return len(unpacked)
+
+    def _unit(self, at: int, document: int) -> int:
+        of = self.records
+        return self.positions.add(of.record[at], of.sub[at], document, of.partition_key[at])
+
+    def _reject(self, at: int, document: int, stage: Stage, fault: Fault, payload: bytes) -> None:
+        unit = self._unit(at, document)
+        self.rejects.append(Reject(self.positions, unit, stage, fault, payload))
+
+
+def _unpack(payload: bytes, bound: int) -> bytes | Fault:
+    """Decompress by magic; other payloads come back as they are."""
+    if payload.startswith(_GZIP):
+        unpacked = _gunzip(payload, bound)
+    elif payload.startswith(_ZSTD):
+        unpacked = _unzstd(payload, bound)
+    else:
+        unpacked = payload
+    if isinstance(unpacked, bytes) and len(unpacked) > bound:
+        return Fault(
+            Reason.UNPACKED_TOO_LARGE,
+            f"The payload unpacks to more than {bound} bytes; send it in several records.",
+        )
+    return unpacked
+
+
+def _gunzip(data: bytes, bound: int) -> bytes | Fault:
+    """Unpack every member of a gzip file, at most one byte past the bound."""
+    pieces, size = list[bytes](), 0
+    while data and size <= bound:
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            pieces.append(member.decompress(data, bound + 1 - size))
+        except zlib.error as error:
+            return _corrupt("gzip", error)
+        size += len(pieces[-1])
+        if size <= bound and not member.eof:
+            return _corrupt("gzip", "it ends before its trailer")
+        data = member.unused_data.lstrip(b"\0")  # padding after the last member is allowed
+    return b"".join(pieces)
+
+
+def _unzstd(data: bytes, bound: int) -> bytes | Fault:
+    """Unpack every frame of a zstd file, at most a piece past the bound."""
+    pieces, size = list[bytes](), 0
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+            while size <= bound and (piece := stream.read(_PIECE)):
+                pieces.append(piece)
+                size += len(piece)
+    except (OSError, pa.ArrowException) as error:
+        return _corrupt("zstd", error)
+    return b"".join(pieces)
+
+
+def _corrupt(codec: str, why: object) -> Fault:
+    return Fault(
+        Reason.CORRUPT_COMPRESSION, f"The payload begins as {codec} and cannot be unpacked: {why}."
+    )
+
+
+def _split(payload: bytes, bound: int) -> list[bytes] | Fault:
+    """Cut a payload into its documents; at least one."""
+    text = payload.strip(WHITESPACE)
+    if not text:
+        return Fault(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
+    if b"\n" not in text or is_json(text):
+        return [text]
+    lines = list[bytes]()
+    for line in _LINE.finditer(text):
+        if len(lines) == bound:
+            return Fault(
+                Reason.TOO_MANY_DOCUMENTS,
+                f"The payload holds more than {bound} documents; send it in several records.",
+            )
+        lines.append(line.group().rstrip(WHITESPACE))
+    return lines if any(map(is_json, lines)) else [text]
+
+
+def _document_fault(document: bytes, bounds: Bounds) -> Fault | None:
+    """Hold one document against the bounds; its JSON is judged where its schema is known."""
+    if len(document) > bounds.document_bytes:
+        return Fault(
+            Reason.DOCUMENT_TOO_LARGE,
+            f"The document has {len(document)} bytes; the bound is {bounds.document_bytes}.",
+        )
+    if not document.isascii():
+        try:
+            document.decode()
+        except UnicodeDecodeError as error:
+            return Fault(
+                Reason.NOT_UTF8, f"The document is not UTF-8: {error.reason} at byte {error.start}."
+            )
+    if deeper_than(document, bounds.depth):
+        return Fault(Reason.TOO_DEEP, f"The document nests deeper than {bounds.depth} levels.")
+    return None

@@ -1,0 +1,208 @@
+"""The nouns that stations hand along.
+
+A batch is cut into chunks; chunks, not records, travel. A chunk is columnar: a document costs
+no Python object but its bytes, and a number that leads to its position.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.core.errors import Reason, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """What Kinesis stores under one sequence number.
+
+    `arrived_at` is Kinesis' approximate arrival in microseconds since 1970, UTC.
+    """
+
+    sequence_number: str
+    partition_key: str | None
+    arrived_at: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The stream records of one invocation: one shard's, in order, at least one.
+
+    `source` is the stream's ARN and the shard id, the first part of every row's identity.
+    """
+
+    source: str
+    shard: str
+    records: tuple[StreamRecord, ...]
+
+    @property
+    def first(self) -> str:
+        """Sequence number of the first record: what an unstored batch is answered with."""
+        return self.records[0].sequence_number
+
+    @property
+    def last(self) -> str:
+        """Sequence number of the last record."""
+        return self.records[-1].sequence_number
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one record may cost (beyond it: a reject) and what a batch may hold at once.
+
+    A batch's bounds only decide how many objects it is written as, never what is rejected:
+    Lambda may cut a batch anew at any time, and a verdict must not depend on the cut.
+    """
+
+    unpacked_bytes: int = 64 * 2**20
+    documents: int = 10_000
+    document_bytes: int = 2**20
+    depth: int = 256
+    partition_bytes: int = 255
+    key_bytes: int = 1_024
+    part_bytes: int = 64 * 2**20
+    open_partitions: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where each unit (a document, or a record that did not open) stands in its batch.
+
+    Four columns of one length: index of the stream record in the batch, position in the
+    aggregate (0 outside one), document number within the user record, and the partition key
+    the producer gave.
+    """
+
+    batch: Batch
+    record: list[int] = field(default_factory=list)
+    sub: list[int] = field(default_factory=list)
+    document: list[int] = field(default_factory=list)
+    partition_key: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def add(self, record: int, sub: int, document: int, partition_key: str | None) -> int:
+        """Append one unit and return its index."""
+        self.record.append(record)
+        self.sub.append(sub)
+        self.document.append(document)
+        self.partition_key.append(partition_key)
+        return len(self.record) - 1
+
+
+Units = tuple[tuple[Positions, Sequence[int]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Payloads (user records, later documents), and for each its index in `positions`."""
+
+    positions: Positions
+    at: list[int]
+    payloads: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def take(self, indices: Sequence[int]) -> "Chunk":
+        """Return the chunk of these payloads alone, in this order."""
+        return Chunk(
+            self.positions,
+            [self.at[i] for i in indices],
+            [self.payloads[i] for i in indices],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one document: a stable reason, a sentence, and a JSON path."""
+
+    reason: Reason
+    message: str
+    path: str = "$"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A unit that becomes a dead letter: its bytes, its fault, and where it came from."""
+
+    positions: Positions
+    at: int
+    stage: Stage
+    fault: Fault
+    payload: bytes
+    dataset: str | None = None
+    schema_version: int | None = None
+
+    @classmethod
+    def of(
+        cls, chunk: Chunk, index: int, stage: Stage, fault: Fault, dataset: tuple[str, int]
+    ) -> "Reject":
+        """Make the reject of a chunk's document; `dataset` is its name and schema version."""
+        return cls(chunk.positions, chunk.at[index], stage, fault, chunk.payloads[index], *dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Good documents of one dataset as an Arrow table, and the chunk they came from.
+
+    `index` (int32) leads from each row to its payload in `chunk`.
+    """
+
+    chunk: Chunk
+    table: pa.Table
+    index: pa.Array
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def reject(self, row: int, stage: Stage, fault: Fault, dataset: tuple[str, int]) -> Reject:
+        """Make the reject of one row's document."""
+        return Reject.of(self.chunk, self.index[row].as_py(), stage, fault, dataset)
+
+    @property
+    def units(self) -> Units:
+        """The units that these rows account for."""
+        at = self.chunk.at
+        return ((self.chunk.positions, [at[index] for index in self.index.to_pylist()]),)
+
+    def without(self, bad: Sequence[int]) -> "Rows":
+        """Return these rows without those at the given row numbers."""
+        if not bad:
+            return self
+        dropped = set(bad)
+        keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
+        return Rows(self.chunk, self.table.filter(keep), self.index.filter(keep))
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Rows that share one Hive partition; `path` is "" for a dataset without partitions."""
+
+    path: str
+    rows: Rows
+
+
+def units_of(rejects: Iterable[Reject]) -> Units:
+    """Return the units that rejects account for."""
+    by_positions: dict[int, tuple[Positions, list[int]]] = {}
+    for reject in rejects:
+        by_positions.setdefault(id(reject.positions), (reject.positions, []))[1].append(reject.at)
+    return tuple(by_positions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An object handed to a store, and the units it accounts for.
+
+    `format` is "parquet", "csv", or "dead-letters"; `dataset` is "unrouted" where none is known;
+    `size` is in bytes.
+    """
+
+    key: str
+    dataset: str
+    format: str
+    units: Units
+    size: int

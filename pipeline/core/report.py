@@ -1,0 +1,68 @@
+"""What became of a batch, in numbers."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipeline.core.dataset import UNROUTED
+from pipeline.core.records import Artifact, Batch, Reject
+
+
+@dataclass(slots=True)
+class Tally:
+    """One dataset's share: documents = rows + rejects."""
+
+    documents: int = 0
+    rows: int = 0
+    objects: int = 0
+    bytes_out: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Report:
+    """One invocation's numbers; `datasets` has an entry "unrouted" for what no dataset took.
+
+    `milliseconds` is the time of each stage, `bytes_in` what Kinesis held, after base64.
+    """
+
+    batch: Batch
+    datasets: dict[str, Tally] = field(default_factory=dict)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    parts: int = 0
+    retries: int = 0
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of the batch's stream records."""
+        return sum(len(record.data) for record in self.batch.records)
+
+    @property
+    def oldest_arrival(self) -> int:
+        """The earliest arrival in the batch, in microseconds since 1970."""
+        return min(record.arrived_at for record in self.batch.records)
+
+    def total(self, name: str) -> int:
+        """Sum `documents`, `rows`, `objects` or `bytes_out` over all datasets."""
+        return sum(getattr(tally, name) for tally in self.datasets.values())
+
+    @property
+    def rejects(self) -> int:
+        """All dead letters of the batch."""
+        return sum(tally.rejects.total() for tally in self.datasets.values())
+
+    def of(self, dataset: str) -> Tally:
+        """Return a dataset's share, to add to."""
+        return self.datasets.setdefault(dataset, Tally())
+
+    def add_part(self, rejects: Iterable[Reject], stored: Iterable[Artifact]) -> None:
+        """Count what was stored of one part; rejects of no dataset are its documents, too."""
+        self.parts += 1
+        for reject in rejects:
+            tally = self.of(reject.dataset or UNROUTED)
+            tally.rejects[reject.fault.reason] += 1
+            tally.documents += reject.dataset is None
+        for artifact in stored:
+            tally = self.of(artifact.dataset)
+            tally.objects += 1
+            tally.bytes_out += artifact.size

@@ -1,0 +1,85 @@
+"""Documents to datasets, by one top-level JSON key."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.core.dataset import Dataset
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.jsontext import is_json, why_not_json
+from pipeline.core.records import Chunk, Fault, Reject
+
+
+class Router:
+    """Sends each document to the dataset whose [match] takes it.
+
+    A dataset without [match] takes what no other does, and judges it. Without one, what nobody
+    takes is a reject of no dataset.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self._datasets = tuple(datasets)
+        self._rest = next((of for of in datasets if of.match is None), None)
+        self._by_value = {
+            (type(of.match.value), of.match.value): of for of in datasets if of.match is not None
+        }
+        # The literal as a producer most likely writes it saves decoding it for every document.
+        self._by_token = {
+            msgspec.json.encode(value): of for (_, value), of in self._by_value.items()
+        }
+        key = next((of.match.key for of in datasets if of.match is not None), None)
+        self._probe = None if key is None else _probe(key)
+
+    def route(self, chunk: Chunk) -> tuple[list[tuple[Dataset, Chunk]], list[Reject]]:
+        """Return each dataset's part of the chunk, in the order of the datasets."""
+        if self._probe is None:
+            return [(self._datasets[0], chunk)] if len(chunk) else [], []
+        taken: dict[str, list[int]] = {of.name: [] for of in self._datasets}
+        rejects: list[Reject] = []
+        for index, document in enumerate(chunk.payloads):
+            found = self._find(document)
+            if isinstance(found, Fault):
+                rejects.append(
+                    Reject(chunk.positions, chunk.at[index], Stage.ROUTE, found, document)
+                )
+            else:
+                taken[found.name].append(index)
+        parts = [(of, _part(chunk, taken[of.name])) for of in self._datasets if taken[of.name]]
+        return parts, rejects
+
+    def _find(self, document: bytes) -> Dataset | Fault:
+        try:
+            token = bytes(self._probe.decode(document).value)  # type: ignore[union-attr]  # see route
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._rest or _unreadable(document)
+        found = self._by_token.get(token) or self._by_decoded(token) or self._rest
+        if found is None:
+            message = "No dataset's [match] takes this document; add one, or correct its producer."
+            return Fault(Reason.NO_DATASET, message)
+        return found
+
+    def _by_decoded(self, token: bytes) -> Dataset | None:
+        """Look up a value that is written otherwise than we would, with escapes for one."""
+        if not token.startswith(b'"'):
+            return None
+        value = msgspec.json.decode(token)
+        return self._by_value.get((type(value), value))
+
+
+def _probe(key: str) -> Any:
+    """Return a decoder that reads one key of an object and skips the others."""
+    struct = msgspec.defstruct(
+        "Probe", [("value", msgspec.Raw, msgspec.Raw(b"null"))], rename={"value": key}, gc=False
+    )
+    return msgspec.json.Decoder(struct)
+
+
+def _part(chunk: Chunk, indices: list[int]) -> Chunk:
+    return chunk if len(indices) == len(chunk) else chunk.take(indices)
+
+
+def _unreadable(document: bytes) -> Fault:
+    if is_json(document):
+        return Fault(Reason.NOT_OBJECT, "The document is JSON, but not an object.")
+    return Fault(Reason.NOT_JSON, why_not_json(document))

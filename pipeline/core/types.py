@@ -1,0 +1,158 @@
+"""The types of a dataset's fields: what JSON they read and what Arrow they become.
+
+Each knows three things: the msgspec type that the strict decoder reads JSON with, the Arrow
+type, and for scalars how one decoded value becomes what Arrow stores.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+JsonKind = Literal["boolean", "integer", "number", "string", "decimal"]
+
+
+class _NoDefault:
+    """Tells a field without a default from one whose default is null."""
+
+    def __repr__(self) -> str:
+        return "no default"
+
+
+NO_DEFAULT = _NoDefault()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A field's own rules; a bound that is None does not hold. Lengths are in code points."""
+
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != _NO_RULES
+
+
+_NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A type without parts. `storage` is the Arrow type of what `convert` gives."""
+
+    name: str
+    kind: JsonKind
+    json_type: Any
+    arrow: pa.DataType
+    storage: pa.DataType
+    convert: Callable[[Any], Any] | None = None
+    symbols: tuple[str, ...] = ()
+    low: int = 0
+    high: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place that holds one value: an array's item, a map's value, or a record's field.
+
+    `default` is what the strict decoder would read for it; it stands for null and absence.
+    """
+
+    type: "Type"
+    nullable: bool = False
+    default: Any = NO_DEFAULT
+
+    @property
+    def optional(self) -> bool:
+        """Whether null, or absence, is accepted."""
+        return self.nullable or self.default is not NO_DEFAULT
+
+    @property
+    def json_type(self) -> Any:
+        """The msgspec type of this place. Raw takes null as it is."""
+        inner = self.type.json_type
+        return inner | None if self.optional and inner is not msgspec.Raw else inner
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Slot):
+    """A record's field: `name` in the output, `key` in the JSON object."""
+
+    name: str = ""
+    key: str = ""
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def arrow(self) -> pa.Field:
+        """The Arrow field."""
+        return pa.field(self.name, self.type.arrow, nullable=self.nullable)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object. The msgspec struct's attributes are f0, f1, … in the order of `fields`."""
+
+    fields: tuple[Field, ...]
+    json_type: Any
+    arrow: pa.DataType
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A JSON array."""
+
+    item: Slot
+    json_type: Any
+    arrow: pa.DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A JSON object with keys of the producer's choosing."""
+
+    value: Slot
+    json_type: Any
+    arrow: pa.DataType
+
+
+Type = Scalar | Record | Array | Map
+
+
+def record_of(fields: tuple[Field, ...], *, closed: bool) -> Record:
+    """Make a record type; a closed one refuses keys it does not know."""
+    members: list[Any] = []
+    for number, of in enumerate(fields):
+        member = (f"f{number}", of.json_type)
+        if of.optional:
+            absent = msgspec.Raw(b"null") if of.type.json_type is msgspec.Raw else None
+            members.append((*member, absent))
+        else:
+            members.append(member)
+    struct = msgspec.defstruct(
+        "Document",
+        members,
+        rename={f"f{number}": of.key for number, of in enumerate(fields)},
+        forbid_unknown_fields=closed,
+        kw_only=True,
+        gc=False,
+    )
+    return Record(fields, struct, pa.struct([of.arrow for of in fields]), closed)
+
+
+def array_of(item: Slot) -> Array:
+    """Make an array type."""
+    of = pa.field("element", item.type.arrow, nullable=item.nullable)
+    return Array(item, list[item.json_type], pa.list_(of))  # type: ignore[name-defined]  # made at run time
+
+
+def map_of(value: Slot) -> Map:
+    """Make a map type."""
+    of = pa.field("value", value.type.arrow, nullable=value.nullable)
+    return Map(value, dict[str, value.json_type], pa.map_(pa.string(), of))  # type: ignore[name-defined]  # made at run time

@@ -1,0 +1,93 @@
+"""The settings of a running pipeline, from environment variables, checked all at once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from pipeline.core.errors import SettingsError
+from pipeline.core.records import Bounds
+
+_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
+_MOST = 2**40
+_DEEPEST = 256  # msgspec's own recursion ends not far beyond
+_LONGEST_DIRECTORY = 255  # what file systems take
+_LONGEST_KEY = 1_024  # what S3 takes
+_SHORTEST_KEY = 512  # below it, no partition would fit beside the file's name
+
+# Each bound of `Bounds`: its variable, the least and the most it may be.
+BOUNDS = {
+    "unpacked_bytes": ("PIPELINE_MAX_UNPACKED_BYTES", 1, _MOST),
+    "documents": ("PIPELINE_MAX_DOCUMENTS", 1, _MOST),
+    "document_bytes": ("PIPELINE_MAX_DOCUMENT_BYTES", 1, _MOST),
+    "depth": ("PIPELINE_MAX_DEPTH", 1, _DEEPEST),
+    "partition_bytes": ("PIPELINE_MAX_PARTITION_BYTES", 1, _LONGEST_DIRECTORY),
+    "key_bytes": ("PIPELINE_MAX_KEY_BYTES", _SHORTEST_KEY, _LONGEST_KEY),
+    "part_bytes": ("PIPELINE_PART_BYTES", 1, _MOST),
+    "open_partitions": ("PIPELINE_OPEN_PARTITIONS", 1, _MOST),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides. `answer_reserve` is in seconds."""
+
+    output: str
+    dead_letters: str
+    schemas: str
+    bounds: Bounds = field(default_factory=Bounds)
+    answer_reserve: float = 1.5
+    metrics_namespace: str = "Pipeline"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the settings. Raises `SettingsError` that names every fault, a line each."""
+        faults: list[str] = []
+        output = _uri(environment, "PIPELINE_OUTPUT", faults)
+        dead_letters = _uri(environment, "PIPELINE_DEAD_LETTERS", faults)
+        if output and dead_letters and _overlap(output, dead_letters):
+            faults.append(
+                f"PIPELINE_OUTPUT ({output}) and PIPELINE_DEAD_LETTERS ({dead_letters}) lie one "
+                "inside the other; readers of the tables would meet dead letters."
+            )
+        schemas = environment.get("PIPELINE_SCHEMAS", "")
+        if not schemas:
+            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        bounds = {
+            of.name: _number(environment, *BOUNDS[of.name], getattr(Bounds(), of.name), faults)
+            for of in fields(Bounds)
+        }
+        reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
+        if faults:
+            raise SettingsError("\n".join(faults))
+        namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
+        return cls(output, dead_letters, schemas, Bounds(**bounds), reserve / 1_000, namespace)
+
+
+def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
+    value = environment.get(name, "")
+    if not value:
+        faults.append(f"{name} is not set; give s3://bucket/prefix or file:///directory.")
+    elif not _URI.fullmatch(value):
+        faults.append(f"{name} is {value!r}; give s3://bucket/prefix or file:///directory.")
+    return value.rstrip("/")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _number(
+    environment: Mapping[str, str],
+    name: str,
+    least: int,
+    most: int,
+    default: int,
+    faults: list[str],
+) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,13}", text) or not least <= int(text) <= most:
+        faults.append(f"{name} is {text!r}; give a whole number from {least} to {most}.")
+        return default
+    return int(text)

@@ -1,0 +1,31 @@
+"""What the README lists is what the code has."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.adapters.telemetry import METRICS
+from pipeline.core.errors import MEANINGS, Reason
+from pipeline.core.records import Bounds
+from pipeline.settings import BOUNDS
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def test_every_reason_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_readme_lists_every_reason(reason: Reason) -> None:
+    assert f"| `{reason}` | {MEANINGS[reason]} |" in README
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_readme_lists_every_metric(name: str) -> None:
+    assert f"| `{name}` | {METRICS[name].unit} | {METRICS[name].meaning} |" in README
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_readme_lists_every_bound_with_its_default(name: str) -> None:
+    assert f"| `{BOUNDS[name][0]}` | {getattr(Bounds(), name):,} |" in README

@@ -1,0 +1,344 @@
+"""Each way in which S3 can fail becomes the right error: true botocore against a bad server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
+from pipeline.adapters.retry import RetryingStore
+from pipeline.adapters.s3 import S3Store, s3_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECRET = b"the payload, which no message may show"
+
+
+@dataclass
+class BadServer:
+    """A server that answers every request in one way, and remembers the requests."""
+
+    url: str = ""
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    announced: int | None = None
+    """The Content-Length to send, if it is not the body's."""
+    drop: bool = False
+    """Close the connection instead of answering."""
+    stall: bool = False
+    """Keep the connection open and say no more, after the body or instead of an answer."""
+    failures: int | None = None
+    """How many requests to fail, before answering 200."""
+    requests: list[str] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        self.requests.append(handler.command)
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        handler.close_connection = True
+        if self.failures is not None and len(self.requests) > self.failures:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        if self.drop:
+            return
+        if self.stall and not self.body:
+            self.released.wait(30)
+            return
+        handler.send_response(self.status)
+        length = len(self.body) if self.announced is None else self.announced
+        handler.send_header("Content-Length", str(length))
+        for name, value in self.headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(self.body)
+        if self.stall:
+            self.released.wait(30)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BadServer]:
+    """Run a bad server on loopback, and point boto3's environment at it."""
+    bad = BadServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_PUT(self) -> None:
+            bad.answer(self)
+
+        do_GET = do_HEAD = do_DELETE = do_PUT  # noqa: N815 - the names http.server calls
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    bad.url = f"http://127.0.0.1:{httpd.server_port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bad.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # What would have boto3 retry, if the client did not say that it must not.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    yield bad
+    bad.released.set()
+    httpd.shutdown()
+    httpd.server_close()
+
+
+@pytest.fixture
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget boto3's session, which remembers the credentials and the profile it found."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def open_s3() -> S3Store:
+    """Return a store that soon loses patience."""
+    return S3Store("bucket", "prefix", s3_client(connect_timeout=0.5, read_timeout=0.3))
+
+
+OPERATIONS: dict[str, Callable[[S3Store], object]] = {
+    "write": lambda store: store.put("a/b", SECRET),
+    "read": lambda store: store.get("a/b"),
+    "list": lambda store: list(store.list("a/b")),
+    "delete": lambda store: store.delete("a/b"),
+}
+ACTIONS = {
+    "write": "PutObject",
+    "read": "GetObject",
+    "list": "ListBucket",
+    "delete": "DeleteObject",
+}
+
+
+def failure_of(verb: str) -> StoreError:
+    """Return the error that an operation raises, having looked at what all have in common."""
+    with pytest.raises(StoreError) as caught:
+        OPERATIONS[verb](open_s3())
+    text = str(caught.value)
+    if not isinstance(caught.value, ObjectMissing):
+        assert text.startswith(f"Could not {verb} s3://bucket/prefix/a/b: ")
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert "payload" not in text
+    return caught.value
+
+
+def error_body(code: str, message: str = "Said the server.", more: str = "") -> bytes:
+    """Return the body of an error answer of S3."""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code>'
+        f"<Message>{message}</Message>{more}<RequestId>1</RequestId></Error>"
+    ).encode()
+
+
+TRANSIENT = [
+    *[(503, "SlowDown"), (400, "Throttling"), (400, "ThrottlingException"), (429, "")],
+    *[(400, "RequestLimitExceeded"), (400, "TooManyRequestsException"), (403, "RequestThrottled")],
+    *[(500, "InternalError"), (503, "ServiceUnavailable"), (502, ""), (504, ""), (500, "")],
+    *[(400, "RequestTimeout"), (409, "OperationAborted"), (409, "ConditionalRequestConflict")],
+    *[(400, "BadDigest"), (400, "IncompleteBody"), (400, "KMS.ThrottlingException"), (599, "New")],
+]
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+@pytest.mark.parametrize(("status", "code"), TRANSIENT)
+def test_what_passes_is_unavailable(server: BadServer, verb: str, status: int, code: str) -> None:
+    """Throttling, server errors and conflicts are worth a retry, and boto3 itself makes none."""
+    server.status = status
+    server.body = error_body(code) if code else b""
+    error = failure_of(verb)
+    assert isinstance(error, StoreUnavailable)
+    assert f"S3 answered {code or status} (HTTP {status}" in str(error)
+    assert len(server.requests) == 1
+
+
+REFUSALS = [
+    (403, "InvalidAccessKeyId", "check the access key and the secret"),
+    (403, "SignatureDoesNotMatch", "check the access key and the secret"),
+    (400, "ExpiredToken", "renew the credentials"),
+    (400, "InvalidToken", "renew the credentials"),
+    (403, "RequestTimeTooSkewed", "set this machine's clock right"),
+    (404, "NoSuchBucket", "create the bucket or correct its name"),
+    (400, "EntityTooLarge", "make the object smaller"),
+    (400, "KMS.DisabledException", "KMS key of the bucket is there and enabled"),
+    (400, "IllegalLocationConstraint", "set AWS_REGION to the bucket's own"),
+    (400, "SomethingNew", "documentation of this error code"),
+    (501, "NotImplemented", "documentation of this error code"),
+]
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+@pytest.mark.parametrize(("status", "code", "remedy"), REFUSALS)
+def test_what_stays_is_refused_with_what_to_fix(
+    server: BadServer, verb: str, status: int, code: str, remedy: str
+) -> None:
+    """Credentials, names, keys and sizes that are wrong stay so until someone changes them."""
+    server.status = status
+    server.body = error_body(code)
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert f'S3 answered {code} (HTTP {status}, "Said the server"); ' in str(error)
+    assert remedy in str(error)
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+@pytest.mark.parametrize("body", [error_body("AccessDenied"), b""])
+def test_a_missing_permission_is_named(server: BadServer, verb: str, body: bytes) -> None:
+    """AccessDenied says which action is to be granted on which ARN."""
+    server.status = 403
+    server.body = body
+    resource = "arn:aws:s3:::bucket" + ("" if verb == "list" else "/prefix/*")
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert f"grant s3:{ACTIONS[verb]} on {resource} to the role" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "more", "headers"),
+    [
+        (400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>", {}),
+        (301, "PermanentRedirect", "", {"x-amz-bucket-region": "eu-west-3"}),
+    ],
+)
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_the_right_region_is_named(
+    server: BadServer, verb: str, status: int, code: str, more: str, headers: dict[str, str]
+) -> None:
+    """A bucket of another region is refused with that region's name, if the answer has it."""
+    server.status, server.body = status, error_body(code, more=more)
+    server.headers = headers
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert "set AWS_REGION to eu-west-3" in str(error)
+
+
+def test_a_missing_object_is_told_from_a_missing_bucket(server: BadServer) -> None:
+    """NoSuchKey is an answer, no failure; what else answers 404 is a refusal."""
+    server.status, server.body = 404, error_body("NoSuchKey")
+    error = failure_of("read")
+    assert isinstance(error, ObjectMissing)
+    assert "s3://bucket/prefix/a/b;" in str(error)
+    server.body = error_body("NoSuchBucket")
+    assert isinstance(failure_of("read"), StoreRefused)
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_a_connection_that_closes_or_stalls_is_unavailable(server: BadServer, verb: str) -> None:
+    """A server that says nothing, and hangs up or does not, is worth a retry."""
+    server.drop = True
+    assert isinstance(failure_of(verb), StoreUnavailable)
+    server.drop, server.stall = False, True
+    error = failure_of(verb)
+    assert isinstance(error, StoreUnavailable)
+    assert "ReadTimeoutError" in str(error)
+
+
+@pytest.mark.parametrize("stall", [False, True])
+@pytest.mark.parametrize("verb", ["read", "list"])
+def test_an_answer_lost_on_the_way_is_unavailable(
+    server: BadServer, verb: str, *, stall: bool
+) -> None:
+    """A body that ends early, or stops coming, is never taken for a whole one."""
+    server.body, server.announced, server.stall = SECRET, len(SECRET) + 100, stall
+    assert isinstance(failure_of(verb), StoreUnavailable)
+
+
+def test_an_object_that_changed_on_the_way_is_unavailable(server: BadServer) -> None:
+    """A body that does not fit its checksum is never returned."""
+    server.body, server.headers = SECRET, {"x-amz-checksum-crc32": "AAAAAA=="}
+    assert isinstance(failure_of("read"), StoreUnavailable)
+
+
+def test_an_answer_that_is_no_xml_is_unavailable(server: BadServer) -> None:
+    """A proxy's page instead of S3's answer is worth a retry, and is not quoted."""
+    server.body = b"<html>the payload?"
+    assert isinstance(failure_of("list"), StoreUnavailable)
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_nobody_listening_is_unavailable(
+    server: BadServer, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """A refused connection is worth a retry, and the message names the endpoint."""
+    assert server.url
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    error = failure_of(verb)
+    assert isinstance(error, StoreUnavailable)
+    assert url in str(error)
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_tls_against_a_plain_server_is_unavailable(
+    server: BadServer, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """A TLS handshake that breaks off is a lost connection like any other."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url.replace("http:", "https:"))
+    assert isinstance(failure_of(verb), StoreUnavailable)
+
+
+@pytest.mark.usefixtures("no_session")
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_no_credentials_are_refused(
+    server: BadServer, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Without credentials the sentence says where they come from, and nothing is sent."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert "give the function a role, or set AWS_ACCESS_KEY_ID" in str(error)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("AWS_PROFILE", "nobody", "correct AWS_PROFILE"),
+        ("AWS_SECRET_ACCESS_KEY", None, "set both AWS_ACCESS_KEY_ID and"),
+        ("AWS_ENDPOINT_URL", "nonsense", "Invalid endpoint: nonsense; check the AWS settings"),
+    ],
+)
+@pytest.mark.usefixtures("no_session")
+def test_a_wrong_configuration_stops_the_start(
+    server: BadServer,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str | None,
+    remedy: str,
+) -> None:
+    """A client that cannot be made is refused in a sentence, before any data is at stake."""
+    assert server.url
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreRefused, match=rf"^Could not .*{remedy}.*\.$"):
+        open_s3().put("a", b"x")
+
+
+def test_retries_see_an_outage_through(server: BadServer) -> None:
+    """S3 that answers 503 three times and then works has the object, after three retries."""
+    server.status, server.body, server.failures = 503, error_body("SlowDown"), 3
+    store = RetryingStore(open_s3(), remaining=lambda: 60, sleep=lambda _: None)
+    store.put("a/b", SECRET)
+    assert store.retries == 3
+    assert server.requests == ["PUT"] * 4
