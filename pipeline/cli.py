@@ -1,0 +1,106 @@
+"""The command line: `pipeline <command>`.
+
+A command is a module that offers `register(subparsers)`: it adds its parser, and sets `run` to a
+function from the parsed arguments to an exit code. To add one, import it and name it in
+`COMMANDS`. Command modules import what they need inside `run`, so that `pipeline --help` waits
+for none of it.
+
+Exit codes: 0 done, 1 something failed or was refused, 2 used wrongly. What goes wrong is one
+sentence on stderr, and never a payload.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline import demo
+from pipeline.adapters.protocol import DeadlineExceeded, StoreError
+from pipeline.commands import check, convert, redrive, rejects
+from pipeline.core.errors import PipelineError
+
+COMMANDS = (demo, check, convert, rejects, redrive)
+
+_FAILED = 1
+# What a shell reports of a program that a signal ended: 128 and the signal's number.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character shows "?", rather than ending the command.
+            stream.reconfigure(errors="replace")
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        _forget_stdout()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _failed("interrupted.", _INTERRUPTED)
+    except (PipelineError, StoreError, DeadlineExceeded) as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(_sentence(error))
+    except Exception as error:  # noqa: BLE001 - its text may quote payload, so it is not shown
+        return _failed(_place_of(error))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = options.run(options)
+    finally:
+        # Here, where a closed pipe can still be handled, and not as the interpreter ends.
+        sys.stdout.flush()
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline",
+        description="JSON events from Kinesis to Parquet and CSV on S3, with nothing lost.",
+        epilog="`pipeline <command> --help` tells more of a command. "
+        "Exit codes: 0 done, 1 failed or refused, 2 used wrongly.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('kinesis-s3-pipeline')}"
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="<command>", required=True)
+    for command in COMMANDS:
+        command.register(subparsers)
+    return parser
+
+
+def _failed(sentence: str, code: int = _FAILED) -> int:
+    print(f"pipeline: {sentence}", file=sys.stderr)
+    return code
+
+
+def _sentence(error: OSError) -> str:
+    """Say what the system refused, and on what."""
+    what = error.strerror or type(error).__name__
+    return f"{error.filename}: {what}." if error.filename else f"{what}."
+
+
+def _place_of(error: Exception) -> str:
+    """Say what kind of error happened where, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    calls = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return (
+        f"an unexpected {type(error).__name__} at {calls}. This is a defect of the pipeline. Its "
+        "text is not shown, as it may quote payload."
+    )
+
+
+def _forget_stdout() -> None:
+    """Send what is still buffered nowhere: nobody reads it, and the interpreter would complain."""
+    # Where it is no real file, there is nothing to complain about.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,21 +7,22 @@ Every station takes a chunk and gives back what is good and what is rejected. No
 decides anything about a document: read the stations in `pipeline.core` for that.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pipeline.adapters.store import ConcurrentWriter, ObjectStore
 from pipeline.adapters.telemetry import Stage, Stopwatch
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
-from pipeline.core.deadletter import encode_dead_letters, file_by_arrival
+from pipeline.core.deadletter import Letters, encode_dead_letters, file_by_arrival
 from pipeline.core.encode import encode
 from pipeline.core.kpl import open_aggregates
 from pipeline.core.layout import data_key, dead_letter_key, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Ledger
 from pipeline.core.partition import split
-from pipeline.core.payload import open_payloads
+from pipeline.core.payload import Part, open_payloads
 from pipeline.core.records import (
     Artifact,
     Batch,
@@ -53,12 +54,38 @@ def process(batch: Batch, system: System, writer: ConcurrentWriter, watch: Stopw
     Raises `StoreError` or `DeadlineExceeded` for a batch that could not be stored whole, and
     `ConservationError` for a defect of ours; the same batch may then simply be processed again.
     """
-    report = Report(batch, milliseconds=watch.milliseconds)
     user_records, unopened = watch.run("decode", open_aggregates, batch)
-    parts = watch.each("decode", open_payloads(user_records, system.bounds))
-    for number, (documents, refused) in enumerate(parts):
-        part = _Part(number, system, writer, watch, report)
-        part.deliver(documents, [*unopened, *refused] if number == 0 else refused)
+    parts = open_payloads(user_records, system.bounds)
+    return _deliver(batch, unopened, parts, system, writer, watch)
+
+
+def resume(letters: Letters, system: System, writer: ConcurrentWriter, watch: Stopwatch) -> Report:
+    """Take dead letters the rest of the way, each from the stage that had rejected it."""
+    batch, bounds = letters.batch, system.bounds
+    user_records, unopened = watch.run("decode", open_aggregates, batch, letters.stream_records)
+    parts = chain(
+        open_payloads(user_records, bounds),
+        open_payloads(letters.user_records, bounds),
+        [(letters.documents, [])],
+    )
+    return _deliver(batch, unopened, parts, system, writer, watch)
+
+
+def _deliver(
+    batch: Batch,
+    unopened: list[Reject],
+    parts: Iterator[Part],
+    system: System,
+    writer: ConcurrentWriter,
+    watch: Stopwatch,
+) -> Report:
+    """Store part after part; what did not open at all goes with the first."""
+    report = Report(batch, milliseconds=watch.milliseconds)
+    for documents, refused in watch.each("decode", parts):
+        rejects, unopened = [*unopened, *refused], []
+        if rejects or len(documents):
+            part = _Part(report.parts, system, writer, watch, report)
+            part.deliver(documents, rejects)
     return report
 
 
@@ -98,7 +125,8 @@ class _Part:
         self.report.add_part(self.rejects, self.stored)
 
     def _partitions(self, chunk: Chunk, dataset: Dataset) -> list[Partition]:
-        bounds, room = self.system.bounds, path_bytes(dataset, self.system.output.longest_key)
+        bounds = self.system.bounds
+        room = path_bytes(dataset, min(bounds.key_bytes, self.system.output.longest_key))
         rows = self._good("convert", convert, chunk, dataset)
         rows = self._good("rules", check_rules, rows, dataset)
         self.report.of(dataset.name).rows += len(rows)

@@ -9,25 +9,20 @@ import functools
 import os
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.schemas import read_datasets
-from pipeline.adapters.store import (
-    ConcurrentWriter,
-    DeadlineExceeded,
-    RetryingStore,
-    StoreError,
-    StoreHealth,
-    open_store,
-)
-from pipeline.adapters.telemetry import Stopwatch, Telemetry
+from pipeline.adapters.store import DeadlineExceeded, StoreError, open_store
+from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
-from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.flow import System, process
+from pipeline.session import Session, patience
 from pipeline.settings import Settings
 
 _WITHOUT_CONTEXT = 60.0  # seconds that a call without Lambda's context may take
@@ -43,63 +38,43 @@ def kinesis(event: Any, context: Any) -> dict[str, Any]:
     settings = Settings.from_environment(os.environ)
     system = _system(settings)
     batch = read_kinesis_event(event)
-    invocation = _Invocation(settings, system, context)
+    remaining = _deadline(context)
+    reserve = min(settings.answer_reserve, remaining() * _LARGEST_RESERVE)
+    session = Session(system, remaining, reserve)
+    telemetry = Telemetry(_print_line, time.time, settings.metrics_namespace)
+    told = _Told(telemetry, batch, session, getattr(context, "aws_request_id", None))
     try:
-        invocation.store(batch)
+        report = session.run(functools.partial(process, batch))
     except StoreError as error:
-        invocation.report_failure("store_failed", str(error), batch)
+        told.failed("store_failed", str(error))
         return {"batchItemFailures": [{"itemIdentifier": batch.first}]}
     except DeadlineExceeded as error:
-        invocation.report_failure("too_slow", str(error), batch)
+        told.failed("too_slow", str(error))
         raise
     except PipelineError as error:
-        invocation.report_failure("defect", str(error), batch)
+        told.failed("defect", str(error))
         raise
     except Exception as error:  # noqa: BLE001 - raised again, only without its text
         place = _place_of(error)
-        invocation.report_failure("defect", place, batch)
+        told.failed("defect", place)
         raise UnexpectedError(place) from None
+    telemetry.stored(report, told.request_id)
     return {"batchItemFailures": []}
 
 
-class _Invocation:
-    """The live things of one invocation: its time, its retries, its numbers."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Tells of a batch that is not stored."""
 
-    def __init__(self, settings: Settings, system: System, context: Any) -> None:
-        self.remaining = _deadline(context)
-        self.reserve = min(settings.answer_reserve, self.remaining() * _LARGEST_RESERVE)
-        self.request_id = getattr(context, "aws_request_id", None)
-        self.health = StoreHealth()
-        self.output = self._retrying(system.output)
-        self.dead_letters = self._retrying(system.dead_letters)
-        self.system = System(system.router, system.bounds, self.output, self.dead_letters)
-        self.watch = Stopwatch(time.perf_counter)
-        self.telemetry = Telemetry(_print_line, time.time, settings.metrics_namespace)
+    telemetry: Telemetry
+    batch: Batch
+    session: Session
+    request_id: str | None
 
-    def _retrying(self, store: Any) -> RetryingStore:
-        return RetryingStore(
-            store, remaining=self.remaining, reserve=self.reserve, health=self.health
+    def failed(self, outcome: str, message: str) -> None:
+        self.telemetry.failed(
+            outcome, message, self.batch, self.session.watch, self.session.retries, self.request_id
         )
-
-    @property
-    def retries(self) -> int:
-        return self.output.retries + self.dead_letters.retries
-
-    def store(self, batch: Batch) -> Report:
-        writer = ConcurrentWriter(
-            remaining=self.remaining,
-            reserve=self.reserve,
-            most_waiting=self.system.bounds.open_partitions,
-            health=self.health,
-        )
-        with writer:
-            report = process(batch, self.system, writer, self.watch)
-        report.retries = self.retries
-        self.telemetry.stored(report, self.request_id)
-        return report
-
-    def report_failure(self, outcome: str, message: str, batch: Batch) -> None:
-        self.telemetry.failed(outcome, message, batch, self.watch, self.retries, self.request_id)
 
 
 @functools.lru_cache(maxsize=4)
@@ -114,12 +89,11 @@ def _system(settings: Settings) -> System:
     )
 
 
-def _deadline(context: Any) -> Any:
+def _deadline(context: Any) -> Callable[[], float]:
     """Return a function that tells the seconds left."""
-    if context is not None:
-        return lambda: context.get_remaining_time_in_millis() / 1_000
-    end = time.monotonic() + _WITHOUT_CONTEXT
-    return lambda: end - time.monotonic()
+    if context is None:
+        return patience(_WITHOUT_CONTEXT)
+    return lambda: float(context.get_remaining_time_in_millis()) / 1_000
 
 
 def _print_line(line: str) -> None:

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.adapters.protocol import (
     DeadlineExceeded,
     ObjectMissing,
+    ObjectStore,
     StoreError,
     StoreRefused,
     StoreUnavailable,
@@ -24,11 +25,6 @@ from pipeline.adapters.protocol import (
 from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.writer import ConcurrentWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pipeline.adapters.protocol import ObjectStore
 
 ROOT = Path(__file__).parent.parent
 SLOW_DOWN = StoreUnavailable("The store is busy; try again later.")
@@ -205,6 +201,14 @@ def seconds(limit: float) -> Callable[[], float]:
     return lambda: end - time.monotonic()
 
 
+def finish_threads() -> None:
+    """Wait for the writers' threads to end: after this, nothing lands any more."""
+    for thread in threading.enumerate():
+        if thread.name == "store-writer":
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 class GatedStore(MemoryStore):
     """A store whose writes hang until the gate opens, and which knows how many hang at most."""
 
@@ -303,10 +307,7 @@ def test_a_hanging_store_does_not_outlast_the_deadline(gated: GatedStore, blocke
         writer.wait() if blocked_in == "wait" else writer.put(gated, "c", b"3")
     assert 0.1 < time.monotonic() - begun < 0.8
     gated.gate.set()
-    with pytest.raises(DeadlineExceeded), writer:
-        raise DeadlineExceeded
-    while gated.hanging:
-        time.sleep(0.001)
+    finish_threads()
     # What had begun may still land, what had not begun never does.
     assert list(gated.objects) == ["a"]
 
@@ -356,10 +357,32 @@ def test_the_first_error_cancels_the_rest(gated: GatedStore) -> None:
     with pytest.raises(StoreRefused):
         writer.put(gated, "c", b"3")
     gated.gate.set()
-    while gated.hanging:
-        time.sleep(0.001)
+    finish_threads()
     assert list(gated.objects) == ["a"]
     assert not broken.objects
+
+
+class GatedRefusal(GatedStore):
+    """A store that refuses every write once the gate is open."""
+
+    def put(self, key: str, body: bytes) -> None:
+        super().put(key, body)
+        raise FORBIDDEN
+
+
+def test_what_waits_when_a_write_fails_never_begins() -> None:
+    """One failed write is enough to fail the batch: those behind it are not begun."""
+    refusing = GatedRefusal()
+    behind = MemoryStore()
+    writer = ConcurrentWriter(remaining=seconds(30), reserve=0, concurrency=1)
+    writer.put(refusing, "a", b"1")
+    writer.put(behind, "b", b"2")
+    writer.put(behind, "c", b"3")
+    refusing.gate.set()
+    with pytest.raises(StoreRefused):
+        writer.wait()
+    finish_threads()
+    assert not behind.objects
 
 
 class ChainStore(MemoryStore):
@@ -426,8 +449,7 @@ def test_leaving_with_an_error_cancels_what_waits(gated: GatedStore) -> None:
         writer.put(gated, "b", b"2")
         raise KeyError
     gated.gate.set()
-    while gated.hanging:
-        time.sleep(0.001)
+    finish_threads()
     assert list(gated.objects) == ["a"]
 
 

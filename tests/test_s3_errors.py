@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -14,9 +14,6 @@ import pytest
 from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 from pipeline.adapters.retry import RetryingStore
 from pipeline.adapters.s3 import S3Store, s3_client
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SECRET = b"the payload, which no message may show"
 

@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -30,10 +30,7 @@ from pipeline.adapters.retry import RetryingStore
 from pipeline.adapters.s3 import S3Store, s3_client
 from pipeline.adapters.store import MemoryStore, open_store
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Fresh = Callable[[], ObjectStore]
+Fresh = Callable[[], ObjectStore]
 
 ROOT = Path(__file__).parent.parent
 BUCKET = "stores"

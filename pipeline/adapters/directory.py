@@ -7,8 +7,9 @@ import errno
 import os
 import re
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.adapters.protocol import (
     LONGEST_KEY,
@@ -19,9 +20,6 @@ from pipeline.adapters.protocol import (
     check_key,
     key_order,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)
 """The file names of unfinished writes."""

@@ -11,10 +11,8 @@ keeps the same promises, which `tests/test_stores.py` checks for each:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 LONGEST_KEY: Final = 1024
 """Bytes of UTF-8 that S3 allows a key; the other stores keep the same bound."""

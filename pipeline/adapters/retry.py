@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
-from pipeline.adapters.protocol import StoreError, StoreRefused, StoreUnavailable, key_order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pipeline.adapters.protocol import ObjectStore
+from pipeline.adapters.protocol import (
+    ObjectStore,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    key_order,
+)
 
 _Answer = TypeVar("_Answer")
 
@@ -85,6 +88,7 @@ class RetryingStore:
         reserve: float = 1.5,
         first_delay: float = 0.05,
         longest_delay: float = 5.0,
+        longest: float = math.inf,
         sleep: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
@@ -94,7 +98,8 @@ class RetryingStore:
         """Wrap `inner`. All times are in seconds.
 
         `remaining` says how much time is left; of it, `reserve` is not spent on waiting. `jitter`
-        returns numbers in [0, 1). `on_retry` is called before each wait, in the thread that waits.
+        returns numbers in [0, 1). One operation is tried for `longest` at most. `on_retry` is
+        called before each wait, in the thread that waits.
         """
         self.uri = inner.uri
         self.longest_key = inner.longest_key
@@ -104,6 +109,7 @@ class RetryingStore:
         self._reserve = reserve
         self._first_delay = first_delay
         self._longest_delay = longest_delay
+        self._longest = longest
         self._sleep = sleep
         self._jitter = jitter
         self._clock = clock
@@ -176,8 +182,8 @@ class RetryingStore:
         # 2.0 ** 64 is beyond any longest_delay, and 2.0 ** 1024 is no float.
         ceiling = min(self._longest_delay, self._first_delay * 2.0 ** min(attempts.failed - 1, 64))
         delay = self._jitter() * ceiling
-        if delay >= self._remaining() - self._reserve:
-            over = self._clock() - attempts.started
+        over = self._clock() - attempts.started
+        if delay >= min(self._remaining() - self._reserve, self._longest - over):
             tries = "1 try" if attempts.failed == 1 else f"{attempts.failed} tries"
             message = f"Gave up after {tries} over {over:.1f} s, with no time for another: {error}"
             raise StoreUnavailable(message) from error

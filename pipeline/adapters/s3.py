@@ -8,16 +8,14 @@ time the invocation has left. Every way in which a call can fail becomes a `Stor
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
 
 from pipeline.adapters.protocol import LONGEST_KEY, StoreRefused, check_key
 from pipeline.adapters.s3_errors import Call, explained
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CONTENT_TYPES: Final = {
     ".parquet": "application/vnd.apache.parquet",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LONGEST_MESSAGE: Final = 300
 """Characters of S3's own message that ours quotes."""

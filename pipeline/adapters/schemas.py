@@ -11,15 +11,24 @@ _VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
 
 def read_datasets(folder: Path) -> tuple[Dataset, ...]:
     """Read every dataset of a folder. Raises `DatasetError` for the first that cannot be used."""
+    return check_together(read_dataset(path) for path in dataset_folders(folder))
+
+
+def dataset_folders(folder: Path) -> list[Path]:
+    """List the datasets' folders. Raises `DatasetError` where there is no such directory."""
     if not folder.is_dir():
         message = f"{folder} is no directory; it should hold a folder for each dataset."
         raise DatasetError(message)
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    return check_together(read_dataset(path) for path in folders)
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
 def read_dataset(folder: Path) -> Dataset:
     """Read one dataset's folder. Raises `DatasetError`."""
+    return parse_dataset(folder.name, *read_texts(folder))
+
+
+def read_texts(folder: Path) -> tuple[dict[int, str], str]:
+    """Read a dataset's schemas by version, and its dataset.toml. Raises `DatasetError`."""
     config = folder / "dataset.toml"
     if not config.is_file():
         message = f"{config} is missing; it says how the dataset is partitioned and written."
@@ -31,7 +40,7 @@ def read_dataset(folder: Path) -> Dataset:
             message = f"{path} is named otherwise than by its version: 1.avsc, 2.avsc, and so on."
             raise DatasetError(message)
         schemas[int(version[1])] = _text(path)
-    return parse_dataset(folder.name, schemas, _text(config))
+    return schemas, _text(config)
 
 
 def _text(path: Path) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pipeline.adapters.directory import DirectoryStore
@@ -26,9 +26,6 @@ from pipeline.adapters.protocol import (
 )
 from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
 from pipeline.adapters.writer import ConcurrentWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = [
     "LONGEST_KEY",

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from types import TracebackType
+from typing import Final, Self
 
-from pipeline.adapters.protocol import DeadlineExceeded, StoreUnavailable
+from pipeline.adapters.protocol import DeadlineExceeded, ObjectStore, StoreUnavailable
 from pipeline.adapters.retry import StoreHealth
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from pipeline.adapters.protocol import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

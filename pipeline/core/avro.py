@@ -63,8 +63,12 @@ def read_schema(text: str, file: str, *, closed: bool) -> tuple[Record, str]:
         message = f'{file} must be an Avro record: an object with "type": "record".'
         raise DatasetError(message)
     canonical = _judged_by_fastavro(schema, file)
-    reader = _Reader(file, closed=closed)
-    return reader.record(schema, "", ()), canonical
+    try:
+        return _Reader(file, closed=closed).record(schema, "", ()), canonical
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        # A part of another JSON type than Avro's, where fastavro did not look.
+        message = f"{file} is no Avro schema: it lacks or misuses {error}."
+        raise DatasetError(message) from None
 
 
 def _judged_by_fastavro(schema: dict[str, Any], file: str) -> str:
@@ -193,7 +197,11 @@ class _Reader:
 
     def scalar(self, kind: str, schema: dict[str, Any], at: str, epoch: Any) -> Scalar | None:
         logical = schema.get("logicalType")
+        if logical is not None and (not isinstance(logical, str) or isinstance(logical, Float)):
+            raise self.refuse(at, '"logicalType" must be a string.')
         if kind == "enum":
+            if not schema.get("symbols"):
+                raise self.refuse(at, "an enum needs at least one symbol.")
             return _enum(schema) if logical is None else None
         if logical == "decimal" and kind in {"bytes", "fixed"}:
             return self.decimal(schema, at)

@@ -44,13 +44,10 @@ def column(slot: Slot, values: list[Any], where: Where, faults: Faults) -> pa.Ar
         values = [slot.default if value is None else value for value in values]
     elif not slot.nullable:
         _note_missing(values, where, faults)
-    if isinstance(of, Scalar):
-        return _scalars(of, values, where, faults)
-    if isinstance(of, Record):
-        return _records(of, values, where, faults)
-    if isinstance(of, Array):
-        return _lists(of, values, where, faults)
-    return _maps(of, values, where, faults)
+    build = _BUILDERS[type(of)]
+    array: pa.Array = build(of, values, where, faults)
+    # A record that may be null has looser parts than the same record where it may not.
+    return array if array.type == slot.arrow else array.cast(slot.arrow)
 
 
 def _note_missing(values: list[Any], where: Where, faults: Faults) -> None:
@@ -125,3 +122,11 @@ def _offsets(values: list[Any]) -> pa.Array:
     ends = accumulate((len(value or ()) for value in values), initial=0)
     starts = [None if value is None else start for value, start in zip(values, ends, strict=False)]
     return pa.array([*starts, sum(len(value or ()) for value in values)], pa.int32())
+
+
+_BUILDERS: dict[type, Callable[..., pa.Array]] = {
+    Scalar: _scalars,
+    Record: _records,
+    Array: _lists,
+    Map: _maps,
+}

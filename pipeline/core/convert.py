@@ -20,7 +20,7 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     faults = Faults()
     columns = columns_of(dataset.record, [structs[index] for index in good], Where(), faults)
     index = pa.array(good, pa.int32())
-    table = pa.Table.from_arrays([*columns, *_identity(chunk, good)], schema=dataset.schema)
+    table = pa.Table.from_arrays([*_identity(chunk, good), *columns], schema=dataset.schema)
     rows = Rows(chunk, table, index).without(list(faults.by_row))
     refused |= {good[row]: fault for row, fault in faults.by_row.items()}
     rejects = [

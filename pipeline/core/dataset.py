@@ -152,7 +152,8 @@ class _Folder:
             fingerprint=fingerprint,
             record=record,
             decoder=RowDecoder(record),
-            schema=pa.schema([*(of.arrow for of in record.fields), *IDENTITY, ARRIVED_AT]),
+            # Identity first: CSV is read by position, and a field added at the end moves nothing.
+            schema=pa.schema([*IDENTITY, ARRIVED_AT, *(of.arrow_field for of in record.fields)]),
             partition_by=self.partition_by(record),
             formats=self.formats(),
             match=self.match(),
@@ -191,7 +192,8 @@ class _Folder:
 
     def formats(self) -> tuple[Format, ...]:
         given = self.config.get("formats", ["parquet"])
-        if not isinstance(given, list) or not given or not set(given) <= {"parquet", "csv"}:
+        known = ("parquet", "csv")
+        if not isinstance(given, list) or not given or any(of not in known for of in given):
             raise self.refuse('formats is a list of "parquet" and "csv".')
         return tuple(dict.fromkeys(given))
 
@@ -277,4 +279,6 @@ class _Folder:
         key, value = given["field"], given["equals"]
         if not isinstance(key, str) or not isinstance(value, str | int | bool):
             raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise self.refuse("[match] equals is an integer of more than 64 bits.")
         return Match(key, value)

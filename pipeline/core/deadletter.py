@@ -1,7 +1,13 @@
-"""Rejects to dead letters: gzipped JSON Lines, one object a line, nothing of the input lost."""
+"""Rejects to dead letters, and back: gzipped JSON Lines, nothing of the input lost.
+
+A dead letter holds enough to be sent again as what it was: its bytes, its place on the stream,
+and the stage that rejected it, which is where it enters the road again.
+"""
 
 import gzip
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -10,8 +16,11 @@ import msgspec
 import pybase64
 
 from pipeline.core.dataset import UNROUTED
-from pipeline.core.records import Reject
+from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.records import Batch, Chunk, Positions, Reject, StreamRecord
 
+_BEFORE_DOCUMENTS = frozenset({Stage.AGGREGATE, Stage.PAYLOAD})
+_STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,8 +36,136 @@ def file_by_arrival(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[
 
 def encode_dead_letters(rejects: Iterable[Reject]) -> bytes:
     """Encode rejects as one file."""
-    lines = msgspec.json.Encoder().encode_lines(_letter(reject) for reject in rejects)
+    return _packed(msgspec.json.Encoder().encode_lines([_letter(reject) for reject in rejects]))
+
+
+def _packed(lines: bytes) -> bytes:
     return gzip.compress(lines, compresslevel=6, mtime=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter as read back; `line` is its JSON as it stood in the file."""
+
+    line: bytes
+    stage: Stage
+    reason: str
+    message: str
+    path: str
+    dataset: str | None
+    source: str
+    sequence_number: str
+    sub_sequence_number: int
+    document: int
+    arrived_at: int
+    partition_key: str | None
+    payload: bytes
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """Where it stands on its shard."""
+        return int(self.sequence_number), self.sub_sequence_number, self.document
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """What it is: a stream record (1 number), a user record (2) or a document (3).
+
+        Whatever comes of a letter has a unit that begins with the letter's.
+        """
+        if self.stage is Stage.AGGREGATE and self.reason != Reason.KPL_KEY_INDEX:
+            return self.position[:1]
+        return self.position[:2] if self.stage in _BEFORE_DOCUMENTS else self.position
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters of one source, ready to enter the road again where each had left it."""
+
+    batch: Batch
+    stream_records: list[int]
+    user_records: Chunk
+    documents: Chunk
+
+
+def decode_dead_letters(body: bytes, where: str) -> list[Letter]:
+    """Read one file of dead letters.
+
+    Raises `DeadLetterError` naming file and line for what this program did not write.
+    """
+    letters: list[Letter] = []
+    try:
+        lines = gzip.decompress(body).splitlines()
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{where} is no gzip file of dead letters: {error}."
+        raise DeadLetterError(message) from None
+    for number, line in enumerate(lines, 1):
+        try:
+            letters.append(_read_letter(line))
+        except (msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
+            message = f"{where}, line {number} is no dead letter ({type(error).__name__})."
+            raise DeadLetterError(message) from None
+    if len({letter.source for letter in letters}) > 1:
+        message = (
+            f"{where} holds dead letters of several sources; each batch has a file of its own."
+        )
+        raise DeadLetterError(message)
+    return letters
+
+
+def encode_lines(letters: Iterable[Letter]) -> bytes:
+    """Write letters again as they were read."""
+    return _packed(b"".join(letter.line + b"\n" for letter in letters))
+
+
+def resumed(letters: Sequence[Letter], label: str) -> Letters:
+    """Put dead letters of one source back where they left the road, with their own positions.
+
+    `label` names the objects that they become.
+    """
+    source = letters[0].source
+    ordered = sorted(letters, key=lambda letter: letter.position)
+    records = tuple(
+        StreamRecord(of.sequence_number, of.partition_key, of.arrived_at, of.payload)
+        for of in ordered
+    )
+    batch = Batch(source, source.rpartition("/")[2], records, label)
+    user_records, documents = _no_chunk(batch), _no_chunk(batch)
+    stream_records: list[int] = []
+    for number, of in enumerate(ordered):
+        if len(of.unit) == _STREAM_RECORD:
+            stream_records.append(number)
+            continue
+        chunk = user_records if len(of.unit) == _USER_RECORD else documents
+        position = (number, of.sub_sequence_number, of.document, of.partition_key)
+        chunk.at.append(chunk.positions.add(*position))
+        chunk.payloads.append(of.payload)
+    return Letters(batch, stream_records, user_records, documents)
+
+
+def _no_chunk(batch: Batch) -> Chunk:
+    return Chunk(Positions(batch), [], [])
+
+
+def _read_letter(line: bytes) -> Letter:
+    of = msgspec.json.decode(line)
+    encoded = of["payload_encoding"] == "base64"
+    arrived = datetime.fromisoformat(of["arrived_at"]) - _EPOCH
+    int(of["sequence_number"])
+    return Letter(
+        line=line,
+        stage=Stage(of["stage"]),
+        reason=of["reason"],
+        message=of["message"],
+        path=of["path"],
+        dataset=of["dataset"],
+        source=of["source"],
+        sequence_number=of["sequence_number"],
+        sub_sequence_number=int(of["sub_sequence_number"]),
+        document=int(of["document"]),
+        arrived_at=arrived // timedelta(microseconds=1),
+        partition_key=of["partition_key"],
+        payload=pybase64.b64decode(of["payload"]) if encoded else of["payload"].encode(),
+    )
 
 
 def _letter(reject: Reject) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class ConservationError(PipelineError):
     """Documents in and rows plus dead letters out differ: a defect of this program."""
 
 
+class DeadLetterError(PipelineError):
+    """A file of dead letters cannot be read back; the text names file and line."""
+
+
 class Stage(StrEnum):
     """Where a reject was made, which is also where a redrive takes it up again."""
 

@@ -6,6 +6,7 @@ consumer too; the stream is the same, and so must the identity be.
 """
 
 import binascii
+import json
 import re
 from typing import Any
 
@@ -43,6 +44,25 @@ def read_kinesis_event(event: Any) -> Batch:
     records = tuple(_record(item["kinesis"], source, shard) for item in items)
     _check_order(records, source, shard)
     return Batch(f"{source}/{shard}", shard, records)
+
+
+def read_failed_batch(document: bytes, where: str) -> Batch:
+    """Read what Lambda leaves in S3 of a batch it gave up on.
+
+    Its `payload` is the whole event: documented as JSON text, seen as an object.
+    Raises `EventError` for anything else.
+    """
+    try:
+        failed = json.loads(document)
+        payload = failed["payload"]
+        event = json.loads(payload) if isinstance(payload, str) else payload
+    except (ValueError, KeyError, TypeError):
+        message = (
+            f"{where} holds no batch: Lambda's failure destination in S3 writes JSON with the "
+            "whole event in 'payload'."
+        )
+        raise EventError(message) from None
+    return read_kinesis_event(event)
 
 
 def _origin(item: Any, number: int) -> tuple[str, str]:

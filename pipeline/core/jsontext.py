@@ -27,17 +27,30 @@ class Float(str):
 
 
 def is_json(text: bytes) -> bool:
-    """Tell whether a text is one JSON value by RFC 8259 (its UTF-8 is not looked at)."""
+    """Tell whether a text is one JSON value by RFC 8259, without half surrogate pairs."""
     try:
+        text.decode()  # what the decoder skips it does not look at
         _raw.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
+def too_deep_to_read(text: bytes) -> bool:
+    """Tell whether reading a text ends at its depth, whatever comes after."""
+    try:
+        _raw.decode(text)
+    except RecursionError:
+        return True
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    return False
+
+
 def why_not_json(text: bytes) -> str:
     """Say where a text that is not JSON stops being it, without quoting it."""
     try:
+        text.decode()
         _raw.decode(text)
     except RecursionError:
         return "The document is not JSON: it nests too deep to be read."

@@ -85,11 +85,17 @@ def aggregate(records: Iterable[UserRecord]) -> bytes:
     return MAGIC + body + _digest(body)
 
 
-def open_aggregates(batch: Batch) -> tuple[Chunk, list[Reject]]:
-    """Take every stream record of a batch apart into its user records, in order."""
+def open_aggregates(
+    batch: Batch, numbers: Iterable[int] | None = None
+) -> tuple[Chunk, list[Reject]]:
+    """Take stream records of a batch apart into their user records, in order.
+
+    `numbers` are the records to take apart; by default all.
+    """
     positions, at, payloads = Positions(batch), list[int](), list[bytes]()
     rejects: list[Reject] = []
-    for number, record in enumerate(batch.records):
+    for number in range(len(batch.records)) if numbers is None else numbers:
+        record = batch.records[number]
         if not record.data.startswith(MAGIC):
             at.append(positions.add(number, 0, 0, record.partition_key))
             payloads.append(record.data)
@@ -106,7 +112,8 @@ def open_aggregates(batch: Batch) -> tuple[Chunk, list[Reject]]:
 def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
     """Append an aggregate's user records to `chunk`; those with a bad key index are rejects."""
     positions, records = chunk.positions, message.records
-    keys, hash_keys = list(message.partition_key_table), len(message.explicit_hash_key_table)
+    keys = [_text(key) for key in message.partition_key_table]
+    hash_keys = len(message.explicit_hash_key_table)
     indices = [record.partition_key_index for record in records]
     start = len(positions)
     positions.record.extend([number] * len(records))
@@ -126,6 +133,11 @@ def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) 
         else:
             positions.partition_key.append(None)
             rejects.append(Reject(positions, unit, Stage.AGGREGATE, fault, record.data))
+
+
+def _text(key: str | bytes) -> str:
+    """Return a key as text: what is no UTF-8 comes as bytes, and only people read it."""
+    return key if isinstance(key, str) else key.decode(errors="replace")
 
 
 def _hash_keys_hold(records: Any, table_size: int) -> bool:

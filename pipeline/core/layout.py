@@ -33,6 +33,11 @@ def dead_letter_key(batch: Batch, dataset: str, hour: str, part: int) -> str:
 
 
 def _file_name(batch: Batch, part: int) -> str:
-    source8 = hashlib.sha256(batch.source.encode()).hexdigest()[:8]
-    name = f"{batch.shard}-{batch.first}-{batch.last}-{source8}"
+    name = batch.label or batch_name(batch)
     return f"{name}-{part}" if part else name
+
+
+def batch_name(batch: Batch) -> str:
+    """Name a batch by its place on the stream."""
+    source8 = hashlib.sha256(batch.source.encode()).hexdigest()[:8]
+    return f"{batch.shard}-{batch.first}-{batch.last}-{source8}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from pipeline.core.errors import Reason, Stage
-from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json
+from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json, too_deep_to_read
 from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
 
 _GZIP = b"\x1f\x8b"
@@ -142,7 +142,7 @@ def _split(payload: bytes, bound: int) -> list[bytes] | Fault:
     text = payload.strip(WHITESPACE)
     if not text:
         return Fault(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
-    if b"\n" not in text or is_json(text):
+    if b"\n" not in text or is_json(text) or _is_deep_document(text):
         return [text]
     lines = list[bytes]()
     for line in _LINE.finditer(text):
@@ -153,6 +153,11 @@ def _split(payload: bytes, bound: int) -> list[bytes] | Fault:
             )
         lines.append(line.group().rstrip(WHITESPACE))
     return lines if any(map(is_json, lines)) else [text]
+
+
+def _is_deep_document(text: bytes) -> bool:
+    """Tell a document too deep to be read, over several lines, from lines of which one is."""
+    return too_deep_to_read(text) and not too_deep_to_read(text.partition(b"\n")[0])
 
 
 def _document_fault(document: bytes, bounds: Bounds) -> Fault | None:

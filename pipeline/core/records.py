@@ -30,11 +30,14 @@ class Batch:
     """The stream records of one invocation: one shard's, in order, at least one.
 
     `source` is the stream's ARN and the shard id, the first part of every row's identity.
+    `label` names the batch's objects where its place on the stream does not: what is sent again
+    must not overwrite what its batch stored.
     """
 
     source: str
     shard: str
     records: tuple[StreamRecord, ...]
+    label: str | None = None
 
     @property
     def first(self) -> str:

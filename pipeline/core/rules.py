@@ -76,7 +76,7 @@ def _walk(slot: Slot, array: pa.Array, where: Where, faults: Faults) -> None:
 def _walk_items(of: Type, inner: Slot, array: pa.Array, where: Where, faults: Faults) -> None:
     """Check the items of arrays, or the values of maps."""
     if isinstance(of, Map):
-        entry = pa.struct([pa.field("key", pa.string()), pa.field("value", inner.type.arrow)])
+        entry = pa.struct([pa.field("key", pa.string()), pa.field("value", inner.arrow)])
         array = array.cast(pa.list_(entry))  # Arrow knows the parents of a list's items only
     flat, parents = array.flatten(), pc.list_parent_indices(array).to_pylist()
     if isinstance(of, Map):
@@ -110,16 +110,21 @@ def _verdicts(rules: Rules, array: pa.Array) -> Iterator[tuple[pa.Array, Fault]]
         yield _beyond(array, rules.maximum, pc.greater), Fault(Reason.ABOVE_MAXIMUM, message)
     if rules.min_length is not None:
         message = f"The string is shorter than {rules.min_length} characters."
-        too_short = pc.less(pc.utf8_length(array), rules.min_length)
+        too_short = pc.less(pc.utf8_length(array), _length(rules.min_length))
         yield too_short, Fault(Reason.TOO_SHORT, message)
     if rules.max_length is not None:
         message = f"The string is longer than {rules.max_length} characters."
-        too_long = pc.greater(pc.utf8_length(array), rules.max_length)
+        too_long = pc.greater(pc.utf8_length(array), _length(rules.max_length))
         yield too_long, Fault(Reason.TOO_LONG, message)
     if rules.pattern is not None:
         message = f"The string does not match {rules.pattern!r}."
         mismatch = pc.invert(pc.match_substring_regex(array, rules.pattern))
         yield mismatch, Fault(Reason.PATTERN_MISMATCH, message)
+
+
+def _length(bound: int) -> pa.Scalar:
+    """Return a length to compare with; no string is longer than Arrow can count."""
+    return pa.scalar(min(bound, 2**31 - 1), pa.int32())
 
 
 def _beyond(array: pa.Array, bound: Decimal, compare: Any) -> pa.Array:
@@ -156,9 +161,16 @@ def _check_window(table: pa.Table, dataset: Dataset, faults: Faults) -> None:
     key = next(of.key for of in dataset.record.fields if of.name == dataset.event_time)
     fault = Fault(
         Reason.OUTSIDE_WINDOW,
-        f"The event time is outside the window of {low / 1e6:+g} s to {high / 1e6:+g} s around "
-        "arrival.",
+        f"The event time is outside the window of {_span(low)} to {_span(high)} around arrival.",
         "$" + member(key),
     )
     for row in pc.indices_nonzero(outside.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
         faults.add(row, fault)
+
+
+def _span(micros: int) -> str:
+    """Write a duration as dataset.toml does, in the largest unit that takes it whole."""
+    seconds = micros // 1_000_000
+    units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+    unit, size = next((unit, size) for unit, size in units if seconds % size == 0)
+    return f"{seconds // size:+d}{unit}"

@@ -74,6 +74,11 @@ class Slot:
         return self.nullable or self.default is not NO_DEFAULT
 
     @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type of this place."""
+        return _loose(self.type.arrow) if self.nullable else self.type.arrow
+
+    @property
     def json_type(self) -> Any:
         """The msgspec type of this place. Raw takes null as it is."""
         inner = self.type.json_type
@@ -89,9 +94,9 @@ class Field(Slot):
     rules: Rules = field(default_factory=Rules)
 
     @property
-    def arrow(self) -> pa.Field:
+    def arrow_field(self) -> pa.Field:
         """The Arrow field."""
-        return pa.field(self.name, self.type.arrow, nullable=self.nullable)
+        return pa.field(self.name, self.arrow, nullable=self.nullable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +148,23 @@ def record_of(fields: tuple[Field, ...], *, closed: bool) -> Record:
         kw_only=True,
         gc=False,
     )
-    return Record(fields, struct, pa.struct([of.arrow for of in fields]), closed)
+    return Record(fields, struct, pa.struct([of.arrow_field for of in fields]), closed)
 
 
 def array_of(item: Slot) -> Array:
     """Make an array type."""
-    of = pa.field("element", item.type.arrow, nullable=item.nullable)
+    of = pa.field("element", item.arrow, nullable=item.nullable)
     return Array(item, list[item.json_type], pa.list_(of))  # type: ignore[name-defined]  # made at run time
 
 
 def map_of(value: Slot) -> Map:
     """Make a map type."""
-    of = pa.field("value", value.type.arrow, nullable=value.nullable)
+    of = pa.field("value", value.arrow, nullable=value.nullable)
     return Map(value, dict[str, value.json_type], pa.map_(pa.string(), of))  # type: ignore[name-defined]  # made at run time
+
+
+def _loose(of: pa.DataType) -> pa.DataType:
+    """Let the parts of a record that may be null be null with it; Parquet wants that said."""
+    if not pa.types.is_struct(of):
+        return of
+    return pa.struct([pa.field(part.name, _loose(part.type), nullable=True) for part in of])

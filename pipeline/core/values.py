@@ -32,6 +32,8 @@ _timestamp = re.compile(rf"{_DATE}T{_TIME}(?:Z|([+-])([0-9]{{2}}):([0-9]{{2}}))"
 _local_timestamp = re.compile(rf"{_DATE}T{_TIME}")
 _uuid = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _number = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NO_NUMBER = frozenset("tf[{")  # how true, false, arrays and objects begin
+_nonzero = re.compile("[1-9]")
 _text = msgspec.json.Decoder(str)
 
 
@@ -46,7 +48,7 @@ class Misfit(ValueError):
 def float32(value: float) -> float:
     """Accept what is finite after rounding to 32 bits."""
     try:
-        struct.pack("f", value)
+        struct.pack("<f", value)  # the native format would give infinity instead of an error
     except OverflowError:
         message = "The number is too large for a 32-bit float."
         raise Misfit(Reason.OUT_OF_RANGE, message) from None
@@ -93,13 +95,17 @@ def decimal_of(precision: int, scale: int) -> Callable[[msgspec.Raw], Decimal | 
         text = bytes(raw).decode()
         if text == "null":
             return None
+        if text[0] in _NO_NUMBER:
+            message = "Wanted a number, or a string that is one; this is neither."
+            raise Misfit(Reason.WRONG_TYPE, message)
         digits = _text.decode(raw) if text[0] == '"' else text
         if not _number.fullmatch(digits):
             message = "The value is no decimal number."
             raise Misfit(Reason.BAD_FORMAT, message)
+        if not _nonzero.search(digits.lower().partition("e")[0]):
+            return unit * 0  # whatever its exponent, which may be beyond Decimal's
         try:
-            value = Decimal(digits)
-            return value.quantize(unit, context=context) if value else unit * 0
+            return Decimal(digits).quantize(unit, context=context)
         except decimal.DecimalException:
             message = f"The number does not fit {precision} digits, {scale} after the point."
             raise Misfit(Reason.DECIMAL_MISFIT, message) from None

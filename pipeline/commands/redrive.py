@@ -1,0 +1,76 @@
+"""`pipeline redrive`: dead letters and failed batches, sent again."""
+
+import argparse
+from typing import Any
+
+from pipeline.commands.options import add_output, add_schemas, as_uri, settings_of
+from pipeline.commands.progress import progress
+from pipeline.commands.rejects import selector
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "redrive",
+        help="send dead letters, and batches that Lambda gave up on, again",
+        description="Send dead letters down the road again, with their original identity and "
+        "arrival, against today's schemas. What succeeds becomes rows at keys of its own; what "
+        "still fails stays. Running it twice, or stopping it half-way, loses and doubles nothing. "
+        "Documents that Lambda's failure destination left in S3 (aws/lambda/…) are stored as "
+        "their batch would have been.",
+    )
+    parser.add_argument("uris", metavar="URI", nargs="+", help="dead letters, or failed batches")
+    add_schemas(parser)
+    add_output(parser)
+    parser.add_argument("--reason", metavar="R", help="dead letters of one reason alone")
+    parser.add_argument("--dataset", metavar="D", help="those of one dataset alone, or unrouted")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing; tell what would be")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send everything again that was asked for; return the exit code."""
+    from pipeline.commands.balance import Balance
+    from pipeline.redrive import redrivable
+    from pipeline.session import open_patient, open_system
+
+    balance, waiting = Balance(), 0
+    try:
+        for uri in map(as_uri, options.uris):
+            system = open_system(settings_of(options, options.dead_letters or uri))
+            store = open_patient(uri)
+            found = redrivable(store)
+            with progress(f"redrive {uri}", len(found), "files") as advance:
+                for key, is_batch in found.items():
+                    outcome = _redrive(store, key, system, options, is_batch=is_batch)
+                    if outcome is not None:
+                        balance.add(outcome.report)
+                        waiting += outcome.waiting
+                    advance(1)
+    finally:
+        _show(balance, waiting, dry_run=options.dry_run)
+    return 0
+
+
+def _redrive(
+    store: Any, key: str, system: Any, options: argparse.Namespace, *, is_batch: bool
+) -> Any:
+    from pipeline.redrive import redrive_batch, redrive_letters
+
+    if not is_batch:
+        return redrive_letters(store, key, system, selector(options), dry_run=options.dry_run)
+    if options.reason or options.dataset:
+        return None  # a batch that nobody opened yet has neither
+    return redrive_batch(store, key, system, dry_run=options.dry_run)
+
+
+def _show(balance: Any, waiting: int, *, dry_run: bool) -> None:
+    if not balance.documents:
+        print("nothing to send again")
+        return
+    rows = balance.documents - balance.rejects
+    print(
+        f"{balance.documents:,} documents sent again{' (dry run)' if dry_run else ''} = {rows:,} "
+        f"rows + {balance.rejects:,} that still fail; {waiting:,} were not asked for"
+    )
+    print("\n".join(balance.lines()))

@@ -1,0 +1,104 @@
+"""`pipeline rejects`: what is in the dead letters."""
+
+import argparse
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from pipeline.commands.options import as_uri
+
+_SHOWN = 200  # bytes of a sample's payload
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "rejects",
+        help="tell what is in the dead letters",
+        description="Count dead letters by dataset, reason, path and day of arrival, and show "
+        "samples. Payloads are shown on standard output, shortened.",
+    )
+    parser.add_argument(
+        "uri", metavar="URI", help="the dead letters: a directory, file:///…, s3://…"
+    )
+    parser.add_argument("--dataset", metavar="D", help="those of one dataset alone, or unrouted")
+    parser.add_argument("--reason", metavar="R", help="those of one reason alone")
+    parser.add_argument("--samples", metavar="N", type=int, default=3, help="default: 3")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def selector(options: argparse.Namespace) -> Any:
+    """Return a function that tells whether a letter is asked for."""
+    dataset = None if options.dataset == "unrouted" else options.dataset
+
+    def selected(letter: Any) -> bool:
+        return (not options.dataset or letter.dataset == dataset) and (
+            not options.reason or letter.reason == options.reason
+        )
+
+    return selected
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read all dead letters once, and tell."""
+    from pipeline.adapters.store import open_store
+    from pipeline.core.deadletter import decode_dead_letters
+    from pipeline.redrive import redrivable
+
+    store, wanted = open_store(as_uri(options.uri)), selector(options)
+    counts = Counter[tuple[str, str, str, str]]()
+    samples: list[dict[str, Any]] = []
+    batches = 0
+    for key, is_batch in redrivable(store).items():
+        batches += is_batch
+        if is_batch:
+            continue
+        for letter in filter(wanted, decode_dead_letters(store.get(key), f"{store.uri}/{key}")):
+            entry = json.loads(letter.line)
+            dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
+            counts[dataset, letter.reason, _general(letter.path), day] += 1
+            if len(samples) < options.samples:
+                samples.append(entry)
+    _show(options, counts, samples, batches)
+    return 0
+
+
+def _general(path: str) -> str:
+    """Count `$.items[3].price` and `$.items[4].price` as one place."""
+    return re.sub(r"\[[0-9]+\]", "[]", path)
+
+
+def _show(
+    options: argparse.Namespace,
+    counts: Counter[tuple[str, str, str, str]],
+    samples: list[dict[str, Any]],
+    batches: int,
+) -> None:
+    if options.json:
+        keys = ("dataset", "reason", "path", "day", "count")
+        listed = [dict(zip(keys, (*of, count), strict=True)) for of, count in counts.most_common()]
+        whole = {
+            "total": counts.total(), "failed_batches": batches, "counts": listed, "samples": samples
+        }  # fmt: skip
+        print(json.dumps(whole, ensure_ascii=False, indent=2))
+        return
+    from pipeline.commands.balance import table
+
+    print(f"{counts.total():,} dead letters in {options.uri}")
+    if batches:
+        print(f"{batches:,} failed batches of Lambda's; `pipeline redrive` sends them again")
+    if counts:
+        header = ["dataset", "reason", "path", "day", "count"]
+        rows = [[*of, f"{count:,}"] for of, count in counts.most_common()]
+        print("\n".join(table([header, *rows])))
+    for entry in samples:
+        print(f"\n{entry['dataset'] or 'unrouted'}, {entry['reason']} at {entry['path']}")
+        print(f"  {entry['message']}")
+        print(
+            f"  {entry['source']}, sequence number {entry['sequence_number']}, sub-sequence number "
+            f"{entry['sub_sequence_number']}, document {entry['document']}"
+        )
+        payload = entry["payload"]
+        print(f"  {payload[:_SHOWN]}{'…' if len(payload) > _SHOWN else ''}")

@@ -1,0 +1,85 @@
+"""`pipeline demo`: a realistic stream, one in a hundred of it broken, through the real handler.
+
+documents.py, broken.py   what producers send
+stream.py, shard.py       how it lies on a Kinesis stream, cut into Lambda's events
+place.py                  where the demo writes
+run.py                    the command: each event through `pipeline.handlers.kinesis`
+count.py                  what came out, counted without the pipeline's help
+verdict.py                whether it balances
+show.py, folders.py       what a person wants to see
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+
+DOCUMENTS = 100_000
+SEED = 1
+_EXTRA = {"duckdb", "rich"}
+_DESCRIPTION = """\
+Make a stream of orders and clicks as producers send them: KPL aggregates, gzip and zstd, several
+documents a record, and about one in a hundred broken, in every way there is. Hand it to the
+Lambda handler event by event, on this machine. Then show what came out, and count it again
+without the handler's help: every document is a row or a dead letter, or the exit code is 1.
+"""
+
+
+class Incomplete(PipelineError):
+    """Something that the demo needs is not installed."""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="run the pipeline on this machine, from events to tables",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--documents",
+        metavar="N",
+        type=_positive,
+        default=DOCUMENTS,
+        help=f"how many to send (default: {DOCUMENTS:,}); a few more if N is too small to hold "
+        "every kind of broken one",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="where to write: a new or empty directory, or that of an earlier demo, which is "
+        "replaced (default: a new temporary directory, named at the end)",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="S",
+        type=int,
+        default=SEED,
+        help=f"the same seed makes the same stream, byte for byte (default: {SEED})",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        from pipeline.demo.run import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
+        raise Incomplete(message) from None
+    return run(options.documents, options.out, options.seed)
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        message = f"{text!r} is no whole number of at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return number

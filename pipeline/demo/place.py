@@ -1,0 +1,71 @@
+"""Where a demo writes: a directory of its own, which a later demo may replace."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pipeline
+from pipeline.core.errors import PipelineError
+
+DATASETS = ("clicks", "orders")
+_MARK = ".pipeline-demo"
+_MARK_TEXT = "Made by `pipeline demo`, which may replace what is beside this file.\n"
+
+
+class PlaceRefused(PipelineError):
+    """The demo will not write there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The directories of one demo."""
+
+    root: Path
+
+    @property
+    def output(self) -> Path:
+        """The tables."""
+        return self.root / "output"
+
+    @property
+    def dead_letters(self) -> Path:
+        """What became no row."""
+        return self.root / "dead-letters"
+
+    @property
+    def schemas(self) -> Path:
+        """The two datasets, copied: whoever tries things out here changes nothing elsewhere."""
+        return self.root / "schemas"
+
+
+def prepare(out: Path | None) -> Place:
+    """Make the directory, or clear that of an earlier demo; refuse anybody else's."""
+    root = Path(tempfile.mkdtemp(prefix="pipeline-demo-")) if out is None else out.resolve()
+    if root.exists() and not root.is_dir():
+        message = f"{root} is no directory; name one, or none for a temporary directory."
+        raise PlaceRefused(message)
+    root.mkdir(parents=True, exist_ok=True)
+    mark = root / _MARK
+    if any(root.iterdir()) and not mark.is_file():
+        message = (
+            f"{root} is not empty, and no earlier demo made it; name a new directory, or none for "
+            "a temporary one."
+        )
+        raise PlaceRefused(message)
+    mark.write_text(_MARK_TEXT, "utf-8")
+    place = Place(root)
+    for folder in (place.output, place.dead_letters, place.schemas):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+    for name in DATASETS:
+        shutil.copytree(_schemas() / name, place.schemas / name)
+    return place
+
+
+def _schemas() -> Path:
+    """Find the example schemas: beside the package in a checkout, inside it in a wheel."""
+    package = Path(pipeline.__file__).parent
+    checkout = package.parent / "schemas"
+    return checkout if all((checkout / name).is_dir() for name in DATASETS) else package / "schemas"

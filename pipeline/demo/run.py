@@ -1,0 +1,103 @@
+"""The demo itself: each event through the real handler, then the countings, then the pictures."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+from pipeline.demo.count import count
+from pipeline.demo.place import Place, prepare
+from pipeline.demo.shard import Event
+from pipeline.demo.show import progress, show
+from pipeline.demo.stream import Stream
+from pipeline.demo.verdict import Delivered, Redelivery, judge
+from pipeline.handlers import kinesis
+from pipeline.settings import BOUNDS
+
+
+class NotStored(PipelineError):
+    """The handler did not store an event."""
+
+
+def run(documents: int, out: Path | None, seed: int) -> int:
+    """Run the demo; return 0 if everything balances and 1 if not."""
+    start = time.perf_counter()
+    place = prepare(out)
+    stream = Stream(documents, seed)
+    with _environment(place):
+        delivered, last = _deliver(stream)
+        redelivery = _deliver_again(last, place)
+    verdict = judge(stream.made, delivered, count(place), redelivery)
+    show(place, verdict, delivered, lambda: time.perf_counter() - start)
+    return 0 if verdict.balanced else 1
+
+
+def _deliver(stream: Stream) -> tuple[Delivered, Event]:
+    """Hand every event to the handler; return what it said, and the last event."""
+    delivered, event = Delivered(), Event()
+    with progress(len(stream)) as advance:
+        for event in stream.events():
+            seconds, processor = time.perf_counter(), time.process_time()
+            log = _handle(event)
+            delivered.seconds += time.perf_counter() - seconds
+            delivered.processor_seconds += time.process_time() - processor
+            delivered.add(log)
+            advance(delivered)
+    return delivered, event
+
+
+def _deliver_again(event: Event, place: Place) -> Redelivery:
+    """Deliver an event once more, as Lambda may, and look whether that changes any file."""
+    before = _contents(place)
+    again = Delivered()
+    again.add(_handle(event))
+    same = _contents(place) == before
+    return Redelivery(again.documents.total(), again.objects, same)
+
+
+def _handle(event: Event) -> list[dict[str, Any]]:
+    """Call the handler as Lambda does, and return the lines it logged."""
+    log = io.StringIO()
+    with contextlib.redirect_stdout(log):
+        answer = kinesis(event, None)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    if answer != {"batchItemFailures": []}:
+        why = next((line["message"] for line in lines if "message" in line), "it did not say why")
+        message = f"The handler could not store an event: {why}"
+        raise NotStored(message)
+    return lines
+
+
+def _contents(place: Place) -> dict[str, bytes]:
+    """The digest of every file of the output and the dead letters."""
+    digests: dict[str, bytes] = {}
+    for root in (place.output, place.dead_letters):
+        for path in root.rglob("*"):
+            if path.is_file():
+                digests[str(path)] = hashlib.sha256(path.read_bytes()).digest()
+    return digests
+
+
+@contextlib.contextmanager
+def _environment(place: Place) -> Iterator[None]:
+    """Set the handler's environment, and put it back after.
+
+    Bounds that are set here are somebody's own, and the stream is made to break the default ones.
+    """
+    before = dict(os.environ)
+    for variable, _, _ in BOUNDS.values():
+        os.environ.pop(variable, None)
+    os.environ["PIPELINE_OUTPUT"] = place.output.as_uri()
+    os.environ["PIPELINE_DEAD_LETTERS"] = place.dead_letters.as_uri()
+    os.environ["PIPELINE_SCHEMAS"] = str(place.schemas)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

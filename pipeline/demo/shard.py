@@ -1,0 +1,82 @@
+"""One shard of the demo's stream: KPL aggregates, sequence numbers, and Lambda's events."""
+
+from datetime import datetime
+from typing import Any
+
+import pybase64
+
+from pipeline.core.kpl import UserRecord, aggregate
+
+ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/shop"
+_ROLE = "arn:aws:iam::123456789012:role/pipeline"
+_AGGREGATE_BYTES = 50_000
+_EVENT_BYTES = 6 * 2**20
+_EVENT_RECORDS = 10_000
+_ENVELOPE_BYTES = 550  # what Lambda writes around each record's data
+_FIRST_SEQUENCE_NUMBER = 49_671 * 10**51
+_STEP = 2**80
+
+Event = dict[str, Any]
+
+
+class Shard:
+    """Takes records and cuts them into events; `full` holds those that are."""
+
+    def __init__(self, number: int) -> None:
+        self.full: list[Event] = []
+        self._id = f"shardId-{number:012}"
+        self._sequence_number = _FIRST_SEQUENCE_NUMBER + number * 16 + 2
+        self._collected: list[UserRecord] = []
+        self._collected_bytes = 0
+        self._records: list[dict[str, Any]] = []
+        self._event_bytes = 0
+
+    def collect(self, record: UserRecord, now: datetime) -> None:
+        """Put a user record into an aggregate, as the KPL does, and put that when it is large."""
+        self._collected.append(record)
+        self._collected_bytes += len(record.data)
+        if self._collected_bytes >= _AGGREGATE_BYTES:
+            self._put_aggregate(now)
+
+    def put(self, key: str, data: bytes, now: datetime) -> None:
+        """Put a stream record."""
+        text = pybase64.b64encode(data).decode()
+        size = len(text) + _ENVELOPE_BYTES
+        if self._event_bytes + size > _EVENT_BYTES or len(self._records) == _EVENT_RECORDS:
+            self._cut()
+        self._sequence_number += _STEP
+        self._records.append(self._record(key, text, now))
+        self._event_bytes += size
+
+    def finish(self, now: datetime) -> None:
+        """Send what has been waiting to be more."""
+        if self._collected:
+            self._put_aggregate(now)
+        if self._records:
+            self._cut()
+
+    def _put_aggregate(self, now: datetime) -> None:
+        self.put("a", aggregate(self._collected), now)
+        self._collected, self._collected_bytes = [], 0
+
+    def _cut(self) -> None:
+        self.full.append({"Records": self._records})
+        self._records, self._event_bytes = [], 0
+
+    def _record(self, key: str, data: str, now: datetime) -> dict[str, Any]:
+        return {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": key,
+                "sequenceNumber": str(self._sequence_number),
+                "data": data,
+                "approximateArrivalTimestamp": round(now.timestamp(), 3),
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{self._id}:{self._sequence_number}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": _ROLE,
+            "awsRegion": "eu-central-1",
+            "eventSourceARN": ARN,
+        }

@@ -1,0 +1,227 @@
+"""What a person wants to see of a demo, on a terminal of 80 columns or more, or in a file."""
+
+import contextlib
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.core.errors import Reason
+from pipeline.demo.count import Letter, dead_letters, pattern, query
+from pipeline.demo.folders import folder_tree
+from pipeline.demo.place import Place
+from pipeline.demo.verdict import Delivered, Verdict
+
+_WIDEST = 120
+_SHOWN_CHARACTERS = 200
+_REASON_WIDTH = 27  # of one column of numbers and reasons
+_SHOWN_LETTERS = (Reason.WRONG_TYPE, Reason.KPL_CHECKSUM)
+_SQL = """\
+SELECT date_trunc('second', placed_at)::VARCHAR AS placed_at, country, status,
+       total, customer.id AS customer, len(items) AS items
+FROM '{files}'
+ORDER BY total DESC, order_id
+LIMIT 3;"""
+
+
+@contextlib.contextmanager
+def progress(documents: int) -> Iterator[Callable[[Delivered], None]]:
+    """Show a bar on stderr while documents are delivered, if somebody looks at it."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("delivering"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        # The handler's log is caught elsewhere.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bar:
+        task = bar.add_task("", total=documents, speed="")
+
+        def advance(delivered: Delivered) -> None:
+            done = delivered.documents.total()
+            bar.update(task, completed=done, speed=_speed(delivered))
+
+        yield advance
+
+
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, as everywhere."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
+def show(
+    place: Place, verdict: Verdict, delivered: Delivered, elapsed: Callable[[], float]
+) -> None:
+    """Show all of it on stdout."""
+    console = _Screen(highlight=False)
+    console.width = min(console.width, _WIDEST)
+    for title, parts in (
+        ("What came out", [folder_tree(place.output), folder_tree(place.dead_letters)]),
+        ("Three large orders, read back by DuckDB", _orders(place)),
+        ("Two dead letters", _letters(place)),
+        ("Dead letters by reason", [_reasons(place, console.width)]),
+        ("The balance", [_balance(verdict), _verdict(verdict)]),
+        ("Time", [_time(delivered, elapsed())]),
+        ("What next", [_next(place)]),
+    ):
+        console.print(Text(f"\n{title}\n", "bold cyan"))
+        for part in parts:
+            # What is there to be copied must not be broken into lines.
+            console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+
+
+def _orders(place: Place) -> Iterator[Any]:
+    """Three rows of a table, and the SQL that found them."""
+    files = pattern(place.output / "orders" / "parquet", "parquet").replace("'", "''")
+    sql = _SQL.format(files=files)
+    names, rows = query(sql)
+    yield Text(f"{sql}\n", "green", no_wrap=True)
+    table = _table()
+    for name in names:
+        table.add_column(name, justify="left" if name == "placed_at" else "right")
+    for row in rows:
+        table.add_row(*map(str, row))
+    yield table
+
+
+def _letters(place: Place) -> Iterator[Any]:
+    """Two dead letters: one of a document, one of a record that could not be opened."""
+    for reason in _SHOWN_LETTERS:
+        letter = next((of for of in dead_letters(place) if of["reason"] == reason), None)
+        if letter is not None:
+            yield _letter(letter)
+
+
+def _letter(letter: Letter) -> Table:
+    shard, sequence_number = letter["source"].rpartition("/")[2], letter["sequence_number"]
+    within = f"user record {letter['sub_sequence_number']}, document {letter['document']}"
+    in_text = letter["payload_encoding"] == "utf-8"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", min_width=11)
+    grid.add_column(overflow="fold")
+    for name, value in (
+        ("reason", Text(letter["reason"], "bold red")),
+        ("message", Text(letter["message"])),
+        ("path", Text(letter["path"])),
+        ("position", Text(f"record {sequence_number}\nof {shard}, {within}")),
+        ("payload" if in_text else "in base64", Text(_shortened(letter["payload"]))),
+    ):
+        grid.add_row(f"  {name}", value)
+    grid.add_row()
+    return grid
+
+
+def _shortened(payload: str) -> str:
+    """Show the beginning of a payload; what would steer a terminal is written out."""
+    beginning = payload[:_SHOWN_CHARACTERS]
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in beginning)
+    more = len(payload) - len(beginning)
+    return f"{shown} … ({more:,} more characters)" if more else shown
+
+
+def _reasons(place: Place, width: int) -> Table:
+    """How many dead letters there are for each reason, down one column after the other."""
+    counts = Counter(letter["reason"] for letter in dead_letters(place))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    columns = max(1, width // _REASON_WIDTH)
+    height = -(-len(ordered) // columns)
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(columns):
+        grid.add_column(justify="right")
+        grid.add_column(no_wrap=True)
+    for row in range(height):
+        cells = [(f"  {number:,}", reason) for reason, number in ordered[row::height]]
+        grid.add_row(*(cell for pair in cells for cell in pair))
+    return grid
+
+
+def _balance(verdict: Verdict) -> Table:
+    """The three countings, one below the other, a column for each dataset and one for all."""
+    lines = verdict.lines
+    formats = sorted({of for line in lines for of in line.rows_in}, reverse=True)
+    rows: list[tuple[str, str, list[int | None]]] = [
+        ("generator", "documents sent", [of.made for of in lines]),
+        ("pipeline", "documents", [of.documents for of in lines]),
+        ("", "= rows", [of.rows for of in lines]),
+        ("", "+ dead letters", [of.rejects for of in lines]),
+        *(("DuckDB", f"rows in {of}", [line.rows_in.get(of) for line in lines]) for of in formats),
+        ("files", "dead letters", [of.dead_letters for of in lines]),
+        ("DuckDB", "distinct identities", [of.identities for of in lines]),
+    ]
+    table = _table()
+    table.add_column("counted by", style="dim")
+    table.add_column("what")
+    for name in (*(line.dataset for line in lines), "all"):
+        table.add_column(name, justify="right")
+    for counted_by, what, counts in rows:
+        total = sum(count or 0 for count in counts)
+        table.add_row(counted_by, what, *map(_number, counts), _number(total))
+    verdicts = [_mark(balanced=of.balanced) for of in lines]
+    table.add_row("", "", *verdicts, _mark(balanced=verdict.balanced))
+    return table
+
+
+def _mark(*, balanced: bool) -> Text:
+    return Text("balanced", "green") if balanced else Text("differs", "bold red")
+
+
+def _verdict(verdict: Verdict) -> Text:
+    if not verdict.balanced:
+        return Text("\nNOT balanced: " + "; ".join(verdict.faults()) + ".", "bold red")
+    made = sum(line.made for line in verdict.lines)
+    rows = sum(line.rows for line in verdict.lines)
+    again = verdict.redelivery
+    return Text.assemble(
+        (
+            f"\nBalanced: {made:,} documents = {rows:,} rows + {made - rows:,} dead letters.",
+            "green",
+        ),
+        " Each identity is there once; each dead letter has the reason it must have. One event "
+        f"was delivered twice ({again.documents:,} documents, {again.objects:,} objects): same "
+        "keys, same bytes.",
+    )
+
+
+def _time(delivered: Delivered, total: float) -> Text:
+    megabytes = delivered.data_bytes / 1e6
+    cores = delivered.processor_seconds / delivered.seconds
+    return Text(
+        f"The handler took {delivered.seconds:.1f} s for {megabytes:.1f} MB of records: "
+        f"{_speed(delivered)}, with {cores:.1f} cores busy. The whole demo took {total:.1f} s."
+    )
+
+
+def _speed(delivered: Delivered) -> str:
+    megabytes = delivered.data_bytes / 1e6 / delivered.seconds
+    documents = delivered.documents.total() / delivered.seconds
+    return f"{megabytes:.1f} MB/s, {documents:,.0f} documents/s"
+
+
+def _next(place: Place) -> Text:
+    return Text(
+        f"Everything is in {place.root}: tables, dead letters, and the schemas they were made by.\n"
+        f"Look into the dead letters:  pipeline rejects {shlex.quote(str(place.dead_letters))}",
+        no_wrap=True,
+    )
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _number(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"

@@ -1,0 +1,166 @@
+"""What producers put on a stream, and how: mixed, packed, one in a hundred of it broken.
+
+Made lazily, so that a longer stream costs no more memory. Only the seed decides: there is no
+clock here, and the same seed gives the same bytes.
+"""
+
+import gzip
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import accumulate
+
+import msgspec
+import pyarrow as pa
+
+from pipeline.core.dataset import UNROUTED
+from pipeline.core.kpl import UserRecord
+from pipeline.demo.broken import KINDS, Kind
+from pipeline.demo.documents import HOURS, START, Shop
+from pipeline.demo.shard import Event, Shard
+
+_SHARDS = 4
+_ONE_BROKEN_IN = 100
+_SHARE_OF_CLICKS = 0.6
+_SHARE_AGGREGATED = 0.5  # of what may be
+# How user records are written: how many documents are in one at least and at most, and how many
+# in a thousand are written so.
+_STYLES = {
+    "aggregated": (1, 1, 925),
+    "alone": (1, 1, 15),
+    "pretty": (1, 1, 25),
+    "lines": (2, 8, 15),
+    "gzip": (10, 40, 10),
+    "zstd": (10, 40, 10),
+}
+_STYLE_WEIGHTS = tuple(accumulate(often for _, _, often in _STYLES.values()))
+
+
+@dataclass(slots=True)
+class Made:
+    """What is on the stream, counted by the one who put it there.
+
+    `documents` and `broken` by dataset, "unrouted" where nobody can tell it; `reasons` are
+    those that the broken must get, `kinds` what they are.
+    """
+
+    documents: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class Stream:
+    """A stream of about so many documents: of more, where every kind of broken asks for it.
+
+    `events` may be gone through once; what it has yielded is counted in `made`, and a little
+    more that waits in the shards.
+    """
+
+    def __init__(self, documents: int, seed: int) -> None:
+        self.made = Made()
+        self._shop = Shop(seed)
+        self._due = _schedule(documents, self._shop)
+        self._length = max(documents, 2 * len(self._due))
+        self._shards = [Shard(number) for number in range(_SHARDS)]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def events(self) -> Iterator[Event]:
+        """Yield Lambda's events, each of one shard, as soon as one is full."""
+        while self._due or self.made.documents.total() < self._length:
+            sent = self.made.documents.total() / self._length
+            self._shop.now = START + timedelta(hours=HOURS * sent)
+            if self._due and self._due[-1][0] <= sent:
+                shard = self._send_broken(self._due.pop()[1])
+            else:
+                shard = self._send(*self._user_record())
+            yield from self._full(shard)
+        for shard in self._shards:
+            shard.finish(self._shop.now)
+            yield from self._full(shard)
+
+    @staticmethod
+    def _full(shard: Shard) -> Iterator[Event]:
+        while shard.full:
+            yield shard.full.pop(0)
+
+    def _send_broken(self, kind: Kind) -> Shard:
+        """Send one in the way of its kind."""
+        made, dataset = self.made, kind.dataset or UNROUTED
+        for counts, name in (
+            (made.documents, dataset),
+            (made.broken, dataset),
+            (made.reasons, kind.reason),
+            (made.kinds, kind.name),
+        ):
+            counts[name] += 1
+        data = kind.make(self._shop)
+        if kind.sent_as == "document":
+            return self._send(*self._user_record(data))
+        made.documents["orders"] += kind.good_orders
+        return self._send(kind.sent_as == "user record", data)
+
+    def _user_record(self, broken: bytes | None = None) -> tuple[bool, bytes]:
+        """Write a user record, `broken` somewhere in it; tell whether it may be aggregated."""
+        shop = self._shop
+        style = shop.pick(tuple(_STYLES), _STYLE_WEIGHTS)
+        if style == "pretty" and broken is not None:
+            style = "alone"  # what is no JSON cannot be printed prettily
+        least, most, _ = _STYLES[style]
+        count = shop.random.randint(least, most)
+        documents = [self._document() for _ in range(count - (broken is not None))]
+        if broken is not None:
+            documents.insert(shop.random.randrange(count), broken)
+        may_aggregate = style == "aggregated" or (
+            style != "alone" and shop.random.random() < _SHARE_AGGREGATED
+        )
+        return may_aggregate, _written(style, documents)
+
+    def _document(self) -> bytes:
+        if self._shop.random.random() < _SHARE_OF_CLICKS:
+            self.made.documents["clicks"] += 1
+            return msgspec.json.encode(self._shop.click())
+        self.made.documents["orders"] += 1
+        return msgspec.json.encode(self._shop.order())
+
+    def _send(self, may_aggregate: bool, data: bytes) -> Shard:  # noqa: FBT001 - as it comes
+        """Send a record to the shard of its key, and return that."""
+        key = self._shop.key()
+        # As Kinesis does it: the shards share the space of MD5 evenly.
+        digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
+        shard = self._shards[digest[0] * _SHARDS // 256]
+        if may_aggregate:
+            shard.collect(UserRecord(key, data), self._shop.now)
+        else:
+            shard.put(key, data, self._shop.now)
+        return shard
+
+
+def _schedule(documents: int, shop: Shop) -> list[tuple[float, Kind]]:
+    """Plan the broken: each kind once, the cheap ones more often. The last comes first.
+
+    The number with each is how much of the stream has been sent when its turn comes.
+    """
+    cheap = [kind for kind in KINDS if not kind.costly]
+    more = max(0, documents // _ONE_BROKEN_IN - len(KINDS))
+    kinds = [*KINDS, *shop.random.choices(cheap, k=more)]
+    turns = sorted((shop.random.random() for _ in kinds), reverse=True)
+    shop.random.shuffle(kinds)
+    return list(zip(turns, kinds, strict=True))
+
+
+def _written(style: str, documents: list[bytes]) -> bytes:
+    """Write documents as one payload."""
+    if style == "pretty":
+        return msgspec.json.format(documents[0], indent=2)
+    lines = b"\n".join(documents)
+    if style == "gzip":
+        return gzip.compress(lines, compresslevel=6, mtime=0)
+    if style == "zstd":
+        packed: bytes = pa.Codec("zstd").compress(lines, asbytes=True)
+        return packed
+    return lines

@@ -1,0 +1,205 @@
+"""Dead letters, and the failed batches that Lambda leaves in S3, sent down the road again.
+
+Each run over a file of dead letters is a transaction of writes, in an order that is safe to stop
+anywhere, with a journal of which letters it sends (`_redriven/{key}.sending`):
+
+1. the journal;
+2. the rows, under keys made of the file's key and the journal;
+3. `_redriven/{key}`: all letters that have become rows;
+4. `{key}`: the letters that still fail (or it is deleted, where there are none);
+5. the journal is deleted.
+
+A run that finds a journal first sends exactly those letters again, whatever it was asked for: the
+same letters make the same objects, so what the stopped run had stored is overwritten, not doubled.
+Letters that are rows already are never sent by a later run, even where Lambda delivered their
+batch once more and brought them back.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from pipeline.adapters.store import MemoryStore, ObjectMissing, ObjectStore
+from pipeline.core.deadletter import (
+    DOCUMENT,
+    Letter,
+    decode_dead_letters,
+    encode_lines,
+    resumed,
+)
+from pipeline.core.errors import DeadLetterError
+from pipeline.core.events import read_failed_batch
+from pipeline.core.report import Report
+from pipeline.flow import System, process, resume
+from pipeline.session import Session, patience
+
+ARCHIVE = "_redriven/"
+JOURNAL = ".sending"
+_LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
+_FAILED_BATCH = re.compile(r"(?:.*/)?aws/lambda/.+")
+_PATIENCE = 300.0  # seconds that the objects of one file may take to store, retries included
+
+Selector = Callable[[Letter], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one object: units sent again = rows + dead letters.
+
+    `waiting` are the letters that were not selected.
+    """
+
+    key: str
+    report: Report
+    waiting: int = 0
+
+
+def redrivable(store: ObjectStore) -> dict[str, bool]:
+    """List what can be sent again: each key, and whether it is a failed batch of Lambda's."""
+    found: dict[str, bool] = {}
+    for key in store.list():
+        if key.startswith(ARCHIVE):
+            interrupted = key.removeprefix(ARCHIVE).removesuffix(JOURNAL)
+            if key.endswith(JOURNAL):
+                found[interrupted] = False
+        elif _LETTERS.fullmatch(key):
+            found[key] = False
+        elif _FAILED_BATCH.fullmatch(key):
+            found[key] = True
+    return found
+
+
+def redrive_letters(
+    store: ObjectStore, key: str, system: System, select: Selector, *, dry_run: bool
+) -> Outcome | None:
+    """Send the selected letters of one file again; None where it holds none of them."""
+    file = _File(store, key)
+    if dry_run:
+        chosen = [letter for letter in file.waiting if select(letter)]
+        return _sent(key, file, chosen, system, dry_run=True) if chosen else None
+    interrupted = file.journal()
+    if interrupted:
+        both = _distinct([*file.done, *file.letters])
+        units = set(interrupted)
+        _sent(key, file, [letter for letter in both if letter.unit in units], system)
+        file = _File(store, key)
+    chosen = [letter for letter in file.waiting if select(letter)]
+    if not chosen:
+        return None
+    file.begin([letter.unit for letter in chosen])
+    return _sent(key, file, chosen, system)
+
+
+def _sent(
+    key: str, file: "_File", chosen: list[Letter], system: System, *, dry_run: bool = False
+) -> Outcome:
+    """Send letters, and write down what became of them."""
+    report, failing = _send(chosen, _label(key, chosen), system, dry_run=dry_run)
+    if not dry_run:
+        file.settle(chosen, failing)
+    return Outcome(key, report, len(file.waiting) - len(chosen))
+
+
+class _File:
+    """One file of dead letters, with its archive and its journal."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self.store = store
+        self.key = key
+        self.letters = self._read(key)
+        self.done = self._read(ARCHIVE + key)
+
+    @property
+    def waiting(self) -> list[Letter]:
+        """The letters that are no rows yet.
+
+        A record that held documents is sent whole: some of them may have failed again.
+        """
+        done = {letter.unit for letter in self.done if len(letter.unit) == DOCUMENT}
+        return [letter for letter in self.letters if letter.unit not in done]
+
+    def journal(self) -> list[tuple[int, ...]]:
+        """The units that a run which was stopped had begun to send."""
+        try:
+            return msgspec.json.decode(self.store.get(self._journal), type=list[tuple[int, ...]])
+        except ObjectMissing:
+            return []
+        except msgspec.DecodeError:
+            message = f"{self.store.uri}/{self._journal} is no journal of a redrive; delete it."
+            raise DeadLetterError(message) from None
+
+    def begin(self, units: list[tuple[int, ...]]) -> None:
+        """Write down what is about to be sent."""
+        self.store.put(self._journal, msgspec.json.encode(units))
+
+    def settle(self, sent: list[Letter], failing: list[Letter]) -> None:
+        """Write down which letters are rows now and which still fail."""
+        still = {letter.unit for letter in failing}
+        rows = [letter for letter in sent if letter.unit not in still]
+        gone = {letter.unit for letter in sent}
+        rest = [letter for letter in self.waiting if letter.unit not in gone]
+        self._write(ARCHIVE + self.key, _distinct([*self.done, *rows]))
+        self._write(self.key, _distinct([*rest, *failing]))
+        self.store.delete(self._journal)
+
+    @property
+    def _journal(self) -> str:
+        return f"{ARCHIVE}{self.key}{JOURNAL}"
+
+    def _read(self, key: str) -> list[Letter]:
+        try:
+            return decode_dead_letters(self.store.get(key), f"{self.store.uri}/{key}")
+        except ObjectMissing:
+            return []
+
+    def _write(self, key: str, letters: list[Letter]) -> None:
+        if letters:
+            self.store.put(key, encode_lines(letters))
+        else:
+            self.store.delete(key)
+
+
+def redrive_batch(store: ObjectStore, key: str, system: System, *, dry_run: bool) -> Outcome:
+    """Store a batch that Lambda gave up on, under the keys it would have had."""
+    body = store.get(key)
+    batch = read_failed_batch(body, f"{store.uri}/{key}")
+    if dry_run:
+        system = replace(system, output=MemoryStore(), dead_letters=MemoryStore())
+    report = Session(system, patience(_PATIENCE), 0.0).run(functools.partial(process, batch))
+    if not dry_run:
+        store.put(ARCHIVE + key, body)
+        store.delete(key)
+    return Outcome(key, report)
+
+
+def _send(
+    letters: list[Letter], label: str, system: System, *, dry_run: bool
+) -> tuple[Report, list[Letter]]:
+    """Send letters of one file down the road; return also those that are letters again."""
+    failing = MemoryStore()
+    system = replace(system, dead_letters=failing)
+    if dry_run:
+        system = replace(system, output=MemoryStore())
+    road = functools.partial(resume, resumed(letters, label))
+    report = Session(system, patience(_PATIENCE), 0.0).run(road)
+    again = [
+        letter for key in failing.list() for letter in decode_dead_letters(failing.get(key), key)
+    ]
+    return report, again
+
+
+def _distinct(letters: list[Letter]) -> list[Letter]:
+    """Order letters by unit; of two for one unit keep the last."""
+    by_unit = {letter.unit: letter for letter in letters}
+    return [by_unit[unit] for unit in sorted(by_unit)]
+
+
+def _label(key: str, letters: list[Letter]) -> str:
+    """Name what comes of some letters of a file: as its batch, and apart from all others'."""
+    name = key.rpartition("/")[2].removesuffix(".jsonl.gz")
+    units = ",".join(str(letter.unit) for letter in _distinct(letters))
+    return f"{name}-redrive-{hashlib.sha256(f'{key} {units}'.encode()).hexdigest()[:16]}"

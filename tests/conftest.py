@@ -1,0 +1,29 @@
+"""How hypothesis searches, and the fixtures of more than one file."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+from support import ROOT, Function
+
+from pipeline import handlers
+
+# CI sees the same examples every time; on a developer's machine they are new ones every time.
+settings.register_profile("developer", deadline=None, max_examples=60)
+settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Function:
+    """Return the Lambda function, configured for the repository's orders."""
+    made = Function()
+    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
+    monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
+    monkeypatch.setattr(handlers, "open_store", made.open_store)
+    return made

@@ -1,0 +1,294 @@
+"""`pipeline demo`: that it shows the truth, and says so when the truth is bad."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline.cli import main
+from pipeline.core.errors import PipelineError, Reason
+from pipeline.core.events import read_kinesis_event
+from pipeline.demo import run as demo_run
+from pipeline.demo.broken import KINDS
+from pipeline.demo.count import count, dead_letters
+from pipeline.demo.place import Place, prepare
+from pipeline.demo.stream import Made, Stream
+from pipeline.demo.verdict import Counted
+
+DOCUMENTS = 400
+MAIN = "import sys; from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+    place: Place
+
+
+def run(*arguments: str, out: Path) -> Ran:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = main(["demo", "--documents", str(DOCUMENTS), "--out", str(out), *arguments])
+    return Ran(code, stdout.getvalue(), stderr.getvalue(), Place(out.resolve()))
+
+
+def in_a_process(*arguments: str, code: str = MAIN) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=120)
+
+
+def make_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """Run it once; its directory has a name that is hard to quote."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_plain(patch)
+        patch.setenv("PIPELINE_MAX_DOCUMENTS", "1")  # somebody's own; not the demo's business
+        yield run(out=tmp_path_factory.mktemp("demo") / "it's [a] 100% b*c?")
+
+
+def test_everything_balances(ran: Ran) -> None:
+    assert ran.code == 0, ran.out
+    assert ran.err == ""
+    assert "Balanced: " in ran.out
+    assert "same keys, same bytes" in " ".join(ran.out.split())
+
+
+def test_every_kind_of_broken_is_there_and_gets_its_reason(ran: Ran) -> None:
+    reasons = {letter["reason"] for letter in dead_letters(ran.place)}
+    assert reasons == {kind.reason for kind in KINDS}
+    assert all(reason in ran.out for reason in reasons)
+
+
+def test_the_kinds_are_all_that_the_datasets_can_give() -> None:
+    impossible = {Reason.PARTITION_TOO_LONG, Reason.UNKNOWN_FIELD}
+    assert {kind.reason for kind in KINDS} == set(Reason) - impossible
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("title", ["What came out", "Two dead letters", "The balance", "Time"])
+def test_the_output_has_its_parts(ran: Ran, title: str) -> None:
+    assert f"\n{title}\n" in ran.out
+
+
+def test_without_a_terminal_it_is_plain_and_fits(ran: Ran) -> None:
+    assert "\x1b" not in ran.out
+    # What is there to be copied stays on one line, however long the directory's name.
+    lines = [line for line in ran.out.splitlines() if "100% b*c?" not in line]
+    lines = [line for line in lines if "b[*]c[?]" not in line]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_sql_it_shows_can_be_pasted(ran: Ran) -> None:
+    import duckdb
+
+    sql = ran.out[ran.out.index("SELECT ") : ran.out.index(";") + 1]
+    with duckdb.connect() as database:
+        assert len(database.execute(sql).fetchall()) == 3
+
+
+def test_the_environment_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_OUTPUT", "s3://mine/output")
+    before = dict(os.environ)
+    assert run(out=tmp_path).code == 0
+    assert dict(os.environ) == before
+
+
+def drained(documents: int, seed: int) -> tuple[list[dict[str, Any]], Made]:
+    stream = Stream(documents, seed)
+    return list(stream.events()), stream.made
+
+
+def test_a_seed_makes_one_stream_byte_for_byte() -> None:
+    one, again, other = (msgspec.json.encode(drained(DOCUMENTS, seed)[0]) for seed in (7, 7, 8))
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize("documents", [1, 40, 3_000])
+def test_a_stream_has_its_length_and_one_in_a_hundred_broken(documents: int) -> None:
+    _, made = drained(documents, 3)
+    assert set(made.kinds) == {kind.name for kind in KINDS}
+    assert made.broken.total() == max(len(KINDS), documents // 100)
+    most_in_one_put = 40
+    least = max(documents, 2 * len(KINDS))
+    assert least <= made.documents.total() <= least + most_in_one_put
+
+
+def test_events_are_what_lambda_would_send() -> None:
+    events, _ = drained(20_000, 1)
+    assert len(events) >= 4
+    for event in events:
+        read_kinesis_event(event)  # one shard, in order, or it raises
+        assert len(msgspec.json.encode(event)) <= 6 * 2**20
+        assert len(event["Records"]) <= 10_000
+    assert len({event["Records"][0]["eventID"].partition(":")[0] for event in events}) == 4
+
+
+def lose_a_file(place: Place) -> None:
+    next(place.output.rglob("*.csv")).unlink()
+
+
+def double_a_file(place: Place) -> None:
+    path = next(place.output.rglob("*.parquet"))
+    shutil.copy(path, path.with_name(f"again-{path.name}"))
+
+
+def lose_a_dead_letter(place: Place) -> None:
+    next(place.dead_letters.rglob("*.jsonl.gz")).unlink()
+
+
+@pytest.mark.parametrize("damage", [lose_a_file, double_a_file, lose_a_dead_letter])
+def test_what_is_lost_or_doubled_shows(
+    damage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def after_damage(place: Place) -> Counted:
+        damage(place)
+        return count(place)
+
+    monkeypatch.setattr(demo_run, "count", after_damage)
+    ran = run(out=tmp_path)
+    assert ran.code == 1
+    assert "NOT balanced" in ran.out
+    assert "Balanced:" not in ran.out
+
+
+def test_an_event_that_is_not_stored_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(event: Any, context: Any) -> Any:
+        sys.stdout.write('{"outcome": "store_failed", "message": "The disk is full."}\n')
+        return {"batchItemFailures": [{"itemIdentifier": "1"}]}
+
+    monkeypatch.setattr(demo_run, "kinesis", fails)
+    ran = run(out=tmp_path)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "pipeline: The handler could not store an event: The disk is full.\n"
+
+
+def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
+    assert run("--seed", "1", out=tmp_path / "new").code == 0
+    (tmp_path / "new" / "notes.txt").write_text("mine")
+    assert run("--seed", "2", out=tmp_path / "new").code == 0
+    assert (tmp_path / "new" / "notes.txt").read_text() == "mine"
+
+
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "thesis.csv").write_text("years of work")
+    ran = run(out=tmp_path)
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "not empty" in ran.err
+    assert [path.name for path in tmp_path.rglob("*")] == ["output", "thesis.csv"]
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run(out=tmp_path / "file")
+    assert ran.code == 1
+    assert "is no directory" in ran.err
+
+
+def test_by_default_it_makes_a_new_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert prepare(None).root != prepare(None).root
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["--version"]])
+def test_it_can_be_asked(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    assert exited.value.code == 0
+    assert "pipeline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["no-such"], ["demo", "--documents", "0"], ["demo", "--documents", "x"]]
+)
+def test_wrong_use_is_told_apart(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    assert exited.value.code == 2
+    assert "usage: pipeline" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PipelineError("It cannot be."), 1, "pipeline: It cannot be.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "pipeline: /x: Permission denied.\n"),
+        (KeyboardInterrupt(), 130, "pipeline: interrupted.\n"),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_errors_are_a_sentence_and_a_code(
+    error: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def raises(*_: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(demo_run, "run", raises)
+    assert main(["demo"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_an_unexpected_error_does_not_show_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(*_: Any) -> int:
+        raise ValueError("a payload")
+
+    monkeypatch.setattr(demo_run, "run", raises)
+    assert main(["demo"]) == 1
+    said = capsys.readouterr().err
+    assert "unexpected ValueError at" in said
+    assert "a payload" not in said
+
+
+@pytest.mark.parametrize("missing", ["rich", "duckdb"])
+def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
+    ended = in_a_process("demo", code=f"import sys; sys.modules[{missing!r}] = None; {MAIN}")
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert 'pip install "kinesis-s3-pipeline[cli]"' in ended.stderr
+
+
+def test_nobody_has_to_read_to_the_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAIN, "demo", "--documents", "1", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_the_help_waits_for_nothing_heavy() -> None:
+    heavy = {"boto3", "duckdb", "pyarrow", "rich"}
+    check = f"import sys, pipeline.cli; print({heavy} & set(sys.modules) or 'light')"
+    assert in_a_process(code=check).stdout == "light\n"

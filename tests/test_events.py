@@ -1,0 +1,172 @@
+"""Lambda's event shape: read whole, or refused in a sentence."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ARN, ARRIVED, SHARD, SOURCE, kinesis_event, sequence_number
+
+from pipeline.core.errors import EventError
+from pipeline.core.events import read_kinesis_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Change = Callable[[dict[str, Any]], object]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@given(st.lists(st.binary(), min_size=1))
+def test_records_come_in_order_with_their_bytes(payloads: list[bytes]) -> None:
+    batch = read_kinesis_event(kinesis_event(payloads))
+    assert [record.data for record in batch.records] == payloads
+    assert [record.sequence_number for record in batch.records] == [
+        sequence_number(number) for number in range(len(payloads))
+    ]
+    assert (batch.source, batch.shard) == (SOURCE, SHARD)
+    assert (batch.first, batch.last) == (
+        sequence_number(0),
+        sequence_number(len(payloads) - 1),
+    )
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - made UTC below
+def test_an_arrival_is_read_to_the_microsecond(moment: datetime) -> None:
+    arrived = moment.replace(tzinfo=UTC)
+    (record,) = read_kinesis_event(kinesis_event([b""], arrived=arrived)).records
+    assert record.arrived_at == (arrived - EPOCH) // MICROSECOND
+
+
+def test_a_whole_second_may_come_as_an_integer() -> None:
+    event = kinesis_event([b""])
+    event["Records"][0]["kinesis"]["approximateArrivalTimestamp"] = 1_700_000_000
+    assert read_kinesis_event(event).records[0].arrived_at == 1_700_000_000_000_000
+
+
+def test_a_record_may_have_no_partition_key() -> None:
+    """Streams with service-managed distribution have none."""
+    without = read_kinesis_event(kinesis_event([b"{}"], partition_key=None))
+    assert without.records[0].partition_key is None
+    assert without.source == read_kinesis_event(kinesis_event([b"{}"])).source
+
+
+def test_the_identity_is_the_same_with_enhanced_fan_out() -> None:
+    """The consumer is no part of where a record came from."""
+    fanned_out = kinesis_event([b"{}"], arn=f"{ARN}/consumer/pipeline:1700000000")
+    assert read_kinesis_event(fanned_out) == read_kinesis_event(kinesis_event([b"{}"]))
+
+
+def test_what_lambda_adds_one_day_does_not_matter() -> None:
+    event = kinesis_event([b"{}"])
+    event["Records"][0]["kinesis"]["encryptionType"] = "KMS"
+    event["Records"][0]["new"] = event["shardId"] = SHARD
+    assert read_kinesis_event(event) == read_kinesis_event(kinesis_event([b"{}"]))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        "event",
+        {},
+        {"Records": None},
+        {"Records": []},
+        {"Records": {}},
+        {"Records": ["text"]},
+        {"Records": [{"s3": {}, "eventSource": "aws:s3"}]},
+        {"Records": [{"dynamodb": {}, "eventSource": "aws:dynamodb"}]},
+        {"Records": [{"body": "{}", "eventSource": "aws:sqs"}]},
+        {"Records": [{"kinesis": {}}]},
+    ],
+    ids=repr,
+)
+def test_an_event_that_is_not_of_kinesis_is_refused(event: Any) -> None:
+    with pytest.raises(EventError, match=r"event source mapping|lacks 'eventSourceARN'"):
+        read_kinesis_event(event)
+
+
+def kinesis(**changes: Any) -> Change:
+    return lambda record: record["kinesis"].update(changes)
+
+
+def outer(**changes: Any) -> Change:
+    return lambda record: record.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (outer(eventID=f"shardId-000000000004:{sequence_number(1)}"), "another stream or shard"),
+        (outer(eventSourceARN=f"{ARN}-2"), "another stream or shard"),
+        (outer(eventID=":1"), "no shard id"),
+        (outer(eventID="..:1"), "no shard id"),
+        (outer(eventID="a/b:1"), "no shard id"),
+        (outer(eventID=None), "lacks 'eventSourceARN' or 'eventID'"),
+        (kinesis(sequenceNumber="12a"), "no sequence number of digits"),
+        (kinesis(sequenceNumber="012"), "no sequence number of digits"),
+        (kinesis(sequenceNumber="١٢"), "no sequence number of digits"),
+        (kinesis(sequenceNumber=12), "no sequence number of digits"),
+        (kinesis(sequenceNumber=sequence_number(0)), "rising order"),
+        (kinesis(sequenceNumber=sequence_number(-1)), "rising order"),
+        (kinesis(data="no base64"), "no base64"),
+        (kinesis(data="e30"), "no base64"),
+        (kinesis(data="é"), "no base64"),
+        (kinesis(data=None), "no base64"),
+        (kinesis(approximateArrivalTimestamp="now"), "approximateArrivalTimestamp"),
+        (kinesis(approximateArrivalTimestamp=True), "approximateArrivalTimestamp"),
+        (kinesis(approximateArrivalTimestamp=float("nan")), "approximateArrivalTimestamp"),
+        (kinesis(approximateArrivalTimestamp=-1), "approximateArrivalTimestamp"),
+        (kinesis(approximateArrivalTimestamp=None), "approximateArrivalTimestamp"),
+        (kinesis(partitionKey=7), "partition key"),
+    ],
+)
+def test_what_is_not_one_shards_batch_is_refused_in_a_sentence(change: Change, says: str) -> None:
+    event = kinesis_event([b"{}", b"{}"])
+    change(event["Records"][1])
+    with pytest.raises(EventError, match=says) as refusal:
+        read_kinesis_event(event)
+    assert str(refusal.value).endswith(".")
+
+
+def test_sequence_numbers_compare_as_integers() -> None:
+    """As text, "9" would follow "10"."""
+    event = kinesis_event([b"1", b"2"])
+    for record, number in zip(event["Records"], ["9", "10"], strict=True):
+        record["kinesis"]["sequenceNumber"] = number
+    assert [record.sequence_number for record in read_kinesis_event(event).records] == ["9", "10"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(JSON, st.data())
+def test_any_event_is_read_or_refused(value: Any, data: st.DataObject) -> None:
+    """Whatever stands in an event, `EventError` is the only error."""
+    event = kinesis_event([b"{}"])
+    record = event["Records"][0]
+    place = data.draw(st.sampled_from([event, record, record["kinesis"]]))
+    place[data.draw(st.sampled_from(sorted(place)))] = value
+    try:
+        batch = read_kinesis_event(event)
+    except EventError as error:
+        assert str(error).endswith(".")  # noqa: PT017 - either way is right
+    else:
+        assert base64.b64encode(batch.records[0].data).decode() == record["kinesis"]["data"]
+
+
+def test_arrival_of_the_helper_is_what_the_batch_says() -> None:
+    """The other tests rest on it."""
+    (record,) = read_kinesis_event(kinesis_event([b""])).records
+    assert EPOCH + record.arrived_at * MICROSECOND == ARRIVED

@@ -1,0 +1,222 @@
+"""KPL aggregates: the same as the reference reads and writes, and never an exception."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from typing import Any
+
+import pytest
+from aws_kinesis_agg.aggregator import RecordAggregator
+from aws_kinesis_agg.deaggregator import deaggregate_records
+from hypothesis import given
+from hypothesis import strategies as st
+from support import PLAIN, batch_of, kinesis_event
+
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate, open_aggregates
+from pipeline.core.payload import open_payloads
+from pipeline.core.records import Chunk
+
+HASH_KEYS = st.integers(0, 2**128 - 1).map(str)
+USER_RECORDS = st.builds(UserRecord, st.text(min_size=1, max_size=8), st.binary(max_size=40))
+HASHED = st.builds(UserRecord, st.text(min_size=1, max_size=8), st.binary(max_size=40), HASH_KEYS)
+MIXED = st.lists(USER_RECORDS | HASHED, min_size=1, max_size=8)
+
+
+def user_records(chunk: Chunk) -> list[tuple[int, int, str | None, bytes]]:
+    """List stream record, sub-sequence number, partition key and payload of each user record."""
+    of = chunk.positions
+    return [
+        (of.record[at], of.sub[at], of.partition_key[at], payload)
+        for at, payload in zip(chunk.at, chunk.payloads, strict=True)
+    ]
+
+
+def sealed(body: bytes) -> bytes:
+    """Put magic and a right MD5 around any bytes."""
+    return MAGIC + body + hashlib.md5(body).digest()
+
+
+# ------------------------------------------------------------------------- the valid format
+
+
+@given(MIXED)
+def test_decoding_undoes_encoding(records: list[UserRecord]) -> None:
+    chunk, rejects = open_aggregates(batch_of(aggregate(records)))
+    assert not rejects
+    assert user_records(chunk) == [
+        (0, number, record.partition_key, record.data) for number, record in enumerate(records)
+    ]
+
+
+@given(st.lists(HASHED, min_size=1, max_size=8) | st.lists(USER_RECORDS, min_size=1, max_size=8))
+def test_the_reference_reads_what_we_write(records: list[UserRecord]) -> None:
+    """All with explicit hash keys, or none: the reference gives the others entry 0."""
+    read = deaggregate_records(kinesis_event([aggregate(records)])["Records"])
+    assert [
+        UserRecord(
+            of["kinesis"]["partitionKey"],
+            base64.b64decode(of["kinesis"]["data"]),
+            of["kinesis"]["explicitHashKey"],
+        )
+        for of in read
+    ] == records
+
+
+@given(MIXED)
+def test_we_read_what_the_reference_writes(records: list[UserRecord]) -> None:
+    aggregator = RecordAggregator()
+    for record in records:
+        aggregator.add_user_record(record.partition_key, record.data, record.explicit_hash_key)
+    _, _, data = aggregator.clear_and_get().get_contents()
+    chunk, rejects = open_aggregates(batch_of(data))
+    assert not rejects
+    assert [(key, payload) for _, _, key, payload in user_records(chunk)] == [
+        (record.partition_key, record.data) for record in records
+    ]
+
+
+# What begins with the magic and is no aggregate is a reject of ours, and a document of theirs.
+LONE = st.binary(max_size=40).filter(lambda data: not data.startswith(b"\xf3\x89\x9a\xc2"))
+
+
+@given(st.lists(LONE | MIXED, min_size=1, max_size=6))
+def test_we_read_a_batch_as_the_reference_does(records: list[bytes | list[UserRecord]]) -> None:
+    """Lone records and aggregates side by side, in the order of the stream."""
+    raw = [record if isinstance(record, bytes) else aggregate(record) for record in records]
+    chunk, rejects = open_aggregates(batch_of(*raw))
+    assert not rejects
+    reference = deaggregate_records(kinesis_event(raw)["Records"])
+    assert [(sub, key, payload) for _, sub, key, payload in user_records(chunk)] == [
+        (
+            of["kinesis"].get("subSequenceNumber", 0),
+            of["kinesis"]["partitionKey"],
+            base64.b64decode(of["kinesis"]["data"]),
+        )
+        for of in reference
+    ]
+
+
+# ------------------------------------------------------------------------- what is broken
+
+FEW = [UserRecord("key", b'{"number":%d}' % number) for number in range(3)]
+
+
+def only_reject(data: bytes) -> Any:
+    """Return the one reject that a stream record becomes, having checked that it keeps it."""
+    chunk, (reject,) = open_aggregates(batch_of(data))
+    assert not len(chunk)
+    assert (reject.payload, reject.stage) == (data, Stage.AGGREGATE)
+    return reject
+
+
+def test_a_changed_byte_is_told_by_the_checksum() -> None:
+    """Of the bytes that frame no field, which could look like a cut as well."""
+    whole = aggregate(FEW)
+    for at in [whole.index(b"number"), whole.index(b"key"), len(whole) - 1, len(whole) - 16]:
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        assert only_reject(bytes(changed)).fault.reason is Reason.KPL_CHECKSUM
+
+
+@given(MIXED)
+def test_an_aggregate_cut_short_anywhere_is_told_as_such(records: list[UserRecord]) -> None:
+    """Only where the cut leaves 16 bytes after a whole field can a cut look like a change."""
+    whole = aggregate(records)
+    boundaries = {len(MAGIC)} | {len(MAGIC) + end for end in field_ends(whole[4:-16])}
+    for length in range(len(MAGIC), len(whole)):
+        reason = only_reject(whole[:length]).fault.reason
+        if length - 16 in boundaries:
+            assert reason in {Reason.KPL_TRUNCATED, Reason.KPL_CHECKSUM}
+        else:
+            assert reason is Reason.KPL_TRUNCATED
+
+
+def field_ends(body: bytes) -> list[int]:
+    """Where the length-delimited fields of a protobuf message end."""
+    ends, at = list[int](), 0
+    while at < len(body):
+        length, shift, at = 0, 0, at + 1
+        while True:
+            length |= (body[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if body[at - 1] < 0x80:
+                break
+        at += length
+        ends.append(at)
+    return ends
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"\x1a\x05abc", b"\x0b"])
+def test_a_sealed_body_that_is_no_aggregate_is_told_as_such(body: bytes) -> None:
+    """The MD5 is right; what it seals is no protobuf."""
+    assert only_reject(sealed(body)).fault.reason is Reason.KPL_PROTOBUF
+
+
+@pytest.mark.parametrize("body", [b"", b"\x0a\x01a"])
+def test_an_aggregate_of_no_records_is_a_reject(body: bytes) -> None:
+    """The reference lets it vanish."""
+    assert only_reject(sealed(body)).fault.reason is Reason.KPL_NO_RECORDS
+
+
+def record_field(key_index: int, data: bytes, hash_index: int | None = None) -> bytes:
+    """Encode one Record of the format by hand."""
+    hashed = b"" if hash_index is None else bytes([0x10, hash_index])
+    inner = bytes([0x08, key_index]) + hashed + bytes([0x1A, len(data)]) + data
+    return bytes([0x1A, len(inner)]) + inner
+
+
+@pytest.mark.parametrize("bad", [record_field(1, b"bad"), record_field(0, b"bad", 0)])
+def test_a_bad_key_index_costs_its_own_record_only(bad: bytes) -> None:
+    """The reference prints the payload and loses the rest."""
+    body = b"\x0a\x01k" + record_field(0, b"one") + bad + record_field(0, b"two")
+    chunk, (reject,) = open_aggregates(batch_of(sealed(body)))
+    assert user_records(chunk) == [(0, 0, "k", b"one"), (0, 2, "k", b"two")]
+    assert (reject.payload, reject.fault.reason) == (b"bad", Reason.KPL_KEY_INDEX)
+    assert reject.positions.sub[reject.at] == 1
+
+
+def test_a_partition_key_that_is_not_utf8_is_no_text_and_no_exception() -> None:
+    """Keys are text or absent, whatever stands in the aggregate."""
+    chunk, _ = open_aggregates(batch_of(sealed(b"\x0a\x01\xff" + record_field(0, b"one"))))
+    assert all(key is None or isinstance(key, str) for key in chunk.positions.partition_key)
+
+
+# ------------------------------------------------------------------------- anything at all
+
+
+@st.composite
+def mutated(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """Change, drop or insert a few bytes."""
+    data = bytearray(draw(whole))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(data)))
+        end = draw(st.integers(at, min(at + 4, len(data))))
+        data[at:end] = draw(st.binary(max_size=4))
+    return bytes(data)
+
+
+AGGREGATES = MIXED.map(aggregate)
+ZSTD = bytes.fromhex("28b52ffd")
+ANYTHING = st.one_of(
+    st.binary(),
+    mutated(AGGREGATES),
+    mutated(MIXED.map(lambda records: aggregate(records)[4:-16])).map(sealed),
+    st.binary().map(sealed),
+    st.binary().map(lambda data: MAGIC + data),
+    st.binary().map(lambda data: ZSTD + data),
+    mutated(st.binary().map(gzip.compress)),
+)
+
+
+@given(st.lists(ANYTHING, min_size=1, max_size=4))
+def test_any_bytes_give_records_or_rejects(records: list[bytes]) -> None:
+    """Never an exception, and every stream record is accounted for."""
+    chunk, rejects = open_aggregates(batch_of(*records))
+    seen = {reject.positions.record[reject.at] for reject in rejects}
+    for documents, refused in open_payloads(chunk, PLAIN):
+        seen |= {documents.positions.record[at] for at in documents.at}
+        seen |= {reject.positions.record[reject.at] for reject in refused}
+    assert seen == set(range(len(records)))

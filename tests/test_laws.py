@@ -1,0 +1,352 @@
+"""The laws of the house, on the real handler and the real road."""
+
+import gzip
+import json
+import time
+import zlib
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import (
+    ARN,
+    ARRIVED,
+    FIRST,
+    ORDERS,
+    FaultyStore,
+    Function,
+    Stored,
+    as_json,
+    deliver,
+    kinesis_event,
+    letter_payload,
+    order,
+    sequence_number,
+)
+
+from pipeline import handlers
+from pipeline.adapters.store import DeadlineExceeded, StoreRefused, StoreUnavailable
+from pipeline.adapters.telemetry import METRICS
+from pipeline.core.errors import EventError, SettingsError
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate
+from pipeline.core.records import Bounds
+
+GOOD = as_json(order())
+
+
+def aggregated(*payloads: bytes) -> bytes:
+    return aggregate(
+        UserRecord(f"key {number}", payload) for number, payload in enumerate(payloads)
+    )
+
+
+def sealed(body: bytes) -> bytes:
+    import hashlib
+
+    return MAGIC + body + hashlib.md5(body).digest()
+
+
+def deep(levels: int) -> bytes:
+    return GOOD[:-1] + b',"x":' + b"[" * levels + b"]" * levels + b"}"
+
+
+LATE = f"{ARRIVED - timedelta(days=31):%Y-%m-%dT%H:%M:%SZ}"
+# What stands in one stream record beside good ones: its reason, and its path.
+BROKEN: dict[str, tuple[bytes, str, str]] = {
+    "wrong MD5": (aggregated(GOOD)[:-1] + b"?", "kpl_checksum", "$"),
+    "truncated": (aggregated(GOOD)[:-20], "kpl_truncated", "$"),
+    "magic alone": (MAGIC, "kpl_truncated", "$"),
+    "no protobuf": (sealed(b"\xff" * 9), "kpl_protobuf", "$"),
+    "no records": (sealed(b""), "kpl_no_records", "$"),
+    "empty": (b"", "empty_record", "$"),
+    "not UTF-8": (GOOD[:-1] + b',"x":"\xff"}', "not_utf8", "$"),
+    "not JSON": (b"{'a': 1}", "not_json", "$"),
+    "not an object": (b"[1]", "not_object", "$"),
+    "NaN": (GOOD[:-1] + b',"weight_kg":NaN}', "not_json", "$"),
+    "Infinity": (GOOD[:-1] + b',"x":Infinity}', "not_json", "$"),
+    "100,000 levels": (deep(100_000), "too_deep", "$"),
+    "out of range": (
+        as_json(order(customer={"id": 1, "loyalty_points": 2**31})),
+        "out_of_range",
+        "$.customer.loyalty_points",
+    ),
+    "number too large": (GOOD[:-1] + b',"weight_kg":1e400}', "out_of_range", "$.weight_kg"),
+    "too large": (as_json(order(coupon="x" * 2**20)), "document_too_large", "$"),
+    "required": (as_json(order(customer={})), "missing_field", "$.customer.id"),
+    "wrong type": (as_json(order(gift="yes")), "wrong_type", "$.gift"),
+    "unknown symbol": (as_json(order(status="lost")), "unknown_symbol", "$.status"),
+    "rule broken": (
+        as_json(
+            order(
+                items=[
+                    {"sku": "a", "quantity": 1, "price": 1},
+                    {"sku": "b", "quantity": 0, "price": 1},
+                ]
+            )
+        ),
+        "below_minimum",
+        "$.items[1].quantity",
+    ),
+    "decimal": (as_json(order(total="1.005")), "decimal_misfit", "$.total"),
+    "no zone": (as_json(order(placed_at="2026-11-23T09:00:00")), "bad_format", "$.placed_at"),
+    "corrupt gzip": (gzip.compress(GOOD, mtime=0)[:-9], "corrupt_compression", "$"),
+    "corrupt zstd": (pa.compress(GOOD, "zstd", asbytes=True)[:-4], "corrupt_compression", "$"),
+    "gzip past the bound": (
+        gzip.compress(b" " * (64 * 2**20 + 1), mtime=0),
+        "unpacked_too_large",
+        "$",
+    ),
+    "event time": (as_json(order(placed_at=LATE)), "outside_window", "$.placed_at"),
+    "no dataset": (b'{"@stream":"nobody\'s"}', "no_dataset", "$"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_one_dead_letter_and_the_others_are_rows(
+    function: Function, name: str
+) -> None:
+    """Law 3: its bytes, its reason, its path; and nobody else pays for it."""
+    payload, reason, path = BROKEN[name]
+    assert function(kinesis_event([GOOD, payload, aggregated(GOOD, GOOD)])) == {
+        "batchItemFailures": []
+    }
+    (letter,) = function.stored.letters
+    assert (letter["reason"], letter["path"]) == (reason, path)
+    assert letter_payload(letter) == payload
+    assert letter["sequence_number"] == sequence_number(1)
+    assert len(function.stored.rows) == 3
+
+
+def test_a_user_record_with_a_bad_key_index_costs_its_siblings_nothing(function: Function) -> None:
+    def record(index: int) -> bytes:
+        inner = b"\x08" + bytes([index]) + b"\x1a" + _varint(len(GOOD)) + GOOD
+        return b"\x1a" + _varint(len(inner)) + inner
+
+    function(kinesis_event([sealed(b"\x0a\x01k" + record(0) + record(5) + record(0))]))
+    (letter,) = function.stored.letters
+    assert (letter["reason"], letter["sub_sequence_number"]) == ("kpl_key_index", 1)
+    assert letter_payload(letter) == GOOD
+    assert [row["_sub_sequence_number"] for row in function.stored.rows] == [0, 2]
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 0x7F | 0x80, number >> 7])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None, {}, {"Records": []}, {"Records": [{"eventSource": "aws:s3", "s3": {}}]},
+        {"Records": [{"Sns": {"Message": "{}"}}]},
+        {"Records": kinesis_event([GOOD])["Records"]
+                    + kinesis_event([GOOD], start=1, shard="shardId-000000000009")["Records"]},
+        {"Records": kinesis_event([GOOD])["Records"] * 2},
+    ],
+)  # fmt: skip
+def test_an_event_that_is_not_one_shards_is_a_clear_error(function: Function, event: Any) -> None:
+    with pytest.raises(EventError) as error:
+        function(event)
+    assert str(error.value).endswith(".")
+    assert not function.stored.objects
+
+
+def test_an_absent_partition_key_and_a_consumers_arn_change_no_identity() -> None:
+    plain = deliver(kinesis_event([GOOD, aggregated(GOOD)]), [ORDERS])
+    consumer = kinesis_event(
+        [GOOD, aggregated(GOOD)], arn=f"{ARN}/consumer/lambda:1700000000", partition_key=None
+    )
+    assert deliver(consumer, [ORDERS]).objects == plain.objects
+
+
+# ------------------------------------------------------------------------- mixtures and replays
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(payload for payload, _, _ in BROKEN.values() if len(payload) < 10_000),
+            GOOD,
+            as_json(order(country="FR")),
+            gzip.compress(GOOD + b"\n" + GOOD + b"\n{", mtime=0),
+            GOOD + b"\r\n\r\n" + as_json(order(total="x")),
+            json.dumps(order(), indent=2).encode(),
+            aggregated(GOOD, b"", gzip.compress(GOOD, mtime=0), b"[", as_json(order(country="SE"))),
+        ]
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def identities(stored: Stored) -> Counter[Any]:
+    fields = ("sequence_number", "sub_sequence_number", "document")
+    found = Counter(tuple(row[f"_{field}"] for field in fields) for row in stored.rows)
+    return found + Counter(tuple(letter[field] for field in fields) for letter in stored.letters)
+
+
+@given(PIECES)
+def test_every_document_is_stored_once_and_a_replay_changes_nothing(pieces: list[bytes]) -> None:
+    """Laws 2 and 5."""
+    event = kinesis_event(pieces)
+    stored = deliver(event, [ORDERS])
+    assert set(identities(stored).values()) == {1}
+    before = stored.objects
+    deliver(event, [ORDERS], stored)
+    assert stored.objects == before
+
+
+@given(PIECES, st.integers(1, 3_000), st.data())
+def test_no_verdict_depends_on_the_cut(
+    pieces: list[bytes], part_bytes: int, data: st.DataObject
+) -> None:
+    """Law 8: however a batch is cut, into parts or into batches."""
+    whole = deliver(kinesis_event(pieces), [ORDERS])
+    parts = deliver(kinesis_event(pieces), [ORDERS], bounds=Bounds(part_bytes=part_bytes))
+    assert parts.verdicts == whole.verdicts
+    cut = data.draw(st.integers(1, len(pieces)))
+    recut = deliver(kinesis_event(pieces[:cut]), [ORDERS])
+    if pieces[cut:]:
+        deliver(kinesis_event(pieces[cut:], start=cut), [ORDERS], recut)
+    assert recut.verdicts == whole.verdicts
+
+
+@pytest.mark.parametrize("failing", range(1, 5))
+def test_after_a_failure_at_any_write_a_replay_gives_what_an_undisturbed_run_gives(
+    function: Function, failing: int
+) -> None:
+    """Law 4: the first sequence number is the answer, and everything comes again."""
+    event = kinesis_event([aggregated(GOOD, as_json(order(country="FR")), b"["), GOOD])
+    undisturbed = deliver(event, [ORDERS]).objects
+
+    def mishap(number: int) -> None:
+        if number == failing:
+            raise StoreRefused("The store refuses; grant it.")
+
+    function.stored = Stored(FaultyStore(mishap), function.stored.dead_letters)
+    answer = function(event)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    assert function(event) == {"batchItemFailures": []}
+    assert function.stored.objects == undisturbed
+
+
+# ----------------------------------------------------------------------------- the store's moods
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_store_that_is_down_for_one_attempt_stores(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mishap(number: int) -> None:
+        if number == 1:
+            raise StoreUnavailable("The store is busy.")
+
+    function.stored = Stored(FaultyStore(mishap))
+    assert function(kinesis_event([GOOD])) == {"batchItemFailures": []}
+    assert len(function.stored.rows) == 1
+    assert lines(capsys)[0]["Retries"] == 1
+
+
+def test_a_store_that_stays_down_is_answered_in_time_with_the_first_sequence_number(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mishap(_: int) -> None:
+        raise StoreUnavailable("The store is down.")
+
+    function.stored = Stored(FaultyStore(mishap))
+    start = time.monotonic()
+    answer = function(kinesis_event([GOOD, GOOD]), 1.0)
+    assert time.monotonic() - start < 1.0
+    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    log, metrics = lines(capsys)
+    assert (log["outcome"], log["BatchFailed"], metrics["BatchFailed"]) == ("store_failed", 1, 1)
+    assert "The store is down." in log["message"]
+
+
+def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function) -> None:
+    """Lambda then bisects the batch."""
+    function.stored = Stored(FaultyStore(lambda _: time.sleep(2)))
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        function(kinesis_event([GOOD]), 1.0)
+    assert time.monotonic() - start < 1.0
+
+
+def test_wrong_settings_stop_the_start_with_every_fault_named(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_OUTPUT", "s3:/bucket")
+    monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "")
+    monkeypatch.setenv("PIPELINE_MAX_DEPTH", "0")
+    with pytest.raises(SettingsError) as error:
+        function(kinesis_event([GOOD]))
+    for name in ("PIPELINE_OUTPUT", "PIPELINE_DEAD_LETTERS", "PIPELINE_MAX_DEPTH"):
+        assert name in str(error.value)
+
+
+def test_neither_store_may_lie_inside_the_other(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///lake/dead")
+    with pytest.raises(SettingsError, match="inside"):
+        function(kinesis_event([GOOD]))
+
+
+# ------------------------------------------------------------------------------------ telemetry
+
+
+def test_every_metric_is_declared_and_each_record_has_its_dimensions(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function(kinesis_event([GOOD, as_json(order(total="x")), b"["]))
+    _, *records = lines(capsys)
+    dimensions = []
+    for record in records:
+        (directive,) = record["_aws"]["CloudWatchMetrics"]
+        (names,) = directive["Dimensions"]
+        dimensions.append(tuple(record[name] for name in names))
+        for metric in directive["Metrics"]:
+            assert metric["Unit"] == METRICS[metric["Name"]].unit
+            assert metric["Name"] in record
+    assert Counter(dimensions) == Counter(
+        [("shop",), ("orders",), ("orders", "bad_format"), ("unrouted",), ("unrouted", "not_json")]
+    )
+
+
+SECRET = "do-not-log-me"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        as_json(order(coupon=SECRET)), as_json(order(total=SECRET)), SECRET.encode(),
+        as_json(order(placed_at=SECRET)), as_json({"@stream": SECRET}),
+        zlib.compress(SECRET.encode()), aggregated(SECRET.encode())[:-1] + b"x",
+    ],
+)  # fmt: skip
+def test_no_payload_is_logged(
+    function: Function, capfd: pytest.CaptureFixture[str], payload: bytes
+) -> None:
+    """Law 9."""
+    function(kinesis_event([payload]))
+    out, err = capfd.readouterr()
+    assert SECRET not in out + err
+
+
+def test_no_payload_is_logged_even_by_an_error_nobody_foresaw(
+    function: Function, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(handlers, "process", fails)
+    with pytest.raises(handlers.UnexpectedError) as error:
+        function(kinesis_event([GOOD]))
+    out, err = capfd.readouterr()
+    assert SECRET not in out + err + str(error.value)
+    assert error.value.__suppress_context__

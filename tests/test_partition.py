@@ -1,0 +1,215 @@
+"""Hive partitions: every row in one, and none that leads out of its prefix."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support import (
+    PLAIN,
+    Stored,
+    as_json,
+    chunk_of,
+    dataset,
+    deliver,
+    kinesis_event,
+    letter_payload,
+)
+
+from pipeline.core.convert import convert
+from pipeline.core.dataset import Dataset
+from pipeline.core.errors import Reason
+from pipeline.core.layout import data_key, path_bytes
+from pipeline.core.partition import HIVE_NULL, escape, split
+from pipeline.core.records import Bounds
+
+TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
+NAME = {"name": "name", "type": ["null", "string"], "default": None}
+BY_NAME = dataset(NAME, config='partition_by = ["name"]\nformats = ["parquet", "csv"]')
+NASTY = [
+    "", "/", "..", ".", "../..", "a/../b", "=", "a=b", "%", "%2F", "\0", "\n", "\r", "\x1f", "\x7f",
+    "\\", "é", "日本", "\U0001f600", " ", "a b", "name=x", HIVE_NULL, "\u202e", "*", "?", "~", ":",
+]  # fmt: skip
+TEXTS = st.sampled_from(NASTY) | st.text(max_size=12)
+
+
+def paths_of(of: Dataset, *documents: Any, bounds: Bounds = PLAIN) -> dict[int, str]:
+    """Return the path that each document lies under; all of them must be good."""
+    rows, unfit = convert(chunk_of(*map(as_json, documents)), of)
+    partitions, rejects = split(rows, of, bounds, 2_000)
+    assert not unfit
+    assert not rejects
+    paths = [partition.path for partition in partitions]
+    assert paths == sorted(set(paths))
+    return {
+        at: partition.path for partition in partitions for at in partition.rows.index.to_pylist()
+    }
+
+
+# ------------------------------------------------------------------------------- escaping
+
+
+@given(TEXTS)
+def test_an_escaped_value_is_one_plain_piece_of_a_path(value: str) -> None:
+    """No slash, no control character, nothing that means something to Hive or a URL."""
+    text = escape(value)
+    assert not set(text) & {*map(chr, range(0x20)), *"\x7f\"#'*/:=?\\{[]^"}
+    assert text not in {"", ".", ".."} or value in {".", ".."}
+    assert f"name={text}" not in {"", ".", ".."}
+
+
+@given(TEXTS.filter(bool))
+def test_escaping_can_be_undone(value: str) -> None:
+    """So two values share a directory only where Hive writes them alike: null and ""."""
+    assert unquote(escape(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a/b", "a%2Fb"),
+        ("=", "%3D"),
+        ("100%", "100%25"),
+        ("\n", "%0A"),
+        ("é", "é"),
+        ("", HIVE_NULL),
+    ],
+)
+def test_values_are_written_as_hive_writes_them(value: str, text: str) -> None:
+    assert escape(value) == text
+
+
+# ------------------------------------------------------------------------------- splitting
+
+
+@given(st.lists(st.none() | TEXTS, min_size=1, max_size=8))
+@example(["a", None, "", "a", None])
+def test_every_row_is_in_the_partition_of_its_value(names: list[str | None]) -> None:
+    """Null and "" share one; rows keep their order within."""
+    found = paths_of(BY_NAME, *[{"name": name} for name in names])
+    assert found == {
+        at: f"name={HIVE_NULL if not name else escape(name)}" for at, name in enumerate(names)
+    }
+
+
+@given(st.lists(st.none() | TEXTS, min_size=1, max_size=6))
+def test_nothing_climbs_out_of_its_prefix(names: list[str | None]) -> None:
+    """Through to the store: every document is one row, under the dataset's own prefix."""
+    stored = deliver(kinesis_event([as_json({"name": name}) for name in names]), [BY_NAME])
+    assert not stored.letters
+    assert [row["name"] for row in stored.rows] == names
+    for key in stored.output.objects:
+        folder, as_format, directory, file = key.split("/")
+        assert (folder, directory.partition("=")[0]) == ("things", "name")
+        assert file.endswith(f".{as_format}")
+
+
+def test_null_and_the_empty_string_share_one_object() -> None:
+    stored = deliver(kinesis_event([b'{"name":""}', b'{"name":null}', b"{}"]), [BY_NAME])
+    assert len(stored.output.objects) == 2  # one in each format
+    assert [row["name"] for row in stored.rows] == ["", None, None]
+
+
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+BY_TIME = dataset(
+    {"name": "at", "type": TIMESTAMP}, config='partition_by = ["date(at)", "hour(at)"]'
+)
+
+
+@given(st.lists(MOMENTS, min_size=1, max_size=6))
+@example([datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)])
+@example([datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)])
+def test_times_are_partitioned_as_the_calendar_has_them(moments: list[datetime]) -> None:
+    """UTC, two digits, also before 1970."""
+    documents = [{"at": f"{moment.replace(tzinfo=None).isoformat()}Z"} for moment in moments]
+    assert paths_of(BY_TIME, *documents) == {
+        at: f"date={moment.date().isoformat()}/hour={moment.hour:02}"
+        for at, moment in enumerate(moments)
+    }
+
+
+def test_date_and_hour_alone_are_of_the_arrival() -> None:
+    of = dataset(NAME, config='partition_by = ["date()", "hour()"]')
+    assert paths_of(of, {}) == {0: "date=2026-11-23/hour=09"}
+
+
+def test_other_types_are_written_as_their_text() -> None:
+    of = dataset(
+        {"name": "b", "type": "boolean"},
+        {"name": "i", "type": "long"},
+        {"name": "d", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A"]}},
+        {"name": "u", "type": {"type": "string", "logicalType": "uuid"}},
+        config='partition_by = ["b", "i", "d", "date(d)", "e", "u"]',
+    )
+    uuid = "7C9E6679-7425-40DE-944B-E07FC1F90AE7"
+    document = {"b": True, "i": -5, "d": "2026-11-23", "e": "A", "u": uuid}
+    (path,) = paths_of(of, document).values()
+    assert path == f"b=true/i=-5/d=2026-11-23/date=2026-11-23/e=A/u={uuid.lower()}"
+
+
+# --------------------------------------------------------------------------------- bounds
+
+
+def verdicts(of: Dataset, *documents: Any, bounds: Bounds = PLAIN, room: int = 2_000) -> list[Any]:
+    """Return for each document None, or reason and path."""
+    rows, _ = convert(chunk_of(*map(as_json, documents)), of)
+    _, rejects = split(rows, of, bounds, room)
+    found = {reject.at: (reject.fault.reason, reject.fault.path) for reject in rejects}
+    return [found.get(at) for at in range(len(documents))]
+
+
+def test_a_directory_is_bounded_in_bytes() -> None:
+    """`name=` and the escaped value together; its neighbours do not suffer."""
+    too_long = (Reason.PARTITION_TOO_LONG, "$.name")
+    documents = [{"name": text} for text in ("a" * 250, "a" * 251, "é" * 125, "é" * 126, "/" * 84)]
+    assert verdicts(BY_NAME, *documents) == [None, too_long, None, too_long, too_long]
+    assert verdicts(BY_NAME, {"name": "ab"}, bounds=Bounds(partition_bytes=6)) == [too_long]
+
+
+def test_a_whole_path_is_bounded_in_bytes() -> None:
+    assert verdicts(BY_NAME, {"name": "abc"}, room=8) == [None]
+    assert verdicts(BY_NAME, {"name": "abc"}, room=7) == [(Reason.PARTITION_TOO_LONG, "$.name")]
+
+
+THREE = dataset(
+    *({"name": name, "type": "string"} for name in "abc"),
+    config='partition_by = ["a", "b", "c"]',
+    name="a" * 63,
+)
+
+
+@given(st.lists(st.integers(0, 253), min_size=3, max_size=3))
+def test_every_key_fits_the_store_or_is_a_dead_letter(lengths: list[int]) -> None:
+    """The store never refuses a key that was made of a document."""
+    document = as_json(dict(zip("abc", ("x" * length for length in lengths), strict=True)))
+    stored = deliver(kinesis_event([document]), [THREE])
+    assert all(len(key.encode()) <= 1_024 for key in stored.output.objects)
+    assert [letter_payload(letter) for letter in stored.letters] in ([], [document])
+    assert len(stored.rows) + len(stored.letters) == 1
+
+
+def test_the_bound_on_keys_is_the_one_that_is_set() -> None:
+    """`key_bytes` below what the store takes: longer paths are dead letters."""
+    document = as_json({"name": "x" * 240})
+    key_bytes = 512
+    assert path_bytes(BY_NAME, key_bytes) < 245
+    stored = deliver(kinesis_event([document]), [BY_NAME], bounds=Bounds(key_bytes=key_bytes))
+    assert [letter["reason"] for letter in stored.letters] == [Reason.PARTITION_TOO_LONG]
+
+
+def test_a_verdict_does_not_depend_on_the_cut_of_the_batch() -> None:
+    """Keys hold sequence numbers, and these may be of any length; paths must not care."""
+    chunk = chunk_of(b"{}")
+    name = data_key(chunk.positions.batch, "", "parquet", "", 10**6).rpartition("/")[2]
+    assert len(name) <= 255
+
+
+def test_no_rows_make_no_partition() -> None:
+    rows, _ = convert(chunk_of(), BY_NAME)
+    assert split(rows, BY_NAME, PLAIN, 100) == ([], [])
+    assert Stored().objects == {}

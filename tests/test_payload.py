@@ -1,0 +1,218 @@
+"""User records to documents: compression, lines, and the bounds of one record."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import PLAIN, chunk_of
+
+from pipeline.core.errors import Reason
+from pipeline.core.payload import Part, open_payloads
+from pipeline.core.records import Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Compress = Callable[[bytes], bytes]
+
+
+def zstd(data: bytes) -> bytes:
+    """Compress with zstd, by Arrow."""
+    compressed: bytes = pa.compress(data, "zstd", asbytes=True)
+    return compressed
+
+
+def plain(data: bytes) -> bytes:
+    """Leave a payload as it is."""
+    return data
+
+
+CODECS = st.sampled_from([plain, gzip.compress, zstd])
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+def only_part(payload: bytes, bounds: Bounds = PLAIN) -> Part:
+    """Open one user record."""
+    (part,) = open_payloads(chunk_of(payload), bounds)
+    return part
+
+
+def documents_in(payload: bytes) -> list[bytes]:
+    """Return the documents of one user record, having checked that they are numbered."""
+    chunk, rejects = only_part(payload)
+    assert not rejects
+    assert [chunk.positions.document[at] for at in chunk.at] == list(range(len(chunk)))
+    return chunk.payloads
+
+
+def reason_of(payload: bytes, bounds: Bounds = PLAIN) -> Reason:
+    """Return why one user record is a reject, having checked that it is kept as it came."""
+    chunk, (reject,) = only_part(payload, bounds)
+    assert not len(chunk)
+    assert reject.payload == payload
+    return reject.fault.reason
+
+
+@given(DOCUMENTS, st.sampled_from([None, 2]), CODECS)
+def test_a_payload_that_is_one_json_text_is_one_document(
+    value: object, indent: int | None, compress: Compress
+) -> None:
+    """Pretty-printed or not."""
+    text = json.dumps(value, indent=indent).encode()
+    assert documents_in(compress(b" \n" + text + b"\r\n")) == [text]
+
+
+@given(
+    st.lists(DOCUMENTS, min_size=2, max_size=6),
+    st.sampled_from([b"\n", b"\r\n", b"\n\n", b" \n\t\n"]),
+    CODECS,
+)
+def test_several_lines_are_several_documents(
+    values: list[object], separator: bytes, compress: Compress
+) -> None:
+    """Blank lines count for nothing."""
+    lines = [json.dumps(value).encode() for value in values]
+    assert documents_in(compress(separator.join(lines) + separator)) == lines
+
+
+def test_a_line_that_is_no_json_stands_beside_those_that_are() -> None:
+    assert documents_in(b'{"a":1}\nnonsense\n{"b":2}') == [b'{"a":1}', b"nonsense", b'{"b":2}']
+
+
+def test_lines_none_of_which_is_json_stay_together() -> None:
+    """They are one broken document, not many."""
+    text = b'{"a":\n"cut\nshort'
+    assert documents_in(text) == [text]
+
+
+def test_a_pretty_printed_document_too_deep_to_be_read_stays_together() -> None:
+    """How deep a reader can follow is no property of the document."""
+    text = b'{"a":\n' * 5_000 + b"1" + b"\n}" * 5_000
+    assert reason_of(text) is Reason.TOO_DEEP
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=3), st.lists(DOCUMENTS, min_size=1, max_size=3))
+def test_members_and_frames_follow_each_other(first: list[object], second: list[object]) -> None:
+    """gzip and zstd files may be put together with `cat`."""
+    lines = [json.dumps(value).encode() for value in [*first, *second]]
+    halves = [
+        b"".join(line + b"\n" for line in part)
+        for part in (lines[: len(first)], lines[len(first) :])
+    ]
+    for compress in (gzip.compress, zstd):
+        assert documents_in(b"".join(map(compress, halves))) == lines
+
+
+def test_padding_after_gzip_is_allowed() -> None:
+    assert documents_in(gzip.compress(b"{}") + b"\0" * 7) == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b" \r\n\t", gzip.compress(b"", mtime=0), zstd(b""), zstd(b"\n")]
+)
+def test_a_record_without_a_document_is_a_reject(payload: bytes) -> None:
+    assert reason_of(payload) is Reason.EMPTY_RECORD
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd])
+def test_what_is_cut_short_anywhere_is_corrupt(compress: Compress) -> None:
+    """No length of it passes for a whole one."""
+    whole = compress(json.dumps({"text": "abcdefgh" * 20, "numbers": list(range(40))}).encode())
+    for length in range(4, len(whole)):
+        assert reason_of(whole[:length]) is Reason.CORRUPT_COMPRESSION
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd])
+def test_what_goes_on_with_something_else_is_corrupt(compress: Compress) -> None:
+    assert reason_of(compress(b"{}") + b"more") is Reason.CORRUPT_COMPRESSION
+
+
+@given(st.data())
+def test_a_gzip_member_with_a_changed_byte_is_never_read_otherwise(data: st.DataObject) -> None:
+    """The document as it was, or a reject with the record's bytes."""
+    document = b'{"text":"abcdefgh","numbers":[1,2,3,4,5,6]}'
+    changed = bytearray(gzip.compress(document, mtime=0))
+    at = data.draw(st.integers(3, len(changed) - 1))
+    changed[at] ^= data.draw(st.integers(1, 255))
+    chunk, rejects = only_part(bytes(changed))
+    if rejects:
+        assert [reject.payload for reject in rejects] == [bytes(changed)]
+    else:
+        assert chunk.payloads == [document]
+
+
+@pytest.mark.parametrize("compress", [plain, gzip.compress, zstd])
+def test_the_unpacked_size_is_bounded(compress: Compress) -> None:
+    """A bomb is stopped at the bound; exactly the bound is fine."""
+    bounds = Bounds(unpacked_bytes=1_000)
+    fits, over = (b'"%s"' % (b"x" * size) for size in (998, 999))
+    assert only_part(compress(fits), bounds)[0].payloads == [fits]
+    assert reason_of(compress(over), bounds) is Reason.UNPACKED_TOO_LARGE
+    assert reason_of(compress(b"x" * 50_000_000), bounds) is Reason.UNPACKED_TOO_LARGE
+
+
+def test_the_number_of_documents_is_bounded() -> None:
+    bounds = Bounds(documents=3)
+    assert len(only_part(b"{}\n" * 3, bounds)[0]) == 3
+    assert reason_of(b"{}\n" * 4, bounds) is Reason.TOO_MANY_DOCUMENTS
+
+
+def test_the_size_of_a_document_is_bounded() -> None:
+    """Its neighbours in the same record do not suffer."""
+    chunk, (reject,) = only_part(b'{}\n{"a":"long"}\n{}', Bounds(document_bytes=5))
+    assert chunk.payloads == [b"{}", b"{}"]
+    assert (reject.payload, reject.fault.reason) == (b'{"a":"long"}', Reason.DOCUMENT_TOO_LARGE)
+    assert reject.positions.document[reject.at] == 1
+
+
+def test_the_depth_of_a_document_is_bounded() -> None:
+    bounds = Bounds(depth=3)
+    assert documents_in(b"[[[[]]]]") == [b"[[[[]]]]"]
+    assert only_part(b'[[["]]]]["]]]', bounds)[0].payloads == [b'[[["]]]]["]]]']
+    assert reason_of(b"[[[[]]]]", bounds) is Reason.TOO_DEEP
+    assert reason_of(b"[" * 100_000) is Reason.TOO_DEEP
+    assert reason_of(b'{"a":' * 100_000 + b"1" + b"}" * 100_000) is Reason.TOO_DEEP
+
+
+@pytest.mark.parametrize("text", [b"\xff", b'{"a":"\xc3"}', b'"\xed\xa0\x80"', b'"\xf8\x88\x80"'])
+def test_a_document_that_is_not_utf8_is_a_reject(text: bytes) -> None:
+    assert reason_of(text) is Reason.NOT_UTF8
+
+
+# ---------------------------------------------------------------------------- parts of a batch
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(1, 40))
+def test_parts_hold_all_documents_in_order_and_end_between_records(
+    lines: list[int], part_bytes: int
+) -> None:
+    """Each record is whole within one part, unless it alone reaches the bound."""
+    payloads = [b'{"a":1}\n' * count for count in lines]
+    parts = list(open_payloads(chunk_of(*payloads), Bounds(part_bytes=part_bytes)))
+    found = [
+        (part.positions.record[at], part.positions.document[at])
+        for part, _ in parts
+        for at in part.at
+    ]
+    assert found == [
+        (record, number) for record, count in enumerate(lines) for number in range(count)
+    ]
+    assert sum(len(rejects) for _, rejects in parts) == lines.count(0)
+    homes = [{part.positions.record[at] for at in part.at} for part, _ in parts]
+    assert all(not one & other for one, other in pairwise(homes))
+
+
+def test_there_is_always_a_part() -> None:
+    """So that what did not open before it is delivered, too."""
+    assert len(list(open_payloads(chunk_of(), PLAIN))) == 1

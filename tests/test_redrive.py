@@ -1,0 +1,220 @@
+"""What became a dead letter can come back, and however often it is tried, it comes back once."""
+
+import contextlib
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import (
+    ORDERS,
+    Stored,
+    as_json,
+    dataset,
+    deliver,
+    kinesis_event,
+    letter_identity,
+    order,
+    row_identity,
+)
+
+from pipeline.adapters.store import MemoryStore
+from pipeline.core.dataset import Dataset
+from pipeline.core.deadletter import Letter
+from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.records import Bounds
+from pipeline.core.routing import Router
+from pipeline.flow import System
+from pipeline.redrive import ARCHIVE, redrivable, redrive_batch, redrive_letters
+
+STRICT = dataset({"name": "n", "type": "int", "maximum": 0})
+LOOSER = dataset({"name": "n", "type": "int", "maximum": 10})
+LOOSE = dataset({"name": "n", "type": "int"})
+
+
+def numbers(*values: object) -> dict[str, Any]:
+    """Return an event of an aggregate of documents {"n": value}, and of one without."""
+    records = [UserRecord("k", as_json({"n": value})) for value in values]
+    return kinesis_event([aggregate(records), b'{"m": 1}'])
+
+
+def every(_: Letter) -> bool:
+    return True
+
+
+def redrive(
+    stored: Stored, *datasets: Dataset, bounds: Bounds | None = None, **options: Any
+) -> None:
+    """Send all dead letters again."""
+    system = System(Router(datasets), bounds or Bounds(), stored.output, stored.dead_letters)
+    select = options.pop("select", every)
+    for key, is_batch in redrivable(stored.dead_letters).items():
+        assert not is_batch
+        redrive_letters(
+            stored.dead_letters, key, system, select, dry_run=options.get("dry_run", False)
+        )
+
+
+def state(stored: Stored) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    return dict(stored.output.objects), dict(stored.dead_letters.objects)
+
+
+def whereabouts(stored: Stored) -> Counter[Any]:
+    """Count where each identity stands: among the rows, or among the dead letters to come."""
+    waiting = Stored(dead_letters=_without_archive(stored.dead_letters))
+    rows = Counter(("row", row_identity(row)) for row in stored.rows)
+    return rows + Counter(("letter", letter_identity(letter)) for letter in waiting.letters)
+
+
+def _without_archive(store: MemoryStore) -> MemoryStore:
+    found = MemoryStore()
+    found.objects = {
+        key: body for key, body in store.objects.items() if not key.startswith(ARCHIVE)
+    }
+    return found
+
+
+def test_what_now_succeeds_becomes_rows_with_its_own_identity_and_arrival() -> None:
+    stored = deliver(numbers(1, 20, 300), [STRICT])
+    before = {letter_identity(of): of["arrived_at"] for of in stored.letters}
+    redrive(stored, LOOSER)
+    (row,) = stored.rows
+    assert row["n"] == 1
+    assert f"{row['_arrived_at']:%Y-%m-%dT%H:%M:%S.%fZ}" == before[row_identity(row)]
+    assert whereabouts(stored).total() == 4
+
+
+def test_redriving_twice_changes_nothing() -> None:
+    stored = deliver(numbers(1, 20, 300), [STRICT])
+    redrive(stored, LOOSER)
+    once = state(stored)
+    redrive(stored, LOOSER)
+    assert state(stored) == once
+
+
+def test_a_later_redrive_keeps_what_an_earlier_one_had_brought_back() -> None:
+    """The rows of one file share objects, which a later run writes again: with all of them."""
+    stored = deliver(numbers(1, 20, 300), [STRICT])
+    redrive(stored, LOOSER)
+    redrive(stored, LOOSE)
+    assert sorted(row["n"] for row in stored.rows) == [1, 20, 300]
+    assert set(whereabouts(stored).values()) == {1}
+
+
+def test_a_batch_that_lambda_delivers_again_doubles_nothing() -> None:
+    stored = deliver(numbers(1, 20, 300), [STRICT])
+    redrive(stored, LOOSER)
+    deliver(numbers(1, 20, 300), [STRICT], stored)
+    redrive(stored, LOOSER)
+    assert sorted(row["n"] for row in stored.rows) == [1]
+    assert set(whereabouts(stored).values()) == {1}
+    assert whereabouts(stored).total() == 4
+
+
+def test_what_was_not_asked_for_stays_as_it_was() -> None:
+    stored = deliver(numbers(1, "x"), [STRICT])
+    before = [letter for letter in stored.letters if letter["reason"] == "wrong_type"]
+    redrive(stored, LOOSE, select=lambda letter: letter.reason == "above_maximum")
+    assert [row["n"] for row in stored.rows] == [1]
+    waiting = Stored(dead_letters=_without_archive(stored.dead_letters)).letters
+    assert [letter for letter in waiting if letter["reason"] == "wrong_type"] == before
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    stored = deliver(numbers(1, 20), [STRICT])
+    before = state(stored)
+    redrive(stored, LOOSE, dry_run=True)
+    assert state(stored) == before
+
+
+def test_a_record_that_opens_at_last_brings_back_each_of_its_documents_once() -> None:
+    """One of its documents fails on its own: its siblings must survive the next run."""
+    lines = b"\n".join(as_json({"n": n}) for n in (1, 99, 2))
+    stored = deliver(kinesis_event([lines]), [LOOSER], bounds=Bounds(documents=2))
+    assert [of["reason"] for of in stored.letters] == ["too_many_documents"]
+    redrive(stored, LOOSER)
+    assert sorted(row["n"] for row in stored.rows) == [1, 2]
+    redrive(stored, LOOSER)
+    assert sorted(row["n"] for row in stored.rows) == [1, 2]
+    redrive(stored, LOOSE)
+    assert sorted(row["n"] for row in stored.rows) == [1, 2, 99]
+    assert set(whereabouts(stored).values()) == {1}
+
+
+class Killed(Exception):
+    """The process ended."""
+
+
+class Mortal(MemoryStore):
+    """A store whose process is killed at its n-th write, counted over all that share `lives`."""
+
+    def __init__(self, objects: dict[str, bytes], lives: list[int]) -> None:
+        super().__init__()
+        self.objects = objects
+        self.lives = lives
+
+    def put(self, key: str, body: bytes) -> None:
+        self._step()
+        super().put(key, body)
+
+    def delete(self, key: str) -> None:
+        self._step()
+        super().delete(key)
+
+    def _step(self) -> None:
+        self.lives[0] -= 1
+        if self.lives[0] < 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("lives", range(7))
+def test_a_process_killed_at_any_write_loses_and_doubles_nothing(lives: int) -> None:
+    orders = [order(), order(total="x"), order(country="xx"), order(total="1.234")]
+    event = kinesis_event([aggregate(UserRecord("k", as_json(of)) for of in orders)])
+    tame = replace(ORDERS, match=None)
+    loose = dataset(
+        {"name": "total", "type": ["null", "string"]}, name="loose", config='formats = ["csv"]'
+    )
+    undisturbed = deliver(event, [tame])
+    redrive(undisturbed, loose)
+
+    stored = deliver(event, [tame])
+    budget = [lives]
+    mortal = Stored(
+        Mortal(stored.output.objects, budget), Mortal(stored.dead_letters.objects, budget)
+    )
+    with contextlib.suppress(Killed):
+        redrive(mortal, loose)
+    assert (budget[0] < 0) == (lives < 5)  # a run makes five writes
+    redrive(stored, loose)
+    assert state(stored) == state(undisturbed)
+
+
+@given(st.lists(st.integers(-5, 20), min_size=1, max_size=6), st.permutations([0, 5, 10, 30]))
+def test_each_document_stands_in_one_place_after_any_series_of_redrives(
+    values: list[int], limits: list[int]
+) -> None:
+    stored = deliver(numbers(*values), [STRICT])
+    for limit in limits:
+        redrive(stored, dataset({"name": "n", "type": "int", "maximum": limit}))
+        assert set(whereabouts(stored).values()) == {1}
+        assert whereabouts(stored).total() == len(values) + 1
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_batch_that_lambda_gave_up_on_is_stored_under_its_own_keys(as_text: bool) -> None:
+    """Lambda writes the payload as text, by its documentation, or as an object, as seen."""
+    event = numbers(0, -1, 7)
+    stored = deliver(event, [STRICT])
+    failed = MemoryStore()
+    key = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.00-1"
+    failed.put(key, as_json({"payload": json.dumps(event) if as_text else event}))
+    late = Stored()
+    system = System(Router([STRICT]), Bounds(), late.output, late.dead_letters)
+    assert redrivable(failed) == {key: True}
+    redrive_batch(failed, key, system, dry_run=False)
+    assert late.objects == stored.objects
+    assert redrivable(failed) == {}

@@ -1,0 +1,217 @@
+"""Field rules and the event-time window, against plain Python comparisons."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ARRIVED, as_json, chunk_of, dataset
+
+from pipeline.core.convert import convert
+from pipeline.core.dataset import Dataset, parse_dataset
+from pipeline.core.errors import Reason
+from pipeline.core.rules import check_rules
+
+
+def faults_of(of: Dataset, *documents: bytes) -> dict[int, tuple[Reason, str]]:
+    """Return reason and path for each document that breaks a rule; all of them must convert."""
+    rows, unfit = convert(chunk_of(*documents), of)
+    assert not unfit
+    good, rejects = check_rules(rows, of)
+    assert sorted([*good.index.to_pylist(), *(reject.at for reject in rejects)]) == list(
+        range(len(documents))
+    )
+    assert all(reject.payload == documents[reject.at] for reject in rejects)
+    return {reject.at: (reject.fault.reason, reject.fault.path) for reject in rejects}
+
+
+def decimal_type(precision: int, scale: int) -> dict[str, Any]:
+    """Make a decimal type."""
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+
+
+CENTS = st.decimals(-(10**6), 10**6, places=2)
+BOUNDS = CENTS | st.decimals(-100, 100, places=5) | st.sampled_from([Decimal("1E+30"), Decimal(0)])
+
+
+@pytest.mark.parametrize(
+    ("of", "numbers"),
+    [
+        ("int", st.integers(-100, 100)),
+        ("long", st.integers(-(2**63), 2**63 - 1)),
+        (decimal_type(38, 2), CENTS),
+        (decimal_type(60, 7), CENTS),
+    ],
+    ids=["int", "long", "decimal128", "decimal256"],
+)
+@given(data=st.data())
+def test_bounds_are_compared_exactly(
+    of: Any, numbers: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    """As Python's Decimal does, whatever the column's type and the bound's digits."""
+    low, high = data.draw(BOUNDS | numbers), data.draw(BOUNDS | numbers)
+    values = [low, high, *data.draw(st.lists(numbers, min_size=1, max_size=6))]
+    if isinstance(of, str):
+        values = [int(value) for value in values if value == int(value) and abs(value) < 2**31]
+    else:
+        values = [v for v in values if abs(v) < 10**20 and v == round(Decimal(v), 2)]
+    field = {"name": "n", "type": of, "minimum": "LOW", "maximum": "HIGH"}
+    text = json.dumps([field]).replace('"LOW"', f"{low}").replace('"HIGH"', f"{high}")
+    schema = f'{{"type":"record","name":"T","fields":{text}}}'
+    made = parse_dataset("things", {1: schema}, "")
+    documents = [b'{"n":%s}' % f"{value}".encode() for value in values]
+    expected = {}
+    for number, value in enumerate(values):
+        if Decimal(value) < Decimal(low):
+            expected[number] = (Reason.BELOW_MINIMUM, "$.n")
+        elif Decimal(value) > Decimal(high):
+            expected[number] = (Reason.ABOVE_MAXIMUM, "$.n")
+    assert faults_of(made, *documents) == expected
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=6),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_bounds_of_doubles_are_compared_as_doubles(values: list[float], low: float) -> None:
+    of = dataset({"name": "n", "type": "double", "minimum": low})
+    expected = {at: (Reason.BELOW_MINIMUM, "$.n") for at, value in enumerate(values) if value < low}
+    assert faults_of(of, *[as_json({"n": value}) for value in values]) == expected
+
+
+@given(st.lists(st.text(max_size=5), min_size=1), st.integers(0, 4), st.integers(0, 4))
+def test_lengths_are_in_code_points(texts: list[str], shortest: int, longest: int) -> None:
+    of = dataset({"name": "s", "type": "string", "minLength": shortest, "maxLength": longest})
+    expected = {}
+    for at, text in enumerate(texts):
+        if len(text) < shortest:
+            expected[at] = (Reason.TOO_SHORT, "$.s")
+        elif len(text) > longest:
+            expected[at] = (Reason.TOO_LONG, "$.s")
+    assert faults_of(of, *[as_json({"s": text}) for text in texts]) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        ("b", ["abc", "b"], ["", "ac"]),
+        ("^b", ["b", "bc"], ["ab", "a\nb"]),
+        ("^b$", ["b"], ["b\n", "ab"]),
+        (r"^\d+$", ["123"], ["١٢٣", ""]),
+        (r"^\p{L}.$", ["éa", "日本"], ["1a", "é"]),
+        ("^(a+)+$", ["a" * 50_000], ["a" * 50_000 + "b"]),
+    ],
+)
+def test_patterns_are_re2_and_unanchored(pattern: str, good: list[str], bad: list[str]) -> None:
+    """The last would take Python's `re` longer than the universe lasts."""
+    of = dataset({"name": "s", "type": "string", "pattern": pattern})
+    found = faults_of(of, *[as_json({"s": text}) for text in [*good, *bad]])
+    assert sorted(found) == list(range(len(good), len(good) + len(bad)))
+    assert set(found.values()) == {(Reason.PATTERN_MISMATCH, "$.s")}
+
+
+def test_null_breaks_no_rule() -> None:
+    of = dataset(
+        {"name": "n", "type": ["null", "int"], "default": None, "minimum": 1, "maximum": 0},
+        {"name": "s", "type": ["null", "string"], "default": None, "minLength": 1, "pattern": "a"},
+    )
+    assert not faults_of(of, b"{}", b'{"n":null,"s":null}')
+
+
+@pytest.mark.parametrize("bound", [10**20, 2**63, -(10**20), 1e300])
+def test_a_bound_outside_the_type_is_a_bound_all_the_same(bound: float) -> None:
+    beyond = {0: (Reason.BELOW_MINIMUM if bound > 0 else Reason.ABOVE_MAXIMUM, "$.n")}
+    rule = {"minimum" if bound > 0 else "maximum": bound}
+    for type_ in ("int", "long", decimal_type(4, 2)):
+        assert faults_of(dataset({"name": "n", "type": type_} | rule), b'{"n":1}') == beyond
+
+
+@pytest.mark.parametrize("length", [10**10, 10**20])
+def test_a_length_that_no_text_can_have_is_a_bound_all_the_same(length: int) -> None:
+    """Or it stops the start; it must not fail every batch."""
+    of = dataset({"name": "s", "type": "string", "maxLength": length})
+    assert not faults_of(of, b'{"s":"a"}')
+
+
+ITEM = {"type": "record", "name": "Item", "fields": [{"name": "q", "type": "int", "minimum": 1}]}
+NESTED = dataset(
+    {"name": "one", "type": ["null", ITEM], "default": None, "jsonName": "o n e"},
+    {"name": "list", "type": {"type": "array", "items": "Item"}, "default": []},
+    {"name": "map", "type": {"type": "map", "values": "Item"}, "default": {}},
+    {"name": "deep", "type": {"type": "array", "items": {"type": "map", "values": ["null", "Item"]}}, "default": []},
+)  # fmt: skip
+
+
+def test_rules_hold_at_any_depth_and_name_the_place() -> None:
+    """Beside documents that hold nothing there, or nothing wrong."""
+    good = {"o n e": {"q": 1}, "list": [{"q": 1}] * 3, "map": {"k": {"q": 2}}, "deep": [{}]}
+    documents = [
+        {}, good, {"o n e": {"q": 0}}, {"list": [{"q": 1}, {"q": 0}]}, good,
+        {"map": {"a": {"q": 1}, "b/c": {"q": -1}}}, {"deep": [{"x": None}, {"y": {"q": 0}}]}, good,
+    ]  # fmt: skip
+    assert faults_of(NESTED, *map(as_json, documents)) == {
+        2: (Reason.BELOW_MINIMUM, '$["o n e"].q'),
+        3: (Reason.BELOW_MINIMUM, "$.list[1].q"),
+        5: (Reason.BELOW_MINIMUM, '$.map["b/c"].q'),
+        6: (Reason.BELOW_MINIMUM, "$.deep[1].y.q"),
+    }
+
+
+QUANTITIES = st.fixed_dictionaries({"q": st.integers(-1, 3)})
+TREES = st.fixed_dictionaries(
+    {},
+    optional={
+        "o n e": st.none() | QUANTITIES,
+        "list": st.lists(QUANTITIES, max_size=3),
+        "map": st.dictionaries(st.sampled_from("abc"), QUANTITIES),
+        "deep": st.lists(
+            st.dictionaries(st.sampled_from("ab"), st.none() | QUANTITIES), max_size=2
+        ),
+    },
+)
+
+
+@given(st.lists(TREES, min_size=1, max_size=6))
+def test_a_row_is_dropped_if_and_only_if_a_value_in_it_breaks_a_rule(trees: list[Any]) -> None:
+    found = faults_of(NESTED, *map(as_json, trees))
+    broken = {
+        at for at, tree in enumerate(trees) if '"q": -1' in (t := json.dumps(tree)) or '"q": 0' in t
+    }
+    assert set(found) == broken
+
+
+# ------------------------------------------------------------------------------- the window
+
+TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
+WINDOW = dataset(
+    {"name": "at", "type": ["null", TIMESTAMP], "default": None, "jsonName": "@at"},
+    config='event_time = "at"\nevent_time_window = ["-7d", "+1h"]',
+)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("moment", "inside"),
+    [
+        (ARRIVED - timedelta(days=7), True),
+        (ARRIVED - timedelta(days=7) - MICROSECOND, False),
+        (ARRIVED + timedelta(hours=1), True),
+        (ARRIVED + timedelta(hours=1) + MICROSECOND, False),
+        (datetime(1, 1, 1, tzinfo=UTC), False),
+        (datetime(9999, 12, 31, tzinfo=UTC), False),
+    ],
+)
+def test_the_event_time_must_lie_in_its_window(moment: datetime, inside: bool) -> None:
+    """The ends belong to it."""
+    document = as_json({"@at": f"{moment.replace(tzinfo=None).isoformat()}Z"})
+    expected = {} if inside else {0: (Reason.OUTSIDE_WINDOW, '$["@at"]')}
+    assert faults_of(WINDOW, document) == expected
+
+
+def test_an_event_time_that_is_null_is_in_no_window() -> None:
+    assert not faults_of(WINDOW, b"{}")
