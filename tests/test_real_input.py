@@ -11,13 +11,32 @@ from typing import Any
 
 import duckdb
 import pytest
-from support import ROOT, SOURCE, kinesis_event, letter_identity, letter_payload, sequence_number
+from support import (
+    ROOT,
+    SOURCE,
+    kinesis_event,
+    letter_identity,
+    letter_payload,
+    row_identity,
+    sequence_number,
+)
 
 from pipeline import handlers
 from pipeline.core.kpl import UserRecord, aggregate
 
-CONNECTIONS = 479
-OTHERS = 1_246
+ROWS = {"conn": 479, "dns": 21, "files": 379, "ssl": 376, "x509": 376}
+OTHERS = 94
+VALIDITY = ("certificate_not_valid_before", "certificate_not_valid_after")
+TIMES = {kind: ("ts", *VALIDITY) if kind == "x509" else ("ts",) for kind in ROWS}
+# What fields that the documents lack become, where that is not null.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "conn": {"missed_bytes": 0},
+    "dns": dict.fromkeys(("AA", "TC", "RD", "RA", "rejected"), False) | {"Z": 0},
+    "files": dict.fromkeys(("depth", "duration", "seen_bytes", "missing_bytes"), 0)
+    | {"overflow_bytes": 0, "analyzers": [], "timedout": False},
+    "ssl": {"resumed": False, "established": False},
+    "x509": {},
+}
 AGGREGATE_BYTES = 51_200  # what the KPL fills an aggregate to, by default
 RECORDS_PER_EVENT = 4
 
@@ -64,12 +83,12 @@ class Delivery:
             for at in range(0, len(self.stream_records), RECORDS_PER_EVENT)
         ]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Read all Parquet files; times as microseconds since 1970."""
-        files = f"{self.output}/zeek_conn/parquet/**/*.parquet"
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Read all Parquet files of one dataset; times as microseconds since 1970."""
+        files = f"{self.output}/zeek_{kind}/parquet/**/*.parquet"
+        times = ", ".join(f"epoch_us({name}) AS {name}" for name in (*TIMES[kind], "_arrived_at"))
         found = duckdb.connect().execute(
-            "SELECT * REPLACE (epoch_us(ts) AS ts, epoch_us(_arrived_at) AS _arrived_at) "
-            "FROM read_parquet($files, hive_partitioning = false)",
+            f"SELECT * REPLACE ({times}) FROM read_parquet($files, hive_partitioning = false)",
             {"files": files},
         )
         names = [column[0] for column in found.description or ()]
@@ -96,13 +115,18 @@ def in_aggregates(lines: list[bytes]) -> list[list[bytes]]:
     return runs
 
 
-def expected_columns(line: bytes, names: set[str]) -> dict[str, Any]:
-    """Tell a row from its document with Python's json alone; `ts` exactly, by its digits."""
+def expected_columns(line: bytes, kind: str, names: set[str]) -> dict[str, Any]:
+    """Tell a row from its document with Python's json alone; times exactly, by their digits."""
     document = {key.removeprefix("@"): value for key, value in json.loads(line).items()}
     assert set(document) <= names, "A key of the document has no column."
-    seconds: Decimal = json.loads(line, parse_float=Decimal)["ts"]
-    micros = (seconds * 1_000_000).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
-    return dict.fromkeys(names) | {"missed_bytes": 0} | document | {"ts": int(micros)}
+    exactly = json.loads(line, parse_float=Decimal)
+    times = {name: micros(exactly[name]) for name in TIMES[kind]}
+    return dict.fromkeys(names) | DEFAULTS[kind] | document | times
+
+
+def micros(seconds: Decimal) -> int:
+    """Return microseconds, rounded half to even."""
+    return int((seconds * 1_000_000).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 @pytest.fixture
@@ -122,25 +146,25 @@ def test_every_real_event_becomes_an_equal_row_or_an_identical_dead_letter(
 ) -> None:
     """Row or dead letter, each where it came from: nothing lost, nothing twice, nothing altered."""
     answers = delivery.run()
-    rows, letters = delivery.rows(), delivery.letters()
+    rows = {kind: delivery.rows(kind) for kind in ROWS}
+    letters = delivery.letters()
 
     assert len(answers) > 1
     assert answers == [{"batchItemFailures": []}] * len(answers)
-    assert (len(rows), len(letters)) == (CONNECTIONS, OTHERS)
+    assert {kind: len(found) for kind, found in rows.items()} == ROWS
+    assert len(letters) == OTHERS
     identities = [
-        *(
-            (row["_source"], row["_sequence_number"], row["_sub_sequence_number"], row["_document"])
-            for row in rows
-        ),
+        *(row_identity(row) for found in rows.values() for row in found),
         *map(letter_identity, letters),
     ]
     assert len(set(identities)) == len(identities)
     assert set(identities) == {(SOURCE, number, sub, 0) for number, sub in delivery.lines}
-    for row in rows:
-        line = delivery.lines[row["_sequence_number"], row["_sub_sequence_number"]]
-        columns = {name: value for name, value in row.items() if not name.startswith("_")}
-        assert columns == expected_columns(line, set(columns))
-        assert columns["stream"] == "conn"
+    for kind, found in rows.items():
+        for row in found:
+            line = delivery.lines[row["_sequence_number"], row["_sub_sequence_number"]]
+            columns = {name: value for name, value in row.items() if not name.startswith("_")}
+            assert columns == expected_columns(line, kind, set(columns))
+            assert columns["stream"] == kind
     for letter in letters:
         line = delivery.lines[letter["sequence_number"], letter["sub_sequence_number"]]
         assert letter_payload(letter) == line
@@ -149,7 +173,7 @@ def test_every_real_event_becomes_an_equal_row_or_an_identical_dead_letter(
             "no_dataset",
             None,
         )
-        assert json.loads(line)["@stream"] != "conn"
+        assert json.loads(line)["@stream"] not in ROWS
 
 
 def test_delivered_again_the_real_events_overwrite_themselves(delivery: Delivery) -> None:

@@ -164,7 +164,15 @@ def optional_fields(record: Record, document: Any, above: str = "") -> Iterator[
 
 
 def test_the_shipped_datasets_serve_one_stream_together() -> None:
-    assert [of.name for of in DATASETS] == ["clicks", "orders", "zeek_conn"]
+    assert [of.name for of in DATASETS] == [
+        "clicks",
+        "orders",
+        "zeek_conn",
+        "zeek_dns",
+        "zeek_files",
+        "zeek_ssl",
+        "zeek_x509",
+    ]
     assert all(of.match is not None and of.match.key == "@stream" for of in DATASETS)
 
 
