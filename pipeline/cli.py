@@ -20,10 +20,10 @@ from pathlib import Path
 
 from pipeline import demo
 from pipeline.adapters.protocol import DeadlineExceeded, StoreError
-from pipeline.commands import check, convert, ddl, redrive, rejects
+from pipeline.commands import check, convert, ddl, infer, redrive, rejects
 from pipeline.core.errors import PipelineError
 
-COMMANDS = (demo, check, convert, ddl, rejects, redrive)
+COMMANDS = (demo, infer, check, convert, ddl, rejects, redrive)
 
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.

@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.adapters.schemas import read_datasets
-from pipeline.adapters.store import DeadlineExceeded, StoreError, open_store
+from pipeline.adapters.store import DeadlineExceeded, StoreError
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
-from pipeline.core.routing import Router
 from pipeline.flow import System, process
-from pipeline.session import Session, patience
+from pipeline.session import Session, open_system, patience
 from pipeline.settings import Settings
 
 _WITHOUT_CONTEXT = 60.0  # seconds that a call without Lambda's context may take
 _LARGEST_RESERVE = 0.25  # of the time left, so that short time-outs leave time to work
+SessionOpener = Callable[[System, Callable[[], float], float], Session]
+# What outlives an invocation. A wrong configuration stops the start here.
+_system = functools.lru_cache(maxsize=4)(open_system)
 
 
 class UnexpectedError(PipelineError):
@@ -36,12 +37,26 @@ class UnexpectedError(PipelineError):
 def kinesis(event: Any, context: Any) -> dict[str, Any]:
     """Handle one event of a Kinesis event source mapping with ReportBatchItemFailures."""
     settings = Settings.from_environment(os.environ)
-    system = _system(settings)
+    telemetry = Telemetry(_print_line, time.time, settings.metrics_namespace)
+    return answer(event, context, _system(settings), settings.answer_reserve, telemetry)
+
+
+def answer(
+    event: Any,
+    context: Any,
+    system: System,
+    answer_reserve: float,
+    telemetry: Telemetry,
+    open_session: SessionOpener = Session,
+) -> dict[str, Any]:
+    """Store one event's batch in a system, and return what tells Lambda to go on or to repeat.
+
+    `answer_reserve` is in seconds. Raises `DeadlineExceeded` for a batch that was too much, and
+    what else an exception has to tell Lambda.
+    """
     batch = read_kinesis_event(event)
     remaining = _deadline(context)
-    reserve = min(settings.answer_reserve, remaining() * _LARGEST_RESERVE)
-    session = Session(system, remaining, reserve)
-    telemetry = Telemetry(_print_line, time.time, settings.metrics_namespace)
+    session = open_session(system, remaining, min(answer_reserve, remaining() * _LARGEST_RESERVE))
     told = _Told(telemetry, batch, session, getattr(context, "aws_request_id", None))
     try:
         report = session.run(functools.partial(process, batch))
@@ -75,18 +90,6 @@ class _Told:
         self.telemetry.failed(
             outcome, message, self.batch, self.session.watch, self.session.retries, self.request_id
         )
-
-
-@functools.lru_cache(maxsize=4)
-def _system(settings: Settings) -> System:
-    """Build what outlives an invocation; a wrong configuration stops the start here."""
-    datasets = read_datasets(Path(settings.schemas))
-    return System(
-        Router(datasets),
-        settings.bounds,
-        open_store(settings.output),
-        open_store(settings.dead_letters),
-    )
 
 
 def _deadline(context: Any) -> Callable[[], float]:

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import settings
 from support import ROOT, Function
 
-from pipeline import handlers
+from pipeline import session
 
 # CI sees the same examples every time; on a developer's machine they are new ones every time.
 settings.register_profile("developer", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "developer")
+# On demand, for hours: HYPOTHESIS_PROFILE=long make test.
+settings.register_profile("long", deadline=None, max_examples=20_000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
+)
 
 
 @pytest.fixture
@@ -25,5 +29,5 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
-    monkeypatch.setattr(handlers, "open_store", made.open_store)
+    monkeypatch.setattr(session, "open_store", made.open_store)
     return made

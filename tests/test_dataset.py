@@ -58,6 +58,10 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         (field_of(inner()), "at least one field"),
         # names
         (field_of("int", jsonName=5), "jsonName"),
+        (field_of("int", jsonName='a"b'), "quote"),
+        (field_of("int", jsonName="a\\b"), "backslash"),
+        (field_of("int", jsonName="a\tb"), "control character"),
+        (field_of("int", jsonName="\ud800"), "surrogate"),
         (field_of("int", jsonName="id"), "same JSON key"),
         ({"name": "ID", "type": "int"}, "differ in case"),
         ({"name": "_source", "type": "string"}, "identity column"),

@@ -36,6 +36,8 @@ from pipeline.core.types import (
 )
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A JSON writer escapes these, and msgspec has no keys for them; half a surrogate pair is no text.
+_NO_KEY = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _RULES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -129,6 +131,10 @@ class _Reader:
         key = entry.get("jsonName", name)
         if not isinstance(key, str) or isinstance(key, Integer | Float):
             raise self.refuse(at, '"jsonName" must be a string.')
+        if _NO_KEY.search(key):
+            raise self.refuse(
+                at, '"jsonName" must have no quote, backslash, control character or lone surrogate.'
+            )
         of, nullable = self.slot_type(entry["type"], at, open_, entry.get("epoch"))
         default = self.default(entry, of, at, nullable=nullable)
         return Field(of, nullable, default, name, key, self.rules(entry, of, at))

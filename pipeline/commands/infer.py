@@ -1,0 +1,115 @@
+"""`pipeline infer`: the draft of a dataset from sample documents."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "infer",
+        help="draft a dataset from sample documents",
+        description="Draft 1.avsc and dataset.toml from files of one JSON document a line (plain, "
+        "gzip or zstd; - is standard input), say what was guessed, and keep a few of the "
+        "documents as good.ndjson. Every document that was looked at becomes a row of the draft.",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+")
+    parser.add_argument(
+        "--name", metavar="NAME", help="the dataset's name (default: after the first file's)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        default="schemas",
+        help="the folder that holds the datasets (default: ./schemas)",
+    )
+    parser.add_argument(
+        "--match-field",
+        metavar="F",
+        help="the key that tells the datasets of a stream apart; it has to say the same in all "
+        "the documents",
+    )
+    parser.add_argument(
+        "--documents",
+        metavar="N",
+        type=_count,
+        default=10_000,
+        help="look at the first N documents (default: 10,000)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        message = f"{text} is no whole number from 1."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, guess, write, tell; return the exit code."""
+    from pipeline.core.errors import DatasetError
+    from pipeline.core.infer import Samples, check_name, dataset_name
+
+    name = options.name or dataset_name(options.files[0])
+    check_name(name)
+    folder = Path(options.out) / name
+    if folder.exists() or folder.is_symlink():
+        message = (
+            f"{folder} exists already, and nothing in it was touched: give another --name or "
+            "--out, or move it away."
+        )
+        raise DatasetError(message)
+    samples = Samples(options.match_field)
+    for line in _lines(options.files):
+        samples.add(line)
+        if samples.documents == options.documents:
+            break
+    draft = samples.draft(name)
+    folder.mkdir(parents=True)
+    (folder / "1.avsc").write_text(draft.avsc, "utf-8", newline="\n")
+    (folder / "dataset.toml").write_text(draft.config, "utf-8", newline="\n")
+    (folder / "good.ndjson").write_bytes(b"".join(text + b"\n" for text in draft.good))
+    _tell(samples, draft, folder)
+    return 0
+
+
+def _lines(files: Sequence[str]) -> Iterator[bytes]:
+    """Yield the lines of all files, never more than a batch of them in memory."""
+    from pipeline.files import batches_of
+
+    for name in files:
+        with _opened(name) as file:
+            for batch in batches_of(file, name, 0, lambda _: None):
+                for record in batch.records:
+                    yield record.data
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(name).open("rb") as file:
+        yield file
+
+
+def _tell(samples: Any, draft: Any, folder: Path) -> None:
+    """Print what was drafted, and what to do next."""
+    skipped = f"; skipped {samples.skipped:,} lines: no JSON object, or over a bound"
+    print(f"{samples.documents:,} documents looked at{skipped if samples.skipped else ''}\n")
+    rows = [["field", "type", "notes"]]
+    rows += [[line.path, line.type, "; ".join(line.notes)] for line in draft.lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for path, kind, notes in rows:
+        print(f"{path.ljust(widths[0])}  {kind.ljust(widths[1])}  {notes}".rstrip())
+    if draft.left_out:
+        print("\nLEFT OUT, and so dropped from rows:")
+    for of in draft.left_out:
+        print(f"  {of.path} {of.why}")
+    print(f"\nwrote 1.avsc, dataset.toml and good.ndjson to {folder}")
+    print(f"read and correct them, then: pipeline check {folder.parent}")

@@ -1,0 +1,552 @@
+"""Drafts of datasets: what they guess, that they can be used, and that they take their samples."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ROOT, Stored, as_json, deliver, kinesis_event
+
+from pipeline.adapters.schemas import dataset_folders, read_dataset
+from pipeline.cli import main
+from pipeline.core.dataset import Dataset, Match, parse_dataset
+from pipeline.core.errors import DatasetError
+from pipeline.core.infer import Draft, Samples, check_name, dataset_name
+from pipeline.core.infer.names import column_names
+from pipeline.core.infer.seen import DEEPEST, MOST_KEYS, MOST_SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+UUID = "7C9E6679-7425-40de-944b-e07fc1f90ae7"
+SHIPPED = [folder.name for folder in dataset_folders(ROOT / "schemas")]
+
+
+def draft_of(*documents: Any, match_field: str | None = None) -> Draft:
+    """Draft a dataset from documents: values, or JSON texts as bytes."""
+    samples = Samples(match_field)
+    for document in documents:
+        samples.add(document if isinstance(document, bytes) else as_json(document))
+    return samples.draft("things")
+
+
+def dataset_of(draft: Draft) -> Dataset:
+    """Read a draft as the start would."""
+    return parse_dataset("things", {1: draft.avsc}, draft.config)
+
+
+def rows_of(draft: Draft, documents: Iterable[Any]) -> Stored:
+    """Take documents to the drafted dataset, down the real road."""
+    lines = [of if isinstance(of, bytes) else as_json(of) for of in documents]
+    return deliver(kinesis_event(lines), [dataset_of(draft)])
+
+
+def fields_of(draft: Draft) -> dict[str, dict[str, Any]]:
+    """Return the drafted fields by name."""
+    return {of["name"]: of for of in json.loads(draft.avsc)["fields"]}
+
+
+def field_of(*values: Any, key: str = "v") -> dict[str, Any]:
+    """Draft from documents of one field with these values, and return it; ... is absence."""
+    draft = draft_of(*({"k": 1} | ({} if value is ... else {key: value}) for value in values))
+    found = [of for of in fields_of(draft).values() if of.get("jsonName", of["name"]) == key]
+    assert len(found) == 1, draft.left_out
+    return found[0]
+
+
+def raw_field(*texts: str, key: str = "v") -> dict[str, Any]:
+    """Draft from numbers as they are written."""
+    draft = draft_of(*(f'{{"k": 1, "{key}": {text}}}'.encode() for text in texts))
+    return fields_of(draft)[key]
+
+
+# ------------------------------------------------------------------------------------- types
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([True, False], "boolean"),
+        ([0, 1], "long"),
+        ([-(2**63), 2**63 - 1], "long"),
+        ([2**63], "double"),
+        ([1, 1.5], "double"),
+        (["", "x"], "string"),
+        ([UUID, UUID.lower()], {"type": "string", "logicalType": "uuid"}),
+        ([UUID, "x"], "string"),
+        (
+            ["2026-11-23T09:30:00Z", "2026-11-23T09:30:00.123456789+01:00"],
+            {"type": "long", "logicalType": "timestamp-micros"},
+        ),
+        (["2026-11-23T09:30:00"], {"type": "long", "logicalType": "local-timestamp-micros"}),
+        (["2026-11-23T09:30:00", "2026-11-23T09:30:00Z"], "string"),
+        (["2026-11-23", "2024-02-29"], {"type": "int", "logicalType": "date"}),
+        (["2026-11-23", "2026-02-29"], "string"),
+        (["09:30:00", "23:59:59.5"], {"type": "long", "logicalType": "time-micros"}),
+        (["09:30:00", ""], "string"),
+        ([[1], [2, 3]], {"type": "array", "items": "long"}),
+        ([[1], [2.5, None]], {"type": "array", "items": ["null", "double"]}),
+        ([[], []], {"type": "array", "items": "string"}),
+        ([{}], {"type": "map", "values": "string"}),
+        ([{"1001": 1, "1002": 2}], {"type": "map", "values": "long"}),
+        ([{UUID: "a", UUID.lower(): None}], {"type": "map", "values": ["null", "string"]}),
+    ],
+)
+def test_the_type_is_one_that_takes_every_value(values: list[Any], expected: Any) -> None:
+    assert field_of(*values)["type"] == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [(["1", "-0"], "long"), (["1.0"], "double"), (["1e3"], "double"), (["9" * 300], "double")],
+)
+def test_numbers_are_judged_as_they_are_written(texts: list[str], expected: str) -> None:
+    assert raw_field(*texts)["type"] == expected
+
+
+@pytest.mark.parametrize("missing", [None, ...])
+def test_what_is_absent_or_null_anywhere_is_nullable(missing: Any) -> None:
+    field = field_of(1, missing, 2)
+    assert (field["type"], field["default"]) == (["null", "long"], None)
+    assert field["doc"] == "absent or null in 1 of 3."
+
+
+def test_what_is_never_but_null_is_a_nullable_string_that_says_so() -> None:
+    field = field_of(None, ...)
+    assert field["type"] == ["null", "string"]
+    assert "guess: string; nothing but null was seen" in field["doc"]
+
+
+def test_a_double_that_rounds_says_so() -> None:
+    assert "rounds" in field_of(2**53 + 1, 0.5)["doc"]
+    assert "doc" not in field_of(2**53, 0.5)
+
+
+def test_few_symbols_in_many_documents_are_an_enum_that_warns() -> None:
+    field = field_of(*["tcp", "udp"] * 50)
+    assert field["type"]["symbols"] == ["tcp", "udp"]
+    assert "another symbol would be a dead letter" in field["doc"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["tcp", "udp"] * 49,
+        ["tcp"] * 200,
+        ["tcp", "not a name"] * 200,
+        [f"s{number}" for number in range(MOST_SYMBOLS + 1)] * 100,
+        ["a", "b" * 65] * 200,
+    ],
+    ids=["too few", "one", "no name", "too many", "too long"],
+)
+def test_other_strings_are_no_enum(values: list[str]) -> None:
+    assert field_of(*values)["type"] == "string"
+
+
+def test_many_keys_that_seldom_come_together_are_a_map() -> None:
+    objects = [{f"word{number}x": 1, f"word{number + 1}x": 2} for number in range(30)]
+    field = field_of(*objects)
+    assert field["type"] == {"type": "map", "values": "long"}
+    assert field["doc"] == "guess: map; 31 keys in 30 objects."
+
+
+def test_a_wide_record_stays_a_record() -> None:
+    wide = {f"column{letter}": 1 for letter in "abcdefghijklmnopqrstuvwxyz"}
+    assert field_of(wide, wide)["type"]["type"] == "record"
+
+
+def test_a_map_whose_values_have_no_one_type_is_a_record_after_all() -> None:
+    field = field_of({"1": 1, "2": {"a": 1}})
+    assert [of["name"] for of in field["type"]["fields"]] == ["_1", "_2"]
+    assert field["type"]["name"] == "V"
+
+
+def test_more_keys_than_anybody_names_are_a_map() -> None:
+    objects = [{f"key {number} {step}": step for step in range(50)} for number in range(30)]
+    field = field_of(*objects)
+    assert MOST_KEYS < 30 * 50
+    assert field["type"] == {"type": "map", "values": "long"}
+    assert rows_of(draft_of(*({"v": of} for of in objects)), ({"v": of} for of in objects)).rows
+
+
+def test_times_as_numbers_are_guessed_for_ts_alone_and_hinted_elsewhere() -> None:
+    field = field_of(1588205199.82, 1588205200.0, key="ts")
+    assert (field["type"]["logicalType"], field["epoch"]) == ("timestamp-micros", "seconds")
+    for key, value, unit in [
+        ("ts", 1588205199, "seconds"),
+        ("created_at", 1588205199.5, "seconds"),
+        ("eventTime", 1588205199827, "millis"),
+        ("timestamp", 1588205199827696, "micros"),
+    ]:
+        field = field_of(value, key=key)
+        assert field["type"] in ("long", "double")
+        assert f"hint: looks like {unit} since 1970" in field["doc"]
+    assert "doc" not in field_of(1588205199, key="size")
+    assert "doc" not in field_of(17, key="time")
+
+
+def test_money_is_hinted_and_never_guessed() -> None:
+    for key in ("price", "total_amount", "unit-price", "Total"):
+        assert "hint: if this is money" in field_of(9.95, key=key)["doc"]
+    assert field_of("9.95", key="price")["type"] == "string"
+    assert "decimal" in field_of("9.95", key="price")["doc"]
+    assert "doc" not in field_of(1, key="totally")
+
+
+# ----------------------------------------------------------------------------- what is left out
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "why"),
+    [
+        ([1, "a"], "$.v", "holds numbers and strings, in its items"),
+        ([[[True, {}]]], "$.v", "holds booleans and objects, in its items"),
+        ([{"x": 1}, {"x": "a"}], "$.v", "holds objects of which no field has one type"),
+        ([{"x": 1, "y": 1}, {"x": [], "y": 1}], "$.v[].x", "holds numbers and arrays"),
+        ({"1": 1, "2": "a"}, None, ""),
+        ({'a"b': 1, "c": 1}, '$.v["a\\"b"]', "has a quote, a backslash"),
+    ],
+)
+def test_what_no_type_holds_is_left_out_and_named(value: Any, path: str | None, why: str) -> None:
+    draft = draft_of({"k": 1, "v": value})
+    if path is None:
+        assert draft.left_out == ()
+    else:
+        assert len(draft.left_out) == 1
+        assert draft.left_out[0].path == path
+        assert draft.left_out[0].why.startswith(why.partition(", in")[0])
+        assert f"#   {path} {draft.left_out[0].why}\n" in draft.config
+    assert len(rows_of(draft, [{"k": 1, "v": value}]).rows) == 1
+
+
+def test_numbers_and_strings_that_are_numbers_hint_at_a_decimal() -> None:
+    (left_out,) = draft_of({"k": 1, "v": 1}, {"k": 1, "v": "1.50"}).left_out
+    assert left_out.why.endswith("a decimal would take both")
+
+
+def test_what_nests_too_deep_or_is_too_large_is_left_out() -> None:
+    deep = b'{"k": 1, "v": ' + b"[" * DEEPEST + b"]" * DEEPEST + b"}"
+    draft = draft_of(deep, b'{"k": 1, "w": 1e999}')
+    assert [of.path for of in draft.left_out] == ["$.v", "$.w"]
+    assert len(rows_of(draft, [deep, b'{"k": 1, "w": 1e999}']).rows) == 2
+    deepest = b'{"v": ' + b"[" * (DEEPEST - 1) + b"1" + b"]" * (DEEPEST - 1) + b"}"
+    assert len(rows_of(draft_of(deepest), [deepest]).rows) == 1
+
+
+@pytest.mark.parametrize("documents", [[{}], [{"a": 1}, {"a": "x"}], [{"a": [1, "x"]}]])
+def test_documents_without_a_field_of_one_type_are_refused(documents: list[Any]) -> None:
+    with pytest.raises(DatasetError, match="No field of the documents"):
+        draft_of(*documents)
+
+
+def test_top_level_keys_without_number_are_refused() -> None:
+    with pytest.raises(DatasetError, match="more than 1,000 different keys"):
+        draft_of(*({f"k{number}": 1} for number in range(MOST_KEYS + 1)))
+
+
+# ------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        (["@timestamp", "id.orig-h", "größe"], ["timestamp", "id_orig_h", "große"]),
+        (["@ts", "ts"], ["ts_2", "ts"]),
+        (["id", "ID", "id_2"], ["id", "ID_2", "id_2_2"]),
+        (["1st", "", "日本"], ["_1st", "field", "field_2"]),
+        (["x" * 100, "x" * 101], ["x" * 63, "x" * 63 + "_2"]),
+    ],
+)
+def test_keys_become_names_that_differ_by_more_than_case(keys: list[str], names: list[str]) -> None:
+    plain = [name.replace("ß", "") for name in names]
+    assert list(column_names(keys).values()) == plain
+
+
+def test_a_reserved_name_gets_a_suffix_and_keeps_its_key() -> None:
+    draft = draft_of({"_source": "x", "_Document": 1, "inner": {"_source": 1}})
+    fields = fields_of(draft)
+    assert fields["_source_2"]["jsonName"] == "_source"
+    assert fields["_Document_2"]["jsonName"] == "_Document"
+    assert fields["inner"]["type"]["fields"][0]["name"] == "_source"
+    (row,) = rows_of(draft, [{"_source": "x", "_Document": 1, "inner": {"_source": 1}}]).rows
+    assert (row["_source_2"], row["_Document_2"]) == ("x", 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("a/b/conn.ndjson.gz", "conn"),
+        ("Web Orders.2026.jsonl", "web_orders"),
+        ("2026-11.json", "from_2026_11"),
+        ("-", "documents"),
+        ("unrouted.json", "documents"),
+        (".hidden", "hidden"),
+        ("日本.json", "documents"),
+        ("x" * 100, "x" * 63),
+    ],
+)
+def test_a_files_name_becomes_a_datasets(file: str, name: str) -> None:
+    assert dataset_name(file) == name
+    check_name(name)
+
+
+# ------------------------------------------------------------------------------- dataset.toml
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"a": 1}, ["date()"]),
+        ({"at": "2026-11-23T09:30:00Z"}, ["date(at)"]),
+        ({"day": "2026-11-23", "at": "2026-11-23T09:30:00Z"}, ["date(at)"]),
+        ({"local": "2026-11-23T09:30:00", "day": "2026-11-23"}, ["date(day)"]),
+        ({"date": "2026-11-23"}, ["date"]),
+        ({"date": 5, "at": "2026-11-23T09:30:00Z"}, []),
+        ({"Date": 5}, []),
+    ],
+)
+def test_partitions_are_by_the_best_time(document: dict[str, Any], expected: list[str]) -> None:
+    dataset = dataset_of(draft_of(document))
+    texts = [
+        of.name if of.part == "value" else f"{of.part}({of.field or ''})"
+        for of in dataset.partition_by
+    ]
+    assert texts == expected
+    assert dataset.event_time is None
+
+
+def test_a_time_that_all_documents_have_goes_first() -> None:
+    stamp = "2026-11-23T09:30:00Z"
+    draft = draft_of({"maybe": stamp, "always": stamp}, {"always": stamp})
+    assert 'partition_by = ["date(always)"]' in draft.config
+    assert '# event_time = "always"' in draft.config
+
+
+@pytest.mark.parametrize("value", ["order", '\x7f\n"\\🦈', 7, -(2**63), True])
+def test_match_is_what_all_documents_say(value: Any) -> None:
+    dataset = dataset_of(draft_of({"@type": value}, {"@type": value}, match_field="@type"))
+    assert repr(dataset.match) == repr(Match("@type", value))
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (["a", "b"], "different things"),
+        ([1, True], "different things"),
+        (["a", ...], "absent"),
+        ([1.5], "no string, integer or boolean"),
+        ([None], "no string, integer or boolean"),
+        ([["a"]], "no string, integer or boolean"),
+        ([2**63], "no string, integer or boolean"),
+    ],
+)
+def test_match_needs_one_value_that_can_be_one(values: list[Any], why: str) -> None:
+    documents = [{"k": 1} | ({} if value is ... else {"t": value}) for value in values]
+    with pytest.raises(DatasetError, match=why):
+        draft_of(*documents, match_field="t")
+
+
+def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:
+    draft = draft_of({"type": "a", "kind": "x"}, {"type": "b", "kind": "x"})
+    assert '# field = "kind"\n# equals = "x"\n' in draft.config
+    assert dataset_of(draft).match is None
+
+
+# ------------------------------------------------------------------------------ its own samples
+
+
+def test_good_ndjson_shows_what_is_absent_null_and_there() -> None:
+    documents = [{"a": 1}] * 50 + [{"a": 1, "b": None}] + [{"a": 2, "b": {"c": 1}}] * 50
+    documents += [{"a": 3, "b": {"c": 1, "d": 1}}]
+    good = [json.loads(line) for line in draft_of(*documents).good]
+    assert good == [{"a": 1}, {"a": 1, "b": None}, {"a": 2, "b": {"c": 1}}, documents[-1]]
+
+
+KEYS = st.sampled_from(
+    ["a", "A", "b", "ts", "@ts", "id", "date", "_source", "at", "", "ü", 'q"', "1", "22", "price"]
+)
+TEXTS = st.sampled_from(
+    ["", "x", UUID, "2026-11-23", "2026-11-23T09:30:00Z", "2026-11-23T09:30:00", "09:30:00", "1.5"]
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**65), 2**65)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([1588205199.5, 0, 1])
+    | TEXTS
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = st.dictionaries(KEYS, st.sampled_from([SCALARS, TEXTS, VALUES]), min_size=1, max_size=5)
+
+
+@st.composite
+def like_documents(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Documents that have something in common: each key's values are of one kind or two."""
+    values = {
+        key: draw(st.lists(kind, min_size=1, max_size=3)) for key, kind in draw(PLACES).items()
+    }
+    some = st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in values.items()})
+    return draw(st.lists(some, min_size=1, max_size=6))
+
+
+@given(like_documents() | st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1))
+def test_every_document_becomes_a_row_of_the_draft_made_from_it(documents: list[Any]) -> None:
+    try:
+        draft = draft_of(*documents)
+    except DatasetError as error:
+        assert "No field of the documents" in str(error)  # noqa: PT017 - most have one
+        return
+    stored = rows_of(draft, documents)
+    assert [letter["message"] for letter in stored.letters] == []
+    assert len(stored.rows) == len(documents)
+    assert len(rows_of(draft, draft.good).rows) == len(draft.good)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_samples_of_each_shipped_dataset_become_rows_of_a_draft(name: str) -> None:
+    lines = (ROOT / "schemas" / name / "good.ndjson").read_bytes().splitlines()
+    draft = draft_of(*lines, match_field="@stream")
+    stored = rows_of(draft, lines)
+    assert (len(stored.rows), stored.letters) == (len(lines), [])
+
+
+def test_every_kind_of_the_real_input_becomes_rows_of_its_draft() -> None:
+    named = os.environ.get("PIPELINE_SHARED_DATA")
+    file = (Path(named) if named else ROOT.parent / "shared" / "data") / "zeek.ndjson"
+    if not file.is_file():
+        pytest.skip(f"there is no {file}")
+    kinds: dict[str, list[bytes]] = {}
+    for line in file.read_bytes().splitlines():
+        kinds.setdefault(json.loads(line)["@stream"], []).append(line)
+    assert len(kinds) == 12
+    for kind, lines in kinds.items():
+        draft = draft_of(*lines, match_field="@stream")
+        stored = rows_of(draft, lines)
+        assert (len(stored.rows), stored.letters, draft.left_out) == (len(lines), [], ()), kind
+        assert 'partition_by = ["date(ts)"]' in draft.config
+
+
+# -------------------------------------------------------------------------------- the command
+
+
+def infer(*arguments: object) -> int:
+    """Run the command."""
+    return main(["infer", *map(str, arguments)])
+
+
+def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what stands on stderr: one line, and nothing on stdout."""
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("pipeline: ")
+    return err
+
+
+LINES = b'{"id": 1, "at": "2026-11-23T09:30:00Z"}\n\n[1]\nnonsense\n{"id": 2, "mix": "a"}\r\n'
+
+
+@pytest.mark.parametrize("packed", ["plain", "gzip", "zstd"])
+def test_it_writes_a_folder_that_check_accepts(
+    packed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "plain": bytes,
+        "gzip": gzip.compress,
+        "zstd": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+    }
+    file, out = tmp_path / "Orders.ndjson", tmp_path / "deep" / "schemas"
+    file.write_bytes(pack[packed](LINES))
+    assert infer(file, "--out", out) == 0
+    shown = capsys.readouterr().out
+    assert "2 documents looked at; skipped 2 lines" in shown
+    assert "at     timestamp-micros, nullable  guess: a time with its zone" in shown
+    assert f"pipeline check {out}" in shown
+    assert sorted(path.name for path in (out / "orders").iterdir()) == [
+        "1.avsc", "dataset.toml", "good.ndjson",
+    ]  # fmt: skip
+    assert read_dataset(out / "orders").name == "orders"
+    assert (out / "orders" / "good.ndjson").read_bytes().count(b"\n") == 2
+    assert main(["check", str(out), "--quiet"]) == 0
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").write_bytes(b'{"a": 1, "b": 1}\n')
+    (tmp_path / "b").write_bytes(b'{"a": 1, "b": "x"}\n')
+    assert infer(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "s", "--name", "both") == 0
+    assert "LEFT OUT, and so dropped from rows:\n  $.b holds numbers and strings\n" in (
+        capsys.readouterr().out
+    )
+    assert read_dataset(tmp_path / "s" / "both").schema.names[-1] == "a"
+
+
+def test_it_looks_at_so_many_documents_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b'{"a": 1}\n' * 3 + b'{"a": 1, "b": 1}\n')
+    assert infer(tmp_path / "f", "--out", tmp_path, "--name", "few", "--documents", 3) == 0
+    assert infer(tmp_path / "f", "--out", tmp_path, "--name", "all") == 0
+    assert read_dataset(tmp_path / "few").schema.names[-1:] == ["a"]
+    assert read_dataset(tmp_path / "all").schema.names[-2:] == ["a", "b"]
+
+
+def test_it_reads_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(LINES)))
+    monkeypatch.chdir(tmp_path)
+    assert infer("-") == 0
+    assert read_dataset(tmp_path / "schemas" / "documents").schema.names[-3:] == ["id", "at", "mix"]
+
+
+def test_it_touches_no_folder_that_exists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "f").write_bytes(LINES)
+    (tmp_path / "taken").mkdir()
+    assert infer(tmp_path / "f", "--out", tmp_path, "--name", "taken") == 1
+    assert "exists already" in one_sentence(capsys)
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "No such file"),
+        (b"", "the input is empty"),
+        (b"\n \n", "the input is empty"),
+        (b'[{"a": 1},\n {"a": 2}]\n', "none of 2 lines"),
+        (b'{\n  "a": 1\n}\n', "none of 3 lines"),
+        (b'{"a": NaN}\n', "none of 1 lines"),
+        (b"\xff\xfe{\x00", "none of 1 lines"),
+        (gzip.compress(LINES)[:-12], "cannot be read past byte"),
+        (b"\x1f\x8b\x08garbage", "cannot be read past byte"),
+        (b"\x28\xb5\x2f\xfdgarbage", "cannot be read past byte"),
+    ],
+)
+def test_what_it_cannot_use_is_one_sentence(
+    content: bytes | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "f").write_bytes(content)
+    out = tmp_path / "schemas"
+    assert infer(tmp_path / "f", "--out", out) == 1
+    assert sentence in one_sentence(capsys)
+    assert not out.exists()
+
+
+def test_a_wrong_name_is_told_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert infer(tmp_path / "no such file", "--name", "Orders", "--out", tmp_path) == 1
+    assert "a dataset's name is a lower-case letter" in one_sentence(capsys)
