@@ -36,8 +36,8 @@ from pipeline.core.types import (
 )
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# A JSON writer escapes these, and msgspec has no keys for them; half a surrogate pair is no text.
-_NO_KEY = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+# A JSON writer escapes these, and msgspec has no keys for them.
+_NO_KEY = re.compile(r'["\\\x00-\x1f]')
 _RULES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -74,12 +74,14 @@ def read_schema(text: str, file: str, *, closed: bool) -> tuple[Record, str]:
 
 
 def _judged_by_fastavro(schema: dict[str, Any], file: str) -> str:
-    plain = json.loads(write_exactly(_without_defaults(schema)))
     try:
+        plain = json.loads(write_exactly(_without_defaults(schema)))
         fastavro.parse_schema(copy.deepcopy(plain))
         return str(fingerprint(to_parsing_canonical_form(plain), "SHA-256"))
     except SchemaParseException as error:
         message = f"{file} is no Avro schema: {error}."
+    except UnicodeEncodeError:
+        message = f"{file} is no Avro schema: it holds half of a surrogate pair, which is no text."
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         # What fastavro raises for a type without 'items', 'values', 'fields' or a name.
         message = f"{file} is no Avro schema: it lacks or misuses {error}."
@@ -132,9 +134,7 @@ class _Reader:
         if not isinstance(key, str) or isinstance(key, Integer | Float):
             raise self.refuse(at, '"jsonName" must be a string.')
         if _NO_KEY.search(key):
-            raise self.refuse(
-                at, '"jsonName" must have no quote, backslash, control character or lone surrogate.'
-            )
+            raise self.refuse(at, '"jsonName" must have no quote, backslash or control character.')
         of, nullable = self.slot_type(entry["type"], at, open_, entry.get("epoch"))
         default = self.default(entry, of, at, nullable=nullable)
         return Field(of, nullable, default, name, key, self.rules(entry, of, at))
