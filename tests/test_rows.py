@@ -150,6 +150,13 @@ def test_one_bad_document_costs_its_neighbours_nothing() -> None:
     ]
 
 
+def test_a_misfit_deep_inside_a_nullable_record_is_a_reject() -> None:
+    uuids = {"type": "array", "items": {"type": "string", "logicalType": "uuid"}}
+    inner = {"type": "record", "name": "Inner", "fields": [{"name": "ids", "type": uuids}]}
+    of = dataset({"name": "inner", "type": ["null", inner]})
+    assert fault_of(b'{"inner": {"ids": ["x"]}}', of) == (Reason.BAD_FORMAT, "$.inner.ids[0]")
+
+
 @pytest.mark.parametrize(
     ("document", "path"),
     [

@@ -46,8 +46,19 @@ def column(slot: Slot, values: list[Any], where: Where, faults: Faults) -> pa.Ar
         _note_missing(values, where, faults)
     build = _BUILDERS[type(of)]
     array: pa.Array = build(of, values, where, faults)
-    # A record that may be null has looser parts than the same record where it may not.
-    return array if array.type == slot.arrow else array.cast(slot.arrow)
+    return loosened(array, slot.arrow)
+
+
+def loosened(array: pa.Array, of: pa.DataType) -> pa.Array:
+    """Return a record's array under the looser type of the same record where it may be null.
+
+    A cast would refuse the nulls that stand for misfits, whose rows are dropped afterwards.
+    """
+    if array.type == of:
+        return array
+    parts = [loosened(array.field(number), part.type) for number, part in enumerate(of)]
+    nowhere = array.is_null() if array.null_count else None
+    return pa.StructArray.from_arrays(parts, fields=list(of), mask=nowhere)
 
 
 def _note_missing(values: list[Any], where: Where, faults: Faults) -> None:
