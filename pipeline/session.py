@@ -65,6 +65,8 @@ class Session:
 def open_system(settings: Settings) -> System:
     """Build what outlives a batch; a wrong configuration stops the start here."""
     datasets = read_datasets(Path(settings.schemas))
+    if not settings.columnar:
+        datasets = tuple(of.by_rows() for of in datasets)
     return System(
         Router(datasets),
         settings.bounds,

@@ -37,6 +37,7 @@ class Settings:
     bounds: Bounds = field(default_factory=Bounds)
     answer_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
+    columnar: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -57,10 +58,21 @@ class Settings:
             for of in fields(Bounds)
         }
         reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
+        columnar = environment.get("PIPELINE_COLUMNAR") or "on"
+        if columnar not in {"on", "off"}:
+            faults.append(f'PIPELINE_COLUMNAR is {columnar!r}; give "on" or "off".')
         if faults:
             raise SettingsError("\n".join(faults))
         namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
-        return cls(output, dead_letters, schemas, Bounds(**bounds), reserve / 1_000, namespace)
+        return cls(
+            output,
+            dead_letters,
+            schemas,
+            Bounds(**bounds),
+            reserve / 1_000,
+            namespace,
+            columnar == "on",
+        )
 
 
 def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:

@@ -1,39 +1,97 @@
 """Documents of one dataset to an Arrow table with identity columns, and rejects.
 
-The row path is the definition of what is accepted and of every value. A faster path belongs
-here, before it: whatever it does not take whole goes on to the row path, document by document.
+The row path is the definition of what is accepted and of every value; the columnar path is an
+accelerator before it. What the columnar path does not take goes to the row path, document by
+document, and the rows of both stand in the documents' order.
 """
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipeline.core.columnar import Columns, Unreadable
 from pipeline.core.columns import columns_of
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import Stage
 from pipeline.core.paths import Faults, Where
-from pipeline.core.records import Chunk, Reject, Rows
+from pipeline.core.records import Chunk, Fault, Reject, Rows
 
 
 def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     """Convert the documents of a chunk; rows keep the documents' order."""
-    structs, refused = dataset.decoder.decode(chunk.payloads)
-    good = [index for index, struct in enumerate(structs) if struct is not None]
-    faults = Faults()
-    columns = columns_of(dataset.record, [structs[index] for index in good], Where(), faults)
-    index = pa.array(good, pa.int32())
-    table = pa.Table.from_arrays([*_identity(chunk, good), *columns], schema=dataset.schema)
-    rows = Rows(chunk, table, index).without(list(faults.by_row))
-    refused |= {good[row]: fault for row, fault in faults.by_row.items()}
+    fast, refused = _by_columns(chunk.payloads, dataset)
+    left: Sequence[int] = ()
+    if len(fast.taken) + len(refused) < len(chunk):
+        settled = {*fast.taken, *refused}
+        left = [index for index in range(len(chunk)) if index not in settled]
+    slow, faults = _by_rows(chunk.payloads, left, dataset)
+    refused |= faults
+    read = _merged(fast, slow)
+    columns = [*_identity(chunk, read.taken), *read.columns]
+    table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
         Reject.of(chunk, index, Stage.CONVERT, refused[index], dataset.id)
         for index in sorted(refused)
     ]
-    return rows, rejects
+    return Rows(chunk, table, pa.array(read.taken, pa.int32())), rejects
 
 
-def _identity(chunk: Chunk, good: list[int]) -> list[pa.Array]:
+_NOTHING = Columns([], ())
+
+
+def _by_columns(documents: Sequence[bytes], dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
+    """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
+    if dataset.reader is None:
+        return _NOTHING, {}
+    try:
+        return dataset.reader.read(documents), {}
+    except Unreadable:
+        structs, refused = dataset.decoder.decode(documents)
+    if not refused:
+        return _NOTHING, {}
+    good = [index for index, struct in enumerate(structs) if struct is not None]
+    try:
+        read = dataset.reader.read([documents[index] for index in good])
+    except Unreadable:
+        return _NOTHING, refused
+    return Columns(read.columns, [good[index] for index in read.taken]), refused
+
+
+def _by_rows(
+    documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
+) -> tuple[Columns, dict[int, Fault]]:
+    """Read these documents one by one; return the faults of those refused by their index."""
+    structs, refused = dataset.decoder.decode([documents[index] for index in indices])
+    good = [number for number, struct in enumerate(structs) if struct is not None]
+    faults = Faults()
+    columns = columns_of(dataset.record, [structs[number] for number in good], Where(), faults)
+    refused |= {good[row]: fault for row, fault in faults.by_row.items()}
+    if faults.by_row:
+        fits = pa.array([row not in faults.by_row for row in range(len(good))], pa.bool_())
+        columns = [column.filter(fits) for column in columns]
+        good = [number for number in good if number not in refused]
+    named = {indices[number]: fault for number, fault in refused.items()}
+    return Columns(columns, [indices[number] for number in good]), named
+
+
+def _merged(one: Columns, other: Columns) -> Columns:
+    """Bring the rows of two into the documents' order."""
+    if not one.taken or not other.taken:
+        return one if one.taken else other  # the other has its columns, if no rows
+    taken = [*one.taken, *other.taken]
+    order = sorted(range(len(taken)), key=taken.__getitem__)
+    columns = [
+        pa.concat_arrays(pair).take(pa.array(order, pa.int32()))
+        for pair in zip(one.columns, other.columns, strict=True)
+    ]
+    return Columns(columns, [taken[position] for position in order])
+
+
+def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:
     """The columns that tell which Kinesis record, and which part of it, each row came from."""
     positions, batch = chunk.positions, chunk.positions.batch
-    units = pa.array([chunk.at[index] for index in good], pa.int64())
+    taken = chunk.at if len(good) == len(chunk) else [chunk.at[index] for index in good]
+    units = pa.array(taken, pa.int64())
     record = pa.array(positions.record, pa.int32()).take(units)
     numbers = pa.array([of.sequence_number for of in batch.records], pa.string())
     arrivals = pa.array([of.arrived_at for of in batch.records], pa.timestamp("us", tz="UTC"))

@@ -3,12 +3,13 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import pyarrow as pa
 
 from pipeline.core.avro import read_schema
+from pipeline.core.columnar import ColumnarReader
 from pipeline.core.columns import columns_of
 from pipeline.core.errors import DatasetError
 from pipeline.core.paths import Faults, Where
@@ -57,7 +58,8 @@ class Match:
 class Dataset:
     """One table: how its documents are read, checked, partitioned and written.
 
-    `window` is the event time's allowed distance from arrival in microseconds.
+    `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
+    the row path, `decoder`, reads alone, to the same end.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Dataset:
     fingerprint: str
     record: Record
     decoder: RowDecoder
+    reader: ColumnarReader | None
     schema: pa.Schema
     partition_by: tuple[PartitionColumn, ...]
     formats: tuple[Format, ...]
@@ -76,6 +79,10 @@ class Dataset:
     def id(self) -> tuple[str, int]:
         """Name and schema version, as a dead letter carries them."""
         return self.name, self.version
+
+    def by_rows(self) -> "Dataset":
+        """Return this dataset without the columnar path."""
+        return replace(self, reader=None)
 
 
 def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Dataset:
@@ -152,6 +159,7 @@ class _Folder:
             fingerprint=fingerprint,
             record=record,
             decoder=RowDecoder(record),
+            reader=ColumnarReader(record),
             # Identity first: CSV is read by position, and a field added at the end moves nothing.
             schema=pa.schema([*IDENTITY, ARRIVED_AT, *(of.arrow_field for of in record.fields)]),
             partition_by=self.partition_by(record),

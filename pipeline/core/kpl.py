@@ -25,6 +25,7 @@ import importlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import aws_kinesis_agg
@@ -35,6 +36,10 @@ from pipeline.core.records import Batch, Chunk, Fault, Positions, Reject
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
+_key_index = attrgetter("partition_key_index")
+_hash_key_index = attrgetter("explicit_hash_key_index")
+_has_hash_key = methodcaller("HasField", "explicit_hash_key_index")
+_data = attrgetter("data")
 _LENGTH_DELIMITED_TAGS = frozenset({0x0A, 0x12, 0x1A})  # the three fields of AggregatedRecord
 
 
@@ -111,10 +116,11 @@ def open_aggregates(
 
 def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
     """Append an aggregate's user records to `chunk`; those with a bad key index are rejects."""
-    positions, records = chunk.positions, message.records
+    positions = chunk.positions
+    records = list(message.records)  # each look into the message makes a new Python object
     keys = [_text(key) for key in message.partition_key_table]
     hash_keys = len(message.explicit_hash_key_table)
-    indices = [record.partition_key_index for record in records]
+    indices = list(map(_key_index, records))
     start = len(positions)
     positions.record.extend([number] * len(records))
     positions.sub.extend(range(len(records)))
@@ -122,7 +128,7 @@ def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) 
     if max(indices) < len(keys) and _hash_keys_hold(records, hash_keys):
         positions.partition_key.extend([keys[index] for index in indices])
         chunk.at.extend(range(start, start + len(records)))
-        chunk.payloads.extend([record.data for record in records])
+        chunk.payloads.extend(map(_data, records))
         return
     for unit, record in enumerate(records, start):
         fault = _key_fault(record, len(keys), hash_keys)
@@ -143,9 +149,9 @@ def _text(key: str | bytes) -> str:
 def _hash_keys_hold(records: Any, table_size: int) -> bool:
     """Tell whether every explicit hash key index given leads into its table."""
     if table_size == 0:
-        return not any(record.HasField("explicit_hash_key_index") for record in records)
-    longest: int = max(record.explicit_hash_key_index for record in records)
-    return longest < table_size
+        return not any(map(_has_hash_key, records))
+    largest: int = max(map(_hash_key_index, records))
+    return largest < table_size
 
 
 def _key_fault(record: Any, keys: int, hash_keys: int) -> Fault | None:

@@ -7,7 +7,8 @@ the whole payload is one reject: its lines would tell nobody more.
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
 _PIECE = 2**20
+_first, _last = itemgetter(slice(1)), itemgetter(slice(-1, None))  # slices: some are empty
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 Part = tuple[Chunk, list[Reject]]
@@ -30,6 +32,9 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
     A part ends at the first stream record boundary where it holds `bounds.part_bytes` unpacked;
     within one stream record only where that record alone unpacks to so much. At least one part.
     """
+    if _are_documents(chunk.payloads, bounds):
+        yield chunk, []
+        return
     part = _Part(chunk.positions)
     record, record_bytes = -1, 0
     for at, payload in zip(chunk.at, chunk.payloads, strict=True):
@@ -41,6 +46,37 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
             part, record_bytes = _Part(chunk.positions), 0
         record_bytes += part.open(at, payload, bounds)
     yield part.finished()
+
+
+def _are_documents(payloads: Sequence[bytes], bounds: Bounds) -> bool:
+    """Tell whether each payload is plainly one document within the bounds, without opening any.
+
+    So most batches are, and a look at all payloads together costs a tenth of one at each.
+    """
+    if set(map(_first, payloads)) != {b"{"} or set(map(_last, payloads)) != {b"}"}:
+        return False
+    longest = max(map(len, payloads))
+    if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
+        return False
+    text = b"".join(payloads)
+    if b"\n" in text or len(text) >= bounds.part_bytes:
+        return False
+    if not text.isascii() and not all(map(_is_utf8, payloads)):
+        return False
+    return longest <= 2 * bounds.depth or not any(_is_too_deep(of, bounds) for of in payloads)
+
+
+def _is_too_deep(document: bytes, bounds: Bounds) -> bool:
+    # A document of n bytes nests at most n / 2 deep.
+    return len(document) > 2 * bounds.depth and deeper_than(document, bounds.depth)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Part:
@@ -174,6 +210,6 @@ def _document_fault(document: bytes, bounds: Bounds) -> Fault | None:
             return Fault(
                 Reason.NOT_UTF8, f"The document is not UTF-8: {error.reason} at byte {error.start}."
             )
-    if deeper_than(document, bounds.depth):
+    if _is_too_deep(document, bounds):
         return Fault(Reason.TOO_DEEP, f"The document nests deeper than {bounds.depth} levels.")
     return None

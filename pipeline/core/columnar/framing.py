@@ -1,0 +1,31 @@
+"""Which documents may be read together, so that Arrow's reader sees each as what it is.
+
+Documents that begin with `{` and end with `}` are joined by newlines, and as many rows as
+documents have to come back. After a `}` a document could only go on with `,`, `}` or `]`, so none
+spans a seam, and none gives no row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from operator import itemgetter
+
+_first, _last = itemgetter(slice(1)), itemgetter(slice(-1, None))  # slices: some may be empty
+# What Arrow's reader takes for numbers; outside of a string they stand between such characters.
+_FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
+
+
+def framed(documents: Sequence[bytes]) -> Sequence[int]:
+    """Return the indices of the documents that begin and end with braces."""
+    if set(map(_first, documents)) == {b"{"} and set(map(_last, documents)) == {b"}"}:
+        return range(len(documents))
+    return [i for i, of in enumerate(documents) if _first(of) == b"{" and _last(of) == b"}"]
+
+
+def without_false_numbers(documents: Sequence[bytes], indices: Sequence[int]) -> Sequence[int]:
+    """Leave out documents in which NaN or Infinity may stand for a number."""
+    text = b"\n".join(documents)
+    if b"NaN" not in text and b"Inf" not in text:
+        return indices
+    return [index for index in indices if not _FALSE_NUMBER.search(documents[index])]
