@@ -1,0 +1,127 @@
+"""Arrow columns to the text of CSV cells, a whole column at a time.
+
+Arrays and maps are JSON, their values written as a document would hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pybase64
+
+_write_json = msgspec.json.encode
+_ESCAPED = r'["\\\x00-\x1f]'  # what no JSON string may hold as it is
+
+
+def flattened(name: str, array: pa.Array) -> dict[str, pa.Array]:
+    """Return a field's CSV columns by name; a record's fields become columns of their own."""
+    if not pa.types.is_struct(array.type):
+        return {name: _cells(array)}
+    columns: dict[str, pa.Array] = {}
+    for field in array.type:
+        columns |= flattened(f"{name}.{field.name}", pc.struct_field(array, field.name))
+    return columns
+
+
+def _cells(array: pa.Array) -> pa.Array:
+    """One column as Arrow's CSV writer is to print it: our text, or its own for numbers."""
+    if pa.types.is_list(array.type) or pa.types.is_map(array.type):
+        return pc.if_else(array.is_valid(), _json(array), pa.scalar(None, pa.string()))
+    if any(is_such(array.type) for is_such in _WRITTEN_ALIKE):
+        return array
+    return _text(array)
+
+
+def _text(array: pa.Array) -> pa.Array:
+    """Return scalars as the text that a document would hold, null where they are."""
+    of = array.type
+    if pa.types.is_timestamp(of):
+        return _iso(array)
+    if pa.types.is_decimal(of):
+        return _digits(array)
+    if pa.types.is_binary(of) or pa.types.is_fixed_size_binary(of):
+        return _each(array, lambda value: pybase64.b64encode(value).decode())
+    return array.cast(pa.string())
+
+
+def _each(array: pa.Array, write: Callable[[Any], str]) -> pa.Array:
+    """Write value by value what no kernel of Arrow's writes."""
+    values: Iterable[Any] = array.to_pylist()
+    return pa.array([None if value is None else write(value) for value in values], pa.string())
+
+
+def _iso(array: pa.Array) -> pa.Array:
+    """`2026-11-23T09:30:00.123456Z`, without the Z for local time."""
+    local = array.cast(pa.int64()).cast(pa.timestamp("us")).cast(pa.string())
+    text = pc.utf8_replace_slice(local, 10, 11, "T")
+    return text if array.type.tz is None else pc.binary_join_element_wise(text, "Z", "")
+
+
+def _digits(array: pa.Array) -> pa.Array:
+    """Decimals without an exponent, which Arrow writes for small ones."""
+    text = array.cast(pa.string())
+    if not pc.any(pc.match_substring(text, "E")).as_py():
+        return text
+    return _each(array, "{:f}".format)
+
+
+# ------------------------------------------------------------------------------- JSON in cells
+
+
+def _json(array: pa.Array) -> pa.Array:
+    """Return each value as JSON text; `null` where there is none."""
+    of = array.type
+    if pa.types.is_struct(of):
+        text = _objects(array)
+    elif pa.types.is_map(of):
+        keys, items = _inside(array, array.keys), _inside(array, array.items)
+        members = pc.binary_join_element_wise(_json(keys), _json(items), ":")
+        text = _joined(array, members, "{}")
+    elif pa.types.is_list(of):
+        text = _joined(array, _json(_inside(array, array.values)), "[]")
+    elif pa.types.is_floating(of):
+        text = _each(array, lambda value: _write_json(value).decode())
+    elif pa.types.is_boolean(of) or pa.types.is_integer(of) or pa.types.is_decimal(of):
+        text = _text(array)
+    else:
+        text = _quoted(_text(array))
+    return text.fill_null("null")
+
+
+def _quoted(text: pa.Array) -> pa.Array:
+    if pc.any(pc.match_substring_regex(text, _ESCAPED)).as_py():
+        return _each(text, lambda value: _write_json(value).decode())
+    return pc.binary_join_element_wise('"', text, '"', "")
+
+
+def _objects(array: pa.Array) -> pa.Array:
+    pieces: list[Any] = []
+    for field in array.type:
+        before = "," if pieces else "{"
+        pieces.append(f"{before}{_write_json(field.name).decode()}:")
+        pieces.append(_json(pc.struct_field(array, field.name)))
+    text = pc.binary_join_element_wise(*pieces, "}", "")
+    return pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
+
+
+def _inside(array: pa.Array, values: pa.Array) -> pa.Array:
+    """Return those of a list's, or a map's, values that belong to this slice of it."""
+    first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
+    return values.slice(first, last - first)
+
+
+def _joined(array: pa.Array, items: pa.Array, brackets: str) -> pa.Array:
+    """Join the texts of a list's, or a map's, items between brackets."""
+    offsets = pc.subtract(array.offsets, array.offsets[0])
+    nowhere = array.is_null() if array.null_count else None
+    lists = pa.ListArray.from_arrays(offsets, items, mask=nowhere)
+    return pc.binary_join_element_wise(brackets[0], pc.binary_join(lists, ","), brackets[1], "")
+
+
+_WRITTEN_ALIKE = (
+    pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string,
+)  # fmt: skip
