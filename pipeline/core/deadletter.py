@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -22,13 +23,14 @@ from pipeline.core.records import Batch, Chunk, Positions, Reject, StreamRecord
 _BEFORE_DOCUMENTS = frozenset({Stage.AGGREGATE, Stage.PAYLOAD})
 _STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = 3_600_000_000  # microseconds
 
 
 def file_by_arrival(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[Reject]]]:
     """Group rejects by dataset and hour of arrival (`date=…/hour=…`), each in stream order."""
 
     def place(reject: Reject) -> tuple[str, str]:
-        return reject.dataset or UNROUTED, f"{_arrived(reject):date=%Y-%m-%d/hour=%H}"
+        return reject.dataset or UNROUTED, _hour_of(_arrived_at(reject) // _HOUR)
 
     for (dataset, hour), group in groupby(sorted(rejects, key=place), place):
         yield dataset, hour, sorted(group, key=_position)
@@ -40,7 +42,8 @@ def encode_dead_letters(rejects: Iterable[Reject]) -> bytes:
 
 
 def _packed(lines: bytes) -> bytes:
-    return gzip.compress(lines, compresslevel=6, mtime=0)
+    # Level 3 takes half the time of the usual 6, for a tenth more bytes.
+    return gzip.compress(lines, compresslevel=3, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ def _letter(reject: Reject) -> dict[str, Any]:
         "sequence_number": record.sequence_number,
         "sub_sequence_number": positions.sub[at],
         "document": positions.document[at],
-        "arrived_at": f"{_arrived(reject):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "arrived_at": _written(record.arrived_at),
         "partition_key": positions.partition_key[at],
         "payload_encoding": encoding,
         "payload": payload,
@@ -197,10 +200,20 @@ def _as_text(payload: bytes) -> tuple[str, str]:
         return "base64", pybase64.b64encode(payload).decode()
 
 
-def _arrived(reject: Reject) -> datetime:
+def _arrived_at(reject: Reject) -> int:
     positions = reject.positions
-    micros = positions.batch.records[positions.record[reject.at]].arrived_at
-    return _EPOCH + timedelta(microseconds=micros)
+    return positions.batch.records[positions.record[reject.at]].arrived_at
+
+
+# A batch may be bad altogether, and its many letters share few hours, and few arrivals.
+@lru_cache(maxsize=64)
+def _hour_of(hours: int) -> str:
+    return f"{_EPOCH + timedelta(hours=hours):date=%Y-%m-%d/hour=%H}"
+
+
+@lru_cache(maxsize=64)
+def _written(micros: int) -> str:
+    return f"{_EPOCH + timedelta(microseconds=micros):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _position(reject: Reject) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 _first, _last = itemgetter(slice(1)), itemgetter(slice(-1, None))  # slices: some may be empty
+_FEW = 10_000
 # What Arrow's reader takes for numbers; outside of a string they stand between such characters.
 _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 
@@ -26,6 +27,16 @@ def framed(documents: Sequence[bytes]) -> Sequence[int]:
 def without_false_numbers(documents: Sequence[bytes], indices: Sequence[int]) -> Sequence[int]:
     """Leave out documents in which NaN or Infinity may stand for a number."""
     text = b"\n".join(documents)
-    if b"NaN" not in text and b"Inf" not in text:
+    if not _holds(text, b"NaN") and not _holds(text, b"Inf"):
         return indices
     return [index for index in indices if not _FALSE_NUMBER.search(documents[index])]
+
+
+def _holds(text: bytes, token: bytes) -> bool:
+    """Search for a token whose first letter is rare, which is found ten times as fast alone."""
+    at = -1
+    for _ in range(_FEW):
+        at = text.find(token[:1], at + 1)
+        if at < 0 or text.startswith(token, at):
+            return at >= 0
+    return text.find(token, at) >= 0
