@@ -5,16 +5,19 @@ function from the parsed arguments to an exit code. To add one, import it and na
 `COMMANDS`. Command modules import what they need inside `run`, so that `pipeline --help` waits
 for none of it.
 
-Exit codes: 0 done, 1 something failed or was refused, 2 used wrongly. What goes wrong is one
-sentence on stderr, and never a payload.
+Exit codes: 0 done, 1 something failed or was refused, 2 used wrongly; 130, 141 and 143 as a shell
+reports Ctrl-C, a closed pipe and SIGTERM. What goes wrong is one sentence on stderr, and never a
+payload.
 """
 
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +32,11 @@ _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what runs is interrupted as by Ctrl-C, and can clean up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,10 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A terminal that cannot show a character shows "?", rather than ending the command.
             stream.reconfigure(errors="replace")
     try:
-        return _run(arguments)
+        with _terminable():
+            return _run(arguments)
     except BrokenPipeError:
         _forget_stdout()
         return _BROKEN_PIPE
+    except Terminated:
+        return _failed("terminated.", _TERMINATED)
     except KeyboardInterrupt:
         return _failed("interrupted.", _INTERRUPTED)
     except (PipelineError, StoreError, DeadlineExceeded) as error:
@@ -55,11 +66,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser().parse_args(arguments)
-        code: int = options.run(options)
-    finally:
-        # Here, where a closed pipe can still be handled, and not as the interpreter ends.
-        sys.stdout.flush()
+    except SystemExit:
+        sys.stdout.flush()  # --help
+        raise
+    code: int = options.run(options)
+    # Here, where a closed pipe or a full disk can still be told, and not as the interpreter ends.
+    sys.stdout.flush()
     return code
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Make SIGTERM an exception; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise Terminated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _failed(sentence: str, code: int = _FAILED) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
     print(f"pipeline: {sentence}", file=sys.stderr)
     return code
 
@@ -86,7 +120,8 @@ def _failed(sentence: str, code: int = _FAILED) -> int:
 def _sentence(error: OSError) -> str:
     """Say what the system refused, and on what."""
     what = error.strerror or type(error).__name__
-    return f"{error.filename}: {what}." if error.filename else f"{what}."
+    # Whatever has a name is opened by it; what has none is a stream that was open already.
+    return f"{error.filename or 'a standard stream'}: {what}."
 
 
 def _place_of(error: Exception) -> str:

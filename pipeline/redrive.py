@@ -50,11 +50,12 @@ Selector = Callable[[Letter], bool]
 class Outcome:
     """What became of one object: units sent again = rows + dead letters.
 
-    `waiting` are the letters that were not selected.
+    There are two reports where a stopped run was finished first. `waiting` is the number of
+    letters that were not sent.
     """
 
     key: str
-    report: Report
+    reports: tuple[Report, ...]
     waiting: int = 0
 
 
@@ -76,32 +77,47 @@ def redrivable(store: ObjectStore) -> dict[str, bool]:
 def redrive_letters(
     store: ObjectStore, key: str, system: System, select: Selector, *, dry_run: bool
 ) -> Outcome | None:
-    """Send the selected letters of one file again; None where it holds none of them."""
+    """Send the selected letters of one file again, after those that a stopped run had begun.
+
+    Returns None where there were none of either.
+    """
     file = _File(store, key)
-    if dry_run:
-        chosen = [letter for letter in file.waiting if select(letter)]
-        return _sent(key, file, chosen, system, dry_run=True) if chosen else None
-    interrupted = file.journal()
-    if interrupted:
-        both = _distinct([*file.done, *file.letters])
-        units = set(interrupted)
-        _sent(key, file, [letter for letter in both if letter.unit in units], system)
-        file = _File(store, key)
-    chosen = [letter for letter in file.waiting if select(letter)]
-    if not chosen:
-        return None
-    file.begin([letter.unit for letter in chosen])
-    return _sent(key, file, chosen, system)
+    reports, begun = list[Report](), frozenset[tuple[int, ...]]()
+    if not dry_run:
+        begun = frozenset(file.journal())
+        if begun:
+            reports += _finish(file, begun, system)
+            file = _File(store, key)
+    rest = [letter for letter in file.waiting if not _comes_of(letter, begun)]
+    chosen = [letter for letter in rest if select(letter)]
+    if chosen:
+        if not dry_run:
+            file.begin([letter.unit for letter in chosen])
+        reports.append(_sent(file, chosen, system, dry_run=dry_run))
+    return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
 
 
-def _sent(
-    key: str, file: "_File", chosen: list[Letter], system: System, *, dry_run: bool = False
-) -> Outcome:
+def _finish(file: "_File", begun: frozenset[tuple[int, ...]], system: System) -> list[Report]:
+    """Send what a stopped run had begun to send; nothing of it is there if someone deleted it."""
+    both = _distinct([*file.done, *file.letters])
+    letters = [letter for letter in both if letter.unit in begun]
+    if letters:
+        return [_sent(file, letters, system, dry_run=False)]
+    file.settle([], [])
+    return []
+
+
+def _comes_of(letter: Letter, units: frozenset[tuple[int, ...]]) -> bool:
+    """Tell whether a letter is one of these units, or is of a document of one."""
+    return any(letter.unit[:size] in units for size in range(1, DOCUMENT + 1))
+
+
+def _sent(file: "_File", chosen: list[Letter], system: System, *, dry_run: bool) -> Report:
     """Send letters, and write down what became of them."""
-    report, failing = _send(chosen, _label(key, chosen), system, dry_run=dry_run)
+    report, failing = _send(chosen, _label(file.key, chosen), system, dry_run=dry_run)
     if not dry_run:
         file.settle(chosen, failing)
-    return Outcome(key, report, len(file.waiting) - len(chosen))
+    return report
 
 
 class _File:
@@ -173,7 +189,7 @@ def redrive_batch(store: ObjectStore, key: str, system: System, *, dry_run: bool
     if not dry_run:
         store.put(ARCHIVE + key, body)
         store.delete(key)
-    return Outcome(key, report)
+    return Outcome(key, (report,))
 
 
 def _send(

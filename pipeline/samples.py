@@ -32,7 +32,11 @@ class _Bad(msgspec.Struct):
 
     @property
     def payload(self) -> bytes:
-        return bytes(self.document) or self.text.encode() or pybase64.b64decode(self.base64)
+        return (
+            bytes(self.document)
+            or self.text.encode()
+            or pybase64.b64decode(self.base64, validate=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,11 @@ def _run_good(
 
 
 def _run_bad(
-    lines: list[tuple[int, _Bad]], datasets: tuple[Dataset, ...], arrived_at: int
+    lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...], arrived_at: int
 ) -> list[str]:
-    letters, _ = _process([of.payload for _, of in lines], datasets, arrived_at, None)
+    letters, _ = _process([payload for _, _, payload in lines], datasets, arrived_at, None)
     faults = []
-    for index, (number, of) in enumerate(lines):
+    for index, (number, of, _) in enumerate(lines):
         letter = letters.get(index)
         if letter is None:
             faults.append(f"bad.ndjson, line {number} is accepted; it should be {of.reason}.")
@@ -113,13 +117,14 @@ def _lines(file: Path) -> list[tuple[int, bytes]]:
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _bad_lines(file: Path) -> list[tuple[int, _Bad]]:
+def _bad_lines(file: Path) -> list[tuple[int, _Bad, bytes]]:
     decoder = msgspec.json.Decoder(_Bad)
     bad = []
     for number, line in _lines(file):
         try:
-            bad.append((number, decoder.decode(line)))
-        except msgspec.DecodeError as error:
+            of = decoder.decode(line)
+            bad.append((number, of, of.payload))
+        except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, no base64
             message = (
                 f'{file}, line {number}: {error}; a line is {{"reason": …, "path": …, "document": '
                 '…} (or "text", or "base64", where the sample is no JSON).'

@@ -172,7 +172,7 @@ REFUSALS = [
     (404, "NoSuchBucket", "create the bucket or correct its name"),
     (400, "EntityTooLarge", "make the object smaller"),
     (400, "KMS.DisabledException", "KMS key of the bucket is there and enabled"),
-    (400, "IllegalLocationConstraint", "set AWS_REGION to the bucket's own"),
+    (400, "IllegalLocationConstraint", "set AWS_DEFAULT_REGION to the bucket's own"),
     (400, "SomethingNew", "documentation of this error code"),
     (501, "NotImplemented", "documentation of this error code"),
 ]
@@ -220,7 +220,7 @@ def test_the_right_region_is_named(
     server.headers = headers
     error = failure_of(verb)
     assert isinstance(error, StoreRefused)
-    assert "set AWS_REGION to eu-west-3" in str(error)
+    assert "set AWS_DEFAULT_REGION to eu-west-3" in str(error)
 
 
 def test_a_missing_object_is_told_from_a_missing_bucket(server: BadServer) -> None:

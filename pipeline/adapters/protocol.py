@@ -37,6 +37,10 @@ class KeyRefused(StoreRefused, ValueError):
     """The key is none that every store could hold, or one that would leave the store's root."""
 
 
+class UriRefused(StoreRefused, ValueError):
+    """The URI names no store."""
+
+
 class ObjectMissing(StoreError):
     """There is no object under the key that was asked for."""
 

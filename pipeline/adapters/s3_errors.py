@@ -136,8 +136,8 @@ def _region_remedy(response: Any) -> str:
     headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = headers.get("x-amz-bucket-region") or response.get("Error", {}).get("Region")
     if region:
-        return f"the bucket is in another region, set AWS_REGION to {region}"
-    return "the bucket is in another region, set AWS_REGION to the bucket's own"
+        return f"the bucket is in another region, set AWS_DEFAULT_REGION to {region}"
+    return "the bucket is in another region, set AWS_DEFAULT_REGION to the bucket's own"
 
 
 _TRANSIENT_FAILURES: Final = (
@@ -153,7 +153,7 @@ _FAILURE_REMEDIES: Final[dict[type[Exception], str]] = {
     boto.NoCredentialsError: "give the function a role, or set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     boto.PartialCredentialsError: "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    boto.NoRegionError: "set AWS_REGION to the bucket's region",
+    boto.NoRegionError: "set AWS_DEFAULT_REGION, or a region in the profile",
     boto.ProfileNotFound: "correct AWS_PROFILE or add the profile to the AWS configuration file",
     boto.SSLError: "check the endpoint's certificate, and AWS_CA_BUNDLE if you set it",
 }

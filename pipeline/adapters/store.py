@@ -21,6 +21,7 @@ from pipeline.adapters.protocol import (
     StoreError,
     StoreRefused,
     StoreUnavailable,
+    UriRefused,
     check_key,
     key_order,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "StoreHealth",
     "StoreRefused",
     "StoreUnavailable",
+    "UriRefused",
     "open_store",
 ]
 
@@ -81,7 +83,7 @@ class MemoryStore:
 def open_store(
     uri: str, *, concurrency: int = 8, connect_timeout: float = 2.0, read_timeout: float = 10.0
 ) -> ObjectStore:
-    """Return the store that `uri` names, or raise `ValueError` with a sentence if it names none.
+    """Return the store that `uri` names, or raise `UriRefused` if it names none.
 
     `s3://bucket[/prefix]` (boto3 is imported only then; `concurrency` is the number of pooled
     connections, the time-outs are in seconds), `file:///dir`, or `memory://[name]`, which is new
@@ -101,14 +103,14 @@ def open_store(
     if separator and scheme == "memory":
         return MemoryStore(rest or None)
     message = f"{uri!r} names no store; write s3://bucket/prefix or file:///directory."
-    raise ValueError(message)
+    raise UriRefused(message)
 
 
 def _bucket_and_prefix(uri: str, rest: str) -> tuple[str, str]:
     bucket, _, prefix = rest.partition("/")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
         message = f"{uri!r} names no S3 bucket; write s3://bucket/prefix."
-        raise ValueError(message)
+        raise UriRefused(message)
     return bucket, prefix
 
 
@@ -116,5 +118,5 @@ def _directory(uri: str, rest: str) -> Path:
     path = unquote(rest)
     if not rest.startswith("/") or not path.strip("/") or "\0" in path:
         message = f"{uri!r} names no directory; write file:///directory, with three slashes."
-        raise ValueError(message)
+        raise UriRefused(message)
     return Path(path)

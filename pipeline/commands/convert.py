@@ -3,10 +3,13 @@
 import argparse
 import functools
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +23,8 @@ def register(subparsers: Any) -> None:
         help="convert files of JSON lines to the tables of their datasets",
         description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
         "input) exactly as the function would, in bounded memory. A row's identity is its file "
-        "and byte offset: converting a file again overwrites what it wrote.",
+        "(the absolute path; for standard input and pipes, its arrival) and byte offset: "
+        "converting a file again overwrites what it wrote.",
         epilog="Exit codes: 0 every document is stored; 1 not; 3 with --strict, every document "
         "is stored and some are dead letters.",
     )
@@ -45,70 +49,97 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.session import open_system
 
     arrived_at = _arrival(options.arrived_at)
+    for name in options.files:
+        if name != "-":
+            Path(name).stat()  # a name that is misspelt is told before hours of work, not after
     settings = settings_of(options)
     system = open_system(settings)
-    balance, start = Balance(), time.perf_counter()
-    size = 0
+    done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:
-            size += _convert(name, arrived_at, system, balance)
+            with _opened(name, arrived_at) as source:
+                _convert(source, system, done)
     finally:
         seconds = time.perf_counter() - start
-        if balance.documents:
-            print("\n".join(balance.lines()))
-        print(f"{size / 1e6:,.1f} MB in {seconds:.1f} s: {size / 1e6 / seconds:,.1f} MB/s")
+        if done.balance.documents:
+            print("\n".join(done.balance.lines()))
+        size = done.size / 1e6
+        print(f"{size:,.1f} MB in {seconds:.1f} s: {size / seconds:,.1f} MB/s")
         print(f"rows in {settings.output}, dead letters in {settings.dead_letters}")
-    return 3 if options.strict and balance.rejects else 0
+    return 3 if options.strict and done.balance.rejects else 0
 
 
-def _convert(name: str, arrived_at: int | None, system: Any, balance: Any) -> int:
-    """Convert one file and return its size in bytes, unpacked."""
+@dataclass(slots=True)
+class _Done:
+    """What was converted so far; `size` is in bytes, unpacked."""
+
+    balance: Any
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file to convert.
+
+    `identity` is the first part of its rows' identity, `size` in bytes (None: nobody knows),
+    `arrived_at` in microseconds since 1970.
+    """
+
+    file: BinaryIO
+    identity: str
+    size: int | None
+    arrived_at: int
+
+
+def _convert(source: _Source, system: Any, done: _Done) -> None:
+    """Convert one file."""
     from pipeline.commands.progress import progress
     from pipeline.files import batches_of
     from pipeline.flow import process
     from pipeline.session import Session, patience
 
-    with _opened(name) as (file, size, changed), progress(name, size) as advance:
-        done = 0
+    with progress(source.identity, source.size) as advance:
+        at = 0
 
         def count(unpacked: int) -> None:
-            nonlocal done
-            done += unpacked
+            nonlocal at
+            done.size += unpacked
+            # Of a file whose size is known, progress is how far it has been read, packed or not.
+            before, at = at, source.file.tell() if source.size else at + unpacked
+            advance(at - before)
 
-        tell = _position(file, advance) if size else advance
-        identity = "stdin" if name == "-" else Path(name).as_posix()
-        for batch in batches_of(file, identity, arrived_at or changed, count):
+        for batch in batches_of(source.file, source.identity, source.arrived_at, count):
             road = functools.partial(process, batch)
-            balance.add(Session(system, patience(_PATIENCE), 0.0).run(road))
-            tell(0)
-        return done
+            done.balance.add(Session(system, patience(_PATIENCE), 0.0).run(road))
 
 
 _PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
 
 
-def _position(file: BinaryIO, advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Return what tells of progress by how far the packed file has been read."""
-    last = 0
-
-    def tell(_: int) -> None:
-        nonlocal last
-        at = file.tell()
-        advance(at - last)
-        last = at
-
-    return tell
-
-
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None, int]]:
-    """Open a file: itself, its size in bytes, and its last change in microseconds since 1970."""
+def _opened(name: str, arrived_at: int | None) -> Iterator[_Source]:
+    """Open a file, or standard input. Raises `OSError`."""
     if name == "-":
-        yield sys.stdin.buffer, None, time.time_ns() // 1_000
+        at = time.time_ns() // 1_000 if arrived_at is None else arrived_at
+        yield _Source(sys.stdin.buffer, _passing("stdin", at), None, at)
         return
     with Path(name).open("rb") as file:
         status = os.fstat(file.fileno())
-        yield file, status.st_size or None, status.st_mtime_ns // 1_000
+        at = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
+        # Absolute: the same relative path is another file in another directory, and the rows of
+        # one would overwrite the other's. Names may hold bytes that are no UTF-8.
+        path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
+        identity = path.decode("utf-8", "backslashreplace")
+        if stat.S_ISREG(status.st_mode):
+            yield _Source(file, identity, status.st_size or None, at)
+        else:
+            yield _Source(file, _passing(identity, at), None, at)
+
+
+def _passing(name: str, arrived_at: int) -> str:
+    """Name what passes through a pipe: the next to do so is something else, and no replay."""
+    arrived = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=arrived_at)
+    return f"{name}-{arrived:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _arrival(text: str | None) -> int | None:

@@ -1,6 +1,7 @@
 """`pipeline infer`: the draft of a dataset from sample documents."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,10 +71,7 @@ def run(options: argparse.Namespace) -> int:
         if samples.documents == options.documents:
             break
     draft = samples.draft(name)
-    folder.mkdir(parents=True)
-    (folder / "1.avsc").write_text(draft.avsc, "utf-8", newline="\n")
-    (folder / "dataset.toml").write_text(draft.config, "utf-8", newline="\n")
-    (folder / "good.ndjson").write_bytes(b"".join(text + b"\n" for text in draft.good))
+    _write(draft, folder)
     _tell(samples, draft, folder)
     return 0
 
@@ -96,6 +94,21 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         return
     with Path(name).open("rb") as file:
         yield file
+
+
+def _write(draft: Any, folder: Path) -> None:
+    """Write the whole folder, or nothing under its name."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    try:
+        (partial / "1.avsc").write_text(draft.avsc, "utf-8", newline="\n")
+        (partial / "dataset.toml").write_text(draft.config, "utf-8", newline="\n")
+        (partial / "good.ndjson").write_bytes(b"".join(text + b"\n" for text in draft.good))
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _tell(samples: Any, draft: Any, folder: Path) -> None:

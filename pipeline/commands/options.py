@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pipeline.core.errors import SettingsError
 
@@ -40,7 +41,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def settings_of(options: argparse.Namespace, dead_letters: str | None = None) -> "Settings":
     """Check the options as the function checks its environment, whose bounds hold here, too.
 
-    Raises `SettingsError` naming every fault.
+    `dead_letters` is the URI where they go unless the options say another place. Raises
+    `SettingsError` naming every fault.
     """
     from pipeline.settings import Settings
 
@@ -48,14 +50,29 @@ def settings_of(options: argparse.Namespace, dead_letters: str | None = None) ->
         message = "There is no output: give --out, or set PIPELINE_OUTPUT."
         raise SettingsError(message)
     output = as_uri(options.out)
-    return Settings.from_environment(
-        {
-            **os.environ,
-            "PIPELINE_OUTPUT": output,
-            "PIPELINE_DEAD_LETTERS": dead_letters or _dead_letters(options, output),
-            "PIPELINE_SCHEMAS": options.schemas,
-        }
-    )
+    given = {
+        "PIPELINE_OUTPUT": output,
+        "PIPELINE_DEAD_LETTERS": _dead_letters(options, output, dead_letters),
+        "PIPELINE_SCHEMAS": options.schemas,
+    }
+    try:
+        return Settings.from_environment({**os.environ, **given})
+    except SettingsError as error:
+        raise SettingsError(_as_options(str(error))) from None
+
+
+def _as_options(faults: str) -> str:
+    """Name options instead of the function's variables."""
+    for variable, option in _OPTIONS.items():
+        faults = faults.replace(variable, option)
+    return faults
+
+
+_OPTIONS = {
+    "PIPELINE_OUTPUT": "--out",
+    "PIPELINE_DEAD_LETTERS": "--dead-letters",
+    "PIPELINE_SCHEMAS": "--schemas",
+}
 
 
 def as_uri(place: str) -> str:
@@ -63,9 +80,21 @@ def as_uri(place: str) -> str:
     return place.rstrip("/") if "://" in place else Path(place).resolve().as_uri()
 
 
-def _dead_letters(options: argparse.Namespace, output: str) -> str:
+def existing(place: str) -> str:
+    """Return the URI of what is to be read. Raises `SettingsError` for a missing directory."""
+    uri = as_uri(place)
+    directory = Path(unquote(uri.removeprefix("file://")))
+    if uri.startswith("file:///") and not directory.exists():
+        message = f"{directory} does not exist; nothing was ever stored there, or it is misspelt."
+        raise SettingsError(message)
+    return uri
+
+
+def _dead_letters(options: argparse.Namespace, output: str, default: str | None) -> str:
     if options.dead_letters:
         return as_uri(options.dead_letters)
+    if default:
+        return default
     if output.startswith("s3://") and "/" not in output.removeprefix("s3://"):
         message = "The output is a whole bucket: say where dead letters go with --dead-letters."
         raise SettingsError(message)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pipeline.commands.options import add_output, add_schemas, as_uri, settings_of
+from pipeline.commands.options import add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
 from pipeline.commands.rejects import selector
 
@@ -34,17 +34,19 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.redrive import redrivable
     from pipeline.session import open_patient, open_system
 
+    uris = [existing(uri) for uri in options.uris]
     balance, waiting = Balance(), 0
     try:
-        for uri in map(as_uri, options.uris):
-            system = open_system(settings_of(options, options.dead_letters or uri))
+        for uri in uris:
+            system = open_system(settings_of(options, uri))
             store = open_patient(uri)
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():
                     outcome = _redrive(store, key, system, options, is_batch=is_batch)
                     if outcome is not None:
-                        balance.add(outcome.report)
+                        for report in outcome.reports:
+                            balance.add(report)
                         waiting += outcome.waiting
                     advance(1)
     finally:

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from typing import Any
 
-from pipeline.commands.options import as_uri
+from pipeline.commands.options import existing
 
-_SHOWN = 200  # bytes of a sample's payload
+_SHOWN = 200  # characters of a sample's payload
 
 
 def register(subparsers: Any) -> None:
@@ -44,10 +44,9 @@ def selector(options: argparse.Namespace) -> Any:
 def run(options: argparse.Namespace) -> int:
     """Read all dead letters once, and tell."""
     from pipeline.adapters.store import open_store
-    from pipeline.core.deadletter import decode_dead_letters
     from pipeline.redrive import redrivable
 
-    store, wanted = open_store(as_uri(options.uri)), selector(options)
+    store, wanted = open_store(existing(options.uri)), selector(options)
     counts = Counter[tuple[str, str, str, str]]()
     samples: list[dict[str, Any]] = []
     batches = 0
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         batches += is_batch
         if is_batch:
             continue
-        for letter in filter(wanted, decode_dead_letters(store.get(key), f"{store.uri}/{key}")):
+        for letter in filter(wanted, _letters(store, key)):
             entry = json.loads(letter.line)
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _general(letter.path), day] += 1
@@ -65,9 +64,28 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _letters(store: Any, key: str) -> Any:
+    """Read one file; none where a redrive that was stopped had sent all of it."""
+    from pipeline.adapters.store import ObjectMissing
+    from pipeline.core.deadletter import decode_dead_letters
+
+    try:
+        body = store.get(key)
+    except ObjectMissing:
+        return []
+    return decode_dead_letters(body, f"{store.uri}/{key}")
+
+
 def _general(path: str) -> str:
     """Count `$.items[3].price` and `$.items[4].price` as one place."""
     return re.sub(r"\[[0-9]+\]", "[]", path)
+
+
+def _plain(text: str) -> str:
+    """Write what a stranger sent so that it cannot steer a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def _show(
@@ -91,14 +109,14 @@ def _show(
         print(f"{batches:,} failed batches of Lambda's; `pipeline redrive` sends them again")
     if counts:
         header = ["dataset", "reason", "path", "day", "count"]
-        rows = [[*of, f"{count:,}"] for of, count in counts.most_common()]
+        rows = [[*map(_plain, of), f"{count:,}"] for of, count in counts.most_common()]
         print("\n".join(table([header, *rows])))
     for entry in samples:
-        print(f"\n{entry['dataset'] or 'unrouted'}, {entry['reason']} at {entry['path']}")
-        print(f"  {entry['message']}")
+        print(f"\n{entry['dataset'] or 'unrouted'}, {entry['reason']} at {_plain(entry['path'])}")
+        print(f"  {_plain(entry['message'])}")
         print(
             f"  {entry['source']}, sequence number {entry['sequence_number']}, sub-sequence number "
             f"{entry['sub_sequence_number']}, document {entry['document']}"
         )
         payload = entry["payload"]
-        print(f"  {payload[:_SHOWN]}{'…' if len(payload) > _SHOWN else ''}")
+        print(f"  {_plain(payload[:_SHOWN])}{'…' if len(payload) > _SHOWN else ''}")

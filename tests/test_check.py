@@ -1,0 +1,174 @@
+"""`pipeline check`: what it prints, what it finds, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from pipeline.cli import main
+
+SCHEMA = {
+    "type": "record",
+    "name": "Thing",
+    "fields": [
+        {"name": "id", "type": "int", "minimum": 1},
+        {"name": "note", "type": ["null", "string"]},
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a dataset's folder with a schema, settings and samples that are as they should be."""
+    made = tmp_path / "schemas" / "things"
+    made.mkdir(parents=True)
+    (made / "1.avsc").write_text(json.dumps(SCHEMA))
+    (made / "dataset.toml").write_text('partition_by = ["date()", "note"]')
+    (made / "good.ndjson").write_text('{"id": 1}\n\n{"id": 2, "note": "x"}\n')
+    (made / "bad.ndjson").write_text(
+        '{"reason": "below_minimum", "path": "$.id", "document": {"id": 0}}\n'
+        '{"reason": "not_json", "path": "$", "text": "{"}\n'
+        '{"reason": "not_utf8", "path": "$", "base64": "ImH/Ig=="}\n'
+    )
+    return made
+
+
+def check(folder: Path, *options: str) -> int:
+    return main(["check", str(folder.parent), *options])
+
+
+def faults_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    out, err = capsys.readouterr()
+    assert err == ""
+    return [line for line in out.splitlines() if line.startswith("FAULT  ")]
+
+
+def test_the_shipped_datasets_are_as_they_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(ROOT / "schemas")]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("7 datasets, 0 faults\n")
+    assert out.count("all as they should be") == 7
+
+
+def test_it_prints_the_table_as_readers_see_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "things, schema version 1",
+        "  takes       what no other dataset takes",
+        "  formats     parquet",
+        "  partitions  date of arrival, note",
+    ]
+    columns = [line.split() for line in lines if line.startswith("    ")]
+    assert ["id", "int32", "id"] in columns
+    assert ["note", "string", "may", "be", "null", "note"] in columns
+    assert "things: 2 good and 3 bad samples, all as they should be" in lines
+
+
+def test_quiet_leaves_out_the_tables_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(folder, "--quiet") == 0
+    assert capsys.readouterr().out.split("\n") == [
+        "things: 2 good and 3 bad samples, all as they should be", "", "1 datasets, 0 faults", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "found"),
+    [
+        ("good.ndjson", '{"id": 0}', "good.ndjson, line 3 is rejected: below_minimum at $.id: "),
+        ("good.ndjson", "{", "good.ndjson, line 3 is rejected: not_json at $: "),
+        ("bad.ndjson", '{"reason": "not_json", "path": "$", "document": {"id": 1}}', "bad.ndjson, line 3 is accepted; it should be not_json."),
+        ("bad.ndjson", '{"reason": "too_long", "path": "$.id", "document": {"id": 0}}', "bad.ndjson, line 3 is below_minimum at $.id; it should be too_long at $.id."),
+        ("bad.ndjson", '{"reason": "below_minimum", "path": "$", "document": {"id": 0}}', "bad.ndjson, line 3 is below_minimum at $.id; it should be below_minimum at $."),
+    ],
+)  # fmt: skip
+def test_a_sample_that_fails_is_named_by_its_line(
+    file: str, line: str, found: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (folder / file).read_text().splitlines()
+    (folder / file).write_text("\n".join([*lines[:2], line, *lines[3:]]))
+    assert check(folder) == 1
+    (fault,) = faults_of(capsys)
+    assert fault.startswith(f"FAULT  {folder}/{found}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"reason": "not_json"}',
+        b"nonsense",
+        b'{"reason": "not_json", "path": "$", "base64": "abc"}',
+        b'{"reason": "not_json", "path": "$", "base64": "!!!!"}',
+        b'{"reason": "\xff", "path": "$", "text": "{"}',
+        b'{"reason": "not_json", "path": "$", "text": "\\ud800"}',
+    ],
+)
+def test_a_line_that_is_no_sample_is_named(
+    line: bytes, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad.ndjson").write_bytes(b"\n" + line + b"\n")
+    assert check(folder) == 1
+    (fault,) = faults_of(capsys)
+    assert fault.startswith(f"FAULT  {folder}/bad.ndjson, line 2: ")
+
+
+def test_good_samples_that_go_to_another_dataset_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sibling with [match] takes one of them before the dataset that takes the rest."""
+    sibling = folder.with_name("others")
+    sibling.mkdir()
+    shutil.copy(folder / "1.avsc", sibling)
+    (sibling / "dataset.toml").write_text('[match]\nfield = "note"\nequals = "x"')
+    assert check(folder) == 1
+    (fault,) = faults_of(capsys)
+    assert fault == f"FAULT  {folder}/good.ndjson: 1 go to other datasets."
+
+
+def test_every_fault_of_every_dataset_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "good.ndjson").write_text('{"id": 0}\n')
+    for name, text in (("a", "not toml"), ("b", 'formats = ["orc"]')):
+        (folder.parent / name).mkdir()
+        shutil.copy(folder / "1.avsc", folder.parent / name)
+        (folder.parent / name / "dataset.toml").write_text(text)
+    assert check(folder) == 1
+    assert len(faults_of(capsys)) == 3
+
+
+def test_datasets_that_cannot_serve_one_stream_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, folder.with_name("others"))
+    assert check(folder) == 1
+    (fault,) = faults_of(capsys)
+    assert "Datasets others and things both lack [match]" in fault
+
+
+def test_samples_do_not_grow_old_with_their_event_times(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    (folder / "1.avsc").write_text(json.dumps({**SCHEMA, "fields": [at]}))
+    (folder / "dataset.toml").write_text('event_time = "at"\nevent_time_window = ["-1d", "+1d"]')
+    (folder / "good.ndjson").write_text('{"at": "2026-11-23T00:00:00Z"}\n')
+    (folder / "bad.ndjson").write_text(
+        '{"reason": "outside_window", "path": "$.at", "document": {"at": "2026-11-20T00:00:00Z"}}'
+    )
+    assert check(folder) == 0, capsys.readouterr().out
+
+
+def test_no_samples_are_no_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "good.ndjson").unlink()
+    (folder / "bad.ndjson").unlink()
+    assert check(folder, "--quiet") == 0
+    assert "0 good and 0 bad samples" in capsys.readouterr().out

@@ -1,0 +1,203 @@
+"""`pipeline rejects`: what is in the dead letters, counted and shown."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lake import THINGS, files, letters, write_dataset
+
+from pipeline.cli import main
+
+DAYS = ("2026-11-22T23:59:59Z", "2026-11-23T00:00:00Z")
+SCHEMA = {
+    **THINGS,
+    "fields": [
+        *THINGS["fields"],
+        {"name": "list", "default": [], "type": {"type": "array", "items": {
+            "type": "record", "name": "Item", "fields": [{"name": "price", "type": "int"}]}}},
+    ],
+}  # fmt: skip
+DOCUMENTS = [
+    b'{"kind": "thing", "n": 100}',
+    b'{"kind": "thing", "n": 101}',
+    b'{"kind": "thing", "n": 1, "list": [{"price": 1}, {"price": "x"}]}',
+    b'{"kind": "thing", "n": 1, "list": [{"price": "y"}]}',
+    b'{"kind": "other"}',
+    b"\xff\xfe",
+    b'{"kind": "thing", "n": 1}',
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the dead letters of the documents, which arrived on each of two days."""
+    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
+        monkeypatch.delenv(name)
+    config = '[match]\nfield = "kind"\nequals = "thing"'
+    write_dataset(tmp_path / "schemas" / "things", SCHEMA, config)
+    for number, day in enumerate(DAYS):
+        file = tmp_path / f"{number}.ndjson"
+        file.write_bytes(b"\n".join(DOCUMENTS))
+        chosen = ["--schemas", str(tmp_path / "schemas"), "--out", str(tmp_path / "lake")]
+        assert main(["convert", str(file), "--arrived-at", day, *chosen]) == 0
+    return tmp_path / "lake-dead-letters"
+
+
+def told(
+    capsys: pytest.CaptureFixture[str], place: object, *options: str
+) -> tuple[dict[str, Any], str]:
+    """Return what the command says as JSON, and what it says as text."""
+    capsys.readouterr()
+    assert main(["rejects", str(place), "--json", *options]) == 0
+    as_json = json.loads(capsys.readouterr().out)
+    assert main(["rejects", str(place), *options]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return as_json, out
+
+
+def counts(of: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    return {(c["dataset"], c["reason"], c["path"], c["day"]): c["count"] for c in of["counts"]}
+
+
+def test_they_are_counted_by_dataset_reason_path_and_day(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two items of an array are one place; midnight in UTC parts the days."""
+    as_json, out = told(capsys, place)
+    each = {
+        ("things", "above_maximum", "$.n"): 2,
+        ("things", "wrong_type", "$.list[].price"): 2,
+        ("unrouted", "no_dataset", "$"): 1,
+        ("unrouted", "not_utf8", "$"): 1,
+    }
+    expected = {(*of, day[:10]): count for of, count in each.items() for day in DAYS}
+    found = counts(as_json)
+    assert found == expected
+    assert as_json["total"] == len(letters(place)) == 12
+    lines = [tuple(line.split()) for line in out.splitlines()]
+    assert lines[0] == ("12", "dead", "letters", "in", str(place))
+    assert {(*of, str(count)) for of, count in expected.items()} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        (["--dataset", "things"], {"above_maximum": 4, "wrong_type": 4}),
+        (["--dataset", "unrouted"], {"no_dataset": 2, "not_utf8": 2}),
+        (["--reason", "wrong_type"], {"wrong_type": 4}),
+        (["--reason", "not_utf8", "--dataset", "things"], {}),
+    ],
+)
+def test_filters_leave_the_rest_out_of_counts_and_samples(
+    options: list[str],
+    reasons: dict[str, int],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_json, out = told(capsys, place, *options, "--samples", "100")
+    found = Counter[str]()
+    for of in as_json["counts"]:
+        found[of["reason"]] += of["count"]
+    assert found == reasons
+    assert Counter(of["reason"] for of in as_json["samples"]) == reasons
+    assert out.startswith(f"{sum(reasons.values())} dead letters in ")
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 100])
+def test_as_many_samples_are_shown_as_asked_for(
+    number: int, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_json, out = told(capsys, place, "--samples", str(number))
+    stored = letters(place)
+    assert len(as_json["samples"]) == min(number, 12)
+    assert all(sample in stored for sample in as_json["samples"])
+    assert out.count(", sequence number ") == min(number, 12)
+
+
+def test_a_sample_tells_its_place_and_its_payload_shortened(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = told(capsys, place, "--reason", "above_maximum", "--samples", "1")
+    assert f"{tmp_path}/0.ndjson, sequence number 0, sub-sequence number 0, document 0" in out
+    assert f"  {DOCUMENTS[0].decode()}\n" in out
+    (file, *_) = place.glob("things/*/*/*.gz")
+    (letter, *_) = gzip.decompress(file.read_bytes()).splitlines()
+    file.write_bytes(
+        gzip.compress(json.dumps({**json.loads(letter), "payload": "x" * 201}).encode())
+    )
+    _, out = told(capsys, place, "--dataset", "things", "--samples", "1")
+    assert f"  {'x' * 200}…\n" in out
+
+
+def test_a_sample_cannot_steer_the_terminal(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A payload is a stranger's: no line of its own, no escape sequence."""
+    (file, *_) = place.glob("things/*/*/*.gz")
+    (letter, *_) = gzip.decompress(file.read_bytes()).splitlines()
+    payload = "a\x1b[2J\r\nb\x9b\x07é"
+    file.write_bytes(gzip.compress(json.dumps({**json.loads(letter), "payload": payload}).encode()))
+    as_json, out = told(capsys, place, "--dataset", "things", "--samples", "1")
+    assert as_json["samples"][0]["payload"] == payload
+    assert "  a\\x1b[2J\\r\\nb\\x9b\\x07é\n" in out
+
+
+def test_a_uri_is_a_place_as_well_as_a_path(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(capsys, place.as_uri())[0] == told(capsys, place)[0]
+
+
+def test_reading_changes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(place)
+    told(capsys, place)
+    assert files(place) == before
+
+
+def test_failed_batches_are_counted_and_other_files_are_not_looked_at(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "aws" / "lambda" / "x").mkdir(parents=True)
+    (place / "aws" / "lambda" / "x" / "1").write_text("{}")
+    (place / "README").write_text("not a dead letter")
+    (place / "things" / ".abc.partial").write_text("half")
+    as_json, out = told(capsys, place)
+    assert (as_json["total"], as_json["failed_batches"]) == (12, 1)
+    assert "1 failed batches of Lambda's" in out
+
+
+def test_an_empty_place_holds_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_json, out = told(capsys, tmp_path)
+    assert as_json == {"total": 0, "failed_batches": 0, "counts": [], "samples": []}
+    assert out == f"0 dead letters in {tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"plain", "is no gzip file of dead letters"),
+        (gzip.compress(b"x" * 1_000)[:-9], "is no gzip file of dead letters"),
+        (gzip.compress(b'{"secret": 1}\n'), ", line 1 is no dead letter (KeyError)"),
+        (gzip.compress(b"secret\n"), ", line 1 is no dead letter (DecodeError)"),
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
+    body: bytes, why: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file, *_) = sorted(place.glob("things/*/*/*.gz"))
+    file.write_bytes(body)
+    capsys.readouterr()
+    assert main(["rejects", str(place)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"pipeline: {place.as_uri()}/{file.relative_to(place)}")
+    assert why in err
+    assert err.count("\n") == 1
+    assert "secret" not in err
