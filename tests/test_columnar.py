@@ -263,6 +263,38 @@ def test_generated_chunks_that_fit_are_read_by_columns() -> None:
     assert whole > 0.8 * tried
 
 
+@st.composite
+def decimals(draw: st.DrawFn) -> tuple[Dataset, list[bytes]]:
+    """Draw a decimal's precision and scale, and numbers about as long as it holds."""
+    precision = draw(st.one_of(st.sampled_from([1, 18, 37, 38, 39, 75, 76]), st.integers(1, 76)))
+    scale = draw(st.one_of(st.sampled_from([0, precision]), st.integers(0, precision)))
+    avro = {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+    schema = {"type": "record", "name": "T", "fields": [{"name": "d", "type": avro}]}
+    whole = st.one_of(
+        st.integers(0, 10 ** max(1, precision - scale)).map(str),
+        st.integers(1, 80).map(lambda count: "9" * count),
+        st.integers(0, 80).map(lambda count: f"1{'0' * count}"),
+    )
+    fraction = st.one_of(
+        st.just(""),
+        st.integers(0, 10**scale).map(lambda number: f".{number}"),
+        st.integers(1, 80).map(lambda count: f".{'0' * count}1"),
+        st.integers(1, 80).map(lambda count: f".{'0' * count}"),
+    )
+    number = st.tuples(st.sampled_from(["", "-"]), whole, fraction).map("".join)
+    texts = draw(st.lists(number, min_size=1, max_size=4))
+    documents = [f'{{"d": {text} }}'.encode() for text in texts]
+    return parse_dataset("things", {1: json.dumps(schema)}, ""), documents
+
+
+@settings(max_examples=max(1_000, settings().max_examples))
+@given(decimals())
+def test_a_decimal_of_any_length_is_never_another_number(
+    given: tuple[Dataset, list[bytes]],
+) -> None:
+    both_ways(*given)
+
+
 @pytest.mark.parametrize(
     "documents",
     [

@@ -59,7 +59,7 @@ class ColumnarReader:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`."""
         numbers = self._spelling.as_numbers(documents)
         taken = without_false_numbers(documents, framed(documents))
-        taken = self._spelling.without_strings(documents, taken, numbers)
+        taken = self._spelling.without_odd(documents, taken, numbers)
         structs: list[Any] = []
         if self._others is not None:
             taken, structs = self._others.decode(documents, taken)

@@ -1,8 +1,9 @@
 """How documents spell decimals: as numbers, or as strings, which Arrow reads as different types.
 
-Read as numbers, strings would be taken too, and more of them than JSON's grammar of numbers has.
-So for each key of a decimal a sample decides which it is; documents that spell it otherwise are
-left to the row path.
+Read as numbers, strings would be taken too, and more of them than JSON's grammar of numbers has;
+and of numbers with too many digits, Arrow 26 makes others, silently. So for each key of a decimal
+a sample decides which it is, and documents in which it is anything but a plain number of so many
+digits are left to the row path.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ class Spelling:
     """How the decimals of some fields are spelled."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        self._fields = fields if any(map(has_decimal, (of.type for of in fields))) else ()
-        self._strings: dict[frozenset[str], re.Pattern[bytes]] = {}
+        self._fields = tuple(of for of in fields if has_decimal(of.type))
+        self._decimals = list(_decimals_of(self._fields))
+        self._odd: dict[frozenset[str], re.Pattern[bytes]] = {}
 
     def as_numbers(self, documents: Sequence[bytes]) -> frozenset[str]:
         """Return the keys of decimals that a sample of the documents spells as numbers."""
@@ -39,20 +41,40 @@ class Spelling:
             found.update(_numbers_of(self._fields, value))
         return frozenset(found)
 
-    def without_strings(
+    def without_odd(
         self, documents: Sequence[bytes], indices: Sequence[int], numbers: frozenset[str]
     ) -> Sequence[int]:
-        """Leave out documents that may spell one of these keys' values as a string."""
+        """Leave out documents in which one of these keys may not have a plain number."""
         if not numbers:
             return indices
-        if numbers not in self._strings:
-            keys = b"|".join(re.escape(key.encode()) for key in sorted(numbers))
-            escaped = _ESCAPED_ASCII if keys.isascii() else _ESCAPED
-            self._strings[numbers] = re.compile(rb'"(?:' + keys + rb')"\s*:\s*"|' + escaped)
-        search = self._strings[numbers].search
+        if numbers not in self._odd:
+            self._odd[numbers] = self._pattern(numbers)
+        search = self._odd[numbers].search
         if not search(b"\n".join(documents)):
             return indices
         return [index for index in indices if not search(documents[index])]
+
+    def _pattern(self, numbers: frozenset[str]) -> re.Pattern[bytes]:
+        odd = [_odd_value(key, of) for key, of in self._decimals if key in numbers]
+        all_ascii = all(map(str.isascii, numbers))
+        return re.compile(b"|".join([*odd, _ESCAPED_ASCII if all_ascii else _ESCAPED]))
+
+
+def digits_read(of: Scalar) -> tuple[int, int]:
+    """Return how many digits before and after the point are read of a decimal's numbers."""
+    most = 38 if of.arrow.bit_width == 128 else 76  # noqa: PLR2004 - bits, and their digits
+    whole = of.arrow.precision - of.arrow.scale
+    return whole, most - whole
+
+
+def _odd_value(key: str, of: Scalar) -> bytes:
+    """Return the pattern of the key with anything but a plain number that is read exactly."""
+    whole, fraction = digits_read(of)
+    plain = b"-?[0-9]{1,%d}" % whole if whole else b"-?0"
+    if fraction:
+        plain += rb"(?:\.[0-9]{1,%d})?" % fraction
+    # Possessive: the white space before a plain number is not tried as a value.
+    return rb'"%s"\s*+:\s*+(?!null|%s[\s,}])' % (re.escape(key.encode()), plain)
 
 
 def has_decimal(of: Type) -> bool:
@@ -79,3 +101,15 @@ def _numbers_in(slot: Slot, key: str, value: Any) -> Iterator[str]:
             yield from _numbers_in(of.item, key, item)
     elif isinstance(of, Scalar) and of.kind == "decimal" and isinstance(value, int | float):
         yield key
+
+
+def _decimals_of(fields: Sequence[Field]) -> Iterator[tuple[str, Scalar]]:
+    """Yield the decimals, and their keys, in fields that Arrow's reader reads."""
+    for of in fields:
+        inner = of.type
+        while isinstance(inner, Array):
+            inner = inner.item.type
+        if isinstance(inner, Record):
+            yield from _decimals_of(inner.fields)
+        elif isinstance(inner, Scalar) and inner.kind == "decimal":
+            yield of.key, inner

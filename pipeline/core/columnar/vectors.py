@@ -9,12 +9,12 @@ again. What is no misfit has exactly the value that `values` gives, or is null w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.columnar.decimals import digits_read
 from pipeline.core.values import FIRST_DAY, LAST_DAY, MICROS, Misfit
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Column = tuple[pa.Array, pa.Array | None]
 Kernel = Callable[[pa.Array], Column]
 
 _DAY = 86_400_000_000
-_WIDE = Context(prec=76)
 _MICROS_LOCAL = len("2026-11-23T09:30:00.123456")
 _DATE = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
@@ -196,8 +195,9 @@ def _epoch_of(of: Scalar) -> Kernel:
 def _decimal_of(of: Scalar, *, spelled_as_number: bool) -> tuple[pa.DataType, Kernel]:
     precision, scale = of.arrow.precision, of.arrow.scale
     if spelled_as_number:
-        wide, most = (pa.decimal128, 38) if precision <= 38 else (pa.decimal256, 76)  # noqa: PLR2004
-        return wide(most, most - precision + scale), lambda column: _narrowed(of, column)
+        before, after = digits_read(of)
+        wide = pa.decimal128 if of.arrow.bit_width == 128 else pa.decimal256  # noqa: PLR2004
+        return wide(before + after, after), lambda column: _narrowed(of, column)
     whole = f"[1-9][0-9]{{0,{precision - scale - 1}}}" if precision > scale else "0"
     fraction = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
     pattern = f"^-?(?:0|{whole}){fraction}$"
@@ -210,14 +210,9 @@ def _decimal_of(of: Scalar, *, spelled_as_number: bool) -> tuple[pa.DataType, Ke
 
 
 def _narrowed(of: Scalar, column: pa.Array) -> Column:
-    """Cut to the scale; what that changes did not fit. The reader holds nothing to precision."""
-    most = pa.scalar(Decimal(10 ** (column.type.precision) - 1).scaleb(-column.type.scale, _WIDE))
-    most = most.cast(column.type)
-    fits = pc.and_(pc.less_equal(column, most), pc.greater_equal(column, pc.negate(most)))
-    column, beyond = _kept(column, fits)
+    """Cut to the scale; what that changes did not fit."""
     narrow = column.cast(of.arrow, safe=False)
-    narrow, misfits = _kept(narrow, pc.equal(narrow.cast(column.type), column))
-    return narrow, either(beyond, misfits)
+    return _kept(narrow, pc.equal(narrow.cast(column.type), column))
 
 
 _UTC = f"(?:Z|[+-]{_CLOCK})"
