@@ -9,6 +9,7 @@ from hypothesis import settings
 from support import ROOT, Function
 
 from pipeline import session
+from pipeline.core import convert
 
 # CI sees the same examples every time; on a developer's machine they are new ones every time.
 settings.register_profile("developer", deadline=None, max_examples=60)
@@ -18,6 +19,9 @@ settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
 )
+
+# So few documents as tests have would all be read one by one; PIPELINE_COLUMNAR=off does that.
+convert.FEWEST = 0
 
 
 @pytest.fixture

@@ -36,12 +36,15 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     return Rows(chunk, table, pa.array(read.taken, pa.int32())), rejects
 
 
+FEWEST = 200
+"""Documents from which on the columnar path is the faster one: its start takes 0.7 ms."""
+
 _NOTHING = Columns([], ())
 
 
 def _by_columns(documents: Sequence[bytes], dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
     """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
-    if dataset.reader is None:
+    if dataset.reader is None or len(documents) < FEWEST:
         return _NOTHING, {}
     try:
         return dataset.reader.read(documents), {}
