@@ -52,6 +52,8 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         (field_of({"type": "long", "logicalType": "timestamp-nanos"}), "timestamp-nanos"),
         (field_of({"type": "string", "logicalType": "date"}), "'date' on string"),
         (field_of({"type": "bytes", "logicalType": "decimal", "precision": 77}), "precision"),
+        (field_of({"type": "fixed", "name": "F", "size": 0}), "size of 1 to"),
+        (field_of({"type": "fixed", "name": "F", "size": 2**40}), "size of 1 to"),
         (field_of({"type": "array", "items": "Thing"}), "'Thing' is not supported"),
         (field_of(["null", "Thing"]), "'Thing' is not supported"),
         (field_of(inner({"name": "x", "type": ["null", "Inner"]})), "holds itself"),
@@ -73,6 +75,7 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         (field_of("int", default="1"), "default"),
         (field_of("int", default=2**31), "default"),
         (field_of("int", default=None), "default"),
+        (field_of({"type": "bytes", "logicalType": "decimal", "precision": 3}, default=None), "default"),
         (field_of(["null", "int"], default=1), "nullable"),
         (field_of(ENUM, default="C"), "default"),
         (field_of(TIMESTAMP, default="yesterday"), "default"),
@@ -174,6 +177,8 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ('[match]\nfield = 1\nequals = "a"', "match"),
         ('[match]\nfield = "type"\nequals = "a"\nother = 1', "match"),
         (f'[match]\nfield = "type"\nequals = {2**70}', "match"),
+        ('[match]\nfield = "ty\\"pe"\nequals = "a"', "quote"),
+        ('[match]\nfield = "type\\n"\nequals = "a"', "control character"),
     ],
 )  # fmt: skip
 def test_a_configuration_that_cannot_be_used_stops_the_start(config: str, says: str) -> None:

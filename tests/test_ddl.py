@@ -439,6 +439,28 @@ def test_duckdb_reads_files_that_lack_the_newest_field(lake: Lake) -> None:
     assert (parquet, text) == ([(None,)], [(None,)])
 
 
+def test_duckdb_reads_files_whose_records_lack_the_newest_member(tmp_path: Path) -> None:
+    def version(*more: str) -> Dataset:
+        item = record("Item", sku="string", **{name: ["null", "int"] for name in more})
+        fields = [
+            {"name": "items", "type": {"type": "array", "items": item}},
+            {"name": "named", "type": {"type": "map", "values": "Item"}},
+        ]
+        return dataset(*fields, config=BOTH)
+
+    document = b'{"items": [{"sku": "tea"}], "named": {"k": {"sku": "tea"}}}'
+    stored = deliver(kinesis_event([document]), [version()])
+    for key, body in stored.output.objects.items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    connection = in_duckdb(version("discount"), tmp_path.as_uri())
+    for view in ("things", "things_csv"):
+        found = connection.execute(f"SELECT items, named FROM {view}").fetchall()
+        tea = {"sku": "tea", "discount": None}
+        assert found == [([tea], {"k": tea})]
+
+
 # --------------------------------------------------------------------------------------- Spark
 
 

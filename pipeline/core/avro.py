@@ -37,7 +37,7 @@ from pipeline.core.types import (
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A JSON writer escapes these, and msgspec has no keys for them.
-_NO_KEY = re.compile(r'["\\\x00-\x1f]')
+NO_KEY = re.compile(r'["\\\x00-\x1f]')
 _RULES = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -45,6 +45,7 @@ _RULES = {
     "maxLength": "max_length",
     "pattern": "pattern",
 }
+_LARGEST_FIXED = 2**20  # bytes, which in Arrow a null takes as well
 _LONGEST_DECIMAL = 76
 _DECIMAL128 = 38
 _UTC_MICROS = pa.timestamp("us", tz="UTC")
@@ -133,7 +134,7 @@ class _Reader:
         key = entry.get("jsonName", name)
         if not isinstance(key, str) or isinstance(key, Integer | Float):
             raise self.refuse(at, '"jsonName" must be a string.')
-        if _NO_KEY.search(key):
+        if NO_KEY.search(key):
             raise self.refuse(at, '"jsonName" must have no quote, backslash or control character.')
         of, nullable = self.slot_type(entry["type"], at, open_, entry.get("epoch"))
         default = self.default(entry, of, at, nullable=nullable)
@@ -212,10 +213,16 @@ class _Reader:
         if logical == "decimal" and kind in {"bytes", "fixed"}:
             return self.decimal(schema, at)
         if kind == "fixed":
-            return _fixed(int(schema["size"])) if logical is None else None
+            return self.fixed(schema["size"], at) if logical is None else None
         if epoch is not None:
             return self.epoch(kind, logical, epoch, at)
         return _SCALARS.get((kind, logical))
+
+    def fixed(self, size: Any, at: str) -> Scalar:
+        if not isinstance(size, Integer) or not 1 <= int(size) <= _LARGEST_FIXED:
+            raise self.refuse(at, f"a fixed has a size of 1 to {_LARGEST_FIXED} bytes.")
+        arrow = pa.binary(int(size))
+        return _string(f"fixed({size})", arrow, arrow, values.base64(int(size)))
 
     def decimal(self, schema: dict[str, Any], at: str) -> Scalar:
         precision, scale = int(schema.get("precision", 0)), int(schema.get("scale", 0))
@@ -257,6 +264,8 @@ class _Reader:
             return NO_DEFAULT
         if nullable:
             raise self.refuse(at, "a nullable field cannot have a default other than null.")
+        if value is None:  # which a decimal's JSON type would take as it stands
+            raise self.refuse(at, "its default is null, but the field is not nullable.")
         try:
             return msgspec.json.decode(write_exactly(value), type=of.json_type)
         except msgspec.DecodeError as error:
@@ -322,11 +331,6 @@ def _string(name: str, arrow: pa.DataType, storage: pa.DataType, convert: Any) -
 def _enum(schema: dict[str, Any]) -> Scalar:
     symbols = tuple(schema["symbols"])
     return Scalar("enum", "string", Literal[symbols], pa.string(), pa.string(), symbols=symbols)
-
-
-def _fixed(size: int) -> Scalar:
-    arrow = pa.binary(size)
-    return _string(f"fixed({size})", arrow, arrow, values.base64(size))
 
 
 def _is_decimal(of: Type) -> bool:

@@ -5,6 +5,7 @@ right, unless the column is a nullable string: then the file's is taken, and wha
 has is cut out of the file's name, by which DuckDB skips files just as well.
 """
 
+import json
 import re
 from textwrap import indent
 from urllib.parse import unquote
@@ -189,7 +190,9 @@ def _cast(of: CsvColumn, column: str) -> str:
     if _is_binary(of.type):
         return f"from_base64({column})"
     if is_nested(of.type):
-        return _decoded(of.type, f"CAST(CAST({column} AS JSON) AS {_JSON.of(of.type)})", 0)
+        # Not a cast, which refuses the files of older schemas for the members that they lack.
+        structure = ansi_text(json.dumps(_JSON.of(of.type), ensure_ascii=False))
+        return _decoded(of.type, f"from_json({column}, {structure})", 0)
     return f"CAST({column} AS {_scalar(of.type)})"
 
 
