@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +17,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import (
     ARRIVED,
@@ -341,6 +342,24 @@ def test_doubles_survive_both_formats(values: list[float | None]) -> None:
     assert [repr(None if text is None else float(text)) for text in texts] == list(
         map(repr, values)
     )
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
+@example([0.10000000149011612, 16777216.0, 3.4028234663852886e38, 1.401298464324817e-45, -0.0])
+def test_floats_in_arrays_are_as_short_in_csv_as_floats_in_columns(values: list[float]) -> None:
+    made = dataset(
+        {"name": "f", "type": "float"},
+        {"name": "list", "type": {"type": "array", "items": "float"}},
+        config='formats = ["csv"]',
+    )
+    documents = [as_json({"f": value, "list": [value]}) for value in values]
+    (body,) = deliver(kinesis_event(documents), [made]).output.objects.values()
+    rows = pl.read_csv(body, infer_schema=False).to_dicts()
+    lists = [json.loads(row["list"]) for row in rows]
+    assert lists == [[float(row["f"])] for row in rows]
+    assert [struct.unpack("f", struct.pack("f", value)) for (value,) in lists] == [
+        (value,) for value in values
+    ]
 
 
 def test_a_float_is_the_nearest_there_is_and_never_infinite() -> None:

@@ -216,3 +216,11 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
 def test_there_is_always_a_part() -> None:
     """So that what did not open before it is delivered, too."""
     assert len(list(open_payloads(chunk_of(), PLAIN))) == 1
+
+
+@pytest.mark.parametrize("magic", [0x50, 0x5A, 0x5F])
+def test_zstd_may_begin_with_a_skippable_frame(magic: int) -> None:
+    frame = bytes(pa.Codec("zstd").compress(b'{"n": 1}', asbytes=True))
+    skippable = bytes([magic]) + b"\x2a\x4d\x18\x04\0\0\0skip"
+    ((documents, rejects),) = open_payloads(chunk_of(skippable + frame + skippable), PLAIN)
+    assert (documents.payloads, rejects) == ([b'{"n": 1}'], [])

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.core.errors import Reason
-from pipeline.core.paths import Faults, Where, member
+from pipeline.core.paths import Faults, Lazily, Where, member
 from pipeline.core.records import Fault
 from pipeline.core.types import NO_DEFAULT, Array, Map, Record, Scalar, Slot
 from pipeline.core.values import Misfit
@@ -62,6 +62,8 @@ def loosened(array: pa.Array, of: pa.DataType) -> pa.Array:
 
 
 def _note_missing(values: list[Any], where: Where, faults: Faults) -> None:
+    if None not in values:
+        return
     for index, value in enumerate(values):
         if value is None:
             message = "A value is required here and is null."
@@ -104,35 +106,41 @@ def _records(of: Record, values: list[Any], where: Where, faults: Faults) -> pa.
 
 
 def _lists(of: Array, values: list[Any], where: Where, faults: Faults) -> pa.Array:
-    parents, numbers = _spread(values)
-    items = list(chain.from_iterable(value for value in values if value))
-    inside = Where(where, parents, [f"[{number}]" for number in numbers])
+    items = list(chain.from_iterable(filter(None, values)))
+    numbers = Lazily(lambda: [f"[{number}]" for number in _numbers(values)])
+    inside = Where(where, Lazily(lambda: _parents(values)), numbers)
     flat = column(of.item, items, inside, faults)
     return pa.ListArray.from_arrays(_offsets(values), flat, type=of.arrow)
 
 
 def _maps(of: Map, values: list[Any], where: Where, faults: Faults) -> pa.Array:
-    parents, _ = _spread(values)
-    keys = list(chain.from_iterable(value for value in values if value))
+    keys = list(chain.from_iterable(filter(None, values)))
     items = list(chain.from_iterable(value.values() for value in values if value))
-    flat = column(of.value, items, Where(where, parents, [member(key) for key in keys]), faults)
+    segments = Lazily(lambda: [member(key) for key in keys])
+    inside = Where(where, Lazily(lambda: _parents(values)), segments)
+    flat = column(of.value, items, inside, faults)
     return pa.MapArray.from_arrays(
         _offsets(values), pa.array(keys, pa.string()), flat, type=of.arrow
     )
 
 
-def _spread(values: list[Any]) -> tuple[list[int], list[int]]:
-    """For each item of all the lists: the index of its list, and its number in it."""
-    parents = [index for index, value in enumerate(values) for _ in value or ()]
-    numbers = [number for value in values for number in range(len(value or ()))]
-    return parents, numbers
+def _parents(values: list[Any]) -> list[int]:
+    """For each item of all the lists: the index of its list."""
+    return [index for index, value in enumerate(values) for _ in value or ()]
+
+
+def _numbers(values: list[Any]) -> list[int]:
+    """For each item of all the lists: its number in its list."""
+    return [number for value in values for number in range(len(value or ()))]
 
 
 def _offsets(values: list[Any]) -> pa.Array:
     """List offsets, with a null where the list is null."""
-    ends = accumulate((len(value or ()) for value in values), initial=0)
+    if None not in values:
+        return pa.array(list(accumulate(map(len, values), initial=0)), pa.int32())
+    ends = list(accumulate((len(value or ()) for value in values), initial=0))
     starts = [None if value is None else start for value, start in zip(values, ends, strict=False)]
-    return pa.array([*starts, sum(len(value or ()) for value in values)], pa.int32())
+    return pa.array([*starts, ends[-1]], pa.int32())
 
 
 _BUILDERS: dict[type, Callable[..., pa.Array]] = {

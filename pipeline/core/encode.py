@@ -15,6 +15,8 @@ from pipeline.core.cells import flattened
 from pipeline.core.dataset import Dataset, Format
 from pipeline.core.records import Rows
 
+_WORTH_A_DICTIONARY = 1_000  # rows
+
 
 def encode(rows: Rows, dataset: Dataset, as_format: Format) -> bytes:
     """Encode rows of a dataset as one file."""
@@ -35,7 +37,14 @@ def _parquet(rows: Rows, dataset: Dataset) -> bytes:
     }
     table = rows.table.combine_chunks().replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", coerce_timestamps="us")
+    # A dictionary a column is what takes longest of a small file, and zstd does without.
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        coerce_timestamps="us",
+        use_dictionary=len(rows) >= _WORTH_A_DICTIONARY,
+    )
     return bytes(sink.getvalue())
 
 

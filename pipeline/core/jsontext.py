@@ -26,6 +26,9 @@ class Float(str):
     __slots__ = ()
 
 
+_exactly = json.JSONDecoder(parse_int=Integer, parse_float=Float)
+
+
 def is_json(text: bytes) -> bool:
     """Tell whether a text is one JSON value by RFC 8259, without half surrogate pairs."""
     try:
@@ -76,7 +79,7 @@ def deeper_than(text: bytes, bound: int) -> bool:
 
 def read_exactly(text: bytes) -> Any:
     """Read valid JSON with every number kept as its text; of a repeated key the last counts."""
-    return json.loads(text, parse_int=Integer, parse_float=Float)
+    return _exactly.decode(text.decode("utf-8-sig"))
 
 
 def write_exactly(value: Any) -> bytes:

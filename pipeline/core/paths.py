@@ -2,17 +2,37 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from pipeline.core.records import Fault
 
+_Item = TypeVar("_Item")
 _plain = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+@lru_cache(maxsize=4_096)
 def member(key: str) -> str:
     """Return the path segment of an object's key: `.total`, or `["@stream"]`."""
     return f".{key}" if _plain.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+class Lazily(Sequence[_Item]):
+    """A sequence that is made when it is first looked into: faults are rare, and paths are long."""
+
+    def __init__(self, make: Callable[[], Sequence[_Item]]) -> None:
+        self._make = make
+        self._items: Sequence[_Item] | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._items is None:
+            self._items = self._make()
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self[:])
 
 
 @dataclass(frozen=True, slots=True)

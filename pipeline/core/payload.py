@@ -17,10 +17,13 @@ from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json, too_deep_to
 from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
 
 _GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+# A frame; or, as parallel compressors write first, a skippable one.
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
 _PIECE = 2**20
-_first, _last = itemgetter(slice(1)), itemgetter(slice(-1, None))  # slices: some are empty
+_RUN = 32  # user records looked at together, where some of a batch are odd
+_OPEN, _CLOSE = b"{}"
+_first, _last = itemgetter(0), itemgetter(-1)
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 Part = tuple[Chunk, list[Reject]]
@@ -36,6 +39,10 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
         yield chunk, []
         return
     part = _Part(chunk.positions)
+    if _fits_in_one_part(chunk.payloads, bounds):
+        part.open_in_runs(chunk, bounds)
+        yield part.finished()
+        return
     record, record_bytes = -1, 0
     for at, payload in zip(chunk.at, chunk.payloads, strict=True):
         starts_record = chunk.positions.record[at] != record
@@ -53,7 +60,9 @@ def _are_documents(payloads: Sequence[bytes], bounds: Bounds) -> bool:
 
     So most batches are, and a look at all payloads together costs a tenth of one at each.
     """
-    if set(map(_first, payloads)) != {b"{"} or set(map(_last, payloads)) != {b"}"}:
+    if not all(payloads) or set(map(_first, payloads)) != {_OPEN}:
+        return False
+    if set(map(_last, payloads)) != {_CLOSE}:
         return False
     longest = max(map(len, payloads))
     if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
@@ -64,6 +73,17 @@ def _are_documents(payloads: Sequence[bytes], bounds: Bounds) -> bool:
     if not text.isascii() and not all(map(_is_utf8, payloads)):
         return False
     return longest <= 2 * bounds.depth or not any(_is_too_deep(of, bounds) for of in payloads)
+
+
+def _fits_in_one_part(payloads: Sequence[bytes], bounds: Bounds) -> bool:
+    """Tell whether the payloads are no more than a part holds, and nothing in them unpacks."""
+    if sum(map(len, payloads)) >= bounds.part_bytes:
+        return False
+    return not any(_is_packed(payload) for payload in payloads if payload[:1] != b"{")
+
+
+def _is_packed(payload: bytes) -> bool:
+    return payload.startswith(_GZIP) or _ZSTD.match(payload) is not None
 
 
 def _is_too_deep(document: bytes, bounds: Bounds) -> bool:
@@ -80,11 +100,13 @@ def _is_utf8(text: bytes) -> bool:
 
 
 class _Part:
-    """Documents and rejects in the making."""
+    """Documents and rejects in the making.
 
-    def __init__(self, records: Positions) -> None:
-        self.records = records
-        self.positions = Positions(records.batch)
+    The first document of a user record takes over its position; further ones get their own.
+    """
+
+    def __init__(self, positions: Positions) -> None:
+        self.positions = positions
         self.at: list[int] = []
         self.payloads: list[bytes] = []
         self.rejects: list[Reject] = []
@@ -92,6 +114,17 @@ class _Part:
 
     def finished(self) -> Part:
         return Chunk(self.positions, self.at, self.payloads), self.rejects
+
+    def open_in_runs(self, chunk: Chunk, bounds: Bounds) -> None:
+        """Open user records, those between the odd ones together."""
+        for start in range(0, len(chunk), _RUN):
+            at, payloads = chunk.at[start : start + _RUN], chunk.payloads[start : start + _RUN]
+            if _are_documents(payloads, bounds):
+                self.at += at
+                self.payloads += payloads
+                continue
+            for one, payload in zip(at, payloads, strict=True):
+                self.open(one, payload, bounds)
 
     def open(self, at: int, payload: bytes, bounds: Bounds) -> int:
         """Open one user record and return its unpacked size in bytes."""
@@ -114,8 +147,10 @@ class _Part:
         return len(unpacked)
 
     def _unit(self, at: int, document: int) -> int:
-        of = self.records
-        return self.positions.add(of.record[at], of.sub[at], document, of.partition_key[at])
+        if document == 0:
+            return at
+        of = self.positions
+        return of.add(of.record[at], of.sub[at], document, of.partition_key[at])
 
     def _reject(self, at: int, document: int, stage: Stage, fault: Fault, payload: bytes) -> None:
         unit = self._unit(at, document)
@@ -126,7 +161,7 @@ def _unpack(payload: bytes, bound: int) -> bytes | Fault:
     """Decompress by magic; other payloads come back as they are."""
     if payload.startswith(_GZIP):
         unpacked = _gunzip(payload, bound)
-    elif payload.startswith(_ZSTD):
+    elif _ZSTD.match(payload):
         unpacked = _unzstd(payload, bound)
     else:
         unpacked = payload

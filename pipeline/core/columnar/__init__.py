@@ -57,15 +57,17 @@ class ColumnarReader:
 
     def read(self, documents: Sequence[bytes]) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`."""
+        text = b"\n".join(documents)
         numbers = self._spelling.as_numbers(documents)
-        taken = without_false_numbers(documents, framed(documents))
-        taken = self._spelling.without_odd(documents, taken, numbers)
+        taken = without_false_numbers(documents, text, framed(documents))
+        taken = self._spelling.without_odd(documents, text, taken, numbers)
         structs: list[Any] = []
         if self._others is not None:
             taken, structs = self._others.decode(documents, taken)
-        chosen = documents if len(taken) == len(documents) else [documents[i] for i in taken]
+        if len(taken) < len(documents):
+            text = b"\n".join([documents[index] for index in taken])
         plan = self._plan(numbers)
-        built, misfits = plan.finish(self._read(chosen, plan.schema))
+        built, misfits = plan.finish(self._read(text, len(taken), plan.schema))
         if self._others is not None:
             misfits = either(misfits, self._others.add_to(built, structs))
         columns = [built[name] for name in self._names]
@@ -75,8 +77,7 @@ class ColumnarReader:
         left = pa.array(taken, pa.int32()).filter(fits).to_pylist()
         return Columns([of.filter(fits) for of in columns], left)
 
-    def _read(self, documents: Sequence[bytes], schema: pa.Schema) -> list[pa.Array]:
-        text = b"\n".join(documents)
+    def _read(self, text: bytes, rows: int, schema: pa.Schema) -> list[pa.Array]:
         try:
             table = pj.read_json(
                 pa.BufferReader(text),
@@ -88,7 +89,7 @@ class ColumnarReader:
             )
         except pa.ArrowInvalid:
             raise Unreadable from None
-        if table.num_rows != len(documents):
+        if table.num_rows != rows:
             raise Unreadable
         return [of.chunk(0) if of.num_chunks == 1 else of.combine_chunks() for of in table.columns]
 

@@ -42,15 +42,22 @@ class Spelling:
         return frozenset(found)
 
     def without_odd(
-        self, documents: Sequence[bytes], indices: Sequence[int], numbers: frozenset[str]
+        self,
+        documents: Sequence[bytes],
+        text: bytes,
+        indices: Sequence[int],
+        numbers: frozenset[str],
     ) -> Sequence[int]:
-        """Leave out documents in which one of these keys may not have a plain number."""
+        """Leave out documents in which one of these keys may not have a plain number.
+
+        `text` is all of them.
+        """
         if not numbers:
             return indices
         if numbers not in self._odd:
             self._odd[numbers] = self._pattern(numbers)
         search = self._odd[numbers].search
-        if not search(b"\n".join(documents)):
+        if not search(text):
             return indices
         return [index for index in indices if not search(documents[index])]
 

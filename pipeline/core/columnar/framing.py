@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 from operator import itemgetter
 
-_first, _last = itemgetter(slice(1)), itemgetter(slice(-1, None))  # slices: some may be empty
+_OPEN, _CLOSE = b"{}"
+_first, _last = itemgetter(0), itemgetter(-1)
 _FEW = 10_000
 # What Arrow's reader takes for numbers; outside of a string they stand between such characters.
 _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
@@ -19,14 +20,19 @@ _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 
 def framed(documents: Sequence[bytes]) -> Sequence[int]:
     """Return the indices of the documents that begin and end with braces."""
-    if set(map(_first, documents)) == {b"{"} and set(map(_last, documents)) == {b"}"}:
+    opened = all(documents) and set(map(_first, documents)) == {_OPEN}
+    if opened and set(map(_last, documents)) == {_CLOSE}:
         return range(len(documents))
-    return [i for i, of in enumerate(documents) if _first(of) == b"{" and _last(of) == b"}"]
+    return [i for i, of in enumerate(documents) if of[:1] == b"{" and of[-1:] == b"}"]
 
 
-def without_false_numbers(documents: Sequence[bytes], indices: Sequence[int]) -> Sequence[int]:
-    """Leave out documents in which NaN or Infinity may stand for a number."""
-    text = b"\n".join(documents)
+def without_false_numbers(
+    documents: Sequence[bytes], text: bytes, indices: Sequence[int]
+) -> Sequence[int]:
+    """Leave out documents in which NaN or Infinity may stand for a number.
+
+    `text` is all of them.
+    """
     if not _holds(text, b"NaN") and not _holds(text, b"Inf"):
         return indices
     return [index for index in indices if not _FALSE_NUMBER.search(documents[index])]
