@@ -120,6 +120,24 @@ def test_a_line_that_is_no_sample_is_named(
     assert fault.startswith(f"FAULT  {folder}/bad.ndjson, line 2: ")
 
 
+@pytest.mark.parametrize("file", ["good.ndjson", "bad.ndjson"])
+def test_samples_that_cannot_be_read_are_told(
+    file: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / file).unlink()
+    (folder / file).mkdir()
+    assert check(folder) == 1
+    assert capsys.readouterr().err == f"pipeline: {folder}/{file}: Is a directory.\n"
+
+
+def test_samples_that_are_not_there_are_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "good.ndjson").unlink()
+    assert check(folder) == 0
+    assert "things: 0 good and 3 bad samples" in capsys.readouterr().out
+
+
 def test_good_samples_that_go_to_another_dataset_are_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,8 +54,15 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         (field_of({"type": "bytes", "logicalType": "decimal", "precision": 77}), "precision"),
         (field_of({"type": "fixed", "name": "F", "size": 0}), "size of 1 to"),
         (field_of({"type": "fixed", "name": "F", "size": 2**40}), "size of 1 to"),
-        (field_of({"type": "array", "items": "Thing"}), "'Thing' is not supported"),
-        (field_of(["null", "Thing"]), "'Thing' is not supported"),
+        (field_of({"type": "array", "items": "Thing"}), "holds itself"),
+        (field_of({"type": "array", "items": "Other"}), "'Other' is not supported"),
+        (field_of(["null", "Other"]), "'Other' is not supported"),
+        (field_of({"type": {"type": {"type": "string"}}}), "inside a type object"),
+        (field_of({"type": {"type": "string"}}), "inside a type object"),
+        (field_of({"type": "Other"}), "'Other' is not supported"),
+        (field_of({}), 'lacks "type"'),
+        (field_of({"type": "array"}), 'lacks "items"'),
+        (field_of({"type": "map"}), 'lacks "values"'),
         (field_of(inner({"name": "x", "type": ["null", "Inner"]})), "holds itself"),
         (field_of(inner()), "at least one field"),
         # names
@@ -83,12 +90,22 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         (field_of({"type": "string", "logicalType": "uuid"}, default="1"), "default"),
         (field_of({"type": "array", "items": "int"}, default=[None]), "default"),
         (field_of(inner({"name": "x", "type": "int"}), default={}), "default"),
+        (field_of("int", default=0, minimum=5), "its default: The number is below"),
+        (field_of("string", default="a", pattern="^b$"), "its default: The string does not match"),
+        (field_of(inner({"name": "x", "type": "int", "maximum": 1}), default={"x": 2}), "its default"),
+        (field_of({"type": "array", "items": inner({"name": "x", "type": "int", "default": 0, "minimum": 5})}), r"field f\[\]\.x: its default"),
+        (field_of({"type": "map", "values": inner({"name": "x", "type": TIMESTAMP, "default": "now"})}), r"field f{}\.x: its default"),
         # rules
         (field_of("string", minimum=1), "belongs on numbers"),
         (field_of("int", minLength=1), "belong on strings"),
         (field_of("int", pattern="1"), "belong on strings"),
         (field_of("int", minimum="many"), "must be a number"),
+        (field_of("int", minimum="5"), "must be a number"),
         (field_of("int", maximum=True), "must be a number"),
+        (field_of("int", minimum=10**400), "a double can hold"),
+        (field_of("double", maximum=-(10**400)), "a double can hold"),
+        (field_of("int", minimum=2, maximum=1), '"minimum" is above "maximum"'),
+        (field_of("string", minLength=2, maxLength=1), '"minLength" is above "maxLength"'),
         (field_of("string", minLength=-1), "whole numbers"),
         (field_of("string", maxLength=1.5), "whole numbers"),
         (field_of("string", pattern="(?=a)"), "RE2"),
@@ -113,6 +130,13 @@ def test_the_field_is_named_with_its_whole_path() -> None:
     deep = inner({"name": "list", "type": {"type": "array", "items": ["int", "string"]}})
     with pytest.raises(DatasetError, match=r"1\.avsc, field f\.list\[\]: a union"):
         dataset(field_of(deep))
+
+
+@pytest.mark.parametrize("bound", ["1e400", "-1e400", "1e999999", "-1e99999999999999999999"])
+def test_a_bound_that_no_double_can_hold_stops_the_start(bound: str) -> None:
+    field = f'{{"name":"f","type":"long","minimum":{bound}}}'
+    with pytest.raises(DatasetError, match=r"field f: .* a double can hold"):
+        parse_dataset("things", {1: f'{{"type":"record","name":"T","fields":[{field}]}}'}, "")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +166,7 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
     ("config", "says"),
     [
         ("partition_by = ", "TOML"),
-        ("partition = []", "unknown setting 'partition'"),
+        ("partition = []", "unknown setting 'partition'; there are event_time, event_time_window, f"),
         ('partition_by = "id"', "list of strings"),
         ("partition_by = [1]", "list of strings"),
         ('partition_by = ["nowhere"]', "no top-level field"),
@@ -170,6 +194,8 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ('event_time = "at"\nevent_time_window = ["-1d"]', "two durations"),
         ('event_time = "at"\nevent_time_window = ["-1w", "1d"]', "'-1w' is no duration"),
         ('event_time = "at"\nevent_time_window = [1, 2]', "no duration"),
+        ('event_time = "at"\nevent_time_window = ["-1d", "1000001d"]', "a million days"),
+        ('event_time = "at"\nevent_time_window = ["-999999999h", "1d"]', "a million days"),
         ('event_time = "at"\nevent_time_window = ["1d", "-1d"]', "ends before it begins"),
         ('match = "order"', "match"),
         ('[match]\nfield = "type"', "match"),
@@ -243,6 +269,15 @@ def test_values_of_different_types_are_different_matches() -> None:
         ("c", documents[2:3]),
     ]
     assert [reject.payload for reject in rejects] == documents[3:]
+
+
+@pytest.mark.parametrize("text", ["0", "-0"])
+def test_integers_are_matched_by_value(text: str) -> None:
+    """Of all integers 0 alone has a second spelling in JSON."""
+    document = b'{"type":%s,"id":1}' % text.encode()
+    parts, rejects = Router([matching("a", "0")]).route(chunk_of(document))
+    assert not rejects
+    assert [chunk.payloads for _, chunk in parts] == [[document]]
 
 
 def test_a_dataset_without_match_takes_the_rest() -> None:

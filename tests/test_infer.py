@@ -525,7 +525,7 @@ def test_it_touches_no_folder_that_exists(
         (None, "No such file"),
         (b"", "the input is empty"),
         (b"\n \n", "the input is empty"),
-        (b'[{"a": 1},\n {"a": 2}]\n', "none of 2 lines"),
+        (b'["a",\n "b"]\n', "none of 2 lines"),
         (b'{\n  "a": 1\n}\n', "none of 3 lines"),
         (b'{"a": NaN}\n', "none of 1 lines"),
         (b"\xff\xfe{\x00", "none of 1 lines"),
@@ -550,3 +550,12 @@ def test_a_wrong_name_is_told_before_anything_is_read(
 ) -> None:
     assert infer(tmp_path / "no such file", "--name", "Orders", "--out", tmp_path) == 1
     assert "a dataset's name is a lower-case letter" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize("key", ['ty"pe', "ty\\pe", "type\n"])
+def test_a_match_field_that_no_dataset_can_have_is_one_sentence(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any document is read: there is no such file."""
+    assert infer(tmp_path / "no such file", "--match-field", key, "--out", tmp_path) == 1
+    assert "a key of [match] has no quote" in one_sentence(capsys)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import duckdb
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -26,6 +27,9 @@ from pipeline.core.errors import Reason
 from pipeline.core.layout import data_key, path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
 from pipeline.core.records import Bounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
 NAME = {"name": "name", "type": ["null", "string"], "default": None}
@@ -77,6 +81,7 @@ def test_escaping_can_be_undone(value: str) -> None:
         ("\n", "%0A"),
         ("é", "é"),
         ("", HIVE_NULL),
+        (HIVE_NULL, "%5F_HIVE_DEFAULT_PARTITION__"),
     ],
 )
 def test_values_are_written_as_hive_writes_them(value: str, text: str) -> None:
@@ -112,6 +117,18 @@ def test_null_and_the_empty_string_share_one_object() -> None:
     stored = deliver(kinesis_event([b'{"name":""}', b'{"name":null}', b"{}"]), [BY_NAME])
     assert len(stored.output.objects) == 2  # one in each format
     assert [row["name"] for row in stored.rows] == ["", None, None]
+
+
+def test_the_name_of_null_as_a_value_comes_back_from_the_path_as_itself(tmp_path: Path) -> None:
+    names = [HIVE_NULL, None, "a"]
+    stored = deliver(kinesis_event([as_json({"name": name}) for name in names]), [BY_NAME])
+    for key, body in stored.output.objects.items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    query = "SELECT name FROM read_parquet(?, hive_partitioning = true) ORDER BY _sequence_number"
+    found = duckdb.execute(query, [f"{tmp_path}/**/*.parquet"]).fetchall()
+    assert [name for (name,) in found] == names
 
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))

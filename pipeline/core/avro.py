@@ -8,10 +8,12 @@ put together.
 
 import copy
 import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import fastavro
 import msgspec
@@ -21,7 +23,7 @@ from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canoni
 
 from pipeline.core import values
 from pipeline.core.errors import DatasetError
-from pipeline.core.jsontext import Float, Integer, read_exactly, write_exactly
+from pipeline.core.jsontext import Float, Integer, deeper_than, read_exactly, write_exactly
 from pipeline.core.types import (
     NO_DEFAULT,
     Field,
@@ -36,6 +38,8 @@ from pipeline.core.types import (
 )
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FULL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_NAMED = frozenset({"record", "enum", "fixed"})
 # A JSON writer escapes these, and msgspec has no keys for them.
 NO_KEY = re.compile(r'["\\\x00-\x1f]')
 _RULES = {
@@ -45,6 +49,8 @@ _RULES = {
     "maxLength": "max_length",
     "pattern": "pattern",
 }
+_DEEPEST = 64  # types inside each other,
+_DEEPEST_TEXT = 4 * _DEEPEST + 16  # of which a nullable record takes four brackets
 _LARGEST_FIXED = 2**20  # bytes, which in Arrow a null takes as well
 _LONGEST_DECIMAL = 76
 _DECIMAL128 = 38
@@ -57,36 +63,36 @@ def read_schema(text: str, file: str, *, closed: bool) -> tuple[Record, str]:
 
     `closed` refuses fields the schema does not know. Raises `DatasetError` naming file and field.
     """
-    try:
-        schema = read_exactly(text.encode())
-    except (json.JSONDecodeError, RecursionError) as error:
-        message = f"{file} is not JSON: {error}."
-        raise DatasetError(message) from None
-    if not isinstance(schema, dict) or schema.get("type") != "record":
-        message = f'{file} must be an Avro record: an object with "type": "record".'
-        raise DatasetError(message)
-    canonical = _judged_by_fastavro(schema, file)
-    try:
-        return _Reader(file, closed=closed).record(schema, "", ()), canonical
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        # A part of another JSON type than Avro's, where fastavro did not look.
-        message = f"{file} is no Avro schema: it lacks or misuses {error}."
-        raise DatasetError(message) from None
-
-
-def _judged_by_fastavro(schema: dict[str, Any], file: str) -> str:
+    schema = _read_json(text, file)
     try:
         plain = json.loads(write_exactly(_without_defaults(schema)))
+        # First, for it names the field.
+        record = _Reader(file, closed=closed).whole(schema)
         fastavro.parse_schema(copy.deepcopy(plain))
-        return str(fingerprint(to_parsing_canonical_form(plain), "SHA-256"))
+        return record, str(fingerprint(to_parsing_canonical_form(plain), "SHA-256"))
     except SchemaParseException as error:
         message = f"{file} is no Avro schema: {error}."
     except UnicodeEncodeError:
         message = f"{file} is no Avro schema: it holds half of a surrogate pair, which is no text."
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        # What fastavro raises for a type without 'items', 'values', 'fields' or a name.
+        # A part of another JSON type than Avro's, or of a name that is unknown.
         message = f"{file} is no Avro schema: it lacks or misuses {error}."
     raise DatasetError(message)
+
+
+def _read_json(text: str, file: str) -> dict[str, Any]:
+    if deeper_than(text.encode(), _DEEPEST_TEXT):
+        message = f"{file} nests too deep: a schema has {_DEEPEST} types inside each other at most."
+        raise DatasetError(message)
+    try:
+        schema = read_exactly(text.encode())
+    except json.JSONDecodeError as error:
+        message = f"{file} is not JSON: {error}."
+        raise DatasetError(message) from None
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        message = f'{file} must be an Avro record: an object with "type": "record".'
+        raise DatasetError(message)
+    return schema
 
 
 def _without_defaults(schema: Any) -> Any:
@@ -98,23 +104,41 @@ def _without_defaults(schema: Any) -> Any:
     return schema
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a type stands in: a namespace, the full names of records it is part of, how deep."""
+
+    namespace: str = ""
+    open: tuple[str, ...] = ()
+    depth: int = 0
+
+    def full(self, name: str) -> str:
+        """Return the full name of a name, which with dots it is already."""
+        return f"{self.namespace}.{name}" if self.namespace and "." not in name else name
+
+
 class _Reader:
     """Reads the types of one file. `at` is the dotted path of the field being read."""
 
     def __init__(self, file: str, *, closed: bool) -> None:
         self.file = file
         self.closed = closed
-        self.named: dict[str, dict[str, Any]] = {}
+        # By full name: the schema, and the namespace around it.
+        self.named: dict[str, tuple[dict[str, Any], str]] = {}
 
     def refuse(self, at: str, why: str) -> DatasetError:
         where = f"{self.file}, field {at}" if at else self.file
         return DatasetError(f"{where}: {why}")
 
-    def record(self, schema: Mapping[str, Any], at: str, open_: tuple[str, ...]) -> Record:
+    def whole(self, schema: dict[str, Any]) -> Record:
+        """Read the file's own record."""
+        return self.record(schema, "", self.inside(schema, "", _Scope()))
+
+    def record(self, schema: Mapping[str, Any], at: str, scope: _Scope) -> Record:
         entries = schema.get("fields")
         if not isinstance(entries, list) or not entries:
             raise self.refuse(at, "a record needs at least one field; Parquet has no empty ones.")
-        fields = tuple(self.field(entry, at, open_) for entry in entries)
+        fields = tuple(self.field(entry, at, scope) for entry in entries)
         self.distinct([of.name.lower() for of in fields], at, "names that differ in case alone")
         self.distinct([of.key for of in fields], at, "fields that read the same JSON key")
         return record_of(fields, closed=self.closed)
@@ -124,7 +148,7 @@ class _Reader:
             if names.count(name) > 1:
                 raise self.refuse(at, f"{what} (or are equal) clash: {name!r} stands twice.")
 
-    def field(self, entry: Mapping[str, Any], above: str, open_: tuple[str, ...]) -> Field:
+    def field(self, entry: Mapping[str, Any], above: str, scope: _Scope) -> Field:
         name = entry.get("name")
         at = f"{above}.{name}" if above else str(name)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -132,79 +156,97 @@ class _Reader:
                 at, 'a field\'s name is letters, digits and _; give another key by "jsonName".'
             )
         key = entry.get("jsonName", name)
-        if not isinstance(key, str) or isinstance(key, Integer | Float):
+        if not _is_text(key):
             raise self.refuse(at, '"jsonName" must be a string.')
         if NO_KEY.search(key):
             raise self.refuse(at, '"jsonName" must have no quote, backslash or control character.')
-        of, nullable = self.slot_type(entry["type"], at, open_, entry.get("epoch"))
+        kind = self.part(entry, "type", at)
+        of, nullable = self.slot_type(kind, at, scope, entry.get("epoch"))
         default = self.default(entry, of, at, nullable=nullable)
         return Field(of, nullable, default, name, key, self.rules(entry, of, at))
 
-    def slot(self, schema: Any, at: str, open_: tuple[str, ...]) -> Slot:
-        of, nullable = self.slot_type(schema, at, open_, None)
+    def slot(self, schema: Any, at: str, scope: _Scope) -> Slot:
+        of, nullable = self.slot_type(schema, at, scope, None)
         return Slot(of, nullable)
 
-    def slot_type(
-        self, schema: Any, at: str, open_: tuple[str, ...], epoch: Any
-    ) -> tuple[Type, bool]:
+    def slot_type(self, schema: Any, at: str, scope: _Scope, epoch: Any) -> tuple[Type, bool]:
         """Read a type, or a union of null and one type."""
         if not isinstance(schema, list):
-            return self.type(schema, at, open_, epoch), False
+            return self.type(schema, at, scope, epoch), False
         branches = [branch for branch in schema if branch != "null"]
         if len(branches) != 1 or len(schema) != 2:  # noqa: PLR2004 - null and one type
             raise self.refuse(at, "a union must be of null and one other type.")
-        return self.type(branches[0], at, open_, epoch), True
+        return self.type(branches[0], at, scope, epoch), True
 
-    def type(self, schema: Any, at: str, open_: tuple[str, ...], epoch: Any) -> Type:
+    def type(self, schema: Any, at: str, scope: _Scope, epoch: Any) -> Type:
         if isinstance(schema, str):
-            schema = self.reference(schema, at, open_)
+            schema, scope = self.reference(schema, at, scope)
         if not isinstance(schema, dict):
             raise self.refuse(at, "a type is a name or an object.")
         self.no_rules_in(schema, at)
         epoch = schema.get("epoch", epoch)
-        kind = schema.get("type")
+        kind = self.part(schema, "type", at)
         if isinstance(kind, dict | list):
             raise self.refuse(at, "a type inside a type object; write the inner one alone.")
-        if isinstance(schema.get("name"), str):
-            open_ = (*open_, schema["name"])
-            self.named[schema["name"]] = schema
-        of = self.complex_or_scalar(kind, schema, at, open_, epoch)
+        of = self.complex_or_scalar(kind, schema, at, self.inside(schema, at, scope), epoch)
         if epoch is not None and not (isinstance(of, Scalar) and of.name.startswith("epoch ")):
             raise self.refuse(at, '"epoch" belongs on dates and timestamps alone.')
         return of
 
     def complex_or_scalar(
-        self, kind: Any, schema: dict[str, Any], at: str, open_: tuple[str, ...], epoch: Any
+        self, kind: Any, schema: dict[str, Any], at: str, scope: _Scope, epoch: Any
     ) -> Type:
         if kind == "record":
-            return self.record(schema, at, open_)
+            return self.record(schema, at, scope)
         if kind == "array":
-            return array_of(self.slot(schema["items"], f"{at}[]", open_))
+            return array_of(self.slot(self.part(schema, "items", at), f"{at}[]", scope))
         if kind == "map":
-            return map_of(self.slot(schema["values"], f"{at}{{}}", open_))
+            return map_of(self.slot(self.part(schema, "values", at), f"{at}{{}}", scope))
         if kind not in _PRIMITIVES:
-            return self.type(self.reference(str(kind), at, open_), at, open_, epoch)
+            self.reference(str(kind), at, scope)
+            raise self.refuse(at, f"type {kind!r} inside a type object; write its name alone.")
         of = self.scalar(kind, schema, at, epoch)
         if of is None:
             logical = schema.get("logicalType")
             raise self.refuse(at, f"logical type {logical!r} on {kind} is not supported.")
         return of
 
-    def reference(self, name: str, at: str, open_: tuple[str, ...]) -> dict[str, Any]:
-        """Look up a type by name; a record inside itself is refused."""
+    def part(self, schema: Mapping[str, Any], key: str, at: str) -> Any:
+        if key not in schema:
+            raise self.refuse(at, f'it lacks "{key}".')
+        return schema[key]
+
+    def inside(self, schema: dict[str, Any], at: str, scope: _Scope) -> _Scope:
+        """Note a type by its full name, if it has one; return the scope of what is inside it."""
+        if scope.depth == _DEEPEST:
+            raise self.refuse(at, f"more than {_DEEPEST} types inside each other.")
+        within = replace(scope, depth=scope.depth + 1)
+        if schema["type"] not in _NAMED:
+            return within
+        name, namespace = schema.get("name"), schema.get("namespace", scope.namespace)
+        if not _is_text(name) or not _FULL_NAME.fullmatch(name):
+            raise self.refuse(at, "a type's name is letters, digits and _, with dots a full name.")
+        if not _is_text(namespace) or not (namespace == "" or _FULL_NAME.fullmatch(namespace)):
+            raise self.refuse(at, "a namespace is names of letters, digits and _ between dots.")
+        full = replace(scope, namespace=namespace).full(name)
+        self.named[full] = schema, scope.namespace
+        return replace(within, namespace=full.rpartition(".")[0], open=(*scope.open, full))
+
+    def reference(self, name: str, at: str, scope: _Scope) -> tuple[dict[str, Any], _Scope]:
+        """Look up a type by name, and the scope to read it in; one inside itself is refused."""
         if name in _PRIMITIVES:
-            return {"type": name}
-        short = name.rpartition(".")[2]
-        if name in open_ or short in open_:
-            raise self.refuse(at, f"type {name} holds itself; recursion is not supported.")
-        for known in (name, short):
-            if known in self.named:
-                return self.named[known]
-        raise self.refuse(at, f"type {name!r} is not supported.")
+            return {"type": name}, scope
+        full = scope.full(name)
+        if full in scope.open:
+            raise self.refuse(at, f"type {full} holds itself; recursion is not supported.")
+        if full not in self.named:
+            raise self.refuse(at, f"type {full!r} is not supported, nor defined before.")
+        schema, namespace = self.named[full]
+        return schema, replace(scope, namespace=namespace)
 
     def scalar(self, kind: str, schema: dict[str, Any], at: str, epoch: Any) -> Scalar | None:
         logical = schema.get("logicalType")
-        if logical is not None and (not isinstance(logical, str) or isinstance(logical, Float)):
+        if logical is not None and not _is_text(logical):
             raise self.refuse(at, '"logicalType" must be a string.')
         if kind == "enum":
             if not schema.get("symbols"):
@@ -213,7 +255,7 @@ class _Reader:
         if logical == "decimal" and kind in {"bytes", "fixed"}:
             return self.decimal(schema, at)
         if kind == "fixed":
-            return self.fixed(schema["size"], at) if logical is None else None
+            return self.fixed(schema.get("size"), at) if logical is None else None
         if epoch is not None:
             return self.epoch(kind, logical, epoch, at)
         return _SCALARS.get((kind, logical))
@@ -293,25 +335,37 @@ class _Reader:
                 raise self.refuse(at, "minLength and maxLength are whole numbers from 0.")
             else:
                 given[rule] = int(value)
-        return Rules(**given)
+        rules = Rules(**given)
+        self.check_ends(rules.minimum, rules.maximum, "minimum", "maximum", at)
+        self.check_ends(rules.min_length, rules.max_length, "minLength", "maxLength", at)
+        return rules
+
+    def check_ends(self, low: Any, high: Any, least: str, most: str, at: str) -> None:
+        if low is not None and high is not None and low > high:
+            raise self.refuse(at, f'"{least}" is above "{most}"; no value could be both.')
 
     def bound(self, value: Any, rule: str, at: str) -> Decimal:
         try:
-            bound = Decimal(value) if isinstance(value, str) else Decimal("NaN")
+            bound = Decimal(value) if isinstance(value, Integer | Float) else Decimal("NaN")
         except InvalidOperation:
             bound = Decimal("NaN")
-        if not bound.is_finite():
-            raise self.refuse(at, f'"{rule}" must be a number.')
+        if bound.is_nan() or not math.isfinite(float(bound)):
+            raise self.refuse(at, f'"{rule}" must be a number, and one that a double can hold.')
         return bound
 
     def check_pattern(self, pattern: Any, at: str) -> None:
         """Patterns are RE2, which runs in linear time; what it refuses cannot be a rule."""
-        if not isinstance(pattern, str) or isinstance(pattern, Integer | Float):
+        if not _is_text(pattern):
             raise self.refuse(at, '"pattern" must be a string.')
         try:
             pc.match_substring_regex(pa.array([""]), pattern)
         except pa.ArrowInvalid as error:
             raise self.refuse(at, f'"pattern" is no RE2 regular expression: {error}.') from None
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Tell a string from a number, which `read_exactly` keeps as a kind of one."""
+    return isinstance(value, str) and not isinstance(value, Integer | Float)
 
 
 def _bounded(bits: int) -> Any:

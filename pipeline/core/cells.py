@@ -84,6 +84,9 @@ def _json(array: pa.Array) -> pa.Array:
     elif pa.types.is_list(of):
         text = _joined(array, _json(_inside(array, array.values)), "[]")
     elif pa.types.is_floating(of):
+        if of.bit_width < 64:  # noqa: PLR2004 - bits of a double
+            # By way of their own shortest text: as doubles they would show digits they never had.
+            array = array.cast(pa.string()).cast(pa.float64())
         text = _each(array, lambda value: _write_json(value).decode())
     elif pa.types.is_boolean(of) or pa.types.is_integer(of) or pa.types.is_decimal(of):
         text = _text(array)

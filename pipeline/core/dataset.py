@@ -8,13 +8,14 @@ from typing import Any, Literal, cast
 
 import pyarrow as pa
 
-from pipeline.core.avro import read_schema
+from pipeline.core.avro import NO_KEY, read_schema
 from pipeline.core.columnar import ColumnarReader
 from pipeline.core.columns import columns_of
 from pipeline.core.errors import DatasetError
+from pipeline.core.fieldrules import check_fields
 from pipeline.core.paths import Faults, Where
 from pipeline.core.rows import RowDecoder
-from pipeline.core.types import NO_DEFAULT, Field, Record, Scalar, record_of
+from pipeline.core.types import NO_DEFAULT, Array, Field, Map, Record, Scalar, Type, record_of
 
 Format = Literal["parquet", "csv"]
 UNROUTED = "unrouted"
@@ -31,6 +32,7 @@ _COLUMN = re.compile(r"(?:(date|hour)\(([A-Za-z_][A-Za-z0-9_]*)?\)|([A-Za-z_][A-
 _DURATION = re.compile(r"([+-]?[0-9]{1,9})([smhd])")
 _Parts = tuple[Literal["date", "hour"], str | None, str | None]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
 }  # fmt: skip
@@ -148,7 +150,8 @@ class _Folder:
     def dataset(self, schema_text: str) -> Dataset:
         unknown = sorted(set(self.config) - _KEYS)
         if unknown:
-            raise self.refuse(f"unknown setting {unknown[0]!r}; there are {', '.join(_KEYS)}.")
+            known = ", ".join(sorted(_KEYS))
+            raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
         record, fingerprint = read_schema(schema_text, self.avsc, closed=self.closed())
         self.check_names(record)
         self.check_defaults(record, "")
@@ -183,20 +186,30 @@ class _Folder:
                 raise DatasetError(message)
 
     def check_defaults(self, record: Record, above: str) -> None:
-        """Convert every default once, as the row path would, and refuse those it would reject."""
+        """Convert and judge every default once, and refuse those whose rows would be rejected."""
         for of in record.fields:
-            if isinstance(of.type, Record):
-                self.check_defaults(of.type, f"{above}{of.name}.")
+            self.check_defaults_in(of.type, f"{above}{of.name}")
             if of.default is NO_DEFAULT:
                 continue
-            alone = record_of(
-                (Field(of.type, default=of.default, name=of.name, key=of.key),), closed=False
-            )
+            alone = record_of((of,), closed=False)
             faults = Faults()
-            columns_of(alone, [alone.json_type()], Where(), faults)
+            columns = columns_of(alone, [alone.json_type()], Where(), faults)
+            check_fields(alone.fields, columns, faults)
             for fault in faults.by_row.values():
                 message = f"{self.avsc}, field {above}{of.name}: its default: {fault.message}"
                 raise DatasetError(message)
+
+    def check_defaults_in(self, of: Type, at: str) -> None:
+        """Check the defaults of fields that lie deeper in a type."""
+        match of:
+            case Record() as record:
+                self.check_defaults(record, f"{at}.")
+            case Array(item=inner):
+                self.check_defaults_in(inner.type, f"{at}[]")
+            case Map(value=inner):
+                self.check_defaults_in(inner.type, f"{at}{{}}")
+            case _:
+                pass
 
     def formats(self) -> tuple[Format, ...]:
         given = self.config.get("formats", ["parquet"])
@@ -276,7 +289,10 @@ class _Folder:
         match = _DURATION.fullmatch(text) if isinstance(text, str) else None
         if not match:
             raise self.refuse(f'{text!r} is no duration such as "-7d" or "+12h" (s, m, h, d).')
-        return int(match[1]) * _SECONDS[match[2]] * 1_000_000
+        seconds = int(match[1]) * _SECONDS[match[2]]
+        if abs(seconds) > _LONGEST_WINDOW:
+            raise self.refuse(f"{text!r} is longer than a million days, and so no bound.")
+        return seconds * 1_000_000
 
     def match(self) -> Match | None:
         given = self.config.get("match")
@@ -287,6 +303,8 @@ class _Folder:
         key, value = given["field"], given["equals"]
         if not isinstance(key, str) or not isinstance(value, str | int | bool):
             raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
+        if NO_KEY.search(key):
+            raise self.refuse("[match] field must have no quote, backslash or control character.")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise self.refuse("[match] equals is an integer of more than 64 bits.")
         return Match(key, value)

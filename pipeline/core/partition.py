@@ -19,9 +19,11 @@ _ESCAPED = frozenset({*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^"})
 
 
 def escape(value: str) -> str:
-    """Write a partition value as Hive does."""
+    """Write a partition value as Hive does; the name of null, as a value, does not become null."""
     if not value:
         return HIVE_NULL
+    if value == HIVE_NULL:
+        return f"%{ord(value[0]):02X}{value[1:]}"
     return "".join(f"%{ord(char):02X}" if char in _ESCAPED else char for char in value)
 
 

@@ -60,8 +60,8 @@ class Router:
         return found
 
     def _by_decoded(self, token: bytes) -> Dataset | None:
-        """Look up a value that is written otherwise than we would, with escapes for one."""
-        if not token.startswith(b'"'):
+        """Look up a value that is written otherwise than we would: with escapes, or -0."""
+        if not token.startswith(b'"') and token != b"-0":
             return None
         value = msgspec.json.decode(token)
         return self._by_value.get((type(value), value))

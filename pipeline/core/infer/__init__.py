@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.core.avro import NO_KEY
 from pipeline.core.dataset import Match, parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.infer.guess import Guess, Guesser, LeftOut, Line
@@ -43,9 +44,18 @@ class Draft:
     left_out: tuple[LeftOut, ...]
 
 
-def check_name(name: str) -> None:
-    """Refuse what cannot be a dataset's name, before documents are read. Raises `DatasetError`."""
+def check_name(name: str, match_field: str | None = None) -> None:
+    """Refuse what cannot be a dataset's name or the key of its [match]. Raises `DatasetError`.
+
+    This takes no documents, so that nobody waits for the reading of them.
+    """
     parse_dataset(name, {1: _SMALLEST_SCHEMA}, "")
+    if match_field is not None and NO_KEY.search(match_field):
+        message = (
+            f"The documents cannot be matched by {match_field!r}: a key of [match] has no quote, "
+            "backslash or control character."
+        )
+        raise DatasetError(message)
 
 
 class Samples:
