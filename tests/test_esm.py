@@ -406,6 +406,8 @@ ALL_AGAIN = (None, [0, 1, 2], 2)
         (Returned({"batchItemFailures": sequence_number(1)}), ALL_AGAIN),
         (Returned({"batchItemFailures": {}}), ALL_AGAIN),
         (Returned("done"), ALL_AGAIN),
+        (Returned(value=False), ALL_AGAIN),
+        (Returned(0), ALL_AGAIN),
         (Returned([{"itemIdentifier": sequence_number(1)}]), ALL_AGAIN),
         (Raised("Unhandled"), ALL_AGAIN),
         (Throttled(), (None, [0, 1, 2], 1)),

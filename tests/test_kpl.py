@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import PLAIN, batch_of, kinesis_event
 
+from pipeline.core import kpl
 from pipeline.core.errors import Reason, Stage
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate, open_aggregates
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate, fill, open_aggregates
 from pipeline.core.payload import open_payloads
 from pipeline.core.records import Chunk
 
@@ -63,6 +64,52 @@ def test_the_reference_reads_what_we_write(records: list[UserRecord]) -> None:
         )
         for of in read
     ] == records
+
+
+def by_protobuf(records: list[UserRecord]) -> bytes:
+    """Write an aggregate with protobuf's own serializer."""
+    message = kpl._messages.AggregatedRecord()
+    keys = list(dict.fromkeys(of.partition_key for of in records))
+    hash_keys = list(dict.fromkeys(of.explicit_hash_key for of in records if of.explicit_hash_key))
+    message.partition_key_table.extend(keys)
+    message.explicit_hash_key_table.extend(hash_keys)
+    for of in records:
+        entry = message.records.add()
+        entry.partition_key_index = keys.index(of.partition_key)
+        if of.explicit_hash_key is not None:
+            entry.explicit_hash_key_index = hash_keys.index(of.explicit_hash_key)
+        entry.data = of.data
+    return sealed(message.SerializeToString())
+
+
+@given(MIXED)
+def test_what_we_write_is_what_protobuf_writes(records: list[UserRecord]) -> None:
+    assert aggregate(records) == by_protobuf(records)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 16_383, 16_384, 2**20])
+def test_lengths_of_every_size_are_written_as_protobuf_writes_them(length: int) -> None:
+    records = [UserRecord("k" * length, b"x" * length, "7"), UserRecord("k", b"x" * (length - 1))]
+    assert aggregate(records) == by_protobuf(records)
+
+
+def test_indices_of_every_size_are_written_as_protobuf_writes_them() -> None:
+    records = [UserRecord(f"key {number}", b"", str(number)) for number in range(20_000)]
+    assert aggregate(records[:300]) == by_protobuf(records[:300])
+    chunk, rejects = open_aggregates(batch_of(aggregate(records)))
+    assert not rejects
+    assert chunk.positions.partition_key == [of.partition_key for of in records]
+
+
+@given(MIXED, st.integers(0, 300), st.integers(1, 8))
+def test_an_aggregate_takes_records_as_far_as_its_limits_go(
+    records: list[UserRecord], limit: int, most: int
+) -> None:
+    given_records = [(of.partition_key, of.data, of.explicit_hash_key) for of in records]
+    count, data = fill(given_records, limit, most)
+    sizes = [len(aggregate(records[:number])) for number in range(1, len(records) + 1)]
+    assert count == min(most, sum(size <= limit for size in sizes))
+    assert data == aggregate(records[:count])
 
 
 @given(MIXED)

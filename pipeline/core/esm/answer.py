@@ -16,7 +16,7 @@ from pipeline.core.records import StreamRecord
 
 def again_from(answer: Any, records: Sequence[StreamRecord]) -> int:
     """Return the index of the first record of the batch to deliver again; its length if none."""
-    if not answer:
+    if answer is None or answer in ("", []):
         return len(records)
     if not isinstance(answer, dict):
         return 0

@@ -1,0 +1,344 @@
+"""`pipeline produce`: lines of files, or documents made up from a schema, into a stream."""
+
+import argparse
+import contextlib
+import itertools
+import math
+import random
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from pipeline.commands.options import add_schemas, standard_input
+
+if TYPE_CHECKING:
+    from pipeline.producer import FailedRecord, Producer, Statistics
+
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB|)/s", re.IGNORECASE)
+_UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+_KEYS: Final = 65_536  # partition keys that documents without one of their own take turns with
+_TAKE_EVERY: Final = 1_000  # documents between looks at what failed
+_SHORTEST_SLEEP: Final = 0.01  # seconds; a shorter one would not be exact
+_CATCH_UP: Final = 1.0  # seconds; what a rate missed for longer is not made up for
+_SHOW_EVERY: Final = 1.0  # seconds, where there is a terminal
+_TELL_EVERY: Final = 10.0  # and where there is none
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "produce",
+        help="put documents into a stream",
+        description="Put files of one JSON document a line (plain, gzip or zstd; - is standard "
+        "input), or documents made up from a schema, into a stream of any service that speaks "
+        "Kinesis' API: aggregated as the KPL does, tried again for 30 seconds. At least once: "
+        "where an answer is lost, a document may be stored twice.",
+        epilog="Exit codes: 0 every document is acknowledged; 1 some failed, or a file could not "
+        "be read.",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", help="default: standard input")
+    parser.add_argument("--stream", metavar="S", required=True, help="the stream's name or ARN")
+    parser.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="the service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else AWS)",
+    )
+    parser.add_argument(
+        "--rate",
+        metavar="R",
+        type=_rate,
+        help="at most so much: 5MB/s, 500KB/s, 1000/s (documents)",
+    )
+    parser.add_argument(
+        "--partition-key",
+        metavar="FIELD",
+        help="take the partition key from this top-level field, and so keep the order of those "
+        "that share it (default: keys that spread over all shards)",
+    )
+    parser.add_argument("--compression", choices=("gzip", "zstd"), help="compress each document")
+    parser.add_argument(
+        "--failed", metavar="FILE", help="write the documents that failed to this file"
+    )
+    _add_generate(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    add_schemas(parser)
+    group = parser.add_argument_group("made-up documents")
+    group.add_argument(
+        "--generate", metavar="DATASET", help="make documents up that fit this dataset's schema"
+    )
+    group.add_argument(
+        "--count", metavar="N", type=_count, help="so many documents (default: until interrupted)"
+    )
+    group.add_argument(
+        "--seed", metavar="N", type=int, help="make the same documents for the same number"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        message = f"{text!r} is no whole number from 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _rate(text: str) -> "Pace":
+    match = _RATE.fullmatch(text)
+    if match is None or not float(match[1]):
+        message = f"{text!r} is no rate: give one as 5MB/s, 500KB/s, or 1000/s (documents)"
+        raise argparse.ArgumentTypeError(message)
+    unit = match[2].upper()
+    return Pace(float(match[1]) * _UNITS.get(unit, 1), of_bytes=bool(unit))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Put everything, tell what became of it; return the exit code."""
+    from pipeline.producer import Options, Producer
+
+    documents = _documents(options)
+    with _failures(options.failed) as keep:
+        start = time.perf_counter()
+        producer = Producer(
+            options.stream,
+            Options(compression=options.compression),
+            endpoint_url=options.endpoint_url,
+        )
+        load = Load(producer, _partition_key(options.partition_key), keep)
+        try:
+            with _shown(producer):
+                load.put_all(documents, options.rate or Pace(0, of_bytes=True))
+        finally:
+            # An interruption, or a file that breaks off, leaves nothing waiting.
+            load.close()
+            _tell(load, options.failed, time.perf_counter() - start)
+    return 1 if load.failed else 0
+
+
+# ---------------------------------------------------------------------------------- documents
+
+
+def _documents(options: argparse.Namespace) -> Iterator[bytes]:
+    """Return the documents; what is wrong with the options or the files' names is told at once."""
+    from pipeline.core.errors import SettingsError
+
+    if options.generate is None:
+        names = options.files or ["-"]
+        for name in names:
+            if name != "-":
+                Path(name).stat()
+        return _lines(names)
+    if options.files:
+        raise SettingsError("Give files or --generate, not both.")
+    return _generated(options)
+
+
+def _lines(names: Sequence[str]) -> Iterator[bytes]:
+    from pipeline.files import lines_of
+
+    for name in names:
+        with _opened(name) as file:
+            yield from lines_of(file, "standard input" if name == "-" else name)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        # Below the buffer, which would wait until it is full.
+        buffer = standard_input()
+        yield getattr(buffer, "raw", buffer)
+        return
+    with Path(name).open("rb") as file:
+        yield file
+
+
+def _generated(options: argparse.Namespace) -> Iterator[bytes]:
+    """Make documents up, of the moment in which each is asked for."""
+    from pipeline.adapters.schemas import read_dataset
+    from pipeline.core.generate import documents_of
+
+    dataset = read_dataset(Path(options.schemas) / options.generate)
+    make = documents_of(dataset, random.Random(options.seed))  # noqa: S311 - made-up documents
+    numbers = itertools.count() if options.count is None else range(options.count)
+    return (make(time.time_ns() // 1_000) for _ in numbers)
+
+
+def _partition_key(field: str | None) -> Callable[[bytes], str]:
+    """Return what reads a document's partition key, or gives it one of many in turn."""
+    import msgspec
+
+    turns = itertools.cycle(range(_KEYS))
+    if field is None:
+        return lambda _: f"{next(turns):x}"
+    keyed = msgspec.defstruct("Keyed", [("key", Any, None)], rename={"key": field})
+    decode = msgspec.json.Decoder(keyed).decode
+
+    def key_of(document: bytes) -> str:
+        try:
+            key = decode(document).key  # type: ignore[attr-defined]  # made at run time
+        except (msgspec.DecodeError, RecursionError):
+            key = None  # no object: the pipeline's dead letters say so
+        if key is None or key == "":
+            return f"{next(turns):x}"
+        return key if isinstance(key, str) else msgspec.json.encode(key).decode()
+
+    return key_of
+
+
+# --------------------------------------------------------------------------------------- load
+
+
+class Pace:
+    """Lets no more through than so many bytes, or documents, a second; 0: everything."""
+
+    def __init__(self, per_second: float, *, of_bytes: bool) -> None:
+        self.per_second, self.of_bytes = per_second, of_bytes
+        self._due = math.inf  # when the next one may go; the first may at once
+
+    def wait(self, size: int) -> None:
+        """Wait until a document of so many bytes may go."""
+        if not self.per_second:
+            return
+        now = time.monotonic()
+        if self._due == math.inf or now - self._due > _CATCH_UP:
+            self._due = now
+        if self._due - now > _SHORTEST_SLEEP:
+            time.sleep(self._due - now)
+        self._due += (size if self.of_bytes else 1) / self.per_second
+
+
+class Load:
+    """Puts documents, and keeps count of those that a stream refuses or does not take in time."""
+
+    def __init__(
+        self,
+        producer: "Producer",
+        key_of: Callable[[bytes], str],
+        keep: Callable[["FailedRecord"], None],
+    ) -> None:
+        self.producer = producer
+        self.refused = 0
+        self.first_error: str | None = None
+        self._key_of, self._keep = key_of, keep
+
+    @property
+    def failed(self) -> int:
+        """How many documents failed, or were refused at once."""
+        return self.producer.statistics.failed + self.refused
+
+    def put_all(self, documents: Iterator[bytes], pace: Pace) -> None:
+        """Put documents, at a pace, and look now and then at what failed."""
+        for number, document in enumerate(documents, 1):
+            pace.wait(len(document))
+            self._put(document)
+            if number % _TAKE_EVERY == 0:
+                self._take(self.producer.take_failed())
+
+    def close(self) -> None:
+        """Wait until everything is settled."""
+        self._take(self.producer.close())
+
+    def _put(self, document: bytes) -> None:
+        from pipeline.producer import FailedRecord, ProducerError, RecordRefused
+
+        key = self._key_of(document)
+        try:
+            self.producer.put(document, key)
+        except ProducerError as error:
+            self.refused += 1
+            self._take([FailedRecord(document, key, str(error))])
+            if not isinstance(error, RecordRefused):
+                raise  # no other document would be taken, either
+
+    def _take(self, failed: Sequence["FailedRecord"]) -> None:
+        for record in failed:
+            self.first_error = self.first_error or record.error
+            self._keep(record)
+
+
+@contextmanager
+def _failures(name: str | None) -> Iterator[Callable[["FailedRecord"], None]]:
+    """Open the file for what fails, and return what writes to it."""
+    if name is None:
+        yield lambda _: None
+        return
+    path = Path(name)
+    # Never over a file: it may hold what failed before, or be what is being sent.
+    with path.open("wb" if path.exists() and not path.is_file() else "xb") as file:
+        yield lambda record: file.writelines((record.payload, b"\n"))
+    if path.is_file() and not path.stat().st_size:
+        path.unlink()
+
+
+# -------------------------------------------------------------------------------- what is shown
+
+
+@contextmanager
+def _shown(producer: "Producer") -> Iterator[None]:
+    """Show on stderr how fast it goes, from a thread of its own: `put` may wait for long."""
+    with contextlib.ExitStack() as stack:
+        show, every = _screen(stack)
+        ended = threading.Event()
+
+        def tell() -> None:
+            before, then = producer.statistics, time.monotonic()
+            while not ended.wait(every):
+                now = time.monotonic()
+                after = producer.statistics
+                show(_speed(before, after, now - then))
+                before, then = after, now
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
+
+
+def _screen(stack: contextlib.ExitStack) -> tuple[Callable[[str], object], float]:
+    """Return what shows a line, and the seconds between lines."""
+    with contextlib.suppress(ImportError):
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+        if console.is_terminal:
+            status = stack.enter_context(console.status("connected"))
+            return status.update, _SHOW_EVERY
+    return lambda line: print(line, file=sys.stderr, flush=True), _TELL_EVERY
+
+
+def _speed(before: "Statistics", after: "Statistics", seconds: float) -> str:
+    size = (after.acknowledged_bytes - before.acknowledged_bytes) / 1e6 / seconds
+    count = (after.acknowledged - before.acknowledged) / seconds
+    return (
+        f"{size:,.1f} MB/s, {count:,.0f} records/s, {after.throttled - before.throttled:,} "
+        f"throttled; {after.acknowledged:,} acknowledged, {after.waiting:,} waiting, "
+        f"{after.failed:,} failed"
+    )
+
+
+def _tell(load: Load, failed_file: str | None, seconds: float) -> None:
+    """Say what became of everything."""
+    done = load.producer.statistics
+    size = done.acknowledged_bytes / 1e6
+    print(
+        f"put {done.put + load.refused:,} = acknowledged {done.acknowledged:,} "
+        f"+ failed {load.failed:,}"
+    )
+    print(
+        f"{size:,.1f} MB in {seconds:.1f} s: {size / seconds:,.1f} MB/s, "
+        f"{done.acknowledged / seconds:,.0f} records/s; {done.stream_records:,} stream records, "
+        f"{done.throttled:,} throttled, {done.retries:,} tried again"
+    )
+    if load.first_error is not None:
+        print(f"the first failure: {load.first_error}")
+        kept = f"they are in {failed_file}" if failed_file else "--failed FILE keeps the documents"
+        print(f"{load.failed:,} documents failed; {kept}")
