@@ -4,6 +4,7 @@ documents.py, broken.py   what producers send
 stream.py, shard.py       how it lies on a Kinesis stream, cut into Lambda's events
 place.py                  where the demo writes
 run.py                    the command: each event through `pipeline.handlers.kinesis`
+live.py                   the same with --stream: kinesalite, the producer, the runner
 count.py                  what came out, counted without the pipeline's help
 verdict.py                whether it balances
 show.py, folders.py       what a person wants to see
@@ -60,18 +61,24 @@ def register(subparsers: Any) -> None:
         default=SEED,
         help=f"the same seed makes the same stream, byte for byte (default: {SEED})",
     )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="send the documents over a real stream: kinesalite (npm), the producer, the runner",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
+        from pipeline.demo.live import run_live
         from pipeline.demo.run import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
         raise Incomplete(message) from None
-    return run(options.documents, options.out, options.seed)
+    return (run_live if options.stream else run)(options.documents, options.out, options.seed)
 
 
 def _positive(text: str) -> int:

@@ -30,9 +30,9 @@ def run(documents: int, out: Path | None, seed: int) -> int:
     start = time.perf_counter()
     place = prepare(out)
     stream = Stream(documents, seed)
-    with _environment(place):
+    with environment(place):
         delivered, last = _deliver(stream)
-        redelivery = _deliver_again(last, place)
+        redelivery = deliver_again(last, place)
     verdict = judge(stream.made, delivered, count(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
     return 0 if verdict.balanced else 1
@@ -52,7 +52,7 @@ def _deliver(stream: Stream) -> tuple[Delivered, Event]:
     return delivered, event
 
 
-def _deliver_again(event: Event, place: Place) -> Redelivery:
+def deliver_again(event: Event, place: Place) -> Redelivery:
     """Deliver an event once more, as Lambda may, and look whether that changes any file."""
     before = _contents(place)
     again = Delivered()
@@ -85,7 +85,7 @@ def _contents(place: Place) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def _environment(place: Place) -> Iterator[None]:
+def environment(place: Place) -> Iterator[None]:
     """Set the handler's environment, and put it back after.
 
     Bounds that are set here are somebody's own, and the stream is made to break the default ones.

@@ -57,6 +57,14 @@ def progress(documents: int) -> Iterator[Callable[[Delivered], None]]:
         yield advance
 
 
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on stderr what is being done, if somebody looks at it."""
+    console = Console(stderr=True)
+    with console.status(what) if console.is_terminal else contextlib.nullcontext():
+        yield
+
+
 class _Screen(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to the command line, as everywhere."""
@@ -200,7 +208,7 @@ def _time(delivered: Delivered, total: float) -> Text:
     megabytes = delivered.data_bytes / 1e6
     cores = delivered.processor_seconds / delivered.seconds
     return Text(
-        f"The handler took {delivered.seconds:.1f} s for {megabytes:.1f} MB of records: "
+        f"{delivered.who} took {delivered.seconds:.1f} s for {megabytes:.1f} MB of records: "
         f"{_speed(delivered)}, with {cores:.1f} cores busy. The whole demo took {total:.1f} s."
     )
 

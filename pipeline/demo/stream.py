@@ -9,8 +9,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -52,15 +53,24 @@ class Made:
     kinds: Counter[str] = field(default_factory=Counter)
 
 
+class Sent(NamedTuple):
+    """What a producer sends in one go: a user record, or (`alone`) a stream record as it is."""
+
+    key: str
+    data: bytes
+    alone: bool
+
+
 class Stream:
     """A stream of about so many documents: of more, where every kind of broken asks for it.
 
-    `events` may be gone through once; what it has yielded is counted in `made`, and a little
-    more that waits in the shards.
+    `records`, or `events` made of them, may be gone through once; what has been yielded is counted
+    in `made`, and a little more that waits in the shards.
     """
 
-    def __init__(self, documents: int, seed: int) -> None:
+    def __init__(self, documents: int, seed: int, start: datetime = START) -> None:
         self.made = Made()
+        self._start = start
         self._shop = Shop(seed)
         self._due = _schedule(documents, self._shop)
         self._length = max(documents, 2 * len(self._due))
@@ -71,24 +81,38 @@ class Stream:
 
     def events(self) -> Iterator[Event]:
         """Yield Lambda's events, each of one shard, as soon as one is full."""
-        while self._due or self.made.documents.total() < self._length:
-            sent = self.made.documents.total() / self._length
-            self._shop.now = START + timedelta(hours=HOURS * sent)
-            if self._due and self._due[-1][0] <= sent:
-                shard = self._send_broken(self._due.pop()[1])
+        for sent in self.records():
+            shard = self._shard_of(sent.key)
+            if sent.alone:
+                shard.put(sent.key, sent.data, self._shop.now)
             else:
-                shard = self._send(*self._user_record())
+                shard.collect(UserRecord(sent.key, sent.data), self._shop.now)
             yield from self._full(shard)
         for shard in self._shards:
             shard.finish(self._shop.now)
             yield from self._full(shard)
+
+    def records(self) -> Iterator[Sent]:
+        """Yield what producers send, in the order of their clocks."""
+        while self._due or self.made.documents.total() < self._length:
+            sent = self.made.documents.total() / self._length
+            self._shop.now = self._start + timedelta(hours=HOURS * sent)
+            if self._due and self._due[-1][0] <= sent:
+                yield self._broken(self._due.pop()[1])
+            else:
+                yield self._sent(*self._user_record())
+
+    def _shard_of(self, key: str) -> Shard:
+        # As Kinesis does it: the shards share the space of MD5 evenly.
+        digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
+        return self._shards[digest[0] * _SHARDS // 256]
 
     @staticmethod
     def _full(shard: Shard) -> Iterator[Event]:
         while shard.full:
             yield shard.full.pop(0)
 
-    def _send_broken(self, kind: Kind) -> Shard:
+    def _broken(self, kind: Kind) -> Sent:
         """Send one in the way of its kind."""
         made, dataset = self.made, kind.dataset or UNROUTED
         for counts, name in (
@@ -100,9 +124,9 @@ class Stream:
             counts[name] += 1
         data = kind.make(self._shop)
         if kind.sent_as == "document":
-            return self._send(*self._user_record(data))
+            return self._sent(*self._user_record(data))
         made.documents["orders"] += kind.good_orders
-        return self._send(kind.sent_as == "user record", data)
+        return self._sent(kind.sent_as == "user record", data)
 
     def _user_record(self, broken: bytes | None = None) -> tuple[bool, bytes]:
         """Write a user record, `broken` somewhere in it; tell whether it may be aggregated."""
@@ -127,17 +151,8 @@ class Stream:
         self.made.documents["orders"] += 1
         return msgspec.json.encode(self._shop.order())
 
-    def _send(self, may_aggregate: bool, data: bytes) -> Shard:  # noqa: FBT001 - as it comes
-        """Send a record to the shard of its key, and return that."""
-        key = self._shop.key()
-        # As Kinesis does it: the shards share the space of MD5 evenly.
-        digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
-        shard = self._shards[digest[0] * _SHARDS // 256]
-        if may_aggregate:
-            shard.collect(UserRecord(key, data), self._shop.now)
-        else:
-            shard.put(key, data, self._shop.now)
-        return shard
+    def _sent(self, may_aggregate: bool, data: bytes) -> Sent:  # noqa: FBT001 - as it comes
+        return Sent(self._shop.key(), data, alone=not may_aggregate)
 
 
 def _schedule(documents: int, shop: Shop) -> list[tuple[float, Kind]]:

@@ -17,8 +17,8 @@ from pipeline.demo.stream import Made
 class Delivered:
     """What the handler said of the events, and how long it took for them.
 
-    The counters are by dataset. `seconds` pass inside the handler alone, and `processor_seconds`
-    are what all threads computed meanwhile.
+    The counters are by dataset. `seconds` pass inside `who` alone, and `processor_seconds` are
+    what all threads computed meanwhile.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -28,6 +28,7 @@ class Delivered:
     data_bytes: int = 0
     seconds: float = 0.0
     processor_seconds: float = 0.0
+    who: str = "The handler"
 
     def add(self, log: list[dict[str, Any]]) -> None:
         """Add what one invocation logged."""

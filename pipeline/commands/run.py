@@ -1,0 +1,294 @@
+"""`pipeline run`: the handler on this machine, fed from a stream."""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.commands.options import add_output, add_schemas, as_uri, settings_of
+
+if TYPE_CHECKING:
+    from pipeline.commands.balance import Balance
+    from pipeline.commands.shards import Screen
+    from pipeline.core.esm import Mapping
+    from pipeline.core.report import Report
+    from pipeline.local import Function, Runner
+    from pipeline.settings import Settings
+
+Tell = Callable[[str], object]
+_CONNECTIONS: Final = 64
+_TRIES: Final = 8
+_REFRESH: Final = 0.25  # seconds
+
+_DESCRIPTION = """\
+Consume a stream of any service that speaks Kinesis' API, and run the Lambda handler on it as
+Lambda's event source mapping would: shards in parallel, parents before their children, batches of
+one shard in order, each tried again until it is stored or given up.
+
+How far each shard is done is kept in the state directory, and moves only over what is stored.
+The runner may be killed at any moment: nothing is lost, and what is delivered twice has the same
+identity both times. SIGTERM and Ctrl-C let it finish what is in the handler and stop; a second
+one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON).
+"""
+_EPILOG = """\
+Batches that are given up, by --retry-attempts or by age, go whole to --failures, where
+`pipeline redrive` finds them.
+
+Memory: about 10 MB of records a shard that is behind, and what the handler takes for one batch
+(about 150 MB for a full one) times --concurrency.
+
+Exit codes: 0 stopped, or with --once all read to the tip; 1 something was given up, or with
+--once a shard could not be read to its tip.
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="consume a stream on this machine, as Lambda would",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--stream", metavar="S", required=True, help="the stream's name or ARN")
+    add_schemas(parser)
+    add_output(parser)
+    parser.add_argument(
+        "--failures",
+        metavar="URI",
+        help="where batches go that are given up (default: <out>-failed-batches)",
+    )
+    parser.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
+        "AWS)",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="where checkpoints are kept (default: one for each stream and output, under "
+        "$XDG_STATE_HOME, else ~/.local/state)",
+    )
+    parser.add_argument("--once", action="store_true", help="read every shard to its tip, and end")
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        help="append the handler's log and metrics, JSON lines, to this file; - is standard output",
+    )
+    _add_mapping(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_mapping(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("event source mapping", "as Lambda's, and in its bounds")
+    for name, metavar, default, meaning in (
+        ("--batch-size", "N", 10_000, "records of one batch; 6 MB end it, too"),
+        ("--window", "SECONDS", 0, "how long records are gathered for a batch"),
+        ("--retry-attempts", "N", -1, "give a batch up after N retries; -1: never"),
+        ("--record-age", "SECONDS", -1, "give records up that are older; -1: what expired"),
+        ("--timeout", "SECONDS", 60, "what the handler has for one batch"),
+        ("--concurrency", "N", 4, "batches in the handler at once"),
+    ):
+        group.add_argument(
+            name,
+            metavar=metavar,
+            type=int if default < 0 or name == "--window" else _positive,
+            default=default,
+            help=f"{meaning} (default: {default:,})",
+        )
+    group.add_argument(
+        "--bisect", action="store_true", help="halve a batch on which the handler raises"
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        message = f"{text!r} is no whole number of at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def run(options: argparse.Namespace) -> int:
+    """Consume until the tip or the stop; return the exit code."""
+    from pipeline.adapters.store import open_store
+    from pipeline.commands.balance import Balance
+    from pipeline.commands.shards import display
+    from pipeline.local import Job, Runner, open_state
+
+    settings = settings_of(options)
+    balance, start = Balance(), time.perf_counter()
+    with display() as screen, _log(options.log, screen.tell) as write:
+        kinesis, summary, identity = _found(options, screen.tell)
+        directory = options.state or _default_state(summary.arn, settings.output)
+        failures = open_store(_failures(options, settings.output))
+        with open_state(directory, identity) as state:
+            job = Job(
+                kinesis=kinesis,
+                retention=summary.retention,
+                state=state,
+                function=_function(options, settings, write),
+                failures=failures,
+                mapping=_mapping(options),
+                concurrency=options.concurrency,
+                once=options.once,
+                tell=screen.tell,
+                on_stored=_one_at_a_time(balance.add),
+            )
+            screen.tell(f"reading {summary.arn}; checkpoints are in {directory}")
+            runner = Runner(job)
+            _run_watched(runner, screen)
+    _show(runner, balance, settings, failures.uri, time.perf_counter() - start)
+    return 1 if runner.failed or runner.status.total("given_up") else 0
+
+
+def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
+    """Find the stream, its summary and its identity; a service in trouble is asked again."""
+    from pipeline.adapters.kinesis import KinesisStream, kinesis_client
+    from pipeline.adapters.kinesis_errors import StreamUnavailable
+    from pipeline.local import StreamIdentity, Trouble
+
+    client = kinesis_client(options.endpoint_url, concurrency=_CONNECTIONS)
+    kinesis = KinesisStream(options.stream, client)
+    trouble = Trouble(f"The stream {kinesis.stream}", tell, threading.Event())
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            summary = kinesis.describe_stream_summary()
+            break
+        except StreamUnavailable as error:
+            if not tries_left:
+                raise
+            trouble.pause_after(error)
+    return kinesis, summary, StreamIdentity(summary.arn, summary.created)
+
+
+def _function(options: argparse.Namespace, settings: "Settings", write: Tell) -> "Function":
+    from pipeline.adapters.telemetry import Telemetry
+    from pipeline.local import Function
+    from pipeline.session import open_system
+
+    telemetry = Telemetry(write, time.time, settings.metrics_namespace)
+    return Function(open_system(settings), telemetry, settings.answer_reserve, options.timeout)
+
+
+def _mapping(options: argparse.Namespace) -> "Mapping":
+    from pipeline.core.esm import Mapping
+
+    limits = (options.retry_attempts, options.record_age, options.bisect)
+    return Mapping(options.batch_size, options.window, *limits)
+
+
+def _one_at_a_time(take: Callable[["Report"], object]) -> Callable[["Report"], None]:
+    """Let several threads call what is made for one."""
+    lock = threading.Lock()
+
+    def locked(report: "Report") -> None:
+        with lock:
+            take(report)
+
+    return locked
+
+
+def _failures(options: argparse.Namespace, output: str) -> str:
+    return as_uri(options.failures) if options.failures else f"{output}-failed-batches"
+
+
+def _default_state(stream_arn: str, output: str) -> Path:
+    """Name a directory for this stream and this output: another output has nothing of it yet."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    digest = hashlib.sha256(f"{stream_arn} {output}".encode()).hexdigest()[:8]
+    return Path(home) / "kinesis-s3-pipeline" / f"{stream_arn.rpartition('/')[2]}-{digest}"
+
+
+def _run_watched(runner: "Runner", screen: "Screen") -> None:
+    """Run in another thread, and look after screen and signals in this one."""
+    with ThreadPoolExecutor(1) as thread, _signals() as signalled:
+        running = thread.submit(runner.run)
+        try:
+            while not running.done():
+                if signalled.is_set():
+                    runner.stop()
+                screen.show(runner.status)
+                wait([running], _REFRESH)
+        finally:
+            runner.stop()
+        running.result()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Event]:
+    """Take note of SIGTERM and Ctrl-C; a second one ends the process, as if there was nobody."""
+    signalled = Event()
+
+    def note(number: int, _frame: object) -> None:
+        signalled.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield signalled
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _log(name: str | None, tell: Tell) -> Iterator[Tell]:
+    """Open the handler's log. What cannot be logged is dropped: rows matter more."""
+    if name is None:
+        yield lambda _: None
+        return
+    lock, broken = threading.Lock(), False
+    # Unbuffered: a line that could not be written is gone, and fails nothing later.
+    to_stdout = name == "-"
+    target = sys.stdout.fileno() if to_stdout else name
+    with open(target, "ab", buffering=0, closefd=not to_stdout) as file:
+
+        def write(line: str) -> None:
+            nonlocal broken
+            with lock:
+                try:
+                    file.write(f"{line}\n".encode())
+                    broken = False
+                except OSError as error:
+                    if not broken:
+                        tell(f"The log {name} cannot be written: {error.strerror}; lines are lost.")
+                    broken = True
+
+        yield write
+
+
+def _show(
+    runner: "Runner", balance: "Balance", settings: "Settings", failures: str, seconds: float
+) -> None:
+    """Say what was done, and what was not."""
+    if balance.documents:
+        print("\n".join(balance.lines()))
+    records, size, given_up, retries = map(
+        runner.status.total, ("records", "size", "given_up", "retries")
+    )
+    print(
+        f"{records:,} records of {size / 1e6:,.1f} MB stored in {seconds:.1f} s, "
+        f"{retries:,} retries"
+    )
+    print(f"rows in {settings.output}, dead letters in {settings.dead_letters}")
+    if given_up:
+        print(f"{given_up:,} records were given up, and are kept in {failures}")
+    for sentence in runner.failed.values():
+        print(f"not read to its tip: {sentence}")

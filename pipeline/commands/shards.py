@@ -1,0 +1,157 @@
+"""What `pipeline run` shows on stderr: a table of shards where there is a terminal, else lines."""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from pipeline.local import ShardStatus, StreamStatus
+
+_EVERY: Final = 30.0  # seconds between lines where there is no terminal
+_RATE_OVER: Final = 10.0  # seconds that a rate is the mean of
+_MOST_SHOWN: Final = 30  # shards; those furthest behind
+_COLUMNS: Final = ("shard", "", "behind", "rows/s", "rows", "dead letters", "given up", "trouble")
+
+
+class Screen(Protocol):
+    """Where an operator looks."""
+
+    def tell(self, sentence: str) -> None:
+        """Show one sentence; may be called from any thread."""
+        ...
+
+    def show(self, status: "StreamStatus") -> None:
+        """Show the numbers, where it is time to."""
+        ...
+
+
+@contextmanager
+def display() -> Iterator[Screen]:
+    """Return a screen for as long as the block runs."""
+    try:
+        from rich.console import Console
+        from rich.live import Live
+    except ImportError:
+        yield _Lines()
+        return
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with Live(console=console, auto_refresh=False, redirect_stderr=False) as live:
+        yield _Table(live)
+
+
+class _Rates:
+    """Rows a second of each shard, over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def of(self, shards: list["ShardStatus"]) -> dict[str, float]:
+        now = time.monotonic()
+        self._seen = {of.shard_id: self._seen.get(of.shard_id, deque()) for of in shards}
+        rates = {}
+        for shard in shards:
+            seen = self._seen[shard.shard_id]
+            seen.append((now, shard.rows))
+            while seen[0][0] < now - _RATE_OVER:
+                seen.popleft()
+            seconds = now - seen[0][0]
+            rates[shard.shard_id] = (shard.rows - seen[0][1]) / seconds if seconds else 0.0
+        return rates
+
+
+class _Table:
+    """A table that is drawn again and again in its place."""
+
+    def __init__(self, live: Any) -> None:
+        self._live = live
+        self._rates = _Rates()
+
+    def tell(self, sentence: str) -> None:
+        self._live.console.print(f"pipeline: {sentence}", markup=False)
+
+    def show(self, status: "StreamStatus") -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in _COLUMNS:
+            left = name in {"shard", "", "trouble"}
+            table.add_column(name, justify="left" if left else "right", no_wrap=name != "trouble")
+        shards = status.living()
+        rates = self._rates.of(shards)
+        shown = sorted(shards, key=_most_behind_first)[:_MOST_SHOWN]
+        for shard in sorted(shown, key=lambda of: of.shard_id):
+            table.add_row(*map(Text, _cells(shard, rates[shard.shard_id])))
+        table.add_section()
+        table.add_row(*map(Text, _sum(status, sum(rates.values()), len(shards))))
+        self._live.update(table, refresh=True)
+
+
+class _Lines:
+    """A line now and then, for a log; and one for each shard in trouble."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _EVERY
+        self._rates = _Rates()
+        self._lock = threading.Lock()
+
+    def tell(self, sentence: str) -> None:
+        with self._lock:
+            print(f"pipeline: {sentence}", file=sys.stderr, flush=True)
+
+    def show(self, status: "StreamStatus") -> None:
+        shards = status.living()
+        rate = sum(self._rates.of(shards).values())
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _EVERY
+        names, cells = _COLUMNS[2:-1], _sum(status, rate, len(shards))[2:-1]
+        numbers = (f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
+        self.tell(f"{len(shards)} shards, {', '.join(numbers)}")
+        for shard in shards:
+            if shard.trouble:
+                self.tell(f"{shard.shard_id}: {shard.trouble}")
+
+
+def _cells(shard: "ShardStatus", rate: float) -> tuple[str, ...]:
+    numbers = (shard.rows, shard.dead_letters, shard.given_up)
+    behind = _duration(shard.behind)
+    return (
+        *(shard.shard_id, shard.doing, behind, f"{rate:,.0f}"),
+        *(f"{number:,}" for number in numbers),
+        shard.trouble,
+    )
+
+
+def _sum(status: "StreamStatus", rate: float, living: int) -> tuple[str, ...]:
+    behind = max((of.behind or 0 for of in status.living()), default=0)
+    numbers = (status.total(name) for name in ("rows", "dead_letters", "given_up"))
+    return (
+        f"{living} shards, {status.past_shards} drained",
+        *("", _duration(behind), f"{rate:,.0f}"),
+        *(f"{number:,}" for number in numbers),
+        "",
+    )
+
+
+def _most_behind_first(shard: "ShardStatus") -> tuple[bool, int]:
+    return not shard.trouble, -(shard.behind or 0)
+
+
+def _duration(milliseconds: int | None) -> str:
+    """Write a lag in the unit that suits it."""
+    if milliseconds is None:
+        return "?"
+    seconds = milliseconds / 1_000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,37 @@
+"""Runs the Lambda handler on this machine, fed from any service that speaks Kinesis' API.
+
+    stream ─> shards ─> reader ─> event source mapping ─> the real handler ─> objects in a store
+                           └───── checkpoints on disk <──────────┘
+
+runner.py     which shards are worked on: parents before children, the rest in parallel
+worker.py     one shard: reads, has batches invoked, stores what is given up, moves its checkpoint
+reader.py     the reading: iterators, pace, what expired unread
+function.py   the handler, invoked as Lambda invokes it
+state.py      checkpoints on disk, written so that a runner may be killed at any moment
+status.py     the numbers that a display shows
+trouble.py    what goes wrong again and again: when to try again, and what to tell
+
+A record is acknowledged by its shard's checkpoint, and a checkpoint moves only over what is
+stored: as a row, as a dead letter, or in a failed batch. What is delivered twice after a kill has
+the same identity both times.
+"""
+
+from pipeline.local.function import Function
+from pipeline.local.runner import Runner
+from pipeline.local.state import State, StateRefused, StreamIdentity, open_state
+from pipeline.local.status import ShardStatus, StreamStatus
+from pipeline.local.trouble import Trouble
+from pipeline.local.worker import Job
+
+__all__ = [
+    "Function",
+    "Job",
+    "Runner",
+    "ShardStatus",
+    "State",
+    "StateRefused",
+    "StreamIdentity",
+    "StreamStatus",
+    "Trouble",
+    "open_state",
+]

@@ -1,0 +1,83 @@
+"""The real handler, invoked on this machine as Lambda invokes it."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.adapters.store import DeadlineExceeded
+from pipeline.adapters.telemetry import Telemetry
+from pipeline.core.errors import PipelineError
+from pipeline.core.esm import Raised, Returned
+from pipeline.core.report import Report
+from pipeline.flow import System
+from pipeline.handlers import answer
+
+FUNCTION_ARN = "arn:aws:lambda:local:000000000000:function:pipeline-run"
+"""What failed batches name as the function that failed them."""
+
+
+class Listener(Protocol):
+    """Who wants to know what became of a batch."""
+
+    def stored(self, report: Report) -> None:
+        """Take the numbers of a batch that is stored."""
+        ...
+
+    def failed(self, message: str) -> None:
+        """Take the sentence of why a batch is not."""
+        ...
+
+
+class Context:
+    """What Lambda hands the handler beside the event, as far as the handler looks."""
+
+    def __init__(self, timeout: float) -> None:
+        """Begin an invocation that has `timeout` seconds."""
+        self.aws_request_id = str(uuid.uuid4())
+        self._end = time.monotonic() + timeout
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the time left, never below 0."""
+        return max(0, int((self._end - time.monotonic()) * 1_000))
+
+
+@dataclass(frozen=True)
+class _HeardTelemetry(Telemetry):
+    """Telemetry that somebody on this machine listens to, too."""
+
+    listener: Listener = field(kw_only=True)
+
+    def stored(self, report: Report, request_id: str | None) -> None:
+        """Tell of a batch that is stored."""
+        super().stored(report, request_id)
+        self.listener.stored(report)
+
+    def failed(self, outcome: str, message: str, *rest: Any) -> None:
+        """Tell of a batch that is not stored."""
+        super().failed(outcome, message, *rest)
+        self.listener.failed(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function as deployed. `timeout` and `answer_reserve` are in seconds.
+
+    A handler that overruns its time-out is not killed, as Lambda would; it gives up by itself
+    when it next looks at its time, and what it returns late is true all the same.
+    """
+
+    system: System
+    telemetry: Telemetry
+    answer_reserve: float
+    timeout: float = 60.0
+
+    def invoke(self, event: dict[str, Any], listener: Listener) -> Returned | Raised:
+        """Return the outcome. Safe to use from several threads."""
+        of = self.telemetry
+        telemetry = _HeardTelemetry(of.write, of.now, of.namespace, listener=listener)
+        context = Context(self.timeout)
+        try:
+            return Returned(answer(event, context, self.system, self.answer_reserve, telemetry))
+        except (PipelineError, DeadlineExceeded) as error:
+            return Raised(f"{type(error).__name__}: {error}")

@@ -1,0 +1,142 @@
+"""What a runner remembers on disk: how far each shard of one stream is done.
+
+    lock                 held by the one runner that uses the directory
+    stream.json          whose state it is
+    shards/<id>.json     one checkpoint for each shard
+
+Each file is written whole or not at all, and is on the disk before anything rests on it, so that
+a runner may be killed at any moment.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.adapters.store import DirectoryStore, ObjectMissing
+from pipeline.core.errors import PipelineError
+
+_STREAM = "stream.json"
+_SHARDS = "shards/"
+_SUFFIX = ".json"
+_Kind = TypeVar("_Kind")
+
+
+class StateRefused(PipelineError):
+    """The state directory is in use, or is another stream's, or cannot be read."""
+
+
+class StreamIdentity(msgspec.Struct, frozen=True):
+    """Which stream a state is of; `created` is in seconds since 1970, for streams made anew."""
+
+    stream_arn: str
+    created: float
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """How far one shard is done.
+
+    Everything through `sequence_number` (None: nothing yet) is a row, a dead letter or part of a
+    failed batch. `arrived_at` is when that record arrived, in microseconds since 1970. `closed`:
+    the shard takes no more records, and all of it is done.
+    """
+
+    stream_arn: str
+    shard_id: str
+    sequence_number: str | None = None
+    arrived_at: int | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An open state directory; see `open_state`."""
+
+    stream_arn: str
+    store: DirectoryStore
+
+    def checkpoint(self, shard_id: str) -> Checkpoint:
+        """Return how far a shard is done; raise `StateRefused` for a file that is none of ours."""
+        key = _key(shard_id)
+        try:
+            found = _decode(self.store.get(key), Checkpoint, f"{self.store.uri}/{key}")
+        except ObjectMissing:
+            return Checkpoint(self.stream_arn, shard_id)
+        if (found.stream_arn, found.shard_id) != (self.stream_arn, shard_id):
+            raise StateRefused(
+                f"{self.store.uri}/{key} is the checkpoint of {found.shard_id} of "
+                f"{found.stream_arn}, not of {shard_id} of {self.stream_arn}; put back the right "
+                "file, or begin anew with another --state."
+            )
+        return found
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint on the disk. Raises `StoreError`."""
+        self.store.put(_key(checkpoint.shard_id), msgspec.json.encode(checkpoint))
+
+    def forget(self, shard_id: str) -> None:
+        """Remove the checkpoint of a shard that the stream has no more."""
+        self.store.delete(_key(shard_id))
+
+    def shards(self) -> list[str]:
+        """Return the ids of all shards that have a checkpoint."""
+        return [
+            key.removeprefix(_SHARDS).removesuffix(_SUFFIX)
+            for key in self.store.list(_SHARDS)
+            if key.endswith(_SUFFIX)
+        ]
+
+
+@contextlib.contextmanager
+def open_state(directory: Path, identity: StreamIdentity) -> Iterator[State]:
+    """Open, or make, the state of a stream, for one runner at a time. Raises `StateRefused`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            # The system lets go of it when this process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateRefused(
+                f"The state directory {directory} is in use by another runner; stop that one, or "
+                "give this one another --state."
+            ) from None
+        store = DirectoryStore(directory)
+        _check_identity(store, identity)
+        yield State(identity.stream_arn, store)
+
+
+def _check_identity(store: DirectoryStore, identity: StreamIdentity) -> None:
+    """Refuse a state of another stream; write down whose a new one is."""
+    try:
+        found = _decode(store.get(_STREAM), StreamIdentity, f"{store.uri}/{_STREAM}")
+    except ObjectMissing:
+        store.put(_STREAM, msgspec.json.encode(identity))
+        return
+    if found.stream_arn != identity.stream_arn:
+        raise StateRefused(
+            f"The state in {store.uri} is of {found.stream_arn}, not of {identity.stream_arn}; "
+            "give another --state."
+        )
+    if found.created != identity.created:
+        raise StateRefused(
+            f"The stream {identity.stream_arn} was made anew since the state in {store.uri} was "
+            "written, and its checkpoints mean nothing any more; give another --state."
+        )
+
+
+def _key(shard_id: str) -> str:
+    return f"{_SHARDS}{shard_id}{_SUFFIX}"
+
+
+def _decode(text: bytes, kind: type[_Kind], where: str) -> _Kind:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        raise StateRefused(
+            f"{where} cannot be read ({error}); restore it, or remove it, which has its shard "
+            "read from the oldest record on."
+        ) from None
