@@ -26,17 +26,30 @@ Road = Callable[[System, ConcurrentWriter, Stopwatch], Report]
 class Session:
     """Lends a system's stores retries, and a writer, within the time there is.
 
-    `remaining` tells the seconds left, of which `reserve` are kept for the answer.
+    `remaining` tells the seconds left, of which `reserve` are kept for the answer. Where the time
+    is simulated, so are waiting and writing: `retrying` and `writing` make the retrying stores and
+    the writer, and `clock` is the stopwatch's, in seconds.
     """
 
-    def __init__(self, system: System, remaining: Callable[[], float], reserve: float) -> None:
+    def __init__(
+        self,
+        system: System,
+        remaining: Callable[[], float],
+        reserve: float,
+        *,
+        retrying: Callable[..., RetryingStore] = RetryingStore,
+        writing: Callable[..., ConcurrentWriter] = ConcurrentWriter,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.remaining = remaining
         self.reserve = reserve
+        self._retrying = retrying
+        self._writing = writing
         self.health = StoreHealth()
-        self.output = self._retrying(system.output)
-        self.dead_letters = self._retrying(system.dead_letters)
+        self.output = self._patient(system.output)
+        self.dead_letters = self._patient(system.dead_letters)
         self.system = System(system.router, system.bounds, self.output, self.dead_letters)
-        self.watch = Stopwatch(time.perf_counter)
+        self.watch = Stopwatch(clock)
 
     @property
     def retries(self) -> int:
@@ -45,7 +58,7 @@ class Session:
 
     def run(self, road: Road) -> Report:
         """Go down `process` or `resume`, given all but what this session lends."""
-        writer = ConcurrentWriter(
+        writer = self._writing(
             remaining=self.remaining,
             reserve=self.reserve,
             most_waiting=self.system.bounds.open_partitions,
@@ -56,8 +69,8 @@ class Session:
         report.retries = self.retries
         return report
 
-    def _retrying(self, store: ObjectStore) -> RetryingStore:
-        return RetryingStore(
+    def _patient(self, store: ObjectStore) -> RetryingStore:
+        return self._retrying(
             store, remaining=self.remaining, reserve=self.reserve, health=self.health
         )
 

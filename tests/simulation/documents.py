@@ -1,0 +1,147 @@
+"""What producers send, and the verdict that each document must get.
+
+The verdicts are written down here by hand, from the contract; nothing of the product is asked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+from support import order
+
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate
+
+Verdict = tuple[str, str]
+"""("row", dataset), or (dataset or "unrouted", reason) of a dead letter."""
+
+ORDER_ROW: Verdict = ("row", "orders")
+CLICK_ROW: Verdict = ("row", "clicks")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One document, or a record that does not open: its place in a stream record and its verdict.
+
+    `content` is how it is known again: the id in a row, the payload of a dead letter.
+    """
+
+    sub: int
+    document: int
+    verdict: Verdict
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a producer puts as one user record: its bytes, and its units as if alone."""
+
+    data: bytes
+    units: tuple[Unit, ...]
+
+
+_TIMES = ("2026-11-23T09:29:00.5Z", "2026-11-22T23:59:59.999999Z", "2026-11-20T01:00:00+02:00")
+_BAD_ORDERS: tuple[tuple[dict[str, object], str], ...] = (
+    ({"total": "1.005"}, "decimal_misfit"),
+    ({"total": "-1"}, "below_minimum"),
+    ({"country": "Germany"}, "pattern_mismatch"),
+    ({"status": "lost"}, "unknown_symbol"),
+    ({"customer": {}}, "missing_field"),
+    ({"gift": "yes"}, "wrong_type"),
+    ({"placed_at": "2026-01-01T00:00:00Z"}, "outside_window"),
+    ({"placed_at": "yesterday"}, "bad_format"),
+)
+_NO_DOCUMENTS: tuple[tuple[bytes, str], ...] = (
+    (b"{'a': 1}", "not_json"),
+    (b"[1, 2]", "not_object"),
+    (b'{"@stream":"nobody"}', "no_dataset"),
+    (b'{"@stream":"orders","x":"\xff"}', "not_utf8"),
+)
+_UNOPENED: tuple[tuple[bytes, str], ...] = (
+    (b"", "empty_record"),
+    (b" \n\t", "empty_record"),
+    (gzip.compress(b'{"@stream":"orders"}', mtime=0)[:-9], "corrupt_compression"),
+    (b"\x28\xb5\x2f\xfd\x00", "corrupt_compression"),
+)
+
+
+def some_payload(random: Random) -> Payload:
+    """Make one user record: a document, several lines of them, compressed or not, or none."""
+    if random.random() < 0.06:
+        data, reason = random.choice(_UNOPENED)
+        return Payload(data, (Unit(0, 0, ("unrouted", reason), data),))
+    count = random.choice((1, 1, 1, 1, 1, 2))
+    found = [_document(random) for _ in range(count)]
+    if count > 1:
+        found.append(_click(random))  # no line that is JSON would be one unit, not several
+    units = tuple(Unit(0, number, *of[1:]) for number, of in enumerate(found))
+    data = b"\n".join(of[0] for of in found)
+    return Payload(gzip.compress(data, 1, mtime=0) if random.random() < 0.1 else data, units)
+
+
+def some_aggregate(random: Random, payloads: list[Payload], hash_key: int) -> Payload:
+    """Join user records as KPL does; once in a while the aggregate is broken, and one unit."""
+    records = [
+        UserRecord(f"key {number}", of.data, str(hash_key)) for number, of in enumerate(payloads)
+    ]
+    data = aggregate(records)
+    if random.random() < 0.05:
+        return _broken(random, data)
+    units = tuple(
+        Unit(sub, of.document, of.verdict, of.content)
+        for sub, payload in enumerate(payloads)
+        for of in payload.units
+    )
+    return Payload(data, units)
+
+
+def _broken(random: Random, data: bytes) -> Payload:
+    cases = (
+        (data[:-1] + bytes([data[-1] ^ 1]), "kpl_checksum"),
+        (data[: len(MAGIC) + 9], "kpl_truncated"),
+        (MAGIC, "kpl_truncated"),
+        (aggregate([]), "kpl_no_records"),
+    )
+    broken, reason = random.choice(cases)
+    return Payload(broken, (Unit(0, 0, ("unrouted", reason), broken),))
+
+
+def _document(random: Random) -> tuple[bytes, Verdict, bytes]:
+    """Make one document: its bytes, its verdict, and how it is known again."""
+    kind = random.random()
+    if kind < 0.45:
+        return _order(random, {})
+    if kind < 0.6:
+        changes, reason = random.choice(_BAD_ORDERS)
+        data = _order(random, changes)[0]
+        return data, ("orders", reason), data
+    if kind < 0.9:
+        return _click(random)
+    data, reason = random.choice(_NO_DOCUMENTS)
+    return data, ("unrouted", reason), data
+
+
+def _order(random: Random, changes: dict[str, object]) -> tuple[bytes, Verdict, bytes]:
+    of = order(
+        order_id=_some_id(random),
+        placed_at=random.choice(_TIMES),
+        country=random.choice(("DE", "DE", "FR")),
+    )
+    return _as_json(of | changes), ORDER_ROW, of["order_id"].encode()
+
+
+def _click(random: Random) -> tuple[bytes, Verdict, bytes]:
+    of = {"@stream": "clicks", "click_id": _some_id(random)}
+    return _as_json(of), CLICK_ROW, of["click_id"].encode()
+
+
+def _some_id(random: Random) -> str:
+    return str(UUID(int=random.getrandbits(128)))
+
+
+def _as_json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,123 @@
+"""The deployed function: the product's handler and its road, on simulated machines."""
+
+from __future__ import annotations
+
+import functools
+from random import Random
+from typing import Any
+
+from pipeline import handlers
+from pipeline.adapters.store import DeadlineExceeded, RetryingStore
+from pipeline.adapters.telemetry import Telemetry
+from pipeline.core.errors import PipelineError
+from pipeline.core.esm import Raised, Returned
+from pipeline.core.records import Batch, Bounds
+from pipeline.core.routing import Router
+from pipeline.flow import System, process
+from pipeline.session import Session
+
+from .clock import SimulatedClock
+from .faults import Faults
+from .formats import DATASETS
+from .history import LawBroken
+from .machine import TIME_OUT, Killed, Machine
+from .store import SimulatedStore, SimulatedWriter
+
+_RESERVE = 1.5  # seconds
+_PATIENCE = 300.0  # seconds that a redrive has
+_COLUMNS = Router(DATASETS)
+_ROWS = Router([of.by_rows() for of in DATASETS])
+
+
+class SimulatedFunction:
+    """Invokes the handler, and ends it at a step of chance."""
+
+    def __init__(
+        self,
+        random: Random,
+        clock: SimulatedClock,
+        faults: Faults,
+        lake: SimulatedStore,
+        dead_letters: SimulatedStore,
+    ) -> None:
+        self.random = random
+        self.clock = clock
+        self.faults = faults
+        self.stores = (lake, dead_letters)
+        self.timeout = random.choice((3.0, 10.0, 60.0))
+        self.skew = random.uniform(-300.0, 300.0)
+        bounds = Bounds(
+            part_bytes=random.choice((1_000, 2**26, 2**26)),
+            open_partitions=random.choice((1, 3, 16)),
+        )
+        # Documents are few in a batch here, and then the columnar path is the slow one.
+        router = _COLUMNS if random.random() < 0.25 else _ROWS
+        self.system = System(router, bounds, lake, dead_letters)
+        self._usual_steps = 60
+
+    def invoke(self, event: Any, *, poisoned: bool) -> Returned | Raised:
+        """Run the handler on an event; `poisoned` is one that takes more memory than there is."""
+        dies_at, cause = self._fate(poisoned=poisoned)
+        machine = self._machine(dies_at, cause)
+        telemetry = Telemetry(
+            functools.partial(_log, machine), lambda: self.clock.seconds + self.skew
+        )
+        opened = functools.partial(self._session, machine)
+        try:
+            value = handlers.answer(event, machine, self.system, _RESERVE, telemetry, opened)
+            self._usual_steps = machine.steps
+            machine.step()
+            if cause:
+                machine.die(cause)
+            if self.faults.strikes("answer_lost"):
+                machine.die("its answer was lost")
+        except (Killed, DeadlineExceeded) as error:
+            return Raised(str(error) if isinstance(error, Killed) else "too slow")
+        except PipelineError as error:
+            raise LawBroken(f"The handler raised {type(error).__name__}: {error}") from error
+        return Returned(value)
+
+    def redrive(self, batch: Batch) -> None:
+        """Take a batch that was given up down the road once more, as `pipeline redrive` does."""
+        machine = self._machine(None, "", _PATIENCE)
+        session = self._session(machine, self.system, lambda: _PATIENCE, 0.0)
+        session.run(functools.partial(process, batch))
+
+    def _fate(self, *, poisoned: bool) -> tuple[int | None, str]:
+        """Decide whether the invocation dies, at which step, and of what."""
+        step = self.random.randint(1, self._usual_steps)
+        if poisoned or self.faults.strikes("out_of_memory"):
+            return step, "out of memory"
+        if self.faults.strikes("killed"):
+            return step, self.random.choice(("killed", TIME_OUT))
+        return None, ""
+
+    def _machine(self, dies_at: int | None, cause: str, timeout: float | None = None) -> Machine:
+        machine = Machine(self.clock, timeout or self.timeout, dies_at, cause)
+        for store in self.stores:
+            store.machine = machine
+        return machine
+
+    def _session(self, machine: Machine, system: System, remaining: Any, reserve: float) -> Session:
+        """Open a session whose waiting and writing are this machine's."""
+        machine.gives_up = machine.deadline - round(reserve * 1e6)
+        return Session(
+            system,
+            remaining,
+            reserve,
+            retrying=functools.partial(
+                RetryingStore,
+                sleep=machine.sleep,
+                jitter=self.random.random,
+                clock=machine.seconds,
+            ),
+            writing=functools.partial(SimulatedWriter, random=self.random, machine=machine),
+            clock=machine.seconds,
+        )
+
+
+def _log(machine: Machine, line: str) -> None:
+    """Take a line of the function's log."""
+    machine.step()
+    if "@stream" in line:
+        raise LawBroken("Law 9: a line of the log quotes a payload.")
