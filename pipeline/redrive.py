@@ -5,14 +5,16 @@ anywhere, with a journal of which letters it sends (`_redriven/{key}.sending`):
 
 1. the journal;
 2. the rows, under keys made of the file's key and the journal;
-3. `_redriven/{key}`: all letters that have become rows;
-4. `{key}`: the letters that still fail (or it is deleted, where there are none);
-5. the journal is deleted.
+3. of records that opened at last, the documents that fail: letters in a file of their own, beside
+   `{key}`, which Lambda may write again;
+4. `_redriven/{key}`: all letters that have become rows, or such records;
+5. `{key}`: the letters that still fail (or it is deleted, where there are none);
+6. the journal is deleted.
 
 A run that finds a journal first sends exactly those letters again, whatever it was asked for: the
 same letters make the same objects, so what the stopped run had stored is overwritten, not doubled.
-Letters that are rows already are never sent by a later run, even where Lambda delivered their
-batch once more and brought them back.
+Letters in `_redriven/` are never sent by a later run, even where Lambda delivered their batch once
+more and brought them back.
 """
 
 import functools
@@ -20,6 +22,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 import msgspec
 
@@ -40,7 +43,14 @@ from pipeline.session import Session, patience
 ARCHIVE = "_redriven/"
 JOURNAL = ".sending"
 _LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
-_FAILED_BATCH = re.compile(r"(?:.*/)?aws/lambda/.+")
+_FAILED_BATCH = re.compile(
+    r"(?:.*/)?(?:aws/lambda/.+|shardId-[0-9]+/[0-9]{4}/[0-9]{2}/[0-9]{2}/[^/]+)"
+)
+_INSIDE = re.compile(r"(?:date=[^/]+/)?(?:hour=[^/]+/)?[^/]+\.jsonl\.gz")
+_INSIDE_URI = re.compile(
+    rf".*/{ARCHIVE[:-1]}(?:/.*)?|.*/date=[^/]+(?:/hour=[^/]+)?|.*\.jsonl\.gz", re.DOTALL
+)
+_AGAIN = re.compile(r"-redrive-[0-9a-f]{16}$")
 _PATIENCE = 300.0  # seconds that the objects of one file may take to store, retries included
 
 Selector = Callable[[Letter], bool]
@@ -60,10 +70,18 @@ class Outcome:
 
 
 def redrivable(store: ObjectStore) -> dict[str, bool]:
-    """List what can be sent again: each key, and whether it is a failed batch of Lambda's."""
+    """List what can be sent again: each key, and whether it is a failed batch of Lambda's.
+
+    Raises `DeadLetterError` for a place inside the dead letters, whose keys would not be whole, and
+    for one that holds other things alone.
+    """
+    if _INSIDE_URI.fullmatch(unquote(store.uri)):
+        raise DeadLetterError(_give_the_root(store))
     found: dict[str, bool] = {}
+    stray, archived = None, False
     for key in store.list():
         if key.startswith(ARCHIVE):
+            archived = True
             interrupted = key.removeprefix(ARCHIVE).removesuffix(JOURNAL)
             if key.endswith(JOURNAL):
                 found[interrupted] = False
@@ -71,7 +89,24 @@ def redrivable(store: ObjectStore) -> dict[str, bool]:
             found[key] = False
         elif _FAILED_BATCH.fullmatch(key):
             found[key] = True
+        elif _INSIDE.fullmatch(key):
+            raise DeadLetterError(_give_the_root(store))
+        else:
+            stray = key
+    if stray and not found and not archived:
+        message = (
+            f"{store.uri} holds neither dead letters nor failed batches, but other objects "
+            f"({stray} for one); give the root of either."
+        )
+        raise DeadLetterError(message)
     return found
+
+
+def _give_the_root(store: ObjectStore) -> str:
+    return (
+        f"{store.uri} lies inside dead letters; give their root, which holds a folder for each "
+        "dataset, and choose with --dataset and --reason."
+    )
 
 
 def redrive_letters(
@@ -94,6 +129,8 @@ def redrive_letters(
         if not dry_run:
             file.begin([letter.unit for letter in chosen])
         reports.append(_sent(file, chosen, system, dry_run=dry_run))
+    elif len(file.waiting) < len(file.letters) and not dry_run:
+        file.settle([], [], "")  # brought back by Lambda, and rows already
     return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
 
 
@@ -103,7 +140,7 @@ def _finish(file: "_File", begun: frozenset[tuple[int, ...]], system: System) ->
     letters = [letter for letter in both if letter.unit in begun]
     if letters:
         return [_sent(file, letters, system, dry_run=False)]
-    file.settle([], [])
+    file.settle([], [], "")
     return []
 
 
@@ -114,9 +151,10 @@ def _comes_of(letter: Letter, units: frozenset[tuple[int, ...]]) -> bool:
 
 def _sent(file: "_File", chosen: list[Letter], system: System, *, dry_run: bool) -> Report:
     """Send letters, and write down what became of them."""
-    report, failing = _send(chosen, _label(file.key, chosen), system, dry_run=dry_run)
+    label = _label(file.key, chosen)
+    report, failing = _send(chosen, label, system, dry_run=dry_run)
     if not dry_run:
-        file.settle(chosen, failing)
+        file.settle(chosen, failing, label)
     return report
 
 
@@ -131,11 +169,8 @@ class _File:
 
     @property
     def waiting(self) -> list[Letter]:
-        """The letters that are no rows yet.
-
-        A record that held documents is sent whole: some of them may have failed again.
-        """
-        done = {letter.unit for letter in self.done if len(letter.unit) == DOCUMENT}
+        """The letters that are no rows yet, and no records that opened."""
+        done = {letter.unit for letter in self.done}
         return [letter for letter in self.letters if letter.unit not in done]
 
     def journal(self) -> list[tuple[int, ...]]:
@@ -152,14 +187,19 @@ class _File:
         """Write down what is about to be sent."""
         self.store.put(self._journal, msgspec.json.encode(units))
 
-    def settle(self, sent: list[Letter], failing: list[Letter]) -> None:
-        """Write down which letters are rows now and which still fail."""
+    def settle(self, sent: list[Letter], failing: list[Letter], label: str) -> None:
+        """Write down which letters are rows now and which still fail; `label` names what came."""
         still = {letter.unit for letter in failing}
         rows = [letter for letter in sent if letter.unit not in still]
         gone = {letter.unit for letter in sent}
         rest = [letter for letter in self.waiting if letter.unit not in gone]
+        if any(len(unit) < DOCUMENT for unit in gone):
+            parts = [letter for letter in failing if letter.unit not in gone]
+            folder = self.key.rpartition("/")[0]
+            self._write(f"{folder}/{label}.jsonl.gz", _distinct(parts))
+        same = [letter for letter in failing if letter.unit in gone]
         self._write(ARCHIVE + self.key, _distinct([*self.done, *rows]))
-        self._write(self.key, _distinct([*rest, *failing]))
+        self._write(self.key, _distinct([*rest, *same]))
         self.store.delete(self._journal)
 
     @property
@@ -216,6 +256,6 @@ def _distinct(letters: list[Letter]) -> list[Letter]:
 
 def _label(key: str, letters: list[Letter]) -> str:
     """Name what comes of some letters of a file: as its batch, and apart from all others'."""
-    name = key.rpartition("/")[2].removesuffix(".jsonl.gz")
+    name = _AGAIN.sub("", key.rpartition("/")[2].removesuffix(".jsonl.gz"))
     units = ",".join(str(letter.unit) for letter in _distinct(letters))
     return f"{name}-redrive-{hashlib.sha256(f'{key} {units}'.encode()).hexdigest()[:16]}"

@@ -111,9 +111,10 @@ def _process(
 
 def _lines(file: Path) -> list[tuple[int, bytes]]:
     """Lines that are not blank, with their numbers; none where there is no file."""
-    if not file.is_file():
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
-    lines = file.read_bytes().split(b"\n")
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -124,6 +125,9 @@ def _bad_lines(file: Path) -> list[tuple[int, _Bad, bytes]]:
         try:
             of = decoder.decode(line)
             bad.append((number, of, of.payload))
+        except RecursionError:
+            message = f'{file}, line {number}: it nests too deeply; give it as "text".'
+            raise DatasetError(message) from None
         except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, no base64
             message = (
                 f'{file}, line {number}: {error}; a line is {{"reason": …, "path": …, "document": '

@@ -8,6 +8,8 @@ from pipeline.core.errors import SettingsError
 from pipeline.core.records import Bounds
 
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+_URL = re.compile(r"https?://[^\s]+")
 _MOST = 2**40
 _DEEPEST = 256  # msgspec's own recursion ends not far beyond
 _LONGEST_DIRECTORY = 255  # what file systems take
@@ -73,6 +75,34 @@ class Settings:
             namespace,
             columnar == "on",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """What the alert handler needs; only the topic is required."""
+
+    topic: str
+    dashboard: str | None = None
+    dead_letters: str | None = None
+    log_group: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "AlertSettings":
+        """Read the settings. Raises `SettingsError` that names every fault, a line each."""
+        faults: list[str] = []
+        topic = environment.get("PIPELINE_ALERT_TOPIC", "")
+        if not _TOPIC.fullmatch(topic):
+            given = f"is {topic!r}" if topic else "is not set"
+            faults.append(f"PIPELINE_ALERT_TOPIC {given}; give the ARN of an SNS topic.")
+        dashboard = environment.get("PIPELINE_DASHBOARD_URL") or None
+        if dashboard and not _URL.fullmatch(dashboard):
+            faults.append(f"PIPELINE_DASHBOARD_URL is {dashboard!r}; give an http(s) URL.")
+        dead_letters = environment.get("PIPELINE_DEAD_LETTERS") or None
+        if dead_letters:
+            dead_letters = _uri(environment, "PIPELINE_DEAD_LETTERS", faults)
+        if faults:
+            raise SettingsError("\n".join(faults))
+        return cls(topic, dashboard, dead_letters, environment.get("PIPELINE_LOG_GROUP") or None)
 
 
 def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:

@@ -97,14 +97,16 @@ def assert_one_sentence(said: str) -> None:
 def refused(place: Place, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     """Run a command that fails: one sentence, which is returned, and no file is another one.
 
-    But for the journal of a redrive, which says that it was stopped.
+    But for the journal of a redrive, which says that it was stopped, and for what a writer that
+    was abandoned may be about to remove, under a name that no reader sees.
     """
     before = files(place.folder)
     assert main(arguments) == 1
     said = capsys.readouterr().err
     assert_one_sentence(said)
     after = files(place.folder)
-    assert {name: body for name, body in after.items() if not name.endswith(".sending")} == before
+    final = {name: of for name, of in after.items() if not name.endswith((".sending", ".partial"))}
+    assert final == before
     return said
 
 
@@ -551,3 +553,54 @@ def test_a_conversion_that_waits_for_input_can_be_ended(
         assert process.stderr.read() == f"pipeline: {word}.\n"
     assert process.returncode == code
     assert files(place.folder / "lake") == {}
+
+
+# --------------------------------------------------------------------------- closed and deep
+
+
+@pytest.mark.parametrize(
+    ("command", "closed", "said"),
+    [
+        ("convert", "<&-", "Standard input is closed"),
+        ("infer", "<&-", "Standard input is closed"),
+        ("check", ">&-", "standard output is closed"),
+    ],
+)
+def test_a_closed_stream_is_told_in_a_sentence(
+    command: str, closed: str, said: str, place: Place
+) -> None:
+    arguments = ["-" if part == str(place.file) else part for part in place.arguments(command)]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "pipeline", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert_one_sentence(ended.stderr)
+    assert said in ended.stderr
+
+
+def test_a_sample_that_nests_too_deeply_is_a_fault(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = b'{"a":' * 2_000 + b"1" + b"}" * 2_000
+    sample = b'{"reason": "too_deep", "path": "$", "document": ' + deep + b"}\n"
+    (place.schemas / "things" / "bad.ndjson").write_bytes(sample)
+    assert main(place.arguments("check")) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "bad.ndjson, line 1: it nests too deeply" in out
+
+
+@pytest.mark.parametrize("command", ["rejects", "redrive"])
+def test_one_file_that_cannot_be_read_holds_up_none_after_it(
+    command: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = place.letter_file
+    bad = good.with_name("0.jsonl.gz")
+    bad.write_bytes(b"garbage")
+    assert main(place.arguments(command)) == 1
+    out, err = capsys.readouterr()
+    assert_one_sentence(err)
+    assert bad.name in err
+    assert out.startswith({"rejects": "1 dead letters", "redrive": "1 documents"}[command])
+    assert bad.read_bytes() == b"garbage"

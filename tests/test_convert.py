@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -43,12 +45,17 @@ def as_zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
 
 
+SKIPPABLE = b"\x5a\x2a\x4d\x18" + b"\x04\0\0\0" + b"skip"  # as parallel compressors write
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
     "gzip of two members": lambda data: gzip.compress(data[:30]) + gzip.compress(data[30:]),
     "zstd": as_zstd,
     "zstd of two frames": lambda data: as_zstd(data[:30]) + as_zstd(data[30:]),
+    "zstd behind a skippable frame": lambda data: (
+        SKIPPABLE + as_zstd(data[:30]) + SKIPPABLE + as_zstd(data[30:])
+    ),
 }
 
 
@@ -259,6 +266,8 @@ def test_every_line_that_is_not_blank_comes_out_once_at_its_offset(
     place = Place(tmp_path_factory.mktemp("any"))
     data = b"\n".join(lines) + (b"\n" if ends and lines else b"")
     assume(data[:2] != b"\x1f\x8b" and data[:4] != b"\x28\xb5\x2f\xfd")
+    assume(data[1:4] != b"\x2a\x4d\x18")
+    assume(not data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").startswith(b"["))
     place.file.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline_files, "BATCH_BYTES", cut)
@@ -401,3 +410,63 @@ def test_progress_reaches_the_end(
     assert place.convert(name) == 0
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.endswith(": 2 MB" if name == "-" else ": 2 MB (100%)")
+
+
+# -------------------------------------------------------------------------- how a file is cut
+
+# Not what getrusage says where it can be helped: a process begins with its parent's peak there.
+PEAK = """
+import pathlib, re, resource, sys
+from pipeline.cli import main
+code = main(sys.argv[1:])
+status = pathlib.Path("/proc/self/status")
+peak = re.search("VmHWM:\\s*(\\d+)", status.read_text())[1] if status.exists() else (
+    resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_many_tiny_documents_do_not_fill_the_memory(place: Place) -> None:
+    """A quarter of a batch's bytes, were they cut by bytes alone, would take more than 1 GB."""
+    place.file.write_bytes(b"1\n" * 2**19)
+    options = ["--schemas", "schemas", "--out", "lake"]
+    ended = subprocess.run(
+        [sys.executable, "-c", PEAK, "convert", str(place.file), *options],
+        cwd=place.folder, capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    kilobytes = int(ended.stderr.split()[-1])
+    assert kilobytes < 450_000
+
+
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_block_ends_soon_after_so_many_documents_and_work_goes_on_behind_it(
+    array: bool, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 1_000)
+    monkeypatch.setattr(pipeline_files, "BATCH_DOCUMENTS", 7)
+    values = [b"%d" % n for n in range(600)]
+    data = b"[" + b",".join(values) + b"]" * ends if array else b"\n".join(values) + b"\n" * ends
+    blocks = list(pipeline_files.blocks_of(io.BytesIO(data), "in"))
+    assert [text for block in blocks for _, text in block.documents] == values
+    assert max(len(block.documents) for block in blocks) == 7
+    for number, block in enumerate(blocks):
+        again = pipeline_files.blocks_of(io.BytesIO(data), "in", block.end)
+        assert list(again) == blocks[number + 1 :]
+
+
+def test_a_last_line_without_newline_is_in_one_object_with_those_before(place: Place) -> None:
+    place.file.write_bytes(b'{"n": 1}\n{"n": 2}')
+    assert place.convert() == 0
+    assert len([key for key in files(place.out) if key.endswith(".parquet")]) == 1
+    assert len(rows(place.out)) == 2
+
+
+def test_files_that_arrived_before_the_year_1000_have_years_of_four_digits(place: Place) -> None:
+    place.file.write_bytes(b'{"n": 1}\n{"n": 100}\n')
+    assert place.convert(arrived="0900-01-01T00:00:00Z") == 0
+    (key,) = files(place.dead_letters)
+    assert "/date=0900-01-01/hour=00/" in key
+    (letter,) = letters(place.dead_letters)
+    assert letter["arrived_at"] == "0900-01-01T00:00:00.000000Z"

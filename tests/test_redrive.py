@@ -24,6 +24,7 @@ from support import (
 from pipeline.adapters.store import MemoryStore
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import Letter
+from pipeline.core.errors import DeadLetterError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.records import Bounds
 from pipeline.core.routing import Router
@@ -218,3 +219,68 @@ def test_a_batch_that_lambda_gave_up_on_is_stored_under_its_own_keys(as_text: bo
     redrive_batch(failed, key, system, dry_run=False)
     assert late.objects == stored.objects
     assert redrivable(failed) == {}
+
+
+GARBLED = b"\x1f\x8bgarbled"
+STEPS = st.one_of(
+    st.just("delivered again"),
+    st.tuples(
+        st.sampled_from([None, "too_many_documents", "corrupt_compression", "above_maximum"]),
+        st.integers(0, 30),
+    ),
+)
+
+
+@given(st.lists(STEPS, max_size=6), st.lists(st.integers(-5, 20), min_size=3, max_size=5))
+def test_no_series_of_redrives_and_redeliveries_doubles_a_row_or_loses_one(
+    steps: list[Any], values: list[int]
+) -> None:
+    """Of a record over its bound, one that cannot be unpacked, and an aggregate."""
+    lines = b"\n".join(as_json({"n": n}) for n in values)
+    aggregated = aggregate(UserRecord("k", as_json({"n": n})) for n in values)
+    event = kinesis_event([lines, GARBLED, aggregated])
+    two = Bounds(documents=2)
+    stored = deliver(event, [STRICT], bounds=two)
+    for step in [*steps, "delivered again", (None, 30)]:
+        if step == "delivered again":
+            deliver(event, [STRICT], stored, bounds=two)
+        else:
+            reason, limit = step
+            today = dataset({"name": "n", "type": "int", "maximum": limit})
+            redrive(stored, today, select=lambda of, only=reason: only in (None, of.reason))
+        assert set(Counter(map(row_identity, stored.rows)).values()) <= {1}
+    assert sorted(row["n"] for row in stored.rows) == sorted(values * 2)
+    waiting = Stored(dead_letters=_without_archive(stored.dead_letters)).letters
+    assert [of["reason"] for of in waiting] == ["corrupt_compression"]
+
+
+@pytest.mark.parametrize("below", ["", "aws/", "aws/lambda/", "aws/lambda/0f8fad5b/"])
+def test_a_failed_batch_is_known_from_any_folder_above_its_shard(below: str) -> None:
+    key = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.00-1"
+    store = MemoryStore()
+    store.put(key.removeprefix(below), b"{}")
+    assert redrivable(store) == {key.removeprefix(below): True}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("date=2026-11-23/hour=09/x.jsonl.gz", "give their root"),
+        ("hour=09/x.jsonl.gz", "give their root"),
+        ("x.jsonl.gz", "give their root"),
+        ("things/parquet/date=2026-11-23/x.parquet", "holds neither"),
+    ],
+)
+def test_a_place_that_is_no_root_is_refused(key: str, said: str) -> None:
+    store = MemoryStore()
+    store.put(key, b"")
+    with pytest.raises(DeadLetterError, match=said):
+        redrivable(store)
+
+
+@pytest.mark.parametrize(
+    "name", ["dead/_redriven", "dead/things/date=2026-11-23", "dead/things/x.jsonl.gz"]
+)
+def test_a_uri_inside_the_dead_letters_is_refused(name: str) -> None:
+    with pytest.raises(DeadLetterError, match="give their root"):
+        redrivable(MemoryStore(name))

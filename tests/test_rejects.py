@@ -13,6 +13,10 @@ import pytest
 from lake import THINGS, files, letters, write_dataset
 
 from pipeline.cli import main
+from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
+from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.records import Batch, Fault, Positions, Reject, StreamRecord
+from pipeline.core.values import timestamp
 
 DAYS = ("2026-11-22T23:59:59Z", "2026-11-23T00:00:00Z")
 SCHEMA = {
@@ -184,8 +188,8 @@ def test_an_empty_place_holds_none(tmp_path: Path, capsys: pytest.CaptureFixture
     [
         (b"plain", "is no gzip file of dead letters"),
         (gzip.compress(b"x" * 1_000)[:-9], "is no gzip file of dead letters"),
-        (gzip.compress(b'{"secret": 1}\n'), ", line 1 is no dead letter (KeyError)"),
-        (gzip.compress(b"secret\n"), ", line 1 is no dead letter (DecodeError)"),
+        (gzip.compress(b'{"secret": 1}\n'), ", line 1 is no dead letter: its stage is missing"),
+        (gzip.compress(b"secret\n"), ", line 1 is no dead letter: it is no JSON object"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
@@ -196,8 +200,63 @@ def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
     capsys.readouterr()
     assert main(["rejects", str(place)]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out.startswith("8 dead letters in ")  # those of the other files
     assert err.startswith(f"pipeline: {place.as_uri()}/{file.relative_to(place)}")
     assert why in err
     assert err.count("\n") == 1
     assert "secret" not in err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("payload", 5), ("source", None), ("sequence_number", 5), ("sequence_number", "-5"),
+        ("sequence_number", "٣"), ("sequence_number", "5\n"), ("document", 2**40), ("path", None),
+        ("message", None), ("reason", None), ("payload_encoding", "x"), ("stage", "secret"),
+        ("arrived_at", "2026-11-23T09:30:00"), ("sub_sequence_number", -1),
+    ],
+)  # fmt: skip
+def test_an_edited_letter_is_named_by_file_line_and_field(field: str, value: object) -> None:
+    with pytest.raises(DeadLetterError, match=f"here, line 2 is no dead letter: its {field} "):
+        decode_dead_letters(edited(**{field: value}), "here")
+
+
+def test_base64_that_is_none_is_named() -> None:
+    with pytest.raises(DeadLetterError, match="line 2 is no dead letter: its payload "):
+        decode_dead_letters(edited(payload_encoding="base64", payload="QU*JD"), "here")
+
+
+def edited(**changes: object) -> bytes:
+    """Return a file of two letters, of which the second one was changed."""
+    batch = Batch("s/0", "0", (StreamRecord("5", None, 0, b"x"),))
+    positions = Positions(batch, [0], [0], [0], [None])
+    reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
+    line = gzip.decompress(encode_dead_letters([reject]))
+    return gzip.compress(line + json.dumps(json.loads(line) | changes).encode())
+
+
+@pytest.mark.parametrize("year", ["0001", "0900", "9999"])
+def test_a_letter_of_any_year_can_be_read_back(year: str) -> None:
+    (letter,) = decode_dead_letters(edited(), "here")[:1]
+    micros = timestamp(f"{year}-01-01T00:00:00.000001Z")
+    (again,) = decode_dead_letters(written(micros), "here")
+    assert again.arrived_at == micros
+    assert letter.payload == again.payload
+
+
+def written(micros: int) -> bytes:
+    """Return a file of one letter that arrived then."""
+    batch = Batch("s/0", "0", (StreamRecord("5", None, micros, b"x"),))
+    positions = Positions(batch, [0], [0], [0], [None])
+    reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
+    return encode_dead_letters([reject])
+
+
+@pytest.mark.parametrize("command", ["rejects", "redrive"])
+def test_a_reason_that_is_none_is_told_with_those_near_it(
+    command: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(place), "--reason", "wrong_typ"])
+    assert ended.value.code == 2
+    assert "'wrong_typ' is no reason; choose perhaps wrong_type" in capsys.readouterr().err

@@ -50,6 +50,18 @@ class ObjectMissing(StoreError):
         return cls(f"There is no object {'/'.join(where)}; list the store to see what it holds.")
 
 
+class ObjectChanged(ObjectMissing):
+    """The version of the object that was asked for is there no more: another took its place."""
+
+    @classmethod
+    def at(cls, *where: str) -> ObjectChanged:
+        """Build the error for an object from its URI, or the store's URI and the key."""
+        return cls(
+            f"The object {'/'.join(where)} was overwritten meanwhile; what was asked for is kept "
+            "only in a bucket with versions."
+        )
+
+
 class DeadlineExceeded(Exception):
     """Time ran out although no store reported an error.
 

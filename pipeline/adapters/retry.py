@@ -72,17 +72,21 @@ def _ignore(_: Retry) -> None:
     """Observe nothing."""
 
 
-class RetryingStore:
-    """A store that repeats what another could not do for now, until time runs out.
+@dataclass(slots=True)
+class _Attempts:
+    """The failed tries of one operation, since `started` on the store's clock."""
 
-    All four operations may be repeated without harm: a `put` writes the same bytes under the same
-    key, a `delete` of what is gone is fine, and `list` goes on after the last key it yielded.
-    `StoreRefused` and `ObjectMissing` pass at once: a retry would not change them.
-    """
+    operation: str
+    started: float
+    failed: int = 0
+
+
+class Persistence:
+    """Repeats calls to one service that fail for now, until time runs out."""
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
         self,
-        inner: ObjectStore,
+        uri: str,
         *,
         remaining: Callable[[], float],
         reserve: float = 1.5,
@@ -95,16 +99,9 @@ class RetryingStore:
         health: StoreHealth | None = None,
         on_retry: Callable[[Retry], object] = _ignore,
     ) -> None:
-        """Wrap `inner`. All times are in seconds.
-
-        `remaining` says how much time is left; of it, `reserve` is not spent on waiting. `jitter`
-        returns numbers in [0, 1). One operation is tried for `longest` at most. `on_retry` is
-        called before each wait, in the thread that waits.
-        """
-        self.uri = inner.uri
-        self.longest_key = inner.longest_key
+        """Call what is at `uri`, for messages. The rest is as `RetryingStore` has it."""
+        self.uri = uri
         self.health: Final = health or StoreHealth()
-        self._inner = inner
         self._remaining = remaining
         self._reserve = reserve
         self._first_delay = first_delay
@@ -123,43 +120,15 @@ class RetryingStore:
         with self._lock:
             return self._retries
 
-    def put(self, key: str, body: bytes) -> None:
-        """Store `body` under `key`, trying again while there is time."""
-        self._persist("put", lambda: self._inner.put(key, body))
+    def attempts(self, operation: str) -> _Attempts:
+        """Begin a series of tries."""
+        return _Attempts(operation, self._clock())
 
-    def get(self, key: str) -> bytes:
-        """Return the object under `key`, trying again while there is time."""
-        return self._persist("get", lambda: self._inner.get(key))
-
-    def delete(self, key: str) -> None:
-        """Remove the object under `key`, trying again while there is time."""
-        self._persist("delete", lambda: self._inner.delete(key))
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that start with `prefix`, going on after the last one on an error."""
-        keys: Iterator[str] | None = None
-        attempts = _Attempts("list", self._clock())
-        last = b""
-
-        def next_key() -> str | None:
-            nonlocal keys
-            try:
-                keys = self._inner.list(prefix) if keys is None else keys
-                return next((key for key in keys if key_order(key) > last), None)
-            except StoreUnavailable:
-                keys = None
-                raise
-
-        while (key := self._persist("list", next_key, attempts)) is not None:
-            yield key
-            last = key_order(key)
-            # A key is progress: the next error is the first of a new series.
-            attempts = _Attempts("list", self._clock())
-
-    def _persist(
+    def persist(
         self, operation: str, call: Callable[[], _Answer], attempts: _Attempts | None = None
     ) -> _Answer:
-        attempts = attempts or _Attempts(operation, self._clock())
+        """Call until it works, or there is no time; `StoreUnavailable` alone is tried again."""
+        attempts = attempts or self.attempts(operation)
         while True:
             try:
                 return call()
@@ -193,10 +162,87 @@ class RetryingStore:
         self._sleep(delay)
 
 
-@dataclass(slots=True)
-class _Attempts:
-    """The failed tries of one operation, since `started` on the store's clock."""
+class RetryingStore:
+    """A store that repeats what another could not do for now, until time runs out.
 
-    operation: str
-    started: float
-    failed: int = 0
+    All four operations may be repeated without harm: a `put` writes the same bytes under the same
+    key, a `delete` of what is gone is fine, and `list` goes on after the last key it yielded.
+    `StoreRefused` and `ObjectMissing` pass at once: a retry would not change them.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
+        self,
+        inner: ObjectStore,
+        *,
+        remaining: Callable[[], float],
+        reserve: float = 1.5,
+        first_delay: float = 0.05,
+        longest_delay: float = 5.0,
+        longest: float = math.inf,
+        sleep: Callable[[float], object] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+        health: StoreHealth | None = None,
+        on_retry: Callable[[Retry], object] = _ignore,
+    ) -> None:
+        """Wrap `inner`. All times are in seconds.
+
+        `remaining` says how much time is left; of it, `reserve` is not spent on waiting. `jitter`
+        returns numbers in [0, 1). One operation is tried for `longest` at most. `on_retry` is
+        called before each wait, in the thread that waits.
+        """
+        self.uri = inner.uri
+        self.longest_key = inner.longest_key
+        self._inner = inner
+        self._persistence = Persistence(
+            inner.uri,
+            remaining=remaining,
+            reserve=reserve,
+            first_delay=first_delay,
+            longest_delay=longest_delay,
+            longest=longest,
+            sleep=sleep,
+            jitter=jitter,
+            clock=clock,
+            health=health,
+            on_retry=on_retry,
+        )
+        self.health: Final = self._persistence.health
+
+    @property
+    def retries(self) -> int:
+        """How many retries have happened so far, over all operations and threads."""
+        return self._persistence.retries
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store `body` under `key`, trying again while there is time."""
+        self._persistence.persist("put", lambda: self._inner.put(key, body))
+
+    def get(self, key: str) -> bytes:
+        """Return the object under `key`, trying again while there is time."""
+        return self._persistence.persist("get", lambda: self._inner.get(key))
+
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`, trying again while there is time."""
+        self._persistence.persist("delete", lambda: self._inner.delete(key))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that start with `prefix`, going on after the last one on an error."""
+        keys: Iterator[str] | None = None
+        attempts = self._persistence.attempts("list")
+        last = b""
+
+        def next_key() -> str | None:
+            nonlocal keys
+            try:
+                keys = self._inner.list(prefix) if keys is None else keys
+                return next((key for key in keys if key_order(key) > last), None)
+            except StoreUnavailable:
+                keys = None
+                raise
+
+        while (key := self._persistence.persist("list", next_key, attempts)) is not None:
+            yield key
+            last = key_order(key)
+            # A key is progress: the next error is the first of a new series.
+            attempts = self._persistence.attempts("list")

@@ -11,7 +11,13 @@ import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
+from pipeline.adapters.protocol import (
+    ObjectChanged,
+    ObjectMissing,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 
 _LONGEST_MESSAGE: Final = 300
 """Characters of S3's own message that ours quotes."""
@@ -93,6 +99,8 @@ def _meaning_of_answer(response: Any, call: Call) -> StoreError:
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if call.action == "s3:GetObject" and code in {"NoSuchKey", "NoSuchVersion", "404"}:
         return ObjectMissing.at(call.where)
+    if call.action == "s3:GetObject" and status == 412:  # noqa: PLR2004 - not the one of If-Match
+        return ObjectChanged.at(call.where)
     said = " ".join(str(fault.get("Message") or "no message").split())
     said = said[:_LONGEST_MESSAGE].rstrip(".")
     what = f'Could not {call.verb} {call.where}: S3 answered {code} (HTTP {status}, "{said}")'

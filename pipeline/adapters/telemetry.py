@@ -18,6 +18,7 @@ STAGES: tuple[Stage, ...] = (
     "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
 )  # fmt: skip
 Unit = Literal["Count", "Bytes", "Milliseconds"]
+_S3 = "s3://"
 _Answer = TypeVar("_Answer")
 _Item = TypeVar("_Item")
 
@@ -47,6 +48,15 @@ METRICS: dict[str, Metric] = {
         f"{stage.title()}Milliseconds": Metric("Milliseconds", f"Time in the stage {stage!r}.")
         for stage in STAGES
     },
+}
+
+# Of files in S3, by `Bucket`; each part of one has the metrics above, too.
+FILE_METRICS: dict[str, Metric] = {
+    "FilesStored": Metric("Count", "Files whose every document is stored."),
+    "FilesGone": Metric(
+        "Count", "Files deleted or overwritten before all of their documents were stored."
+    ),
+    "FilesFailed": Metric("Count", "Files not stored to their end, to be delivered again."),
 }
 
 
@@ -98,7 +108,7 @@ class Telemetry:
         }
         rejects = {name: dict(of.rejects) for name, of in report.datasets.items() if of.rejects}
         self._log("stored", report.batch, request_id, {**total, "rejects": rejects})
-        self._metrics({"Stream": _stream(report.batch)}, total)
+        self._metrics(_origin(report.batch), total)
         for name, tally in sorted(report.datasets.items()):
             self._metrics({"Dataset": name}, _of_tally(tally))
             for reason, count in sorted(tally.rejects.items()):
@@ -116,7 +126,27 @@ class Telemetry:
         """Tell of a batch that is not stored: why, in a sentence that quotes no payload."""
         values = {"BatchFailed": 1, "Retries": retries, **_stages(watch.milliseconds)}
         self._log(outcome, batch, request_id, {**values, "message": message})
-        self._metrics({"Stream": _stream(batch)}, values)
+        self._metrics(_origin(batch), values)
+
+    def file(
+        self,
+        outcome: str,
+        source: str,
+        values: dict[str, float],
+        request_id: str | None,
+        message: str | None = None,
+    ) -> None:
+        """Tell what became of a file; `message` is why it is not stored."""
+        line = {
+            "level": "INFO" if message is None else "ERROR",
+            "outcome": outcome,
+            "request_id": request_id,
+            "source": source,
+            **values,
+        }
+        self.write(json.dumps(line if message is None else {**line, "message": message}))
+        if values:
+            self._metrics({"Bucket": _bucket(source)}, values)
 
     def _log(
         self, outcome: str, batch: Batch, request_id: str | None, values: dict[str, Any]
@@ -138,10 +168,14 @@ class Telemetry:
         directive = {
             "Namespace": self.namespace,
             "Dimensions": [list(dimensions)],
-            "Metrics": [{"Name": name, "Unit": METRICS[name].unit} for name in values],
+            "Metrics": [{"Name": name, "Unit": _metric(name).unit} for name in values],
         }
         meta = {"Timestamp": round(self.now() * 1_000), "CloudWatchMetrics": [directive]}
         self.write(json.dumps({"_aws": meta, **dimensions, **values}))
+
+
+def _metric(name: str) -> Metric:
+    return METRICS.get(name) or FILE_METRICS[name]
 
 
 def _stages(milliseconds: dict[str, float]) -> dict[str, float]:
@@ -160,6 +194,12 @@ def _of_tally(tally: Tally) -> dict[str, float]:
     }
 
 
-def _stream(batch: Batch) -> str:
-    """Name of the stream within its ARN."""
-    return batch.source.removesuffix(f"/{batch.shard}").rpartition("/")[2]
+def _origin(batch: Batch) -> dict[str, str]:
+    """Name the stream, or of a file its bucket: names of files are too many for a dimension."""
+    if batch.source.startswith(_S3):
+        return {"Bucket": _bucket(batch.source)}
+    return {"Stream": batch.source.removesuffix(f"/{batch.shard}").rpartition("/")[2]}
+
+
+def _bucket(source: str) -> str:
+    return source.removeprefix(_S3).partition("/")[0]

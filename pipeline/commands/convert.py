@@ -4,16 +4,15 @@ import argparse
 import functools
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.commands.options import add_output, add_schemas, settings_of
+from pipeline.commands.options import add_output, add_schemas, settings_of, standard_input
 
 
 def register(subparsers: Any) -> None:
@@ -24,7 +23,8 @@ def register(subparsers: Any) -> None:
         description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
         "input) exactly as the function would, in bounded memory. A row's identity is its file "
         "(the absolute path; for standard input and pipes, its arrival) and byte offset: "
-        "converting a file again overwrites what it wrote.",
+        "converting an unchanged file again overwrites what it wrote. One that has grown since is "
+        "another file: remove what was made of it first, or convert the new lines alone.",
         epilog="Exit codes: 0 every document is stored; 1 not; 3 with --strict, every document "
         "is stored and some are dead letters.",
     )
@@ -121,7 +121,7 @@ def _opened(name: str, arrived_at: int | None) -> Iterator[_Source]:
     """Open a file, or standard input. Raises `OSError`."""
     if name == "-":
         at = time.time_ns() // 1_000 if arrived_at is None else arrived_at
-        yield _Source(sys.stdin.buffer, _passing("stdin", at), None, at)
+        yield _Source(standard_input(), _passing("stdin", at), None, at)
         return
     with Path(name).open("rb") as file:
         status = os.fstat(file.fileno())
@@ -138,8 +138,8 @@ def _opened(name: str, arrived_at: int | None) -> Iterator[_Source]:
 
 def _passing(name: str, arrived_at: int) -> str:
     """Name what passes through a pipe: the next to do so is something else, and no replay."""
-    arrived = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=arrived_at)
-    return f"{name}-{arrived:%Y-%m-%dT%H:%M:%S.%fZ}"
+    arrived = datetime(1970, 1, 1) + timedelta(microseconds=arrived_at)  # noqa: DTZ001 - Z is added
+    return f"{name}-{arrived.isoformat(timespec='microseconds')}Z"
 
 
 def _arrival(text: str | None) -> int | None:

@@ -2,11 +2,12 @@
 
 import argparse
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from pipeline.commands.options import standard_input
 
 
 def register(subparsers: Any) -> None:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.core.infer import Samples, check_name, dataset_name
 
     name = options.name or dataset_name(options.files[0])
-    check_name(name)
+    check_name(name, options.match_field)
     folder = Path(options.out) / name
     if folder.exists() or folder.is_symlink():
         message = (
@@ -90,7 +91,7 @@ def _lines(files: Sequence[str]) -> Iterator[bytes]:
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
     if name == "-":
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     with Path(name).open("rb") as file:
         yield file

@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 from pipeline.core.errors import SettingsError
@@ -99,3 +100,10 @@ def _dead_letters(options: argparse.Namespace, output: str, default: str | None)
         message = "The output is a whole bucket: say where dead letters go with --dead-letters."
         raise SettingsError(message)
     return f"{output}-dead-letters"
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input's bytes. Raises `SettingsError` where it is closed."""
+    if sys.stdin is None:
+        raise SettingsError("Standard input is closed; pipe something in, or name a file.")
+    return sys.stdin.buffer

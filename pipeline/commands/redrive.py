@@ -5,7 +5,8 @@ from typing import Any
 
 from pipeline.commands.options import add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
-from pipeline.commands.rejects import selector
+from pipeline.commands.rejects import reason, selector, tell_unreadable
+from pipeline.core.errors import DeadLetterError, EventError
 
 
 def register(subparsers: Any) -> None:
@@ -22,7 +23,9 @@ def register(subparsers: Any) -> None:
     parser.add_argument("uris", metavar="URI", nargs="+", help="dead letters, or failed batches")
     add_schemas(parser)
     add_output(parser)
-    parser.add_argument("--reason", metavar="R", help="dead letters of one reason alone")
+    parser.add_argument(
+        "--reason", metavar="R", type=reason, help="dead letters of one reason alone"
+    )
     parser.add_argument("--dataset", metavar="D", help="those of one dataset alone, or unrouted")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; tell what would be")
     parser.set_defaults(run=run)
@@ -35,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.session import open_patient, open_system
 
     uris = [existing(uri) for uri in options.uris]
-    balance, waiting = Balance(), 0
+    balance, waiting, unreadable = Balance(), 0, list[str]()
     try:
         for uri in uris:
             system = open_system(settings_of(options, uri))
@@ -43,7 +46,11 @@ def run(options: argparse.Namespace) -> int:
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():
-                    outcome = _redrive(store, key, system, options, is_batch=is_batch)
+                    outcome = None
+                    try:
+                        outcome = _redrive(store, key, system, options, is_batch=is_batch)
+                    except (DeadLetterError, EventError) as error:
+                        unreadable.append(str(error))  # what stands after it is not held up
                     if outcome is not None:
                         for report in outcome.reports:
                             balance.add(report)
@@ -51,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
                     advance(1)
     finally:
         _show(balance, waiting, dry_run=options.dry_run)
-    return 0
+    return tell_unreadable(unreadable)
 
 
 def _redrive(

@@ -1,12 +1,15 @@
 """`pipeline rejects`: what is in the dead letters."""
 
 import argparse
+import difflib
 import json
 import re
+import sys
 from collections import Counter
 from typing import Any
 
 from pipeline.commands.options import existing
+from pipeline.core.errors import DeadLetterError, Reason
 
 _SHOWN = 200  # characters of a sample's payload
 
@@ -23,10 +26,21 @@ def register(subparsers: Any) -> None:
         "uri", metavar="URI", help="the dead letters: a directory, file:///…, s3://…"
     )
     parser.add_argument("--dataset", metavar="D", help="those of one dataset alone, or unrouted")
-    parser.add_argument("--reason", metavar="R", help="those of one reason alone")
+    parser.add_argument("--reason", metavar="R", type=reason, help="those of one reason alone")
     parser.add_argument("--samples", metavar="N", type=int, default=3, help="default: 3")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
+
+
+def reason(text: str) -> str:
+    """Read `--reason`; raises `ArgumentTypeError` for what is none."""
+    if text in set(Reason):
+        return text
+    near = difflib.get_close_matches(text, list(Reason))
+    message = (
+        f"{text!r} is no reason; choose {'perhaps ' if near else ''}{', '.join(near or Reason)}"
+    )
+    raise argparse.ArgumentTypeError(message)
 
 
 def selector(options: argparse.Namespace) -> Any:
@@ -49,19 +63,32 @@ def run(options: argparse.Namespace) -> int:
     store, wanted = open_store(existing(options.uri)), selector(options)
     counts = Counter[tuple[str, str, str, str]]()
     samples: list[dict[str, Any]] = []
-    batches = 0
+    batches, unreadable = 0, list[str]()
     for key, is_batch in redrivable(store).items():
         batches += is_batch
         if is_batch:
             continue
-        for letter in filter(wanted, _letters(store, key)):
+        try:
+            read = _letters(store, key)
+        except DeadLetterError as error:
+            unreadable.append(str(error))
+            continue
+        for letter in filter(wanted, read):
             entry = json.loads(letter.line)
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _general(letter.path), day] += 1
             if len(samples) < options.samples:
                 samples.append(entry)
     _show(options, counts, samples, batches)
-    return 0
+    return tell_unreadable(unreadable)
+
+
+def tell_unreadable(sentences: list[str]) -> int:
+    """Say on stderr which files could not be read; return the exit code."""
+    sys.stdout.flush()
+    for sentence in sentences:
+        print(f"pipeline: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
 
 
 def _letters(store: Any, key: str) -> Any:

@@ -5,13 +5,15 @@ and the stage that rejected it, which is where it enters the road again.
 """
 
 import gzip
+import re
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pybase64
@@ -28,11 +30,11 @@ _HOUR = 3_600_000_000  # microseconds
 
 def file_by_arrival(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[Reject]]]:
     """Group rejects by dataset and hour of arrival (`date=…/hour=…`), each in stream order."""
-
-    def place(reject: Reject) -> tuple[str, str]:
-        return reject.dataset or UNROUTED, _hour_of(_arrived_at(reject) // _HOUR)
-
-    for (dataset, hour), group in groupby(sorted(rejects, key=place), place):
+    groups: dict[tuple[str, str], list[Reject]] = defaultdict(list)
+    for reject in rejects:
+        hour = _hour_of(_arrived_at(reject) // _HOUR)
+        groups[reject.dataset or UNROUTED, hour].append(reject)
+    for (dataset, hour), group in sorted(groups.items(), key=itemgetter(0)):
         yield dataset, hour, sorted(group, key=_position)
 
 
@@ -104,8 +106,18 @@ def decode_dead_letters(body: bytes, where: str) -> list[Letter]:
     for number, line in enumerate(lines, 1):
         try:
             letters.append(_read_letter(line))
-        except (msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
-            message = f"{where}, line {number} is no dead letter ({type(error).__name__})."
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+            # Its text may quote what stands there: of it only the field's name is shown.
+            field = _FIELD_NAMED.search(str(error))
+            what = (
+                f"its {field[1] or field[2]} is missing or none"
+                if field
+                else "it is no JSON object"
+            )
+            message = (
+                f"{where}, line {number} is no dead letter: {what} that this program writes; "
+                "restore the file, or remove the line."
+            )
             raise DeadLetterError(message) from None
     if len({letter.source for letter in letters}) > 1:
         message = (
@@ -149,25 +161,55 @@ def _no_chunk(batch: Batch) -> Chunk:
     return Chunk(Positions(batch), [], [])
 
 
+class _Written(msgspec.Struct):
+    """A line of a file of dead letters."""
+
+    stage: Stage
+    reason: str
+    message: str
+    path: str
+    dataset: str | None
+    source: str
+    sequence_number: Annotated[str, msgspec.Meta(pattern=r"\A(0|[1-9][0-9]{0,128})\Z")]
+    sub_sequence_number: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    document: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    arrived_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    partition_key: str | None
+    payload_encoding: Literal["utf-8", "base64"]
+    payload: str
+
+    @property
+    def data(self) -> bytes:
+        """The payload's bytes. Raises `ValueError` where it is no base64."""
+        if self.payload_encoding == "utf-8":
+            return self.payload.encode()
+        try:
+            return pybase64.b64decode(self.payload, validate=True)
+        except ValueError:
+            message = "at `$.payload`"
+            raise ValueError(message) from None
+
+
+_written_line = msgspec.json.Decoder(_Written)
+_FIELD_NAMED = re.compile(r"field `(\w+)`|at `\$\.(\w+)`")
+
+
 def _read_letter(line: bytes) -> Letter:
-    of = msgspec.json.decode(line)
-    encoded = of["payload_encoding"] == "base64"
-    arrived = datetime.fromisoformat(of["arrived_at"]) - _EPOCH
-    int(of["sequence_number"])
+    of = _written_line.decode(line)
     return Letter(
         line=line,
-        stage=Stage(of["stage"]),
-        reason=of["reason"],
-        message=of["message"],
-        path=of["path"],
-        dataset=of["dataset"],
-        source=of["source"],
-        sequence_number=of["sequence_number"],
-        sub_sequence_number=int(of["sub_sequence_number"]),
-        document=int(of["document"]),
-        arrived_at=arrived // timedelta(microseconds=1),
-        partition_key=of["partition_key"],
-        payload=pybase64.b64decode(of["payload"]) if encoded else of["payload"].encode(),
+        stage=of.stage,
+        reason=of.reason,
+        message=of.message,
+        path=of.path,
+        dataset=of.dataset,
+        source=of.source,
+        sequence_number=of.sequence_number,
+        sub_sequence_number=of.sub_sequence_number,
+        document=of.document,
+        arrived_at=(of.arrived_at - _EPOCH) // timedelta(microseconds=1),
+        partition_key=of.partition_key,
+        payload=of.data,
     )
 
 
@@ -208,12 +250,15 @@ def _arrived_at(reject: Reject) -> int:
 # A batch may be bad altogether, and its many letters share few hours, and few arrivals.
 @lru_cache(maxsize=64)
 def _hour_of(hours: int) -> str:
-    return f"{_EPOCH + timedelta(hours=hours):date=%Y-%m-%d/hour=%H}"
+    at = _EPOCH + timedelta(hours=hours)
+    return f"date={at.date().isoformat()}/hour={at:%H}"
 
 
 @lru_cache(maxsize=64)
 def _written(micros: int) -> str:
-    return f"{_EPOCH + timedelta(microseconds=micros):%Y-%m-%dT%H:%M:%S.%fZ}"
+    # %Y would not pad the years before 1000 everywhere.
+    at = _EPOCH.replace(tzinfo=None) + timedelta(microseconds=micros)
+    return f"{at.isoformat(timespec='microseconds')}Z"
 
 
 def _position(reject: Reject) -> tuple[int, int, int]:

@@ -2,9 +2,12 @@
 
 {dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{parquet|csv}
 {dataset or unrouted}/date=…/hour=…/{shard}-{first}-{last}-{source8}[-{part}].jsonl.gz
+
+A file's progress stands beside the rows, under `_parts/`, which readers of the tables never meet.
 """
 
 import hashlib
+import re
 
 from pipeline.core.dataset import Dataset
 from pipeline.core.records import Batch
@@ -13,6 +16,12 @@ _SUFFIX = {"parquet": "parquet", "csv": "csv", "dead-letters": "jsonl.gz"}
 # Kept free for the file's name in every key: its length changes with the batch's cut, and what
 # fits a partition must not.
 FILE_NAME_BYTES = 255
+PROGRESS = "_parts/"
+_OURS = re.compile(
+    r"_[^/]*/.*|[a-z][a-z0-9_]*/(parquet|csv|date=[^/]+)/(.*/)?"
+    r"[^/]*-[0-9a-f]{8,16}(-[0-9]+)?\.(parquet|csv|jsonl\.gz)",
+    re.DOTALL,
+)
 
 
 def path_bytes(dataset: Dataset, key_bytes: int) -> int:
@@ -41,3 +50,13 @@ def batch_name(batch: Batch) -> str:
     """Name a batch by its place on the stream."""
     source8 = hashlib.sha256(batch.source.encode()).hexdigest()[:8]
     return f"{batch.shard}-{batch.first}-{batch.last}-{source8}"
+
+
+def progress_folder(source: str) -> str:
+    """Where the progress of one file stands: `_parts/{digest of its identity}/`."""
+    return f"{PROGRESS}{hashlib.sha256(source.encode()).hexdigest()[:32]}/"
+
+
+def is_ours(key: str) -> bool:
+    """Tell whether a key of the output, or of the dead letters, is one that this program writes."""
+    return bool(_OURS.fullmatch(key))

@@ -1,0 +1,267 @@
+"""`pipeline backfill`: objects that are in S3 already, down the road of those that arrive."""
+
+import argparse
+import contextlib
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands.options import add_output, add_schemas, settings_of
+from pipeline.commands.progress import progress
+
+if TYPE_CHECKING:
+    from pipeline.adapters.functions import Answer
+    from pipeline.adapters.objects import ObjectVersion
+    from pipeline.adapters.retry import Persistence
+
+_TRIES = 3  # as Lambda itself does
+_SHOWN_FAILURES = 10
+_PATIENCE = 60.0  # seconds that one call to S3 may take, retries included
+_INVOCATION = 900.0  # seconds, as long as Lambda's longest
+
+Invoke = Callable[[dict[str, Any]], "Answer"]
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "backfill",
+        help="take objects that are in S3 already down the road of those that arrive",
+        description="Take every object under each URI (a prefix is the start of a key, no folder) "
+        "as if S3 had just told of it: JSON lines or a JSON array, plain, gzip or zstd; on this "
+        "machine, or by the deployed function. A version that is stored already is not stored "
+        "again, and one that was stored in part goes on: run it again after it was stopped.",
+        epilog="Exit codes: 0 every object is stored (or handed over, with --async); 1 not.",
+    )
+    parser.add_argument("uris", metavar="URI", nargs="+", help="s3://bucket/prefix")
+    parser.add_argument(
+        "--since", metavar="T", help="only what was changed since 2026-11-23T09:30:00Z, say"
+    )
+    parser.add_argument(
+        "--function",
+        metavar="NAME",
+        help="let this function do it, whose handler is pipeline.handlers.s3",
+    )
+    parser.add_argument(
+        "--async",
+        dest="hand_over",
+        action="store_true",
+        help="with --function: hand over, and do not wait for what becomes of it",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_jobs,
+        default=8,
+        help="with --function: invocations at once (default: 8)",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="forget what was stored before, and store it anew under the same keys: after a "
+        "schema was changed, or rows were deleted",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the objects, and do no more")
+    add_schemas(parser)
+    add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Take all objects; return the exit code."""
+    from pipeline.adapters.objects import S3Objects
+    from pipeline.core.errors import SettingsError
+
+    if options.hand_over and not options.function:
+        raise SettingsError("--async goes with --function NAME: there is nobody to hand over to.")
+    objects = S3Objects()
+    places, since = [_place(uri) for uri in options.uris], _since(options.since)
+    chosen = [of for place in places for of in _list(objects, *place) if of.modified_at >= since]
+    size = sum(of.size for of in chosen)
+    print(f"{len(chosen):,} objects, {size / 1e6:,.1f} MB")
+    if options.dry_run:
+        print("\n".join(of.reference.uri for of in chosen))
+        return 0
+    invoke, jobs = _invoker(options, objects), options.jobs if options.function else 1
+    if options.again:
+        _forget(chosen, objects, options)
+    done = _Done()
+    try:
+        with progress("backfill", size) as advance:
+            for of, answer in _answers(invoke, chosen, jobs):
+                done.add(of, answer)
+                advance(of.size)
+    finally:
+        done.show()
+    return 1 if done.failures else 0
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was done so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, of: "ObjectVersion", answer: "Answer") -> None:
+        """Count one object."""
+        if answer.error_type is not None:
+            where = of.reference.uri
+            sentence = answer.error if where in answer.error else f"{where}: {answer.error}"
+            self.failures.append(sentence)
+        elif isinstance(answer.value, dict):
+            self.counts.update(answer.value)
+
+    def show(self) -> None:
+        """Print the sums, and the first failures."""
+        words = ("stored", "already_stored", "handed_over", "gone", "ignored")
+        parts = [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in words]
+        print(", ".join([*parts, f"{len(self.failures):,} failed"]))
+        rows, rejects = self.counts["rows"], self.counts["rejects"]
+        if self.counts["documents"]:
+            documents = self.counts["documents"]
+            print(f"{documents:,} documents = {rows:,} rows + {rejects:,} dead letters")
+        for sentence in self.failures[:_SHOWN_FAILURES]:
+            print(f"failed: {sentence}")
+        if len(self.failures) > _SHOWN_FAILURES:
+            print(f"… and {len(self.failures) - _SHOWN_FAILURES:,} more")
+
+
+def _answers(
+    invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int
+) -> Iterator[tuple["ObjectVersion", "Answer"]]:
+    """Invoke for each object, so many at once, never more of them ahead than twice that."""
+    if jobs == 1:
+        # Without a thread, so that Ctrl-C ends the work and not only the waiting for it.
+        yield from ((of, _persist(invoke, of)) for of in chosen)
+        return
+    waiting = iter(chosen)
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [(of, pool.submit(_persist, invoke, of)) for of in islice(waiting, 2 * jobs)]
+        try:
+            while running:
+                of, answer = running.pop(0)
+                yield of, answer.result()
+                running += [(of, pool.submit(_persist, invoke, of)) for of in islice(waiting, 1)]
+        finally:
+            for _, answer in running:
+                answer.cancel()
+
+
+def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
+    """Invoke until an object is stored, or failed too often; what goes on is no failure."""
+    from pipeline.core.notifications import notify_of
+
+    failed, event = 0, notify_of([of.reference])
+    while True:
+        answer = invoke(event)
+        failed += answer.error_type != "FilesUnfinished"
+        if answer.error_type is None or failed == _TRIES:
+            return answer
+
+
+def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
+    """Return what invokes the handler: the deployed one, or the one on this machine."""
+    if options.function:
+        from pipeline.adapters.functions import DeployedFunction
+
+        function = DeployedFunction(options.function, concurrency=options.jobs)
+        return functools.partial(_hand_over, function) if options.hand_over else function.call
+    from pipeline.session import open_system
+
+    settings = settings_of(options)
+    return functools.partial(_invoke_here, open_system(settings), objects, settings.answer_reserve)
+
+
+def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
+    from pipeline.adapters.functions import Answer
+
+    function.send(event)
+    return Answer({"handed_over": 1})
+
+
+def _invoke_here(system: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
+    from pipeline.adapters.functions import Answer
+    from pipeline.adapters.telemetry import Telemetry
+    from pipeline.handlers.files import FilesFailed, answer_files
+
+    silent = Telemetry(lambda _: None, lambda: 0.0)
+    try:
+        return Answer(answer_files(event, _Invocation(), system, objects, reserve, silent))
+    except FilesFailed as error:
+        return Answer(None, type(error).__name__, str(error))
+
+
+class _Invocation:
+    """Lambda's context, of the longest invocation there is."""
+
+    def __init__(self) -> None:
+        from pipeline.session import patience
+
+        self._left = patience(_INVOCATION)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self._left() * 1_000)
+
+
+def _forget(chosen: Sequence["ObjectVersion"], objects: Any, options: argparse.Namespace) -> None:
+    """Remove the progress of objects from the output."""
+    from pipeline.adapters.protocol import ObjectMissing
+    from pipeline.core.layout import progress_folder
+    from pipeline.session import open_patient
+
+    store = open_patient(settings_of(options).output)
+    with progress("forget", len(chosen), "objects") as advance:
+        for of in chosen:
+            find = functools.partial(objects.find, of.reference)
+            # One that is gone by now is told when its turn comes.
+            with contextlib.suppress(ObjectMissing):
+                source = _patient(of.reference.uri).persist("find", find).source
+                for key in list(store.list(progress_folder(source))):
+                    store.delete(key)
+            advance(1)
+
+
+def _list(objects: Any, bucket: str, prefix: str) -> list["ObjectVersion"]:
+    return _patient(f"s3://{bucket}/{prefix}").persist(
+        "list", lambda: list(objects.list(bucket, prefix))
+    )
+
+
+def _patient(uri: str) -> "Persistence":
+    from pipeline.adapters.retry import Persistence
+
+    return Persistence(uri, remaining=lambda: math.inf, longest=_PATIENCE)
+
+
+def _place(uri: str) -> tuple[str, str]:
+    from pipeline.core.errors import SettingsError
+
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        message = f"{uri!r} names no place in S3; give s3://bucket/prefix."
+        raise SettingsError(message)
+    return bucket, prefix
+
+
+def _since(text: str | None) -> float:
+    from pipeline.core.errors import SettingsError
+    from pipeline.core.values import Misfit, timestamp
+
+    try:
+        return -math.inf if text is None else timestamp(text)
+    except Misfit as misfit:
+        message = f"--since {text}: {misfit}"
+        raise SettingsError(message) from None
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        message = f"{text!r} is no number of invocations from 1"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)

@@ -1,0 +1,178 @@
+"""What CloudWatch tells of an alarm, in the three shapes it has, as one noun."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.core.errors import EventError
+
+_STATES = frozenset({"ALARM", "OK", "INSUFFICIENT_DATA"})
+_ARN = re.compile(r"arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]*):alarm:.+", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that changed its state.
+
+    `metrics` are the names of the metrics it watches, `dimensions` theirs, together. `since` is
+    when it changed. `region` and `account` are "" where nothing tells them.
+    """
+
+    name: str
+    state: str
+    reason: str
+    since: datetime
+    description: str
+    metrics: tuple[str, ...]
+    dimensions: dict[str, str]
+    region: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What came and is no alarm: an identifier to find it by, and why it is none.
+
+    Nothing of its text is kept.
+    """
+
+    where: str
+    why: str
+
+
+def read_alarms(event: Any) -> list[Alarm | Unreadable]:
+    """Read an event of Lambda; what cannot be read as an alarm is told as `Unreadable`."""
+    items = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(items, list) or not items:
+        return [_read(event, f"the event {_id_of(event, 'id')}")]
+    return [_from_sns(item) for item in items]
+
+
+def topics_of(event: Any) -> set[str]:
+    """Return the ARNs of the SNS topics that an event came through."""
+    items = event.get("Records") if isinstance(event, dict) else None
+    return {str(_dict(of.get("Sns")).get("TopicArn")) for of in _dicts(items)}
+
+
+def _from_sns(item: Any) -> Alarm | Unreadable:
+    sns = item.get("Sns") if isinstance(item, dict) else None
+    if not isinstance(sns, dict):
+        return Unreadable("a record of the event", "It did not come from SNS.")
+    where = f"the SNS message {_id_of(sns, 'MessageId')}"
+    try:
+        document = json.loads(sns["Message"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return Unreadable(where, "Its text is no JSON.")
+    return _read(document, where)
+
+
+def _read(document: Any, where: str) -> Alarm | Unreadable:
+    if not isinstance(document, dict):
+        return Unreadable(where, "It is no JSON object.")
+    detail = document.get("detail", document.get("alarmData"))
+    try:
+        return _of_event(document, detail) if isinstance(detail, dict) else _of_sns(document)
+    except EventError as error:
+        return Unreadable(where, str(error))
+
+
+def _of_sns(document: dict[str, Any]) -> Alarm:
+    """Read what an alarm's action sends to SNS."""
+    trigger = _dict(document.get("Trigger"))
+    measured = [trigger, *(_of_stat(of) for of in _dicts(trigger.get("Metrics")))]
+    return _alarm(
+        {
+            "name": document.get("AlarmName"),
+            "state": document.get("NewStateValue"),
+            "reason": document.get("NewStateReason"),
+            "since": document.get("StateChangeTime"),
+            "description": document.get("AlarmDescription"),
+        },
+        [(of.get("MetricName"), _pairs(of.get("Dimensions"))) for of in measured],
+        str(document.get("AlarmArn")),
+    )
+
+
+def _of_stat(item: dict[str, Any]) -> dict[str, Any]:
+    return _dict(_dict(item.get("MetricStat")).get("Metric"))
+
+
+def _of_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
+    """Read what EventBridge delivers, or an alarm whose action is the function."""
+    state, configuration = _dict(detail.get("state")), _dict(detail.get("configuration"))
+    stats = [_dict(of.get("metricStat")) for of in _dicts(configuration.get("metrics"))]
+    metrics = [_dict(of.get("metric")) for of in stats]
+    resources = document.get("resources")
+    named = resources[0] if isinstance(resources, list) and resources else document.get("alarmArn")
+    return _alarm(
+        {
+            "name": detail.get("alarmName"),
+            "state": state.get("value"),
+            "reason": state.get("reason"),
+            "since": state.get("timestamp"),
+            "description": configuration.get("description"),
+        },
+        [(of.get("name"), _dict(of.get("dimensions"))) for of in metrics],
+        str(named),
+    )
+
+
+def _alarm(
+    texts: dict[str, Any], measured: Iterable[tuple[Any, dict[str, Any]]], arn: str
+) -> Alarm:
+    name, state = texts["name"], texts["state"]
+    if not isinstance(name, str) or not name:
+        raise EventError("It names no alarm.")
+    if state not in _STATES:
+        raise EventError(f"The alarm {name!r} has no state that CloudWatch knows.")
+    found, dimensions = list[str](), dict[str, str]()
+    for metric, its in measured:
+        if isinstance(metric, str):
+            found.append(metric)
+        dimensions |= {key: value for key, value in its.items() if isinstance(value, str)}
+    place = _ARN.fullmatch(arn)
+    region, account = place.groups() if place else ("", "")
+    return Alarm(
+        name,
+        state,
+        _text(texts["reason"]),
+        _moment(texts["since"], name),
+        _text(texts["description"]),
+        tuple(found),
+        dimensions,
+        region,
+        account,
+    )
+
+
+def _moment(text: Any, name: str) -> datetime:
+    """Read a time as `2026-11-23T09:30:00.250+0000`, or with Z."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise EventError(f"The alarm {name!r} does not tell when it changed.") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _pairs(dimensions: Any) -> dict[str, Any]:
+    return {str(of.get("name")): of.get("value") for of in _dicts(dimensions)}
+
+
+def _text(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else ""
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [of for of in value if isinstance(of, dict)] if isinstance(value, list) else []
+
+
+def _id_of(document: Any, name: str) -> str:
+    found = document.get(name) if isinstance(document, dict) else None
+    return found if isinstance(found, str) and found else "without an id"

@@ -1,0 +1,186 @@
+"""What tells of objects in S3: notifications, alone, through SNS, SQS or both, or EventBridge.
+
+They come at least once and in any order, several in one event. S3's own encode the object's key as
+a URL's query does, with "+" for a space; EventBridge's give it as it is.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+
+from pipeline.core.errors import EventError
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_CREATED = "ObjectCreated:"
+_UNVERSIONED = "null"  # what S3 calls the version that a bucket without versions holds
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """An object that a notification names: the version, or the ETag, is the one it was made for."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where it is, for messages."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one item of an event tells.
+
+    `message_id` is the SQS message's, None outside a queue. `ignored` counts what tells of no new
+    object: deletions, and S3's test of a new configuration. `fault` says why it cannot be read.
+    """
+
+    message_id: str | None
+    objects: tuple[ObjectReference, ...] = ()
+    ignored: int = 0
+    fault: str | None = None
+
+
+def read_notifications(event: Any) -> list[Delivery]:
+    """Read an event of Lambda that tells of objects, in one of the ways they can tell.
+
+    Raises `EventError` for another event; an item that cannot be read has a `fault`.
+    """
+    items = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(items, list):
+        return [_read(event, None)]
+    if not items:
+        message = "The event holds no notification: its 'Records' are empty."
+        raise EventError(message)
+    queued = [_queued(item) for item in items]
+    if all(message_id is None for message_id in queued):
+        return [_read({"Records": [item]}, None) for item in items]
+    return [_read(item, message_id) for item, message_id in zip(items, queued, strict=True)]
+
+
+def notify_of(objects: Iterable[ObjectReference]) -> dict[str, Any]:
+    """Make the event that tells of objects, as S3 would have."""
+    return {"Records": [_record(reference) for reference in objects]}
+
+
+def _record(reference: ObjectReference) -> dict[str, Any]:
+    names = {"versionId": reference.version_id, "eTag": reference.etag}
+    given = {name: value for name, value in names.items() if value is not None}
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": {"name": reference.bucket},
+            "object": {"key": quote_plus(reference.key, safe="/"), **given},
+        },
+    }
+
+
+def _queued(item: Any) -> str | None:
+    """Return the id of an SQS message."""
+    if not isinstance(item, dict) or item.get("eventSource") != "aws:sqs":
+        return None
+    message_id = item.get("messageId")
+    if not isinstance(message_id, str) or not message_id:
+        message = "A message of the event has no 'messageId'; invoke this handler from SQS."
+        raise EventError(message)
+    return message_id
+
+
+def _read(item: Any, message_id: str | None) -> Delivery:
+    try:
+        objects, ignored = _objects_in(item if message_id is None else _json(item.get("body")))
+    except EventError as error:
+        return Delivery(message_id, fault=str(error))
+    return Delivery(message_id, tuple(objects), ignored)
+
+
+def _objects_in(document: Any) -> tuple[list[ObjectReference], int]:
+    """Return the new objects a document tells of, and the number of what it tells else."""
+    if not isinstance(document, dict):
+        raise EventError(_no_notification("it is no JSON object"))
+    if document.get("Event") == "s3:TestEvent":
+        return [], 1
+    if document.get("Type") == "Notification":  # SNS' envelope
+        return _objects_in(_json(document.get("Message")))
+    if document.get("source") == "aws.s3":
+        return _of_eventbridge(document)
+    items = document.get("Records")
+    if not isinstance(items, list) or not items:
+        raise EventError(_no_notification("it has no 'Records'"))
+    return _sums([_of_record(item) for item in items])
+
+
+def _sums(
+    parts: Sequence[tuple[list[ObjectReference], int]],
+) -> tuple[list[ObjectReference], int]:
+    return [of for objects, _ in parts for of in objects], sum(ignored for _, ignored in parts)
+
+
+def _of_record(item: Any) -> tuple[list[ObjectReference], int]:
+    """Read one record: of S3, or of an event in which SNS invokes a function."""
+    if isinstance(item, dict) and item.get("EventSource") == "aws:sns":
+        return _objects_in(item.get("Sns"))
+    if not isinstance(item, dict) or item.get("eventSource") != "aws:s3":
+        raise EventError(_no_notification("a record is of another source than S3, SNS or SQS"))
+    # Without the "s3:" that it has where notifications are configured.
+    if not str(item.get("eventName")).removeprefix("s3:").startswith(_CREATED):
+        return [], 1
+    s3 = item.get("s3")
+    bucket, described = _parts(s3 if isinstance(s3, dict) else {})
+    try:
+        key = unquote_plus(str(described.get("key") or ""), errors="strict")
+    except UnicodeDecodeError:
+        raise EventError(_no_notification("the object's key is no URL-encoded UTF-8")) from None
+    return [_reference(bucket, key, described.get("versionId"), described.get("eTag"))], 0
+
+
+def _of_eventbridge(event: dict[str, Any]) -> tuple[list[ObjectReference], int]:
+    if event.get("detail-type") != "Object Created":
+        return [], 1
+    detail = event.get("detail")
+    bucket, described = _parts(detail if isinstance(detail, dict) else {})
+    key, version = described.get("key"), described.get("version-id")
+    return [_reference(bucket, key, version, described.get("etag"))], 0
+
+
+def _parts(described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the bucket's name and what is told of the object."""
+    bucket, of_object = described.get("bucket"), described.get("object")
+    if not isinstance(bucket, dict) or not isinstance(of_object, dict):
+        raise EventError(_no_notification("it names no bucket or no object"))
+    return bucket.get("name"), of_object
+
+
+def _reference(bucket: Any, key: Any, version: Any, etag: Any) -> ObjectReference:
+    if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
+        raise EventError(_no_notification("it has no name of a bucket"))
+    if not isinstance(key, str) or not key:
+        raise EventError(_no_notification("it has no key of an object"))
+    for value in (version, etag):
+        if value is not None and not isinstance(value, str):
+            raise EventError(_no_notification("its version id or ETag is no text"))
+    if version == _UNVERSIONED:
+        version = None
+    return ObjectReference(bucket, key, version or None, (etag or "").strip('"') or None)
+
+
+def _json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        raise EventError(_no_notification("its text is no JSON")) from None
+
+
+def _no_notification(why: str) -> str:
+    return (
+        f"What came is no notification of S3: {why}. Let S3 send its notifications here alone, or "
+        "through SNS, SQS or EventBridge."
+    )

@@ -1,0 +1,365 @@
+"""An alarm becomes a message a person can act on; what is no alarm is told, and not swallowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
+from support import ROOT, Context
+
+from pipeline import handlers
+from pipeline.adapters.notify import NotifyError, Topic
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS
+from pipeline.core.alert import Message, Surroundings, message_of, read_alarms
+from pipeline.core.alert.advice import ADVICE, UNKNOWN
+from pipeline.core.alert.alarm import Alarm
+from pipeline.core.errors import SettingsError
+from pipeline.handlers.alarms import answer_alarms
+from pipeline.settings import AlertSettings
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:people"
+ALARMS = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
+DASHBOARD = "https://example.com/dashboard"
+SETTINGS = AlertSettings(TOPIC, DASHBOARD, "s3://dead/letters", "/aws/lambda/pipeline")
+AROUND = Surroundings(DASHBOARD, "s3://dead/letters", "/aws/lambda/pipeline")
+ARN = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:"
+
+
+def told(
+    metric: str, name: str = "pipeline-SomeAlarm-1X", state: str = "ALARM", **dimensions: str
+) -> dict[str, Any]:
+    """Return what an alarm's action sends to SNS."""
+    return {
+        "AlarmName": name,
+        "AlarmDescription": "What the template says.",
+        "AWSAccountId": ACCOUNT,
+        "NewStateValue": state,
+        "NewStateReason": "Threshold Crossed: 1 datapoint [5.0]\n was greater than 0.",
+        "StateChangeTime": "2026-11-23T09:30:00.250+0000",
+        "Region": "EU (Frankfurt)",
+        "AlarmArn": f"{ARN}{name}",
+        "OldStateValue": "OK",
+        "Trigger": {
+            "MetricName": metric,
+            "Namespace": "Pipeline",
+            "Dimensions": [{"value": value, "name": key} for key, value in dimensions.items()],
+        },
+    }
+
+
+def told_of_math(metric: str, **dimensions: str) -> dict[str, Any]:
+    """Return it for an alarm of an expression."""
+    plain = told(metric, **dimensions)
+    stat = {"Metric": plain.pop("Trigger"), "Period": 300, "Stat": "Maximum"}
+    metrics = [
+        {"Id": "percent", "Expression": "m / 10", "ReturnData": True},
+        {"Id": "m", "MetricStat": stat},
+    ]
+    return {**plain, "Trigger": {"Period": 300, "Metrics": metrics}}
+
+
+def by_sns(*documents: Any, topic: str = ALARMS) -> dict[str, Any]:
+    texts = [of if isinstance(of, str) else json.dumps(of) for of in documents]
+    return {"Records": [
+        {"EventSource": "aws:sns", "Sns": {"MessageId": f"m-{number}", "TopicArn": topic, "Message": text}}
+        for number, text in enumerate(texts)
+    ]}  # fmt: skip
+
+
+def detail(metric: str, name: str, state: str, dimensions: dict[str, str]) -> dict[str, Any]:
+    measured = {"metric": {"namespace": "Pipeline", "name": metric, "dimensions": dimensions}}
+    return {
+        "alarmName": name,
+        "configuration": {
+            "description": "What the template says.",
+            "metrics": [{"id": "e", "expression": "m"}, {"id": "m", "metricStat": measured}],
+        },
+        "state": {
+            "value": state,
+            "reason": "Threshold Crossed: 1 datapoint [5.0] was greater than 0.",
+            "timestamp": "2026-11-23T09:30:00.250+0000",
+        },
+    }
+
+
+def by_eventbridge(metric: str, name: str, state: str, **dimensions: str) -> dict[str, Any]:
+    return {
+        "id": "e-1",
+        "detail-type": "CloudWatch Alarm State Change",
+        "source": "aws.cloudwatch",
+        "resources": [f"{ARN}{name}"],
+        "detail": detail(metric, name, state, dimensions),
+    }
+
+
+def by_alarm(metric: str, name: str, state: str, **dimensions: str) -> dict[str, Any]:
+    data = detail(metric, name, state, dimensions)
+    return {"source": "aws.cloudwatch", "alarmArn": f"{ARN}{name}", "alarmData": data}
+
+
+class People:
+    """A topic whose messages are kept."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def publish(self, subject: str, text: str) -> None:
+        self.messages.append(Message(subject, text))
+
+
+def sent(event: Any, settings: AlertSettings = SETTINGS) -> list[Message]:
+    people = People()
+    answer_alarms(event, settings, people, lambda _: None, "r-1")
+    return people.messages
+
+
+# ------------------------------------------------------------------------------ what is said
+
+
+def test_a_message_says_all_that_a_person_needs() -> None:
+    (message,) = sent(by_sns(told("Rejects", Stream="shop", Dataset="orders")))
+    assert message.subject == "ALARM: pipeline-SomeAlarm-1X"
+    assert message.text == (
+        "ALARM: pipeline-SomeAlarm-1X\n"
+        "\n"
+        "Documents were rejected. They are kept as dead letters and can be sent again.\n"
+        "\n"
+        "Since:     2026-11-23 09:30:00 UTC\n"
+        "Stream:    shop\n"
+        "Dataset:   orders\n"
+        "Account:   eu-central-1, 123456789012\n"
+        "Dashboard: https://example.com/dashboard\n"
+        "\n"
+        "Likely causes:\n"
+        "  - a producer has changed what it sends\n"
+        "  - a schema, or a rule in it, was changed\n"
+        "  - something else than the pipeline's producers writes to the stream\n"
+        "\n"
+        "Type first:\n"
+        "  pipeline rejects s3://dead/letters\n"
+        "\n"
+        "CloudWatch says: Threshold Crossed: 1 datapoint [5.0] was greater than 0.\n"
+        "The alarm says: What the template says.\n"
+    )
+
+
+def test_a_recovery_says_so_and_gives_no_command() -> None:
+    (message,) = sent(by_sns(told("Rejects", state="OK", Stream="shop")))
+    assert message.subject == "RECOVERED: pipeline-SomeAlarm-1X"
+    assert "No more documents are rejected." in message.text
+    assert "Type first" not in message.text
+    (message,) = sent(by_sns(told("Rejects", state="INSUFFICIENT_DATA")))
+    assert message.subject.startswith("NO DATA: ")
+
+
+@pytest.mark.parametrize("metric", ADVICE)
+def test_however_an_alarm_comes_it_is_told_alike(metric: str) -> None:
+    name, dimensions = "pipeline-SomeAlarm-1X", {"FunctionName": "shop"}
+    ways = [
+        by_sns(told(metric, name, **dimensions)),
+        by_sns(told_of_math(metric, **dimensions)),
+        by_eventbridge(metric, name, "ALARM", **dimensions),
+        by_alarm(metric, name, "ALARM", **dimensions),
+    ]
+    (first,), *others = (sent(of) for of in ways)
+    assert ADVICE[metric].wrong in first.text
+    assert all(of == [first] for of in others)
+
+
+def template_alarms() -> Iterator[tuple[str, list[str]]]:
+    """Each alarm of the template, and the metrics it watches."""
+
+    loader: Any = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", lambda *_: None)
+    text = (ROOT / "infra" / "template.yaml").read_text("utf-8")
+    template = yaml.load(text, loader)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            of = resource["Properties"]
+            stats = [m["MetricStat"]["Metric"] for m in of.get("Metrics", []) if "MetricStat" in m]
+            yield name, [metric["MetricName"] for metric in stats] or [of["MetricName"]]
+
+
+def test_every_alarm_of_the_template_has_words_of_its_own() -> None:
+    found = dict(template_alarms())
+    assert len(found) >= 8
+    for metrics in found.values():
+        assert ADVICE.keys() & set(metrics), metrics
+
+
+def test_every_metric_of_ours_that_is_advised_on_is_written() -> None:
+    of_aws = {
+        "IteratorAge", "Errors", "Throttles", "Duration", "MaxMemoryUsed",
+        "OnFailureDestinationDeliveredEventCount", "DroppedEventCount",
+        "ApproximateNumberOfMessagesVisible",
+    }  # fmt: skip
+    assert ADVICE.keys() - of_aws <= METRICS.keys() | FILE_METRICS.keys()
+
+
+def test_an_alarm_of_an_unknown_metric_is_told_in_general_words() -> None:
+    (message,) = sent(by_sns(told("CPUUtilization", "it's hot")))
+    assert UNKNOWN.wrong in message.text
+    assert "--alarm-names 'it'\"'\"'s hot' --region eu-central-1" in message.text
+    assert "What the template says." in message.text
+
+
+def test_commands_are_whole_and_safe_to_paste() -> None:
+    for metric in ADVICE:
+        (message,) = sent(by_sns(told(metric, FunctionName="a; rm -rf /")))
+        assert not re.search(r"\{\w+\}", message.text)
+        command = message.text.partition("Type first:\n  ")[2].partition("\n")[0]
+        assert command.startswith(("aws ", "pipeline "))
+        assert "a; rm -rf /" not in command.replace("'a; rm -rf /'", "")
+
+
+def test_without_surroundings_the_message_still_leads_somewhere() -> None:
+    bare = AlertSettings(TOPIC)
+    (message,) = sent(by_sns(told("Errors", FunctionName="shop")), bare)
+    assert "Dashboard: https://eu-central-1.console.aws.amazon.com/cloudwatch/" in message.text
+    assert "get-function-configuration --function-name shop" in message.text
+
+
+@given(st.text(max_size=300), st.sampled_from(["ALARM", "OK", "INSUFFICIENT_DATA"]))
+def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
+    for found in read_alarms(by_sns(told("Errors", name or "x", state))):
+        assert isinstance(found, Alarm)
+        assert re.fullmatch(r"[A-Z][ -~]{0,98}", message_of(found, AROUND).subject)
+
+
+# -------------------------------------------------------------------------- what is no alarm
+
+
+@pytest.mark.parametrize(
+    ("event", "where", "why"),
+    [
+        (by_sns("secret"), "the SNS message m-0", "Its text is no JSON."),
+        (by_sns({"secret": 1}), "the SNS message m-0", "It names no alarm."),
+        (by_sns("[]"), "the SNS message m-0", "It is no JSON object."),
+        (by_sns({**told("Errors"), "NewStateValue": "secret"}), "m-0", "has no state that CloudWatch knows"),
+        (by_sns({**told("Errors"), "StateChangeTime": "secret"}), "m-0", "does not tell when it changed"),
+        ({"Records": [{"eventSource": "aws:s3"}]}, "a record of the event", "It did not come from SNS."),
+        ({"id": "e-9", "detail": {"secret": 1}}, "the event e-9", "It names no alarm."),
+        ("secret", "the event without an id", "It is no JSON object."),
+        ({"Records": []}, "the event without an id", "It names no alarm."),
+    ],
+)  # fmt: skip
+def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: str) -> None:
+    lines: list[str] = []
+    people = People()
+    counts = answer_alarms(event, SETTINGS, people, lines.append, "r-1")
+    assert counts == {"alarms": 0, "unreadable": 1}
+    (message,) = people.messages
+    assert message.subject == "ALERT: an alarm could not be read"
+    assert where in message.text
+    assert why in message.text
+    assert "aws cloudwatch describe-alarms --state-value ALARM" in message.text
+    assert "secret" not in message.text + "".join(lines)
+    assert json.loads(lines[0])["level"] == "ERROR"
+
+
+def test_one_that_cannot_be_read_does_not_hide_the_others() -> None:
+    subjects = [of.subject for of in sent(by_sns("?", told("Errors", "real")))]
+    assert subjects == ["ALERT: an alarm could not be read", "ALARM: real"]
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda of: st.lists(of, max_size=2) | st.dictionaries(
+        st.sampled_from(["Records", "Sns", "Message", "detail", "alarmData", "alarmName", "state",
+                         "value", "configuration", "metrics", "AlarmName", "Trigger", "Metrics"]),
+        of, max_size=4),
+    max_leaves=12,
+))  # fmt: skip
+def test_nothing_that_comes_breaks_it(event: Any) -> None:
+    assert len(sent(event)) >= 1
+    assert len(sent(by_sns(event))) == 1
+
+
+def test_its_own_messages_are_never_answered() -> None:
+    with pytest.raises(SettingsError, match="would answer itself for ever"):
+        sent(by_sns("any text", topic=TOPIC))
+
+
+# ------------------------------------------------------------------------------- to the topic
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[None]:
+    """Run moto's SNS and SQS over HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        handlers._topic.cache_clear()
+        yield
+    handlers._topic.cache_clear()
+    server.stop()
+
+
+@pytest.fixture
+def inbox(aws: None) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
+    """Return the ARN of a topic, and a function that receives what was sent there."""
+    sns: Any = boto3.client("sns")
+    sqs: Any = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName="people")["QueueUrl"]
+    topic = sns.create_topic(Name="people")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:people")
+
+    def received() -> list[dict[str, Any]]:
+        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        return [json.loads(of["Body"]) for of in answer.get("Messages", [])]
+
+    return topic, received
+
+
+def test_the_handler_publishes_alarm_and_recovery(
+    inbox: tuple[str, Callable[[], list[dict[str, Any]]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    topic, received = inbox
+    monkeypatch.setenv("PIPELINE_ALERT_TOPIC", topic)
+    monkeypatch.setenv("PIPELINE_DASHBOARD_URL", DASHBOARD)
+    context = Context(10)
+    for state in ("ALARM", "OK"):
+        event = by_sns(told("BatchFailed", "é batches", state, Stream="shop"))
+        assert handlers.alert(event, context) == {"alarms": 1, "unreadable": 0}
+    messages = received()
+    assert [of["Subject"] for of in messages] == ["ALARM: ? batches", "RECOVERED: ? batches"]
+    assert DASHBOARD in messages[0]["Message"]
+    assert ADVICE["BatchFailed"].over in messages[1]["Message"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["outcome"] for line in lines] == ["ALARM", "OK"]
+
+
+def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: None) -> None:
+    missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
+    topic = Topic(missing.topic)
+    with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):
+        answer_alarms(by_sns(told("Errors")), missing, topic, lambda _: None, None)
+
+
+def test_wrong_settings_are_all_named_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        AlertSettings.from_environment({
+            "PIPELINE_ALERT_TOPIC": "people", "PIPELINE_DASHBOARD_URL": "somewhere", "PIPELINE_DEAD_LETTERS": "x",
+        })  # fmt: skip
+    names = [line.partition(" ")[0] for line in str(error.value).splitlines()]
+    assert names == ["PIPELINE_ALERT_TOPIC", "PIPELINE_DASHBOARD_URL", "PIPELINE_DEAD_LETTERS"]
+    with pytest.raises(SettingsError, match="PIPELINE_ALERT_TOPIC is not set"):
+        AlertSettings.from_environment({})

@@ -1,0 +1,628 @@
+"""Files of S3: every document once, whatever comes twice, stops half-way or is gone meanwhile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
+from support import Context, FaultyStore, Function, Stored, as_json, order
+
+from pipeline import files as pipeline_files
+from pipeline import handlers, ingest
+from pipeline.adapters.objects import ObjectReader, S3Objects
+from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
+from pipeline.core.jsonarray import split_elements
+from pipeline.core.layout import is_ours
+from pipeline.core.notifications import ObjectReference, notify_of, read_notifications
+from pipeline.handlers.files import FilesFailed, FilesUnfinished
+
+REGION = "eu-central-1"
+ORDER_IDS = [f"7c9e6679-7425-40de-944b-{number:012}" for number in range(40)]
+DOCUMENTS = [as_json(order(order_id=of)) for of in ORDER_IDS]
+LINES = b"\n".join(DOCUMENTS) + b"\n"
+ARRAY = b"[\n" + b",\n".join(DOCUMENTS) + b"]\n"
+NOW_AND_THEN = 3_000  # bytes of a part, so that these files have several
+
+
+def as_zstd(data: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[None]:
+    """Run moto's S3, SQS and SNS over HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        handlers._objects.cache_clear()
+        yield
+    handlers._objects.cache_clear()
+    server.stop()
+
+
+class Bucket:
+    """A bucket of its own for each test, and the notifications of what is put there."""
+
+    def __init__(self, name: str) -> None:
+        self.client: Any = boto3.client("s3")
+        self.name = name
+        self.client.create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+
+    def versioned(self) -> Bucket:
+        self.client.put_bucket_versioning(
+            Bucket=self.name, VersioningConfiguration={"Status": "Enabled"}
+        )
+        return self
+
+    def put(self, body: bytes, key: str = "in.ndjson") -> dict[str, Any]:
+        """Store an object, and return the event that S3 sends of it."""
+        answer = self.client.put_object(Bucket=self.name, Key=key, Body=body)
+        etag = answer["ETag"].strip('"')
+        reference = ObjectReference(self.name, key, answer.get("VersionId"), etag)
+        return notify_of([reference])
+
+
+@pytest.fixture
+def bucket(aws: None, request: pytest.FixtureRequest) -> Bucket:
+    return Bucket(f"files-{abs(hash(request.node.name)):x}")
+
+
+@pytest.fixture
+def invoke(aws: None, function: Function) -> Callable[..., Any]:
+    def call(event: Any, seconds: float = 60.0) -> Any:
+        handlers._system.cache_clear()
+        return handlers.s3(event, Context(seconds))
+
+    return call
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", NOW_AND_THEN)
+
+
+def ids(stored: Stored) -> list[str]:
+    return sorted(row["order_id"] for row in stored.rows)
+
+
+def parts(stored: Stored) -> list[str]:
+    return [key.rpartition("/")[2] for key in stored.output.list("_parts/")]
+
+
+def through_sqs(event: Any, message_id: str = "m-1") -> dict[str, Any]:
+    body = event if isinstance(event, str) else json.dumps(event)
+    return {"Records": [{"messageId": message_id, "eventSource": "aws:sqs", "body": body}]}
+
+
+def in_envelope(event: Any) -> dict[str, Any]:
+    return {"Type": "Notification", "MessageId": "n-1", "Message": json.dumps(event)}
+
+
+def through_sns(event: Any) -> dict[str, Any]:
+    return {"Records": [{"EventSource": "aws:sns", "Sns": in_envelope(event)}]}
+
+
+def through_eventbridge(event: Any) -> dict[str, Any]:
+    ((wanted,),) = [of.objects for of in read_notifications(event)]
+    return {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": wanted.bucket},
+            "object": {"key": wanted.key, "etag": wanted.etag},
+        },
+    }
+
+
+# ---------------------------------------------------------------------------- what comes in
+
+
+@pytest.mark.parametrize("text", [LINES, ARRAY], ids=["lines", "array"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, as_zstd])
+def test_each_document_becomes_a_row_with_its_place(
+    packed: Callable[[bytes], bytes],
+    text: bytes,
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    small_parts: None,
+) -> None:
+    answer = invoke(bucket.put(packed(text), "in/file"))
+    assert answer["stored"] == 1
+    assert answer["documents"] == answer["rows"] == len(DOCUMENTS)
+    assert ids(function.stored) == ORDER_IDS
+    etag = bucket.client.head_object(Bucket=bucket.name, Key="in/file")["ETag"].strip('"')
+    modified = bucket.client.head_object(Bucket=bucket.name, Key="in/file")["LastModified"]
+    for row in function.stored.rows:
+        assert row["_source"] == f"s3://{bucket.name}/in/file?{etag}"
+        assert row["_arrived_at"] == modified
+        document = text[int(row["_sequence_number"]) :]
+        assert document.startswith(DOCUMENTS[ORDER_IDS.index(row["order_id"])])
+    assert len(parts(function.stored)) > 3
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [dict, through_sqs, through_sns, through_eventbridge,
+     lambda event: through_sqs(in_envelope(event)), lambda event: through_sqs(through_eventbridge(event))],
+    ids=["s3", "sqs", "sns", "eventbridge", "sns in sqs", "eventbridge in sqs"],
+)  # fmt: skip
+def test_a_notification_is_read_however_it_comes(
+    wrapped: Callable[[Any], Any], bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    event = wrapped(bucket.put(LINES, "año 1/a+b&c=d%20.ndjson"))
+    answer = invoke(event)
+    assert answer == {"batchItemFailures": []} or answer["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS
+
+
+def test_real_notifications_through_sns_and_sqs_are_read(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    sns: Any = boto3.client("sns")
+    sqs: Any = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName=bucket.name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    topic = sns.create_topic(Name=bucket.name)["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    configuration = {"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}
+    bucket.client.put_bucket_notification_configuration(
+        Bucket=bucket.name, NotificationConfiguration={"TopicConfigurations": [configuration]}
+    )
+    bucket.put(LINES, "a b+c é.ndjson")
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    event = {"Records": [
+        {"messageId": of["MessageId"], "eventSource": "aws:sqs", "body": of["Body"]} for of in received
+    ]}  # fmt: skip
+    assert len(received) == 2  # the test that S3 sends first, and the object
+    assert invoke(event) == {"batchItemFailures": []}
+    assert ids(function.stored) == ORDER_IDS
+
+
+@given(
+    st.lists(
+        st.builds(
+            ObjectReference,
+            st.just("bucket"),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+            st.none() | st.just("v1"),
+            st.none() | st.just("0af"),
+        ),
+        min_size=1,
+    )
+)
+def test_every_key_survives_its_notification(references: list[ObjectReference]) -> None:
+    event = json.loads(json.dumps(notify_of(references)))
+    assert [of for delivery in read_notifications(event) for of in delivery.objects] == references
+
+
+def test_spaces_and_pluses_are_told_apart() -> None:
+    item = notify_of([ObjectReference("bucket", "x")])["Records"][0]
+    item["s3"]["object"]["key"] = "a+b%2Bc%20d/" + quote_plus("é")
+    (delivery,) = read_notifications({"Records": [item]})
+    assert delivery.objects[0].key == "a b+c d/é"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"},
+        {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectRemoved:Delete"}]},
+        {"source": "aws.s3", "detail-type": "Object Deleted"},
+    ],
+)
+def test_what_tells_of_no_new_object_is_ignored(event: Any, invoke: Callable[..., Any]) -> None:
+    assert invoke(event)["ignored"] == 1
+    assert invoke(through_sqs(event)) == {"batchItemFailures": []}
+
+
+# --------------------------------------------------------------------------- what comes twice
+
+
+def test_a_duplicate_writes_nothing_and_a_replay_the_same_bytes(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], small_parts: None
+) -> None:
+    event = bucket.put(LINES)
+    invoke(event)
+    before = function.stored.objects
+    puts: list[str] = []
+
+    def put(key: str, body: bytes) -> None:
+        puts.append(key)
+
+    function.stored.output.put = put  # type: ignore[method-assign]
+    answer = invoke(event)
+    assert (answer["already_stored"], answer["parts"], puts) == (1, 0, [])
+    del function.stored.output.put
+    for key in list(function.stored.output.list("_parts/")):
+        function.stored.output.delete(key)
+    assert invoke(event)["stored"] == 1
+    assert function.stored.objects == before
+
+
+def test_a_listing_and_a_notification_come_to_one_identity(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    event = bucket.versioned().put(LINES)
+    invoke(event)
+    (listed,) = S3Objects().list(bucket.name, "")
+    assert listed.reference.version_id is None
+    assert invoke(notify_of([listed.reference]))["already_stored"] == 1
+    version = event["Records"][0]["s3"]["object"]["versionId"]
+    assert {row["_source"].rpartition("?")[2] for row in function.stored.rows} == {version}
+
+
+@pytest.mark.parametrize("text", [LINES, ARRAY], ids=["lines", "array"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, as_zstd])
+@pytest.mark.parametrize("fails", [1, 2, 5, 8])
+def test_what_was_stored_before_a_failure_is_not_done_again(
+    fails: int,
+    packed: Callable[[bytes], bytes],
+    text: bytes,
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    small_parts: None,
+) -> None:
+    def refuse(number: int) -> None:
+        if number == fails:
+            raise StoreRefused("The store refuses.")
+
+    event = bucket.put(packed(text))
+    invoke(event)
+    whole = function.stored.objects
+    output = FaultyStore(refuse)
+    function.stored = Stored(output=output)
+    with pytest.raises(FilesFailed, match="The store refuses"):
+        invoke(event)
+    done = {key: body for key, body in output.objects.items() if not key.startswith("_parts/")}
+    marked = [of for of in parts(function.stored) if of != "complete"]
+    assert invoke(event)["parts"] == len([k for k in whole if "/_parts/" in k]) - 1 - len(marked)
+    assert function.stored.objects == whole
+    assert done.items() <= output.objects.items()
+
+
+def test_behind_a_gap_in_the_progress_everything_is_done_again(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], small_parts: None
+) -> None:
+    event = bucket.put(LINES)
+    invoke(event)
+    whole = function.stored.objects
+    keys = list(function.stored.output.list("_parts/"))
+    function.stored.output.objects = {
+        key: function.stored.output.objects[key] for key in (keys[0], *keys[2:-1])
+    }
+    assert invoke(event)["parts"] == len(keys) - 2
+    first_part = [key for key in whole if key not in function.stored.objects]
+    assert len(first_part) == 2  # its rows as Parquet and as CSV, which were not asked for again
+    assert function.stored.objects.items() <= whole.items()
+
+
+def test_a_part_is_marked_only_when_all_of_its_objects_are_acknowledged(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], small_parts: None
+) -> None:
+    """Every single write fails once; whatever is marked by then has all of its rows."""
+    event = bucket.put(LINES)
+    invoke(event)
+    whole = function.stored.objects
+
+    def refuse_from(first: int) -> Callable[[int], None]:
+        def mishap(number: int) -> None:
+            if number >= first:
+                raise StoreRefused("The store refuses.")
+
+        return mishap
+
+    writes = len(whole)
+    assert writes > 8
+    for first in range(1, writes + 1):
+        function.stored = Stored(output=FaultyStore(refuse_from(first)))
+        with pytest.raises(FilesFailed):
+            invoke(event)
+        ends = [int(of.split("-")[1]) for of in parts(function.stored) if of != "complete"]
+        wanted = [of for of in ORDER_IDS if LINES.index(of.encode()) < max(ends, default=0)]
+        assert set(wanted) <= set(ids(function.stored))
+
+
+def test_out_of_time_between_parts_it_raises_and_goes_on_next_time(
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = bucket.put(LINES)
+    invoke(event)
+    whole, whole_parts = function.stored.objects, parts(function.stored)[:-1]
+    function.stored = Stored()
+    took = ingest.Ingestion._store
+    clock = {"left": 0.0}
+
+    def one_second(*given: Any) -> Any:
+        clock["left"] -= 1.0
+        return took(*given)
+
+    class Simulated:
+        aws_request_id = "simulated"
+
+        def get_remaining_time_in_millis(self) -> float:
+            return clock["left"] * 1_000
+
+    monkeypatch.setattr(ingest.Ingestion, "_store", one_second)
+    clock["left"] = 4.5
+    handlers._system.cache_clear()
+    with pytest.raises(FilesUnfinished, match=r"stored up to byte 5,.* goes on there"):
+        handlers.s3(event, Simulated())
+    assert len(parts(function.stored)) == 2
+    clock["left"] = 4.5
+    assert handlers.s3(event, Simulated())["parts"] == len(whole_parts) - 2
+    assert function.stored.objects == whole
+
+
+# --------------------------------------------------------------------------- what is gone
+
+
+def test_an_object_deleted_meanwhile_is_counted_and_not_tried_again(
+    bucket: Bucket, invoke: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = bucket.put(LINES)
+    bucket.client.delete_object(Bucket=bucket.name, Key="in.ndjson")
+    assert invoke(event)["gone"] == 1
+    assert invoke(through_sqs(event)) == {"batchItemFailures": []}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [of["message"] for of in lines if "message" in of] == 2 * [
+        f"There is no object s3://{bucket.name}/in.ndjson; list the store to see what it holds."
+    ]
+    assert [of["FilesGone"] for of in lines if "_aws" in of] == [1, 1]
+
+
+def test_an_object_overwritten_before_it_is_read_is_left_to_its_successor(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    old = bucket.put(DOCUMENTS[0])
+    new = bucket.put(DOCUMENTS[1])
+    assert invoke(old)["gone"] == 1
+    assert not function.stored.rows
+    assert invoke(new)["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS[1:2]
+
+
+def test_an_object_overwritten_while_it_is_read_is_never_mixed(
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", NOW_AND_THEN)
+    event, read, ranges = bucket.put(LINES), S3Objects.read, 0
+
+    def overwritten(*given: Any) -> bytes:
+        nonlocal ranges
+        ranges += 1
+        if ranges == 3:
+            bucket.put(LINES.replace(b"DE", b"FR"))
+        return read(*given)
+
+    monkeypatch.setattr(S3Objects, "read", overwritten)
+    assert invoke(event)["gone"] == 1
+    assert function.stored.rows
+    assert {row["country"] for row in function.stored.rows} == {"DE"}
+
+
+def test_of_a_versioned_object_the_version_is_read_that_was_told_of(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    old = bucket.versioned().put(DOCUMENTS[0])
+    bucket.put(DOCUMENTS[1])
+    bucket.client.delete_object(Bucket=bucket.name, Key="in.ndjson")
+    assert invoke(old)["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS[:1]
+
+
+# --------------------------------------------------------------------------- what goes wrong
+
+
+def test_of_a_queue_only_the_messages_that_failed_come_again(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    good, damaged = bucket.put(LINES), bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
+    events = [through_sqs("no JSON", "a"), through_sqs(damaged, "b"), through_sqs(good, "c")]
+    answer = invoke({"Records": [item for of in events for item in of["Records"]]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}
+    assert ids(function.stored) == ORDER_IDS
+
+
+def test_without_a_queue_every_file_is_tried_and_then_it_raises(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    damaged, good = bucket.put(gzip.compress(LINES)[:-9], "damaged.gz"), bucket.put(LINES)
+    with pytest.raises(FilesFailed, match=r"damaged\.gz.* cannot be read past byte 0"):
+        invoke({"Records": [*damaged["Records"], *good["Records"]]})
+    assert ids(function.stored) == ORDER_IDS
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {}, {"Records": [{"eventSource": "aws:kinesis"}]}, {"Records": [7]}, 7,
+        {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {}}]},
+        through_sns({"hello": 1}),
+    ],
+)  # fmt: skip
+def test_another_event_is_refused_in_a_sentence(event: Any, invoke: Callable[..., Any]) -> None:
+    with pytest.raises(FilesFailed, match="What came is no notification of S3: "):
+        invoke(event)
+
+
+def test_a_lost_connection_is_tried_again(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event, read, times = bucket.put(as_zstd(LINES)), S3Objects.read, 0
+
+    def lost(*given: Any) -> bytes:
+        nonlocal times
+        times += 1
+        if times < 3:
+            raise StoreUnavailable("The connection was lost.")
+        return read(*given)
+
+    monkeypatch.setattr(S3Objects, "read", lost)
+    assert invoke(event)["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, as_zstd])
+def test_a_source_that_stays_away_fails_the_file_with_its_own_sentence(
+    packed: Callable[[bytes], bytes],
+    bucket: Bucket,
+    invoke: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> bytes:
+        raise StoreRefused("The bucket refuses.")
+
+    monkeypatch.setattr(S3Objects, "read", refuse)
+    with pytest.raises(FilesFailed, match="The bucket refuses"):
+        invoke(bucket.put(packed(LINES)))
+
+
+def test_what_it_wrote_itself_is_not_read_again(
+    bucket: Bucket, invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, function: Function
+) -> None:
+    function.stored.output.uri = f"s3://{bucket.name}/lake"
+    invoke(bucket.put(LINES))
+    for key in function.stored.output.list():
+        assert is_ours(key)
+        assert invoke(bucket.put(b"{}", f"lake/{key}"))["ignored"] == 1
+    assert invoke(bucket.put(DOCUMENTS[0], "lake/raw/in.ndjson"))["stored"] == 1
+
+
+def test_no_payload_and_no_file_name_as_a_metric(
+    bucket: Bucket, invoke: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoke(bucket.put(b'{"secret": 1}\n' + LINES))
+    out = capsys.readouterr().out
+    assert "secret" not in out
+    metrics = [json.loads(line) for line in out.splitlines() if "_aws" in line]
+    assert {of["Bucket"] for of in metrics if "Dataset" not in of} == {bucket.name}
+    assert not [of for of in metrics if "Stream" in of]
+
+
+# --------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b'[{"a": [1, {"b": "]},"}]}, 7 ,"x\\"]", null]', [b'{"a": [1, {"b": "]},"}]}', b"7", b'"x\\"]"', b"null"]),
+        (b"[]", []),
+        (b"\xef\xbb\xbf \n[1]", [b"1"]),
+        (b'[{"a":1},{"a":,},{"a":3}]', [b'{"a":1}', b'{"a":,}', b'{"a":3}']),
+        (b'[{"a":1}{"a":2},,{"a":3},]', [b'{"a":1}{"a":2}', b'{"a":3}']),
+        (b'[{"a":1},\n {"a":', [b'{"a":1}', b'{"a":']),
+        (b'[{"a":1}', [b'{"a":1}']),
+        (b'[1, "x]', [b"1", b'"x]']),
+        (b"[1}, 2]", [b"1}", b"2"]),
+        (b'[1] garbage\n{"a":2}\n', [b"1", b" garbage", b'{"a":2}']),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("cut", [5, 11, 10_000])
+def test_the_elements_of_an_array_are_its_documents_and_nothing_is_lost(
+    text: bytes, found: list[bytes], cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", cut)
+    reader = ObjectReader(lambda start, end: text[start:end], len(text))
+    blocks = list(pipeline_files.blocks_of(reader, "in"))
+    documents = [document for block in blocks for document in block.documents]
+    assert [document for _, document in documents] == found
+    assert all(text[at:].startswith(document) for at, document in documents)
+    for number, block in enumerate(blocks):
+        again = ObjectReader(lambda start, end: text[start:end], len(text))
+        assert list(pipeline_files.blocks_of(again, "in", block.end)) == blocks[number + 1 :]
+
+
+def test_an_array_that_never_ends_its_element_is_kept_as_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 40)
+    monkeypatch.setattr(pipeline_files, "_LONGEST_LINE", 100)
+    text = b'[{"a":1},\n{"a":\n' + b'{"a":2}\n' * 40
+    reader = ObjectReader(lambda start, end: text[start:end], len(text))
+    kept = [of for block in pipeline_files.blocks_of(reader, "in") for _, of in block.documents]
+    assert Counter(kept) == {b'{"a":1}': 1, b'{"a":': 1, b'{"a":2}': 40}
+
+
+@given(st.lists(st.recursive(
+    st.none() | st.integers() | st.text('a"\\{}[],', max_size=5),
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text('k"}', max_size=2), of, max_size=3),
+    max_leaves=6,
+)), st.sampled_from([None, 1]))  # fmt: skip
+def test_any_array_is_cut_into_its_elements(values: list[Any], indent: int | None) -> None:
+    text = json.dumps(values, indent=indent).encode()
+    elements = split_elements(text[1:])
+    assert [json.loads(of) for _, of in elements.found] == values
+    assert elements.closed
+    assert elements.end == len(text) - 1
+
+
+@given(st.text('a"\\{}[], ', max_size=60).map(str.encode))
+def test_all_but_white_space_and_commas_of_a_broken_array_is_kept(text: bytes) -> None:
+    elements = split_elements(text)
+    kept = b"".join(of for _, of in elements.found) + text[elements.end :]
+    bare = text[: elements.end].replace(b",", b"").replace(b" ", b"")
+    shown = kept.replace(b",", b"").replace(b" ", b"")
+    left = text[elements.end :].replace(b",", b"").replace(b" ", b"")
+    assert shown == bare.removesuffix(b"]" if elements.closed else b"") + left
+
+
+@pytest.mark.parametrize("array", [True, False])
+def test_a_file_of_any_size_takes_the_memory_of_a_few_parts(
+    array: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 2**16)
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 2**16)
+    piece = b",\n".join(DOCUMENTS) + b",\n" if array else LINES
+    count = 2**24 // len(piece)
+    text_start = b"[" if array else b"\n"
+
+    def fetch(start: int, end: int) -> bytes:
+        start, end = start - 1, end - 1
+        begun = max(start, 0)
+        first = begun // len(piece)
+        some = piece * (end // len(piece) - first + 1)
+        return (
+            text_start * (start < 0) + some[begun - first * len(piece) : end - first * len(piece)]
+        )
+
+    tracemalloc.start()
+    try:
+        reader = ObjectReader(fetch, 1 + count * len(piece))
+        found = sum(len(block.documents) for block in pipeline_files.blocks_of(reader, "in"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == count * len(DOCUMENTS)
+    assert peak < 16 * 2**16
