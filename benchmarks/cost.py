@@ -1,0 +1,121 @@
+"""Dollars per GB of raw input: by objects per event, and over record sizes, beside Firehose."""
+
+import time
+from collections.abc import Iterable
+
+from benchmarks.corpora import Corpus, cook, make, users
+from benchmarks.handler import checked
+from benchmarks.report import Plan, Plot, Section, Table
+from pipeline.measure.invocation import PUT_BYTES_PER_SECOND, PUT_SECONDS
+from pipeline.measure.prices import (
+    LAMBDA_MEGABYTES,
+    PRICES,
+    Cost,
+    firehose_cost,
+    pipeline_cost,
+)
+from pipeline.measure.runs import Spread, interleaved
+
+OBJECTS = (1, 10, 40, 100, 250)
+SIZES = ("small, 80 B", "typical", "not aggregated", "wide, 100 fields", "large, 20 KB")
+
+
+def runs(plan: Plan) -> int:
+    return (len(_objects(plan)) + len(SIZES)) * (plan.rounds + 1)
+
+
+def _objects(plan: Plan) -> list[int]:
+    """Leave out what waits longest from a quick measurement."""
+    return [number for number in OBJECTS if plan.scale >= 1 or number <= 40]
+
+
+def measure(plan: Plan) -> Section:
+    """Time whole invocations, waiting for the store included, and say what they would be billed."""
+    by_objects = {n: cook(f"{n}", users(n), plan.scale) for n in _objects(plan)}
+    by_size = {name: make(name, plan.scale) for name in SIZES}
+    tables = [
+        _by_objects(by_objects, _billed(plan, {f"{n}": of for n, of in by_objects.items()})),
+        _by_size(by_size, sizes := _billed(plan, by_size)),
+        _prices(),
+    ]
+    return Section("What it costs", tables, plots=[_plot(by_size, sizes)])
+
+
+def _billed(plan: Plan, corpora: dict[str, Corpus]) -> dict[str, Spread]:
+    calls = {name: checked(of, distant=True) for name, of in corpora.items()}
+    return interleaved(calls, plan.rounds, clock=time.perf_counter, advance=plan.advance)
+
+
+def _cost(corpus: Corpus, billed: Spread, objects: int) -> Cost:
+    return pipeline_cost(_bytes(corpus), billed.median, objects)
+
+
+def _bytes(corpus: Corpus) -> int:
+    return sum(map(len, corpus.payloads))
+
+
+def _cells(cost: Cost) -> list[str]:
+    dollars = (cost.total, cost.compute, cost.requests, cost.puts)
+    return [f"{of:.5f}" for of in dollars]
+
+
+def _by_objects(corpora: dict[int, Corpus], billed: dict[str, Spread]) -> Table:
+    rows = []
+    for number, corpus in corpora.items():
+        of = billed[f"{number}"]
+        cost = _cost(corpus, of, number)
+        rows.append([f"{number}", *_cells(cost), f"{of.median * 1e3:,.0f}"])
+    note = (
+        "Typical documents, aggregated, events full, a partition an object; dollars per GB (10⁹ "
+        f"bytes of documents). Billed is what was measured on this machine as a Lambda of {LAMBDA_MEGABYTES:,} MB, "
+        f"which has one core; the store answers after {PUT_SECONDS * 1e3:.0f} ms and "
+        f"{PUT_BYTES_PER_SECOND / 1e6:.0f} MB/s, eight writes at a time."
+    )
+    head = ["objects per event", "together", "Lambda time", "requests", "PUTs", "billed, ms"]
+    return Table(head, rows, note)
+
+
+def _by_size(corpora: dict[str, Corpus], billed: dict[str, Spread]) -> Table:
+    rows = []
+    for name, corpus in corpora.items():
+        cost, size = _cost(corpus, billed[name], 1), _bytes(corpus) / corpus.documents
+        ratio = firehose_cost(size) / cost.total
+        firehose = f"{firehose_cost(size):.4f}"
+        at_best = f"{firehose_cost(5 * 1_024):.4f}"
+        rows.append([name, f"{size:,.0f}", *_cells(cost), firehose, at_best, f"{ratio:,.1f}x"])
+    note = (
+        "One object per event. Firehose with conversion to Parquet: each document a record, "
+        "rounded up to 5 KB; and at its best, where nothing is lost to rounding. Neither side "
+        "has the stream and the storage, which are the same; Firehose's PUTs are few and left out."
+    )
+    head = ["documents", "bytes each", "together", "Lambda time", "requests", "PUTs", "Firehose",
+            "Firehose, at best", "Firehose to ours"]  # fmt: skip
+    return Table(head, rows, note)
+
+
+def _prices() -> Table:
+    rows = [
+        [name, f"${of.dollars:.10f}".rstrip("0"), of.per, of.page, of.known]
+        for name, of in PRICES.items()
+    ]
+    note = "Prices of us-east-1, where each is published, and how it is known."
+    return Table(["price", "dollars", "per", "page", "how it is known"], rows, note)
+
+
+def _plot(corpora: dict[str, Corpus], billed: dict[str, Spread]) -> Plot:
+    aggregated = {name: of for name, of in corpora.items() if name != "not aggregated"}
+    points = sorted(
+        (_bytes(of) / of.documents, _cost(of, billed[name], 1).total)
+        for name, of in aggregated.items()
+    )
+    firehose = [(size, firehose_cost(size)) for size in _sizes(points[0][0], points[-1][0])]
+    lines = {"this pipeline, aggregated": points, "Firehose, each document a record": firehose}
+    return Plot("cost", "bytes of a document", "dollars per GB", lines)
+
+
+def _sizes(first: float, last: float) -> Iterable[float]:
+    size = first
+    while size < last:
+        yield size
+        size *= 1.5
+    yield last

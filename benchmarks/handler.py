@@ -1,0 +1,125 @@
+"""The whole handler on one event of each corpus: into memory, and into a store as slow as S3."""
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks.corpora import CORPORA, Corpus
+from benchmarks.report import Plan, Section, Table, ms, times
+from pipeline.measure.invocation import (
+    PUT_BYTES_PER_SECOND,
+    PUT_SECONDS,
+    Invocation,
+    invoke,
+    system_of,
+)
+from pipeline.measure.runs import Spread, interleaved
+
+DISTANT = ("typical", "parquet and csv", "bad 1 %", "10 partitions", "100 partitions")
+
+
+def checked(corpus: Corpus, *, distant: bool = False) -> Callable[[], Invocation]:
+    """Return the handler on a corpus; each call asserts what became of every document."""
+    system = system_of(corpus.datasets, distant=distant)
+
+    def run() -> Invocation:
+        told = invoke(corpus.event, system)
+        assert (told.documents, told.rows) == (corpus.documents, corpus.rows), corpus.name
+        assert sum(told.rejects.values()) == corpus.bad, corpus.name
+        return told
+
+    return run
+
+
+def runs(plan: Plan) -> int:
+    return (len(CORPORA) + len(DISTANT)) * (plan.rounds + 1)
+
+
+def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
+    """Time all corpora in turns."""
+    told: dict[str, list[Invocation]] = {name: [] for name in corpora}
+    calls = {name: partial(_keep, checked(of), told[name]) for name, of in corpora.items()}
+    near = interleaved(calls, plan.rounds, advance=plan.advance)
+    far = interleaved(
+        {name: checked(corpora[name], distant=True) for name in DISTANT},
+        plan.rounds,
+        clock=time.perf_counter,
+        advance=plan.advance,
+    )
+    tables = [_near(corpora, near, told), _stages(corpora, told), _far(far)]
+    return Section("The whole handler", tables, _figures(corpora, near))
+
+
+def _keep(call: Callable[[], Invocation], into: list[Invocation]) -> None:
+    into.append(call())
+
+
+def _near(
+    corpora: dict[str, Corpus], near: dict[str, Spread], told: dict[str, list[Invocation]]
+) -> Table:
+    rows = []
+    for name, of in near.items():
+        one, documents = told[name][-1], corpora[name].documents
+        ratio = of.median / documents / (near["typical"].median / corpora["typical"].documents)
+        rows.append(
+            [
+                name, times(ratio), ms(of), f"{one.bytes_in / 1e6 / of.median:,.1f}",
+                f"{documents / of.median:,.0f}", f"{documents:,}", f"{one.objects:,}",
+            ]
+        )  # fmt: skip
+    note = "One event into memory. MB/s are of the stream records' data: compressed, where it is."
+    head = ["corpus", "a document, to typical", "ms of one core", "MB/s", "documents/s", "documents", "objects"]  # fmt: skip
+    return Table(head, rows, note)
+
+
+def _stages(corpora: dict[str, Corpus], told: dict[str, list[Invocation]]) -> Table:
+    stages = [of for of in told["typical"][-1].stages if of != "check"]
+    rows = []
+    for name in corpora:
+        total = [sum(of.stages.values()) for of in told[name][1:]]
+        shares = (
+            statistics.median(
+                one.stages[of] / whole for one, whole in zip(told[name][1:], total, strict=True)
+            )
+            for of in stages
+        )
+        rows.append([name, *(f"{share:.0%}" for share in shares)])
+    return Table(["corpus", *stages], rows, "Where the handler says its time went.")
+
+
+def _far(far: dict[str, Spread]) -> Table:
+    note = (
+        f"The same into a store that answers after {PUT_SECONDS * 1e3:.0f} ms and "
+        f"{PUT_BYTES_PER_SECOND / 1e6:.0f} MB/s, as S3 may: time on the clock."
+    )
+    return Table(["corpus", "ms"], [[name, ms(of)] for name, of in far.items()], note)
+
+
+def _figures(corpora: dict[str, Corpus], near: dict[str, Spread]) -> dict[str, float]:
+    """Return ratios to typical of the same run: per document, and per byte."""
+    whole = corpora["typical"]
+
+    def ratio(name: str, size: Callable[[Corpus], float], to: str = "typical") -> float:
+        one, other = near[name].median / size(corpora[name]), near[to].median / size(corpora[to])
+        return one / other
+
+    return {
+        "both formats": ratio("parquet and csv", _documents),
+        "bad 1 %": ratio("bad 1 %", _documents),
+        "bad 100 %": ratio("bad 100 %", _documents),
+        "map field": ratio("map field", _documents),
+        "default absent": ratio("default absent in half", _documents),
+        "not aggregated": ratio("not aggregated", _bytes),
+        "100 partitions": ratio("100 partitions", _documents, "1 partition"),
+        "typical ms": near["typical"].median * 1e3,
+        "typical MB/s": _bytes(whole) / 1e6 / near["typical"].median,
+    }
+
+
+def _documents(corpus: Corpus) -> float:
+    return corpus.documents
+
+
+def _bytes(corpus: Corpus) -> float:
+    return sum(map(len, corpus.payloads))

@@ -1,0 +1,43 @@
+"""One way in a process of its own: `python -m benchmarks.peers.worker MODULE EVENT`.
+
+Commands come a line each on standard input, answers as a line of JSON: `run` answers the seconds
+of processor time it took, `store DIR` writes what it makes, `peak` answers the most memory, bytes.
+"""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.measure.runs import one_core, peak_memory
+
+
+def main() -> None:
+    module, event = sys.argv[1:]
+    with one_core():
+        read = json.loads(Path(event).read_bytes())
+        run = importlib.import_module(f"benchmarks.peers.{module}").prepare(read)
+        with one_core():  # again, for the Arrow that came with the module
+            _serve(run)
+
+
+def _serve(run: Callable[[], list[bytes]]) -> None:
+    for line in sys.stdin:
+        command, _, folder = line.strip().partition(" ")
+        answer = peak_memory() if command == "peak" else _do(run, folder)
+        print(json.dumps(answer), flush=True)
+
+
+def _do(run: Callable[[], list[bytes]], folder: str) -> float:
+    start = time.process_time()
+    bodies = run()
+    seconds = time.process_time() - start
+    for number, body in enumerate(bodies if folder else ()):
+        Path(folder, f"{number}.parquet").write_bytes(body)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Start-up and memory, each time in a fresh process: imports, cold start, peak."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.corpora import ROOT, Corpus
+from benchmarks.report import Plan, Section, Table, ms, times
+from pipeline.measure.runs import Spread
+
+MEMORY = ("typical", "parquet and csv", "250 partitions", "bad 100 %", "wide, 100 fields",
+          "large, 20 KB", "zeek, repeated", "gzip, 100 a record", "not aggregated")  # fmt: skip
+_STEPS = ("import", "the first event, datasets read", "the second")
+
+
+def ask(*arguments: str, **environment: str) -> dict[str, Any]:
+    """Have a fresh process answer; see benchmarks/fresh.py."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fresh", *arguments],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def runs(plan: Plan) -> int:
+    return 3 * plan.rounds + len(MEMORY)
+
+
+def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
+    """Time imports and starts in turns; take the peaks."""
+    libraries = ask("import")["libraries"]
+    assert "pyarrow.lib" in libraries
+    assert "boto3" not in libraries, "only a store on S3 needs boto3"
+    ours, theirs = list[float](), list[float]()
+    starts: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = _events(Path(folder), corpora)
+        for _ in range(plan.rounds):
+            ours.append(ask("import")["seconds"])
+            theirs.append(ask("libraries", ",".join(libraries))["seconds"])
+            starts.append(ask("start", files["zeek, repeated"], **_environment(folder))["steps"])
+            plan.advance(3)
+        peaks = {}
+        for name in MEMORY:
+            peaks[name] = ask("memory", name, files[name])["bytes"] / 1e6
+            plan.advance(1)
+    ratio = Spread.of(ours).median / Spread.of(theirs).median
+    tables = [_imports(ours, theirs, ratio), _starts(starts), _peaks(corpora, peaks)]
+    figures = {"import": ratio, "peak MB": peaks["typical"], "highest peak MB": max(peaks.values())}
+    return Section("Start-up and memory", tables, figures)
+
+
+def _events(folder: Path, corpora: dict[str, Corpus]) -> dict[str, str]:
+    files = {}
+    for number, name in enumerate(MEMORY):
+        path = folder / f"{number}.json"
+        path.write_text(json.dumps(corpora[name].event))
+        files[name] = str(path)
+    return files
+
+
+def _environment(folder: str) -> dict[str, str]:
+    return {
+        "PIPELINE_OUTPUT": f"file://{folder}/out",
+        "PIPELINE_DEAD_LETTERS": f"file://{folder}/dead",
+        "PIPELINE_SCHEMAS": str(ROOT / "schemas"),
+    }
+
+
+def _imports(ours: list[float], theirs: list[float], ratio: float) -> Table:
+    rows = [
+        ["pipeline.handlers", times(ratio), ms(Spread.of(ours))],
+        ["the libraries it imports, alone", times(1), ms(Spread.of(theirs))],
+    ]
+    return Table(["import", "to its libraries", "ms of one core"], rows)
+
+
+def _starts(starts: list[list[float]]) -> Table:
+    rows = [
+        [step, ms(Spread.of([of[number] for of in starts]))] for number, step in enumerate(_STEPS)
+    ]
+    note = (
+        "A cold start on the repository's seven datasets, then two events (zeek), into a directory."
+    )
+    return Table(["step", "ms of one core"], rows, note)
+
+
+def _peaks(corpora: dict[str, Corpus], peaks: dict[str, float]) -> Table:
+    rows = [[name, f"{peak:,.0f}", f"{corpora[name].documents:,}"] for name, peak in peaks.items()]
+    note = "The most memory a process had that handled one event three times, everything included."
+    return Table(["corpus", "MB", "documents"], rows, note)

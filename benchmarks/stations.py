@@ -1,0 +1,159 @@
+"""Each station of the road alone, on one typical event, and from them what each law costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from benchmarks import floor
+from benchmarks.corpora import Corpus, make
+from benchmarks.report import Plan, Section, Table, ms
+from pipeline.core.convert import convert
+from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
+from pipeline.core.deadletter import encode_dead_letters, file_by_arrival
+from pipeline.core.encode import encode
+from pipeline.core.events import read_kinesis_event
+from pipeline.core.kpl import open_aggregates
+from pipeline.core.ledger import Ledger
+from pipeline.core.partition import split
+from pipeline.core.payload import open_payloads
+from pipeline.core.records import Artifact, Bounds, Chunk, Rows
+from pipeline.core.routing import Router
+from pipeline.core.rules import check_rules
+from pipeline.measure.invocation import invoke, system_of
+from pipeline.measure.runs import Spread, interleaved
+
+_BOUNDS = Bounds()
+_ROOM = 900  # bytes that a partition path may have
+_Calls = dict[str, Callable[[], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What each station hands the next, for one event of one dataset."""
+
+    batch: Any
+    user_records: Chunk
+    documents: Chunk
+    dataset: Dataset
+    rows: Rows
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> "_Way":
+        batch = read_kinesis_event(corpus.event)
+        user_records, unopened = open_aggregates(batch)
+        ((documents, refused),) = open_payloads(user_records, _BOUNDS)
+        assert not unopened
+        assert not refused
+        (dataset,) = corpus.datasets
+        rows, rejects = convert(documents, dataset)
+        assert (len(documents), len(rejects)) == (corpus.documents, 0)
+        return cls(batch, user_records, documents, dataset, rows)
+
+
+def _stations(corpus: Corpus) -> _Calls:
+    way = _Way.of(corpus)
+    several, bad = make("three datasets", 0.3), make("bad 100 %", 0.3)
+    mixed = _documents(several)
+    split_router = Router(several.datasets)
+    partitions, rejects = split(way.rows, way.dataset, _BOUNDS, _ROOM)
+    assert not rejects
+    assert sum(len(of.rows) for of in partitions) == corpus.documents
+    return {
+        "events": partial(read_kinesis_event, corpus.event),
+        "kpl": partial(open_aggregates, way.batch),
+        "payload": lambda: list(open_payloads(way.user_records, _BOUNDS)),
+        "routing, one dataset": partial(Router(corpus.datasets).route, way.documents),
+        f"routing, three datasets ({several.documents:,})": partial(split_router.route, mixed),
+        "convert": partial(convert, way.documents, way.dataset),
+        "convert by rows": partial(convert, way.documents, way.dataset.by_rows()),
+        "rules": partial(check_rules, way.rows, way.dataset),
+        "partition": partial(split, way.rows, way.dataset, _BOUNDS, _ROOM),
+        "encode Parquet": partial(encode, way.rows, way.dataset, "parquet"),
+        "encode CSV": partial(encode, way.rows, way.dataset, "csv"),
+        f"dead letters ({bad.documents:,})": partial(_letters, _rejects(bad)),
+        "ledger": partial(_ledger, way),
+        **_for_the_laws(way),
+    }
+
+
+def _for_the_laws(way: _Way) -> _Calls:
+    reader = way.dataset.reader
+    assert reader is not None
+    own = [of.name for of in (*IDENTITY, ARRIVED_AT)]
+    bare = replace(way.rows, table=way.rows.table.drop_columns(own))
+    return {
+        "· read the columns": partial(reader.read, way.documents.payloads),
+        "· encode without identity": partial(encode, bare, way.dataset, "parquet"),
+    }
+
+
+def _documents(corpus: Corpus) -> Chunk:
+    user_records, _ = open_aggregates(read_kinesis_event(corpus.event))
+    ((documents, _),) = open_payloads(user_records, _BOUNDS)
+    assert len(documents) == corpus.documents
+    return documents
+
+
+def _rejects(corpus: Corpus) -> list[Any]:
+    rows, rejects = convert(_documents(corpus), corpus.datasets[0])
+    broken = check_rules(rows, corpus.datasets[0])[1]
+    assert len(rejects) + len(broken) == corpus.bad
+    return [*rejects, *broken]
+
+
+def _letters(rejects: list[Any]) -> list[bytes]:
+    return [encode_dead_letters(letters) for _, _, letters in file_by_arrival(rejects)]
+
+
+def _ledger(way: _Way) -> None:
+    ledger = Ledger()
+    ledger.routed(way.dataset, way.documents)
+    ledger.stored([Artifact("k", way.dataset.name, "parquet", way.rows.units, 1)])
+    ledger.check()
+
+
+def runs(plan: Plan) -> int:
+    return 22 * (plan.rounds + 1)
+
+
+def measure(plan: Plan, corpus: Corpus) -> Section:
+    """Time the stations, the floor's kernels and the whole, in turns."""
+    assert corpus.bad == 0
+    kernels = {f"floor: {name}": call for name, call in floor.kernels(corpus).items()}
+    system = system_of(corpus.datasets)
+    whole: _Calls = {"the whole handler": partial(invoke, corpus.event, system)}
+    calls = {**whole, **_stations(corpus), **kernels}
+    found = interleaved(calls, plan.rounds, advance=plan.advance)
+    total = found["the whole handler"].median
+    rows = [
+        [name, ms(of), f"{of.median / total:.0%}"]
+        for name, of in found.items()
+        if not name.startswith(("·", "floor"))
+    ]
+    note = f"{corpus.documents:,} typical documents in one event, but where another number stands."
+    stations = Table(["station", "ms", "of the whole"], rows, note)
+    return Section("Stations, and what each law costs", [stations, _laws(found, total)])
+
+
+def _laws(found: dict[str, Spread], total: float) -> Table:
+    """Take what the floor does, too, from what we do."""
+    at = {name: of.median for name, of in found.items()}
+    road = ("events", "kpl", "payload", "routing, one dataset", "convert", "rules", "partition",
+            "encode Parquet", "ledger")  # fmt: skip
+    costs = [
+        ("1 acknowledged when stored: writer, retries, telemetry", total - sum(at[of] for of in road)),
+        ("2 conservation: the ledger", at["ledger"]),
+        ("3 bad data is kept: rules", at["rules"]),
+        ("5, 6 identity: its columns made", at["convert"] - at["· read the columns"]),
+        ("6 identity: its columns encoded", at["encode Parquet"] - at["· encode without identity"]),
+        ("7 what the row path accepts, exactly", at["· read the columns"] - at["floor: columnar parse"]),
+        ("8 bounds, and which payload is a document", at["payload"]),
+        ("order and shape of the event", at["events"] - at["floor: base64"]),
+        ("positions and keys in aggregates", at["kpl"] - at["floor: MD5"] - at["floor: protobuf"]),
+        ("partitions and routes", at["partition"] + at["routing, one dataset"]),
+        ("Parquet's statistics, metadata, one chunk a column", at["· encode without identity"] - at["floor: Parquet encode"]),
+    ]  # fmt: skip
+    rows = [[name, f"{cost * 1e3:,.1f}", f"{cost / total:.0%}"] for name, cost in costs]
+    note = "What the laws (and the rest of our own) cost: each is a difference of medians above, or to the floor's kernel, so a small one may be noise."
+    return Table(["law", "ms", "of the whole"], rows, note)

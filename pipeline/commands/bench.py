@@ -1,0 +1,191 @@
+"""`pipeline bench`: how fast, how large and how dear the pipeline is on one's own documents."""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands.options import add_schemas
+
+if TYPE_CHECKING:
+    from pipeline.measure.events import Packed
+    from pipeline.measure.invocation import Invocation
+    from pipeline.measure.runs import Spread
+
+_MEGABYTE = 1e6
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure throughput, memory and cost on your own documents",
+        description="Make a full Lambda event of the documents of a file (one a line; plain, gzip "
+        "or zstd), over and over where they are few, and hand it to the handler on one core: "
+        "throughput, where the time goes, memory, and dollars per GB. Nothing is written.",
+    )
+    add_schemas(parser)
+    parser.add_argument("--sample", metavar="FILE", required=True, help="the documents")
+    parser.add_argument(
+        "--arrived-at",
+        metavar="T",
+        help="when the documents arrived, as 2026-11-23T09:30:00Z (default: the file's last "
+        "change)",
+    )
+    parser.add_argument(
+        "--not-aggregated",
+        action="store_true",
+        help="put each document into a stream record of its own (default: as the KPL aggregates)",
+    )
+    parser.add_argument(
+        "--runs", metavar="N", type=_count, default=7, help="measure N times (default: 7)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        message = f"{text} is no whole number from 1."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One event's runs, in seconds: `work` of the processor, `whole` on a store as slow as S3."""
+
+    packed: "Packed"
+    invocations: list["Invocation"]
+    work: "Spread"
+    whole: "Spread"
+    peak: int
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and tell; return the exit code."""
+    from pipeline.adapters.schemas import read_datasets
+    from pipeline.measure.events import FULL_EVENT, pack
+
+    datasets = read_datasets(Path(options.schemas))
+    arrived_at = _arrival(options)
+    documents = _sample(Path(options.sample))
+    payloads = itertools.islice(itertools.cycle(documents), FULL_EVENT)
+    packed = pack(payloads, FULL_EVENT, aggregated=not options.not_aggregated)
+    measured = _measure(packed, datasets, arrived_at, options.runs)
+    for line in _lines(measured, len(documents), options.runs):
+        print(line)
+    return 0
+
+
+def _arrival(options: argparse.Namespace) -> float:
+    """Return when the documents arrived, in seconds since 1970. Raises `SettingsError`."""
+    from pipeline.core.errors import SettingsError
+    from pipeline.core.values import Misfit, timestamp
+
+    if options.arrived_at is None:
+        return Path(options.sample).stat().st_mtime
+    try:
+        return timestamp(options.arrived_at) / 1e6
+    except Misfit as misfit:
+        message = f"--arrived-at {options.arrived_at}: {misfit}"
+        raise SettingsError(message) from None
+
+
+def _sample(path: Path) -> list[bytes]:
+    """Read the file's first documents, as many as a full event could hold."""
+    from pipeline.files import FileError, lines_of
+    from pipeline.measure.events import FULL_EVENT
+
+    documents, room = list[bytes](), FULL_EVENT
+    with path.open("rb") as file:
+        for line in lines_of(file, str(path)):
+            if room < 0:
+                break
+            documents.append(line)
+            room -= len(line)
+    if not documents:
+        message = f"{path} holds no documents: give a file of one JSON document a line."
+        raise FileError(message)
+    return documents
+
+
+def _measure(packed: "Packed", datasets: Sequence[Any], arrived_at: float, runs: int) -> _Measured:
+    from pipeline.commands.progress import progress
+    from pipeline.measure.events import kinesis_event
+    from pipeline.measure.invocation import invoke, system_of
+    from pipeline.measure.runs import interleaved, one_core, peak_memory
+
+    event = kinesis_event(packed.records, arrived_at)
+    near, far = system_of(datasets), system_of(datasets, distant=True)
+    made: list[Invocation] = []
+    with one_core(), progress("bench", 2 * (runs + 1), "runs") as advance:
+        work = interleaved(
+            {"work": lambda: made.append(invoke(event, near))}, runs, advance=advance
+        )["work"]
+        peak = peak_memory()
+        whole = interleaved(
+            {"whole": lambda: invoke(event, far)}, runs, clock=time.perf_counter, advance=advance
+        )["whole"]
+    return _Measured(packed, made[1:], work, whole, peak)
+
+
+def _lines(of: _Measured, distinct: int, runs: int) -> Iterator[str]:
+    from pipeline.measure.runs import machine, versions
+
+    told, size = of.invocations[-1], of.invocations[-1].bytes_in / _MEGABYTE
+    yield (
+        f"one event     {len(of.packed.records):,} stream records, {told.documents:,} documents, "
+        f"{size:.2f} MB"
+    )
+    if distinct < of.packed.payloads:
+        yield f"              of {distinct:,} documents, repeated: real ones compress less"
+    yield f"became        {told.rows:,} rows, {told.objects:,} objects"
+    for reason, count in sorted(told.rejects.items(), key=lambda item: -item[1]):
+        yield f"              {count:,} dead letters: {reason}"
+    yield f"on one core   {machine()}; median of {runs} runs (least to most)"
+    yield f"              {versions()}"
+    yield ""
+    yield (
+        f"throughput    {size / of.work.median:,.1f} MB/s, "
+        f"{told.documents / of.work.median:,.0f} documents/s"
+    )
+    yield f"an event      {_ms(of.work)} of work, {_ms(of.whole)} with a store as slow as S3"
+    yield f"memory        {of.peak / _MEGABYTE:,.0f} MB at most, this program included"
+    yield ""
+    yield from _stage_lines(of)
+    yield ""
+    yield from _cost_lines(of)
+
+
+def _stage_lines(of: _Measured) -> Iterator[str]:
+    stages = {
+        stage: statistics.median(made.stages[stage] for made in of.invocations)
+        for stage in of.invocations[-1].stages
+    }
+    total = sum(stages.values()) or 1.0
+    yield "where the time goes"
+    for stage, milliseconds in stages.items():
+        yield f"  {stage:<12}{milliseconds:>8.1f} ms {milliseconds / total:>5.0%}"
+
+
+def _cost_lines(of: _Measured) -> Iterator[str]:
+    from pipeline.measure.prices import LAMBDA_MEGABYTES, firehose_cost, pipeline_cost
+
+    told = of.invocations[-1]
+    cost = pipeline_cost(told.bytes_in, of.whole.median, told.objects)
+    size = told.bytes_in / max(1, told.documents)
+    yield "cost per GB of raw input, if all events are as full, and Lambda is as fast as this"
+    yield f"  Lambda, time      ${cost.compute:.4f} at {LAMBDA_MEGABYTES:,} MB"
+    yield f"  Lambda, requests  ${cost.requests:.4f}"
+    yield f"  S3, PUTs          ${cost.puts:.4f}"
+    yield f"  together          ${cost.total:.4f}"
+    yield f"  Firehose: ${firehose_cost(size):.4f}, records of {size:,.0f} bytes, to Parquet"
+    yield "prices of us-east-1, November 2026; pipeline.measure.prices names the pages"
+
+
+def _ms(of: "Spread") -> str:
+    return f"{of.median * 1e3:,.0f} ms ({of.least * 1e3:,.0f} to {of.most * 1e3:,.0f})"

@@ -1,0 +1,97 @@
+"""Documents to an event of a Kinesis event source mapping, as large as Lambda sends."""
+
+import base64
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.core.kpl import fill
+
+FULL_EVENT: Final = 6_000_000
+"""Bytes of JSON in the largest event, a little under Lambda's limit for an invocation."""
+AGGREGATE_BYTES: Final = 51_200
+"""The KPL's default size of an aggregate."""
+ENVELOPE_BYTES: Final = 550
+"""Bytes of JSON around the data of one stream record."""
+SHARD: Final = "shardId-000000000000"
+STREAM: Final = "arn:aws:kinesis:eu-central-1:123456789012:stream/measured"
+_FIRST: Final = 49590338271490256608559692538361571095921575989136588898
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The data of stream records, and how many payloads are in them."""
+
+    records: list[bytes]
+    payloads: int
+
+
+def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
+    """Pack payloads, from the first on, into the stream records of an event of `room` bytes.
+
+    At least one record, if there is a payload.
+    """
+    records, packed = list[bytes](), 0
+    for data, count in _aggregates(payloads) if aggregated else ((of, 1) for of in payloads):
+        room -= event_bytes(len(data))
+        if room < 0 and records:
+            break
+        records.append(data)
+        packed += count
+    return Packed(records, packed)
+
+
+def event_bytes(size: int) -> int:
+    """Return how many bytes of an event a stream record of `size` bytes takes."""
+    return -(-size // 3) * 4 + ENVELOPE_BYTES
+
+
+def _aggregates(payloads: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield aggregates as the KPL fills them, and how many payloads each holds."""
+    waiting, size = deque[tuple[str, bytes, None]](), 0
+    for payload in payloads:
+        waiting.append(("a", payload, None))
+        size += len(payload)
+        if size >= AGGREGATE_BYTES:
+            yield _aggregate(waiting)
+            size = sum(len(data) for _, data, _ in waiting)
+    while waiting:
+        yield _aggregate(waiting)
+
+
+def _aggregate(waiting: deque[tuple[str, bytes, None]]) -> tuple[bytes, int]:
+    """Take what fits into one aggregate from the front, at least one payload."""
+    count, data = fill(waiting, AGGREGATE_BYTES)
+    if count < 2:  # noqa: PLR2004 - the KPL sends a lone payload as it is
+        return waiting.popleft()[1], 1
+    for _ in range(count):
+        waiting.popleft()
+    return data, count
+
+
+def kinesis_event(records: Sequence[bytes], arrived_at: float) -> dict[str, Any]:
+    """Return the event in which Lambda delivers these stream records of one shard.
+
+    `arrived_at` is in seconds since 1970.
+    """
+    return {"Records": [_item(data, _FIRST + n, arrived_at) for n, data in enumerate(records)]}
+
+
+def _item(data: bytes, number: int, arrived_at: float) -> dict[str, Any]:
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": "a",
+            "sequenceNumber": str(number),
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": arrived_at,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{SHARD}:{number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/measured",
+        "awsRegion": "eu-central-1",
+        "eventSourceARN": STREAM,
+    }

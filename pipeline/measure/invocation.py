@@ -1,0 +1,78 @@
+"""One event through the real handler, into stores in memory, and what it told of itself."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.telemetry import STAGES, Telemetry
+from pipeline.core.dataset import Dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.records import Bounds
+from pipeline.core.routing import Router
+from pipeline.flow import System
+from pipeline.handlers import answer
+
+PUT_SECONDS: Final = 0.1
+"""Until S3 acknowledges a small object: its guide says 100 to 200 ms."""
+PUT_BYTES_PER_SECOND: Final = 50e6
+_NO_RESERVE: Final = 0.0
+_STORED: Final[dict[str, Any]] = {"batchItemFailures": []}
+
+
+class NotStored(PipelineError):
+    """The handler did not store the batch; there is nothing to measure."""
+
+
+class DistantStore(MemoryStore):
+    """A store in memory that answers as late as S3."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store after the time that S3 takes."""
+        time.sleep(PUT_SECONDS + len(body) / PUT_BYTES_PER_SECOND)
+        super().put(key, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the handler told of one batch; `stages` in milliseconds, sizes in bytes."""
+
+    documents: int
+    rows: int
+    rejects: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    objects: int
+    stages: dict[str, float]
+
+
+def system_of(datasets: Sequence[Dataset], *, distant: bool = False) -> System:
+    """Return a system on empty stores in memory; `distant` ones are as slow as S3."""
+    store = DistantStore if distant else MemoryStore
+    return System(Router(datasets), Bounds(), store(), store())
+
+
+def invoke(event: Any, system: System) -> Invocation:
+    """Hand one event to the handler. Raises `NotStored` if the batch has to come again."""
+    lines = list[str]()
+    telemetry = Telemetry(lines.append, time.time)
+    answered = answer(event, None, system, _NO_RESERVE, telemetry)
+    told = json.loads(lines[0])
+    if answered != _STORED:
+        message = f"The handler did not store the batch: {told['message']}"
+        raise NotStored(message)
+    rejects: dict[str, int] = {}
+    for reasons in told["rejects"].values():
+        for reason, count in reasons.items():
+            rejects[reason] = rejects.get(reason, 0) + count
+    return Invocation(
+        documents=told["Documents"],
+        rows=told["Rows"],
+        rejects=rejects,
+        bytes_in=told["BytesIn"],
+        bytes_out=told["BytesOut"],
+        objects=told["Objects"],
+        stages={stage: told[f"{stage.title()}Milliseconds"] for stage in STAGES},
+    )
