@@ -18,15 +18,56 @@ LOCKFLAGS ?=
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The tests' Kinesis servers, from npm. Where there is no npm, the stream tests say that they did
+# not run; .ci/run insists on them.
+SERVERS := tests/npm/node_modules/.installed
 
 .PHONY: demo
-demo: $(STAMP) ## run the pipeline on this machine, from events to tables (ARGS="..." is handed on)
-	@$(BIN)/pipeline demo $(ARGS)
+demo: $(STAMP) $(if $(findstring --stream,$(ARGS)),$(SERVERS)) ## run the pipeline on this machine, from events to tables (ARGS="..." is handed on)
+	@PATH="$$PATH:$(CURDIR)/tests/npm/node_modules/.bin" $(BIN)/pipeline demo $(ARGS)
+
+.PHONY: servers
+servers: $(SERVERS) ## install the tests' Kinesis servers, with npm
 
 .PHONY: test
-test: $(STAMP) ## run the tests (ARGS="..." is handed to pytest)
+test: $(STAMP) $(if $(shell command -v npm),$(SERVERS)) ## run the tests (ARGS="..." is handed to pytest)
 	@$(BIN)/python -m pytest $(TESTFLAGS) $(ARGS)
+
+# A count (the seeds 1 to so many), or from-to.
+SEEDS ?= 500
+
+.PHONY: simulate
+simulate: $(STAMP) ## run simulated histories with faults (SEEDS=500, or one seed again: SEEDS=7-7)
+	@cd tests && ../$(BIN)/python -m simulation $(SEEDS)
+
+# The folder of the datasets that the function serves; `pipeline check` first is a good idea.
+SCHEMAS ?= schemas
+
+.PHONY: package
+package: $(STAMP) ## build the Lambda artifacts and what deploys them, in dist/ (SCHEMAS=dir of your datasets)
+	@$(BIN)/python infra/package.py --schemas $(SCHEMAS) $(ARGS)
+
+# The others that ours is measured beside have an environment of their own: one of them refuses the
+# newest pyarrow. BENCHFLAGS="--rounds 9" and the like. To run some alone, which replaces no report:
+# .venv/bin/python -m benchmarks handler cost
+BENCH_STAMP := .venv-bench/.installed
+BENCHFLAGS ?=
+
+.PHONY: bench
+bench: $(STAMP) $(BENCH_STAMP) ## measure everything, in under 10 minutes, into benchmarks/results
+	@$(BIN)/python -m benchmarks --out benchmarks/results $(BENCHFLAGS)
+
+.PHONY: bench-quick
+bench-quick: $(STAMP) $(BENCH_STAMP) ## the same on smaller events, in under 1 minute; prints the targets
+	@$(BIN)/python -m benchmarks --quick $(BENCHFLAGS)
+
+$(BENCH_STAMP): requirements/bench.txt | $(STAMP)
+	@echo "Installing what ours is measured beside into .venv-bench ..."
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
 
 .PHONY: check
 check: $(STAMP) ## lint, formatting, types, import contracts
@@ -48,6 +89,7 @@ lock: $(if $(filter $(BIN)/uv,$(UV)),$(STAMP)) ## pin the dependencies again, wi
 	$(LOCK) --output-file requirements/runtime.txt
 	$(LOCK) --constraints requirements/runtime.txt --extra cli --extra dev \
 		--output-file requirements/dev.txt
+	$(LOCK) --extra bench --output-file requirements/bench.txt
 	@if grep -nE '://|file:|^-' requirements/*.txt; then \
 		echo "A lock file names an address or an option of this machine (above)."; exit 1; fi
 
@@ -59,6 +101,24 @@ install: $(STAMP) ## only install, into .venv
 clean: ## remove what was built and what the tools cached; .venv stays
 	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# Nothing that comes with the packages is run on installation.
+$(SERVERS): tests/npm/package.json tests/npm/package-lock.json
+	@echo "Installing the tests' Kinesis servers into tests/npm/node_modules ..."
+	@cd tests/npm && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+# As of the Python requirements: hashes, and no addresses.
+.PHONY: lock-servers
+lock-servers: ## pin the tests' Kinesis servers again, with hashes
+	@cd tests/npm && rm -rf node_modules package-lock.json && npm install --ignore-scripts \
+		--omit-lockfile-registry-resolved --no-audit --no-fund --silent
+	@$(PYTHON) -c 'import json, pathlib; \
+		path = pathlib.Path("tests/npm/package-lock.json"); lock = json.loads(path.read_text()); \
+		[package.pop("funding", None) for package in lock["packages"].values()]; \
+		path.write_text(json.dumps(lock, indent=2) + "\n")'
+	@if grep -n '://' tests/npm/package-lock.json; then \
+		echo "The lock file names an address (above)."; exit 1; fi
 
 # The stamp is written last: an installation that broke half way is taken up again.
 $(STAMP): requirements/dev.txt pyproject.toml

@@ -23,10 +23,21 @@ from pathlib import Path
 
 from pipeline import demo
 from pipeline.adapters.protocol import DeadlineExceeded, StoreError
-from pipeline.commands import check, convert, ddl, infer, redrive, rejects
+from pipeline.commands import (
+    backfill,
+    bench,
+    check,
+    convert,
+    ddl,
+    infer,
+    produce,
+    redrive,
+    rejects,
+    run,
+)
 from pipeline.core.errors import PipelineError
 
-COMMANDS = (demo, infer, check, convert, ddl, rejects, redrive)
+COMMANDS = (demo, infer, check, convert, ddl, rejects, redrive, backfill, produce, run, bench)
 
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
@@ -41,6 +52,8 @@ class Terminated(KeyboardInterrupt):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    if not _has_streams():
+        return _FAILED
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that cannot show a character shows "?", rather than ending the command.
@@ -61,6 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(_sentence(error))
     except Exception as error:  # noqa: BLE001 - its text may quote payload, so it is not shown
         return _failed(_place_of(error))
+
+
+def _has_streams() -> bool:
+    """Tell whether there is a standard output; say so on stderr where it was closed."""
+    if sys.stderr is None:
+        # Nobody reads it, and the next file that is opened must not take its place.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open to the end, as it always is
+    if sys.stdout is None:
+        print("pipeline: standard output is closed; send it somewhere.", file=sys.stderr)
+    return sys.stdout is not None
 
 
 def _run(arguments: Sequence[str] | None) -> int:

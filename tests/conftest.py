@@ -24,6 +24,11 @@ settings.load_profile(
 convert.FEWEST = 0
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name no test by binary data: what packs it puts the time in, and workers would differ."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @pytest.fixture
 def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     """Return the Lambda function, configured for the repository's orders."""

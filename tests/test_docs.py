@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapters.telemetry import METRICS
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS
+from pipeline.cli import COMMANDS
 from pipeline.core.errors import MEANINGS, Reason
 from pipeline.core.records import Bounds
 from pipeline.settings import BOUNDS
@@ -21,9 +22,15 @@ def test_the_readme_lists_every_reason(reason: Reason) -> None:
     assert f"| `{reason}` | {MEANINGS[reason]} |" in README
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [*METRICS, *FILE_METRICS])
 def test_the_readme_lists_every_metric(name: str) -> None:
-    assert f"| `{name}` | {METRICS[name].unit} | {METRICS[name].meaning} |" in README
+    metric = (METRICS | FILE_METRICS)[name]
+    assert f"| `{name}` | {metric.unit} | {metric.meaning} |" in README
+
+
+@pytest.mark.parametrize("command", [of.__name__.rpartition(".")[2] for of in COMMANDS])
+def test_the_readme_lists_every_command(command: str) -> None:
+    assert f"| `pipeline {command}" in README
 
 
 @pytest.mark.parametrize("name", BOUNDS)

@@ -1,0 +1,145 @@
+"""What goes into the artifact: what the handlers import, what that imports, and no more.
+
+Of our own modules, those that the handlers reach. Of the requirements, everything but what is named
+here; of pyarrow and of botocore's service models, which are nine tenths of all bytes, only what our
+modules name.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+ENTRY = "pipeline.handlers"
+
+_LEFT_OUT = (
+    ".lock",  # uv's
+    "bin/*",
+    "*/tests/*",
+    # For compilers and type checkers.
+    "*.h",
+    "*.pxd",
+    "*.pxi",
+    "*.pyi",
+    "*.pyx",
+    "*/py.typed",
+    # boto3's resources and examples: the adapters use clients.
+    "boto3/data/*",
+    "boto3/examples/*",
+    "*/examples-1.json",
+)
+# Of what describes a distribution, what its licence asks to go with it.
+_LICENCES = re.compile(
+    r"[^/]+\.dist-info/(METADATA|.*(LICEN[CS]E|NOTICE|COPYING|AUTHORS).*)", re.IGNORECASE
+)
+# `import pyarrow` and `import pyarrow.parquet` load these; `acero` joins and groups, when asked.
+_ARROW_MODULES = frozenset({
+    "__init__", "acero", "compute", "compute_docstrings", "fs", "generated_version", "ipc", "lib",
+    "types", "util",
+})  # fmt: skip
+_ARROW_FOLDERS = re.compile(r"vendored/.*|parquet/(__init__|core)\.py")
+# Every module of pyarrow is linked to all of these, called or not. Under one name each: a wheel
+# holds some of them three times.
+_ARROW_LIBRARIES = re.compile(
+    r"lib(arrow|arrow_acero|arrow_compute|arrow_dataset|arrow_python|arrow_substrait|parquet)"
+    r"\.(so\.\d+|\d+\.dylib)"
+)
+_SERVICE_MODELS = re.compile(r"botocore/data/([^/]+)/.*")
+
+
+@dataclass(slots=True)
+class Reached:
+    """What the handlers reach: our modules, names they import, services they make clients for."""
+
+    modules: dict[str, Path] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+
+    @property
+    def arrow(self) -> frozenset[str]:
+        """The modules of pyarrow that ours import."""
+        return frozenset(name.split(".")[1] for name in self.names if name.startswith("pyarrow."))
+
+
+def reached(package: Path, entry: str = ENTRY) -> Reached:
+    """Follow the imports of our modules from `entry`. `package` is the folder `pipeline`.
+
+    An import inside a function counts: it is made in some invocation.
+    """
+    found = Reached()
+    waiting = [entry, *_below(package, entry)]
+    while waiting:
+        name = waiting.pop()
+        file = _file(package, name)
+        if name in found.modules or file is None:
+            continue
+        found.modules[name] = file
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = set(_imports(tree))
+        found.names |= names
+        found.services |= set(_clients(tree))
+        waiting += [*names, name.rpartition(".")[0]]
+    return found
+
+
+def _below(package: Path, entry: str) -> list[str]:
+    """Name the modules of an entry that is a folder: each may be named as a handler."""
+    folder = package.parent.joinpath(*entry.split("."))
+    return [f"{entry}.{file.stem}" for file in sorted(folder.glob("[!_]*.py"))]
+
+
+def _file(package: Path, name: str) -> Path | None:
+    first, *rest = name.split(".")
+    if first != package.name:
+        return None
+    place = package.joinpath(*rest)
+    candidates = [place / "__init__.py", place.with_suffix(".py") if rest else place]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _clients(tree: ast.AST) -> Iterator[str]:
+    """Find the services of `boto3.client("service", …)`."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "client"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value)
+
+
+def wanted(path: str, found: Reached) -> bool:
+    """Tell whether a file of an installed requirement goes in. `path` is relative, with slashes."""
+    if any(fnmatchcase(path, pattern) for pattern in _LEFT_OUT):
+        return False
+    folder, _, rest = path.partition("/")
+    if folder.endswith(".dist-info"):
+        return bool(_LICENCES.fullmatch(path))
+    if folder == "pyarrow":
+        return _arrow(rest, found.arrow)
+    if model := _SERVICE_MODELS.fullmatch(path):
+        return model[1] in found.services
+    return True
+
+
+def _arrow(path: str, imported: frozenset[str]) -> bool:
+    if "/" in path:
+        return bool(_ARROW_FOLDERS.fullmatch(path))
+    if path.startswith("lib") and not path.startswith("lib."):
+        return bool(_ARROW_LIBRARIES.fullmatch(path))
+    stem = path.partition(".")[0]
+    module = stem if stem.startswith("__") else stem.removeprefix("_")
+    return module in _ARROW_MODULES | imported

@@ -1,0 +1,225 @@
+"""Build the Lambda artifact and the template that deploys it: `make package`.
+
+    python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR]
+
+For each architecture a folder with `function.zip`, made of the pinned requirements, our modules and
+the datasets, and `template.yaml`, made of infra/template.yaml and the datasets' tables. The same
+inputs and the same Python give the same bytes, on any machine and in any folder.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import uv
+from contents import reached, wanted
+from elf import loaded
+from tables import deployable
+
+import pipeline
+
+Arch = Literal["arm64", "x86_64"]
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = "3.13"  # the Python of the function; infra/template.yaml names it, too
+LARGEST_UNPACKED, LARGEST_ZIPPED = 120_000_000, 45_000_000
+# Lambda's Python 3.13 stands on glibc 2.34; pyarrow asks for 2.28.
+_PLATFORMS: dict[Arch, str] = {
+    "arm64": "aarch64-manylinux_2_28",
+    "x86_64": "x86_64-manylinux_2_28",
+}
+_WHERE_IT_RUNS = "/var/task"
+# Unchecked: Lambda's disk is read-only, and the sources beside the bytecode are these.
+_COMPILE = f"""
+import compileall, sys
+from py_compile import PycInvalidationMode
+done = compileall.compile_dir(
+    sys.argv[1], quiet=1, maxlevels=99, stripdir=sys.argv[1], prependdir={_WHERE_IT_RUNS!r},
+    invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+)
+sys.exit(not done)
+"""
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+_LEVEL = 6
+_OLDEST = (1980, 1, 1, 0, 0, 0)  # of a time in a zip file
+
+
+class PackageError(Exception):
+    """The artifact cannot be built; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an artifact is for. `compiler` is a Python of that version, for the bytecode."""
+
+    arch: Arch
+    python: str
+    compiler: Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build what the command line asks for; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--arch", nargs="+", choices=_PLATFORMS, default=list(_PLATFORMS))
+    parser.add_argument("--python", default=RUNTIME, help="the function's Python (%(default)s)")
+    parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
+    parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    asked = parser.parse_args(arguments)
+    try:
+        compiler = asked.compiler or find_python(asked.python)
+        for arch in asked.arch:
+            target = Target(arch, asked.python, compiler)
+            print(build(target, asked.schemas, asked.out / f"lambda-{arch}"))
+    except PackageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(target: Target, schemas: Path, out: Path) -> str:
+    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made."""
+    files = artifact(target, schemas)
+    unpacked = sum(map(len, files.values()))
+    out.mkdir(parents=True, exist_ok=True)
+    archive = out / "function.zip"
+    write_zip(archive, files)
+    zipped = archive.stat().st_size
+    template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
+    text = deployable(template, schemas, target.arch)
+    (out / "template.yaml").write_text(text, encoding="utf-8")
+    if unpacked > LARGEST_UNPACKED or zipped > LARGEST_ZIPPED:
+        raise PackageError(
+            f"{archive} is too large: {unpacked:,} bytes unpacked, where {LARGEST_UNPACKED:,} may "
+            f"be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. Leave out more, in "
+            "infra/contents.py."
+        )
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return f"{archive}: {unpacked / 1e6:.1f} MB, {zipped / 1e6:.1f} MB zipped, SHA-256 {digest}"
+
+
+def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
+    """Return the files of an artifact: the body of each by its path in it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        installed = Path(scratch) / "installed"
+        _install(target, installed)
+        files = _requirements(installed) | _own() | _datasets(schemas)
+        sources = {path: body for path, body in files.items() if path.endswith(".py")}
+        return files | _bytecode(sources, target, Path(scratch) / "sources")
+
+
+def _install(target: Target, folder: Path) -> None:
+    """Install the pinned requirements of a target, whatever this machine is."""
+    command: list[str | Path] = [
+        uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-deps",
+        "--require-hashes", "--requirements", ROOT / "requirements" / "runtime.txt",
+        "--only-binary", ":all:", "--python-version", target.python,
+        "--python-platform", _PLATFORMS[target.arch], "--target", folder,
+    ]  # fmt: skip
+    environment = os.environ | {"UV_SYSTEM_CERTS": "true"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PackageError(
+            f"The requirements for Python {target.python} on {target.arch} could not be installed; "
+            f"see requirements/runtime.txt and what uv says:\n{done.stderr}"
+        )
+
+
+def _requirements(installed: Path) -> dict[str, bytes]:
+    found = reached(Path(pipeline.__file__).parent)
+    return {
+        path: loaded(file.read_bytes()) for path, file in _walk(installed) if wanted(path, found)
+    }
+
+
+def _own() -> dict[str, bytes]:
+    package = Path(pipeline.__file__).parent
+    found = reached(package)
+    modules = {
+        file.relative_to(package.parent).as_posix(): file.read_bytes()
+        for file in found.modules.values()
+    }
+    return modules | {"LICENSE": (ROOT / "LICENSE").read_bytes()}
+
+
+def _datasets(schemas: Path) -> dict[str, bytes]:
+    """Take schemas and settings of the datasets, not their samples."""
+    return {
+        f"schemas/{path}": file.read_bytes()
+        for path, file in _walk(schemas)
+        if file.suffix == ".avsc" or file.name == "dataset.toml"
+    }
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file.relative_to(folder).as_posix(), file
+
+
+def _bytecode(sources: dict[str, bytes], target: Target, folder: Path) -> dict[str, bytes]:
+    """Compile sources as the target's Python would on Lambda, whose disk keeps nothing."""
+    for path, body in sources.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+    # Without a fixed seed, sets among the constants come in another order each time.
+    command: list[str | Path] = [target.compiler, "-S", "-c", _COMPILE, folder]
+    done = subprocess.run(
+        command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PackageError(f"{target.compiler} could not compile the sources:\n{done.stdout}")
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*.pyc"))
+    }
+
+
+def write_zip(archive: Path, files: dict[str, bytes]) -> None:
+    """Write a zip file of nothing but names and bodies: no time, no owner, no order of a disk."""
+    with zipfile.ZipFile(archive, "w") as into:
+        for path, body in sorted(files.items()):
+            entry = zipfile.ZipInfo(path, _OLDEST)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, wherever it was built
+            entry.external_attr = 0o100644 << 16
+            into.writestr(entry, body, compresslevel=_LEVEL)
+
+
+def find_python(version: str) -> Path:
+    """Find a Python of a version, as "3.13", on this machine."""
+    for candidate in _pythons(version):
+        done = subprocess.run(
+            [candidate, "-c", _VERSION], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return Path(candidate)
+    raise PackageError(
+        f"No Python {version} was found, and only it can compile the bytecode that Lambda's Python "
+        f"{version} reads. Install one, as by `.venv/bin/uv python install {version}`, or name one "
+        f"by `make package ARGS='--compiler /path/to/python{version}'`."
+    )
+
+
+def _pythons(version: str) -> Iterator[str | Path]:
+    yield sys.executable
+    if on_path := shutil.which(f"python{version}"):
+        yield on_path
+    yield from sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python"))
+    command = [uv.find_uv_bin(), "python", "find", "--managed-python", "--no-config", version]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        yield found.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

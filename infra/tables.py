@@ -1,0 +1,60 @@
+"""The template that deploys one artifact: infra/template.yaml, and the tables of its datasets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.adapters.schemas import read_datasets
+from pipeline.core.ddl import statements
+
+_ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
+_TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
+# Stands in for the bucket until CloudFormation knows its name.
+_BUCKET = "output-bucket"
+_LOCATION = f"s3://{_BUCKET}/lake"
+
+
+def deployable(template: str, schemas: Path, arch: str) -> str:
+    """Return the text of a template with one architecture, and with a Glue table a format."""
+    one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
+    resources = "".join(f"  {name}: {json.dumps(of)}\n" for name, of in tables(schemas).items())
+    return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
+
+
+def tables(schemas: Path) -> dict[str, Any]:
+    """Return the resources of the datasets' tables, as `pipeline ddl --dialect glue` has them."""
+    found = [
+        statements(dataset, _LOCATION, "glue", [as_format])
+        for dataset in read_datasets(schemas)
+        for as_format in dataset.formats
+    ]
+    return dict(_resource(json.loads(text)) for text in found)
+
+
+def _resource(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = "Table" + "".join(part.title() for part in table["Name"].split("_"))
+    properties = {
+        "CatalogId": {"Ref": "AWS::AccountId"},
+        "DatabaseName": {"Ref": "Database"},
+        "TableInput": _substituted(table),
+    }
+    return name, {"Type": "AWS::Glue::Table", "Properties": properties}
+
+
+def _substituted(value: Any) -> Any:
+    """Put the bucket's name where it belongs, and leave Athena's own `${date}` alone."""
+    if isinstance(value, dict):
+        return {key: _substituted(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [_substituted(of) for of in value]
+    if isinstance(value, str) and _BUCKET in value:
+        text = value.replace("${", "${!").replace(f"s3://{_BUCKET}/", "s3://${OutputBucket}/")
+        return {"Fn::Sub": text}
+    return value
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        message = f"infra/template.yaml must hold these lines once, and does not:\n{old}"
+        raise ValueError(message)
+    return text.replace(old, new)

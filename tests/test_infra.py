@@ -1,0 +1,1085 @@
+"""infra/template.yaml, deployed: translated as AWS does, linted, and created in moto."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import package
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+from moto import mock_aws, settings
+from moto.awslambda.models import LambdaBackend
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.iam.access_control import IAMRequest, PermissionResult
+from moto.s3.models import FakeBucket
+from moto_models import all_types
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+from support import ORDERS, ROOT, Context, Stored, as_json, kinesis_event, order, report_of
+from tables import deployable
+
+from pipeline import handlers
+from pipeline.adapters.notify import NotifyError
+from pipeline.adapters.schemas import read_datasets
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Stopwatch, Telemetry
+from pipeline.core.ddl import statements
+from pipeline.core.layout import PROGRESS
+from pipeline.core.notifications import ObjectReference, notify_of
+from pipeline.settings import AlertSettings, Settings
+
+pytestmark = pytest.mark.xdist_group("infra")
+
+REGION = "eu-central-1"
+ACCOUNT = "123456789012"
+SCHEMAS = ROOT / "schemas"
+SOURCE = ROOT / "infra" / "template.yaml"
+CODE = {"S3Bucket": "artifacts", "S3Key": "function.zip"}
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+PERIOD = 300
+
+INCOMING = "incoming"
+
+RESOURCES = {
+    "AlarmMail": "AWS::SNS::Subscription",
+    "AlarmTopic": "AWS::SNS::Topic",
+    "AlarmTopicPolicy": "AWS::SNS::TopicPolicy",
+    "AlertErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "AlertFunction": "AWS::Lambda::Function",
+    "AlertPermission": "AWS::Lambda::Permission",
+    "AlertRole": "AWS::IAM::Role",
+    "AlertSubscription": "AWS::SNS::Subscription",
+    "AlertTopic": "AWS::SNS::Topic",
+    "AlertTopicPolicy": "AWS::SNS::TopicPolicy",
+    "BatchFailedAlarm": "AWS::CloudWatch::Alarm",
+    "Dashboard": "AWS::CloudWatch::Dashboard",
+    "Database": "AWS::Glue::Database",
+    "DeadLetterBucket": "AWS::S3::Bucket",
+    "DeadLetterBucketPolicy": "AWS::S3::BucketPolicy",
+    "DeadLettersAlarm": "AWS::CloudWatch::Alarm",
+    "ErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "FailedBatchesAlarm": "AWS::CloudWatch::Alarm",
+    "FilesDeadLetterQueue": "AWS::SQS::Queue",
+    "FilesDeadLettersAlarm": "AWS::CloudWatch::Alarm",
+    "FilesErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "FilesFailedAlarm": "AWS::CloudWatch::Alarm",
+    "FilesFunction": "AWS::Lambda::Function",
+    "FilesGivenUpAlarm": "AWS::CloudWatch::Alarm",
+    "FilesMapping": "AWS::Lambda::EventSourceMapping",
+    "FilesQueue": "AWS::SQS::Queue",
+    "FilesQueuePolicy": "AWS::SQS::QueuePolicy",
+    "FilesRole": "AWS::IAM::Role",
+    "Function": "AWS::Lambda::Function",
+    "FunctionRole": "AWS::IAM::Role",
+    "IteratorAgeAlarm": "AWS::CloudWatch::Alarm",
+    "Log": "AWS::Logs::LogGroup",
+    "LogOfMemory": "AWS::Logs::MetricFilter",
+    "LostBatchesAlarm": "AWS::CloudWatch::Alarm",
+    "Mapping": "AWS::Lambda::EventSourceMapping",
+    "NearMemoryLimitAlarm": "AWS::CloudWatch::Alarm",
+    "NearTimeoutAlarm": "AWS::CloudWatch::Alarm",
+    "OutputBucket": "AWS::S3::Bucket",
+    "OutputBucketPolicy": "AWS::S3::BucketPolicy",
+    "Stream": "AWS::Kinesis::Stream",
+    "ThrottlesAlarm": "AWS::CloudWatch::Alarm",
+}
+
+
+# ----------------------------------------------------------------------------------- the stack
+
+
+class Stack:
+    """A stack that moto has created."""
+
+    def __init__(self, name: str, **parameters: str) -> None:
+        self.client = partial(boto3.client, region_name=REGION)
+        cloudformation = self.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(translated()),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            ],
+        )
+        (self.description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        listed = cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+        self.types = {of["LogicalResourceId"]: of["ResourceType"] for of in listed}
+        self.ids = {of["LogicalResourceId"]: of["PhysicalResourceId"] for of in listed}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {of["OutputKey"]: of["OutputValue"] for of in self.description["Outputs"]}
+
+    def alarm(self, name: str) -> dict[str, Any]:
+        found = self.client("cloudwatch").describe_alarms(AlarmNames=[self.ids[name]])
+        alarm: dict[str, Any] = found["MetricAlarms"][0]
+        return alarm
+
+
+def deployed_text(arch: str = "arm64") -> str:
+    """Return the template as `make package` writes it."""
+    return deployable(SOURCE.read_text(encoding="utf-8"), SCHEMAS, arch)
+
+
+def translated() -> dict[str, Any]:
+    """Return what CloudFormation deploys: the template translated."""
+    return copy.deepcopy(_translated())
+
+
+@functools.cache
+def _translated() -> dict[str, Any]:
+    # What `sam deploy` writes for the artifact, once it is uploaded.
+    text = deployed_text().replace("CodeUri: function.zip", "CodeUri: s3://artifacts/function.zip")
+
+    class NoPolicies:
+        def load(self) -> dict[str, str]:
+            return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        template: dict[str, Any] = transform(yaml_parse(text), {}, NoPolicies())
+    return template
+
+
+def properties(name: str) -> dict[str, Any]:
+    """Return what CloudFormation is told of a resource."""
+    found: dict[str, Any] = translated()["Resources"][name]["Properties"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch, mock_aws(), all_types():
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        s3 = boto3.client("s3", region_name=REGION)
+        place: Any = {"LocationConstraint": REGION}
+        s3.create_bucket(Bucket=CODE["S3Bucket"], CreateBucketConfiguration=place)
+        s3.put_object(Bucket=CODE["S3Bucket"], Key=CODE["S3Key"], Body=EMPTY_ZIP)
+        s3.create_bucket(Bucket=INCOMING, CreateBucketConfiguration=place)
+        s3.put_bucket_versioning(Bucket=INCOMING, VersioningConfiguration={"Status": "Enabled"})
+        yield Stack("pipeline", AlarmEmail="on-call@example.com", FilesBucket=INCOMING)
+
+
+# -------------------------------------------------------------------------------- the template
+
+
+def findings(template: dict[str, Any]) -> list[str]:
+    """Return the errors and warnings that `cfn-lint` shows."""
+    text, asked = json.dumps(template, indent=1), ManualArgs(regions=[REGION])
+    return [f"{of.rule.id} {of.message}" for of in lint(text, config=asked)]
+
+
+def test_the_translated_template_has_no_lint() -> None:
+    assert findings(translated()) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "key", "value"),
+    [
+        ("Mapping", "BatchSize", "x"),
+        ("Mapping", "StartingPosition", "EARLIEST"),
+        ("Stream", "Retention", 1),
+    ],
+)
+def test_the_linter_finds_a_mistake_in_the_translation(resource: str, key: str, value: Any) -> None:
+    template = translated()
+    template["Resources"][resource]["Properties"][key] = value
+    assert findings(template)
+
+
+def test_the_template_has_no_anchors_which_cloudformation_refuses() -> None:
+    tokens = list(yaml.scan(deployed_text()))
+    assert not [of for of in tokens if isinstance(of, (yaml.AnchorToken, yaml.AliasToken))]
+
+
+def test_every_parameter_has_a_default_and_says_what_it_is_for() -> None:
+    parameters = translated()["Parameters"]
+    assert all("Default" in of and len(of["Description"]) > 20 for of in parameters.values())
+
+
+@pytest.mark.parametrize("arch", ["arm64", "x86_64"])
+def test_a_deployable_template_takes_only_the_architecture_of_its_artifact(arch: str) -> None:
+    parameter = yaml_parse(deployed_text(arch))["Parameters"]["Architecture"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == (arch, [arch])
+
+
+def test_a_template_without_the_place_for_the_tables_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must hold these lines once"):
+        deployable(
+            SOURCE.read_text(encoding="utf-8").replace("# -- the tables", "#"), SCHEMAS, "arm64"
+        )
+
+
+# ------------------------------------------------------------------------------- the resources
+
+
+def test_every_resource_is_created(stack: Stack) -> None:
+    tables = {name: kind for name, kind in stack.types.items() if kind == "AWS::Glue::Table"}
+    assert stack.description["StackStatus"] == "CREATE_COMPLETE"
+    assert stack.types == RESOURCES | tables
+    assert stack.types.keys() == translated()["Resources"].keys()
+
+
+def test_the_mapping_never_loses_a_batch(stack: Stack) -> None:
+    mapping = stack.client("lambda").get_event_source_mapping(UUID=stack.ids["Mapping"])
+    account = f"{REGION}:{ACCOUNT}"
+    assert mapping["EventSourceArn"] == f"arn:aws:kinesis:{account}:stream/{stack.ids['Stream']}"
+    assert mapping["FunctionArn"] == f"arn:aws:lambda:{account}:function:{stack.ids['Function']}"
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRetryAttempts"] == -1
+    assert mapping["MaximumRecordAgeInSeconds"] == 6 * 24 * 3600
+    bucket = f"arn:aws:s3:::{stack.ids['DeadLetterBucket']}"
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": bucket}}
+    assert mapping["BatchSize"] == 10_000
+    assert mapping["MaximumBatchingWindowInSeconds"] == 60
+    assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+    # The one splits a shard by the key that all aggregates share, the other drops aggregates.
+    assert not {"ParallelizationFactor", "FilterCriteria"} & properties("Mapping").keys()
+
+
+def test_records_grow_too_old_before_the_stream_forgets_them() -> None:
+    parameters = translated()["Parameters"]
+    age = parameters["MaximumRecordAgeSeconds"]["Default"]
+    assert age <= (parameters["RetentionHours"]["Default"] - 24) * 3600
+
+
+def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
+    name = stack.ids["Stream"]
+    summary = stack.client("kinesis").describe_stream_summary(StreamName=name)
+    assert summary["StreamDescriptionSummary"]["RetentionPeriodHours"] == 7 * 24
+    stream = properties("Stream")  # moto keeps neither of these
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    assert stream["StreamModeDetails"] == {"StreamMode": {"Ref": "StreamMode"}}
+    assert translated()["Parameters"]["StreamMode"]["Default"] == "ON_DEMAND"
+
+
+def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
+    other = Stack("other", StreamMode="PROVISIONED", ShardCount="3", DatabaseName="other")
+    shards = stack.client("kinesis").list_shards(StreamName=other.ids["Stream"])["Shards"]
+    assert len(shards) == 3
+    assert "AlarmMail" not in other.types
+
+
+def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> None:
+    other = Stack("without-files", DatabaseName="without_files")
+    assert {name for name in stack.types if name.startswith("Files")} == {
+        name for name, of in translated()["Resources"].items() if of.get("Condition") == "Files"
+    }
+    assert not [name for name in [*other.types, *other.outputs] if name.startswith("Files")]
+    assert "Files" not in json.dumps(dashboard_body(other))
+
+
+def test_the_function_is_the_artifact_for_which_it_is_built(stack: Stack) -> None:
+    found = stack.client("lambda").get_function(FunctionName=stack.ids["Function"])
+    function = found["Configuration"]
+    assert function["Runtime"] == f"python{package.RUNTIME}"
+    assert (function["MemorySize"], function["Timeout"]) == (1_769, 120)
+    assert properties("Function")["Architectures"] == [{"Ref": "Architecture"}]
+    assert properties("Function")["Code"] == CODE
+    module, _, name = function["Handler"].rpartition(".")
+    assert callable(getattr(sys.modules[module], name))
+    iam = stack.client("iam").get_role(RoleName=stack.ids["FunctionRole"])
+    assert function["Role"] == iam["Role"]["Arn"]
+
+
+@pytest.mark.parametrize(("name", "handler"), [("FilesFunction", "s3"), ("AlertFunction", "alert")])
+def test_the_other_functions_are_the_same_artifact_with_another_handler(
+    stack: Stack, name: str, handler: str
+) -> None:
+    same = ("Code", "Runtime", "Architectures")
+    told, of_stream = properties(name), properties("Function")
+    assert [told[of] for of in same] == [of_stream[of] for of in same]
+    assert told["Handler"] == f"pipeline.handlers.{handler}"
+    assert callable(getattr(handlers, handler))
+    role = name.replace("Function", "Role")
+    iam = stack.client("iam").get_role(RoleName=stack.ids[role])
+    assert configuration(stack, name)["Role"] == iam["Role"]["Arn"]
+    # All in one log, where an alert sends its reader; but only the stream's reports of memory.
+    assert told["LoggingConfig"] == of_stream["LoggingConfig"] | {"SystemLogLevel": "WARN"}
+
+
+def configuration(stack: Stack, name: str) -> dict[str, Any]:
+    found = stack.client("lambda").get_function(FunctionName=stack.ids[name])
+    of: dict[str, Any] = found["Configuration"]
+    return of
+
+
+def test_the_function_for_files_stores_where_the_streams_does(stack: Stack) -> None:
+    files, function = (configuration(stack, name) for name in ("FilesFunction", "Function"))
+    assert files["Environment"] == function["Environment"]
+    assert (files["MemorySize"], files["Timeout"]) == (1_769, 300)
+    assert translated()["Parameters"]["FilesMemoryMegabytes"]["MinValue"] >= 1_024
+
+
+def test_the_function_for_alarms_starts_with_its_settings(stack: Stack) -> None:
+    variables = configuration(stack, "AlertFunction")["Environment"]["Variables"]
+    given = AlertSettings.from_environment(variables)
+    assert given.topic == stack.ids["AlertTopic"] != stack.ids["AlarmTopic"]
+    assert given.dead_letters == stack.outputs["DeadLetters"]
+    assert given.log_group == stack.ids["Log"]
+    console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
+    assert given.dashboard == f"{console}#dashboards/dashboard/{stack.ids['Dashboard']}"
+
+
+def attributes(stack: Stack, name: str) -> dict[str, str]:
+    found: dict[str, str] = stack.client("sqs").get_queue_attributes(
+        QueueUrl=stack.ids[name], AttributeNames=["All"]
+    )["Attributes"]
+    return found
+
+
+def test_a_file_is_tried_again_for_days_and_then_kept(stack: Stack) -> None:
+    queue, dead = (attributes(stack, name) for name in ("FilesQueue", "FilesDeadLetterQueue"))
+    wait, timeout = int(queue["VisibilityTimeout"]), properties("FilesFunction")["Timeout"]
+    assert wait >= 6 * timeout
+    redrive = json.loads(queue["RedrivePolicy"])
+    assert redrive["deadLetterTargetArn"] == dead["QueueArn"]
+    tried = redrive["maxReceiveCount"] * wait
+    kept = int(queue["MessageRetentionPeriod"])
+    assert 2 * 24 * 3600 <= tried <= kept / 2
+    assert kept == int(dead["MessageRetentionPeriod"]) == 14 * 24 * 3600
+    assert queue["SqsManagedSseEnabled"] == dead["SqsManagedSseEnabled"] == "true"
+    assert stack.outputs["FilesQueueArn"] == queue["QueueArn"]
+    assert stack.outputs["FilesDeadLetterQueueArn"] == dead["QueueArn"]
+
+
+def test_the_mapping_of_files_never_loses_one(stack: Stack) -> None:
+    mapping = stack.client("lambda").get_event_source_mapping(UUID=stack.ids["FilesMapping"])
+    assert mapping["EventSourceArn"] == stack.outputs["FilesQueueArn"]
+    name = stack.outputs["FilesFunctionName"]
+    assert name == stack.ids["FilesFunction"]
+    assert mapping["FunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 1
+    concurrency = properties("FilesMapping")["ScalingConfig"]  # moto refuses to keep it
+    assert concurrency == {"MaximumConcurrency": {"Ref": "FilesConcurrency"}}
+
+
+def test_only_the_bucket_of_files_may_send_to_the_queue(stack: Stack) -> None:
+    (statement,) = json.loads(attributes(stack, "FilesQueue")["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Resource"] == stack.outputs["FilesQueueArn"]
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{INCOMING}"},
+    }
+
+
+def test_the_function_starts_with_its_settings(stack: Stack) -> None:
+    found = stack.client("lambda").get_function(FunctionName=stack.ids["Function"])
+    given = Settings.from_environment(found["Configuration"]["Environment"]["Variables"])
+    assert given.output == stack.outputs["Output"]
+    assert given.output == f"s3://{stack.ids['OutputBucket']}/lake"
+    assert given.dead_letters == stack.outputs["DeadLetters"]
+    assert given.dead_letters == f"s3://{stack.ids['DeadLetterBucket']}/dead-letters"
+    assert given.schemas == "/var/task/schemas"
+    assert given.metrics_namespace == "Pipeline"
+
+
+def test_the_log_is_kept_for_a_while_in_a_form_that_the_memory_is_read_from(stack: Stack) -> None:
+    logs = stack.client("logs")
+    (group,) = logs.describe_log_groups(logGroupNamePrefix=stack.ids["Log"])["logGroups"]
+    assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/pipeline", 30)
+    (memory,) = logs.describe_metric_filters(logGroupName=stack.ids["Log"])["metricFilters"]
+    assert memory["filterPattern"] == '{ $.type = "platform.report" }'
+    assert memory["metricTransformations"] == [
+        {
+            "metricNamespace": "Pipeline/pipeline",
+            "metricName": "MaxMemoryUsed",
+            "metricValue": "$.record.metrics.maxMemoryUsedMB",
+            "unit": "Megabytes",
+        }
+    ]
+    assert properties("Function")["LoggingConfig"] == {
+        "LogGroup": {"Ref": "Log"},
+        "LogFormat": "JSON",
+        "SystemLogLevel": "INFO",
+        "ApplicationLogLevel": "INFO",
+    }
+
+
+@pytest.mark.parametrize("name", ["OutputBucket", "DeadLetterBucket"])
+def test_a_bucket_is_encrypted_private_tls_only_and_outlives_the_stack(
+    stack: Stack, name: str
+) -> None:
+    s3, bucket = stack.client("s3"), stack.ids[name]
+    encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    rule = encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+    assert rule == {"SSEAlgorithm": "AES256"}
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    assert policy["Statement"] == [
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+    told = properties(name)  # moto keeps none of these
+    assert set(told["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(told["PublicAccessBlockConfiguration"]) == 4
+    assert told["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert told["VersioningConfiguration"] == {"Status": "Enabled"}
+    kept = translated()["Resources"][name]
+    assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert kept["UpdateReplacePolicy"] == "Retain"
+
+
+def test_rows_are_never_expired_and_dead_letters_only_after_their_time() -> None:
+    (rows,) = properties("OutputBucket")["LifecycleConfiguration"]["Rules"]
+    (letters,) = properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
+    for rule in (rows, letters):
+        assert rule["Status"] == "Enabled"
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not {"ExpirationInDays", "ExpirationDate"} & rows.keys()
+    assert letters["ExpirationInDays"] == {"Ref": "DeadLetterDays"}
+
+
+def test_the_tables_are_those_of_pipeline_ddl(stack: Stack) -> None:
+    glue = stack.client("glue")
+    location = stack.outputs["Output"]
+    expected = [
+        json.loads(statements(dataset, location, "glue", [as_format]))
+        for dataset in read_datasets(SCHEMAS)
+        for as_format in dataset.formats
+    ]
+    assert stack.outputs["Database"] == "pipeline"
+    found = {of["Name"]: of for of in glue.get_tables(DatabaseName="pipeline")["TableList"]}
+    assert found.keys() == {table["Name"] for table in expected}
+    for table in expected:
+        assert {key: found[table["Name"]][key] for key in table} == table
+
+
+def test_alarms_reach_the_function_and_its_messages_whoever_is_told(stack: Stack) -> None:
+    found = stack.client("sns").list_subscriptions()["Subscriptions"]
+    ours = {of["Protocol"]: of for of in found if of["TopicArn"] in stack.ids.values()}
+    assert ours.keys() == {"lambda", "email"}
+    assert ours["lambda"]["TopicArn"] == stack.ids["AlarmTopic"] == stack.outputs["AlarmTopic"]
+    assert ours["lambda"]["Endpoint"].endswith(f":function:{stack.ids['AlertFunction']}")
+    assert ours["email"]["TopicArn"] == stack.ids["AlertTopic"] == stack.outputs["AlertTopic"]
+    assert ours["email"]["Endpoint"] == "on-call@example.com"
+
+
+def test_sns_may_invoke_the_function_for_alarms_from_their_topic_alone() -> None:
+    assert properties("AlertPermission") == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": {"Ref": "AlertFunction"},
+        "Principal": "sns.amazonaws.com",
+        "SourceArn": {"Ref": "AlarmTopic"},
+    }
+
+
+@pytest.mark.parametrize("name", ["AlarmTopic", "AlertTopic"])
+def test_alarms_of_this_account_may_reach_a_topic(stack: Stack, name: str) -> None:
+    topic = stack.client("sns").get_topic_attributes(TopicArn=stack.ids[name])
+    (statement,) = json.loads(topic["Attributes"]["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Action"] == "sns:Publish"
+    assert statement["Resource"] == stack.ids[name]
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+    # With the AWS managed key, CloudWatch could not publish.
+    assert "KmsMasterKeyId" not in topic["Attributes"]
+
+
+# ---------------------------------------------------------------------------------- the alarms
+
+# Of each alarm: namespace, metric, its dimension, statistic, threshold, how many of how many.
+OF_LAMBDA, OF_MAPPING, OF_STREAM = "FunctionName", "EventSourceMappingUUID", "Stream"
+OF_BUCKET, OF_QUEUE = "Bucket", "QueueName"
+ALARMS = {
+    "IteratorAgeAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "Maximum", 15, 1, 1),
+    "BatchFailedAlarm": ("Pipeline", "BatchFailed", OF_STREAM, "Sum", 0, 2, 3),
+    "ErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
+    "ThrottlesAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum", 0, 2, 3),
+    "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 0, 1, 1),
+    "FailedBatchesAlarm": (
+        "AWS/Lambda", "OnFailureDestinationDeliveredEventCount", OF_MAPPING, "Sum", 0, 1, 1,
+    ),
+    "LostBatchesAlarm": ("AWS/Lambda", "DroppedEventCount", OF_MAPPING, "Sum", 0, 1, 1),
+    "NearTimeoutAlarm": ("AWS/Lambda", "Duration", OF_LAMBDA, "Maximum", 80, 1, 1),
+    "NearMemoryLimitAlarm": ("Pipeline/pipeline", "MaxMemoryUsed", None, "Maximum", 80, 1, 1),
+    # Files come again after half an hour, and shall not end and begin the alarm each time.
+    "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
+    "FilesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 12),
+    "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 0, 1, 1),
+    "FilesGivenUpAlarm": (
+        "AWS/SQS", "ApproximateNumberOfMessagesVisible", OF_QUEUE, "Maximum", 0, 1, 1,
+    ),
+    "AlertErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
+}  # fmt: skip
+EXPRESSIONS = {
+    "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
+    "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
+    "NearMemoryLimitAlarm": ["100 * memory / 1769"],
+}
+
+
+def watched(alarm: dict[str, Any]) -> tuple[str, str, dict[str, str], str, int]:
+    """Return the metric that an alarm looks at: itself, its statistic, its period."""
+    if "MetricName" in alarm:
+        metric, statistic, period = alarm, alarm["Statistic"], alarm["Period"]
+    else:
+        (of,) = [of["MetricStat"] for of in alarm["Metrics"] if "MetricStat" in of]
+        metric, statistic, period = of["Metric"], of["Stat"], of["Period"]
+    dimensions = {of["Name"]: of["Value"] for of in metric.get("Dimensions", ())}
+    return metric["Namespace"], metric["MetricName"], dimensions, statistic, period
+
+
+def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str]:
+    """Return the dimension that an alarm looks at, with what it is in the stack."""
+    functions = {"FilesErrorsAlarm": "FilesFunction", "AlertErrorsAlarm": "AlertFunction"}
+    named = {
+        None: "",
+        OF_LAMBDA: stack.ids[functions.get(alarm, "Function")],
+        OF_MAPPING: stack.ids["Mapping"],
+        OF_STREAM: stack.ids["Stream"],
+        OF_BUCKET: INCOMING,
+        OF_QUEUE: attributes(stack, "FilesDeadLetterQueue")["QueueArn"].rpartition(":")[2],
+    }
+    return {} if dimension is None else {dimension: named[dimension]}
+
+
+def test_there_is_a_case_for_each_alarm() -> None:
+    kinds = translated()["Resources"].items()
+    assert ALARMS.keys() == {name for name, of in kinds if of["Type"] == "AWS::CloudWatch::Alarm"}
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_watches_what_it_is_named_for(stack: Stack, name: str) -> None:
+    namespace, metric, dimension, statistic, threshold, enough, of = ALARMS[name]
+    alarm = stack.alarm(name)
+    expected = (namespace, metric, identifies(stack, name, dimension), statistic, PERIOD)
+    assert watched(alarm) == expected
+    assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (threshold, of)
+    assert alarm.get("DatapointsToAlarm", of) == enough
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    assert alarm["TreatMissingData"] == "notBreaching"
+    # What cannot tell of itself goes past it.
+    topic = "AlertTopic" if name == "AlertErrorsAlarm" else "AlarmTopic"
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [stack.ids[topic]]
+    assert alarm["AlarmDescription"].endswith(".")
+    returned = [of for of in alarm["Metrics"] if of.get("ReturnData", True)]
+    assert [of["Expression"] for of in returned] == EXPRESSIONS.get(name, [])
+
+
+def own_metrics(stream: str) -> set[tuple[str, str, str]]:
+    """Return name and dimension of each metric that an invocation writes, stored or not.
+
+    Of a batch of the stream, and of a file; that the handlers write the files' is in their tests.
+    """
+    lines: list[str] = []
+    telemetry = Telemetry(lines.append, lambda: 1.8e9)
+    arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}"
+    file = f"s3://{INCOMING}/orders.ndjson?version"
+    event = kinesis_event([as_json(order()), b"{"], arn=arn)
+    report = report_of(event, [ORDERS], Stored())
+    telemetry.stored(report, None)
+    telemetry.failed("store_failed", "", report.batch, Stopwatch(lambda: 0.0), 0, None)
+    telemetry.stored(replace(report, batch=replace(report.batch, source=file)), None)
+    telemetry.file("stored", file, dict.fromkeys(FILE_METRICS, 1), None)
+    written = [line for line in map(json.loads, lines) if "_aws" in line]
+    return {
+        (of["Name"], dimension, line[dimension])
+        for line in written
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        for (dimension,) in [names for names in directive["Dimensions"] if len(names) == 1]
+        for of in directive["Metrics"]
+    }
+
+
+def test_alarms_and_dashboard_show_metrics_that_exist(stack: Stack) -> None:
+    own = own_metrics(stack.ids["Stream"])
+    shown = [metric for _, metric in dashboard_metrics(stack)]
+    alarmed = [watched(stack.alarm(name))[:3] for name in ALARMS]
+    ours = [of for of in [*shown, *alarmed] if of[0] == "Pipeline"]
+    assert len(ours) > 15
+    for _, name, dimensions in ours:
+        assert name in METRICS | FILE_METRICS
+        ((dimension, value),) = dimensions.items()
+        assert (name, dimension, value) in own
+    from_log = properties("LogOfMemory")["MetricTransformations"][0]["MetricName"]
+    others = [of for of in [*shown, *alarmed] if of[0] == "Pipeline/pipeline"]
+    assert others == [("Pipeline/pipeline", from_log, {})] * 2
+
+
+def dashboard_body(stack: Stack) -> dict[str, Any]:
+    cloudwatch = stack.client("cloudwatch")
+    text = cloudwatch.get_dashboard(DashboardName=stack.ids["Dashboard"])["DashboardBody"]
+    assert "${" not in text
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def dashboard_metrics(stack: Stack) -> list[tuple[str, tuple[str, str, dict[str, str]]]]:
+    """Return the metrics of the dashboard, each with the title of its widget."""
+    found = []
+    for widget in dashboard_body(stack)["widgets"]:
+        for line in widget["properties"].get("metrics", ()):
+            namespace, name, *pairs = [part for part in line if isinstance(part, str)]
+            dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
+            found.append((widget["properties"]["title"], (namespace, name, dimensions)))
+    return found
+
+
+def test_the_dashboard_shows_every_metric_of_a_stream_and_every_alarm(stack: Stack) -> None:
+    shown = {metric[1] for _, metric in dashboard_metrics(stack)}
+    assert METRICS.keys() | FILE_METRICS.keys() <= shown
+    first, *_, last = dashboard_body(stack)["widgets"]
+    alarms = {stack.alarm(name)["AlarmArn"] for name in ALARMS}
+    assert set(first["properties"]["alarms"]) == alarms
+    assert last["properties"]["query"].startswith(f"SOURCE '{stack.ids['Log']}' | ")
+
+
+def test_the_dashboards_log_query_asks_for_fields_that_the_log_has() -> None:
+    lines: list[str] = []
+    report = report_of(kinesis_event([as_json(order())]), [ORDERS], Stored())
+    watch = Stopwatch(lambda: 0.0)
+    telemetry = Telemetry(lines.append, lambda: 1.8e9)
+    telemetry.failed("store_failed", "It is down.", report.batch, watch, 0, None)
+    line = json.loads(lines[0])
+    assert line["level"] == "ERROR"
+    assert {"outcome", "message", "source", "first", "last"} <= line.keys()
+
+
+# ------------------------------------------------------------------------------------ the role
+
+
+ROLES = ["FunctionRole", "FilesRole", "AlertRole"]
+
+
+def policy_of(stack: Stack, name: str = "FunctionRole") -> dict[str, Any]:
+    iam = stack.client("iam")
+    role = stack.ids[name]
+    assert iam.list_role_policies(RoleName=role)["PolicyNames"] == ["pipeline"]
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+    policy = iam.get_role_policy(RoleName=role, PolicyName="pipeline")["PolicyDocument"]
+    # moto hands out CloudFormation's documents as the text of a dictionary.
+    found: dict[str, Any] = yaml.safe_load(policy) if isinstance(policy, str) else dict(policy)
+    return found
+
+
+def audited(policy: dict[str, Any]) -> str:
+    """Return what parliament says of a policy: a line a finding."""
+    program = Path(sys.executable).with_name("parliament")
+    command: list[str | Path] = [
+        sys.executable,
+        "-W",
+        "ignore",
+        program,
+        "--string",
+        json.dumps(policy),
+        "--json",
+    ]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.stdout
+
+
+def test_there_is_a_case_for_each_role() -> None:
+    kinds = translated()["Resources"].items()
+    assert set(ROLES) == {name for name, of in kinds if of["Type"] == "AWS::IAM::Role"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_policy_checker_finds_nothing_in_a_role(stack: Stack, role: str) -> None:
+    assert audited(policy_of(stack, role)) == ""
+
+
+@pytest.mark.parametrize(
+    ("sid", "change", "finding"),
+    [
+        ("WriteRows", {"Action": "s3:PutObjct"}, "UNKNOWN_ACTION"),
+        ("WriteRows", {"Resource": "arn:aws:s3:::bucket"}, "RESOURCE_MISMATCH"),
+        ("ReadStream", {"Resource": "*"}, "RESOURCE_STAR"),
+    ],
+)
+def test_the_policy_checker_finds_a_mistake(
+    stack: Stack, sid: str, change: dict[str, str], finding: str
+) -> None:
+    policy = policy_of(stack)
+    (statement,) = [of for of in policy["Statement"] if of["Sid"] == sid]
+    statement.update(change)
+    assert finding in audited(policy)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_lambda_alone_may_take_a_role(stack: Stack, role: str) -> None:
+    found = stack.client("iam").get_role(RoleName=stack.ids[role])["Role"]
+    assert found["AssumeRolePolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ]
+
+
+# moto enforces resources for S3 alone and asks for "*" elsewhere, which no good policy grants: what
+# these services' requests are about is read from them here.
+def asked_about(request: IAMRequest) -> str:
+    if request._service == "sns":  # the one of them that does not speak JSON
+        return str(request._data["TopicArn"][0])
+    asked = json.loads(request._body)
+    if "StreamARN" in asked:
+        return str(asked["StreamARN"])
+    if "QueueUrl" in asked:
+        return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{asked['QueueUrl'].rpartition('/')[2]}"
+    group, stream = asked["logGroupName"], asked["logStreamName"]
+    return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
+
+
+class As:
+    """AWS, with IAM enforced, for one who has this policy as the function's role."""
+
+    function, role = "Function", "FunctionRole"
+
+    def __init__(self, stack: Stack, policy: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+        self.stack = stack
+        iam, role = stack.client("iam"), stack.ids[self.role]
+        iam.put_role_policy(RoleName=role, PolicyName="pipeline", PolicyDocument=json.dumps(policy))
+        arn = iam.get_role(RoleName=role)["Role"]["Arn"]
+        session = stack.client("sts").assume_role(RoleArn=arn, RoleSessionName="function")
+        given = session["Credentials"]
+        variables = configuration(stack, self.function)["Environment"]["Variables"]
+        environment = variables | {
+            "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": given["SessionToken"],
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "PIPELINE_SCHEMAS": str(SCHEMAS),
+        }
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        forget_clients()
+        patch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+        patch.setattr(ActionAuthenticatorMixin, "request_count", 0)
+        # moto takes a Deny whose condition does not hold, as TlsOnly's, for one that does.
+        patch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
+        check = IAMRequest.check_action_permitted
+        patch.setattr(
+            IAMRequest, "check_action_permitted", lambda of, _: check(of, asked_about(of))
+        )
+
+    def tasks(self) -> dict[str, Callable[[], object]]:
+        """All that is done in its name: a batch from the stream to the end, and a failed one."""
+        return {
+            "see the stream": self.see_stream,
+            "read the stream": self.read_stream,
+            "store rows": partial(self.store, as_json(order())),
+            "store dead letters": partial(self.store, b"{"),
+            "see the bucket of failed batches": self.see_bucket,
+            "keep a failed batch": self.keep_batch,
+            "write the log": self.write_log,
+        }
+
+    def refused(self) -> set[str]:
+        """Do all of it; return what was refused."""
+        return {name for name, task in self.tasks().items() if not self.allowed(task)}
+
+    @staticmethod
+    def allowed(task: Callable[[], object]) -> bool:
+        try:
+            return task() is not False
+        except ClientError as error:
+            # moto's refusals are XML, whatever the service speaks: their code is in the text.
+            if "AccessDenied" not in str(error):
+                raise
+            return False
+
+    @property
+    def stream_arn(self) -> str:
+        return f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{self.stack.ids['Stream']}"
+
+    def see_stream(self) -> None:
+        kinesis = boto3.client("kinesis")
+        kinesis.describe_stream(StreamARN=self.stream_arn)
+        kinesis.describe_stream_summary(StreamARN=self.stream_arn)
+
+    def read_stream(self) -> None:
+        kinesis, arn = boto3.client("kinesis"), self.stream_arn
+        (shard,) = kinesis.list_shards(StreamARN=arn)["Shards"]
+        start = kinesis.get_shard_iterator(
+            StreamARN=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )
+        kinesis.get_records(StreamARN=arn, ShardIterator=start["ShardIterator"])
+
+    def store(self, document: bytes) -> bool:
+        """Invoke the real handler; tell whether it stored the batch."""
+        event = kinesis_event([document], arn=self.stream_arn)
+        answer = handlers.kinesis(event, Context(20.0))
+        return answer == {"batchItemFailures": []}
+
+    def see_bucket(self) -> None:
+        boto3.client("s3").list_objects_v2(Bucket=self.stack.ids["DeadLetterBucket"])
+
+    def keep_batch(self) -> None:
+        bucket = self.stack.ids["DeadLetterBucket"]
+        key = f"aws/lambda/{self.stack.ids['Mapping']}/shardId-000000000000/2026/11/23/batch"
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
+
+    def write_log(self) -> None:
+        logs, group = boto3.client("logs"), self.stack.ids["Log"]
+        name = uuid.uuid4().hex
+        logs.create_log_stream(logGroupName=group, logStreamName=name)
+        line: Any = {"timestamp": 1_795_000_000_000, "message": "{}"}
+        logs.put_log_events(logGroupName=group, logStreamName=name, logEvents=[line])
+
+
+class AsFiles(As):
+    """The same for the function for files, with a file and a notification for each task."""
+
+    function, role = "FilesFunction", "FilesRole"
+
+    def __init__(self, stack: Stack, policy: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+        s3 = stack.client("s3")
+        self.found: dict[str, ObjectReference] = {}
+        for key, body in (("good.ndjson", as_json(order())), ("bad.ndjson", b"{")):
+            put = s3.put_object(Bucket=INCOMING, Key=key, Body=body)
+            self.found[key] = ObjectReference(INCOMING, key, put["VersionId"], put["ETag"])
+        self.queue = stack.outputs["FilesQueueUrl"]
+        # moto would take the message to the function at once, in a container.
+        patch.setattr(LambdaBackend, "send_sqs_batch", lambda *_, **__: False)
+        stack.client("sqs").send_message(QueueUrl=self.queue, MessageBody="{}")
+        super().__init__(stack, policy, patch)
+
+    def tasks(self) -> dict[str, Callable[[], object]]:
+        good, bad = self.found["good.ndjson"], self.found["bad.ndjson"]
+        return {
+            "see the queue": self.see_queue,
+            "take a message": self.take_message,
+            "store rows": partial(self.store_file, good),
+            # As `pipeline backfill` names it.
+            "store dead letters": partial(self.store_file, replace(bad, version_id=None)),
+            "see the bucket of files": partial(boto3.client("s3").list_objects_v2, Bucket=INCOMING),
+            "write the log": self.write_log,
+        }
+
+    def see_queue(self) -> None:
+        boto3.client("sqs").get_queue_attributes(QueueUrl=self.queue, AttributeNames=["All"])
+
+    def take_message(self) -> None:
+        sqs = boto3.client("sqs")
+        (message,) = sqs.receive_message(QueueUrl=self.queue)["Messages"]
+        sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+
+    def store_file(self, file: ObjectReference) -> bool:
+        """Invoke the real handler with a message of the queue; tell whether it stored the file."""
+        body = json.dumps(notify_of([file]))
+        message = {"messageId": "m-1", "eventSource": "aws:sqs", "body": body}
+        return handlers.s3({"Records": [message]}, Context(20.0)) == {"batchItemFailures": []}
+
+
+class AsAlert(As):
+    """The same for the function for alarms."""
+
+    function, role = "AlertFunction", "AlertRole"
+
+    def tasks(self) -> dict[str, Callable[[], object]]:
+        return {"tell people": self.tell, "write the log": self.write_log}
+
+    def tell(self) -> bool:
+        """Invoke the real handler with an alarm; tell whether it could publish."""
+        alarm = {
+            "AlarmName": "pipeline-ErrorsAlarm",
+            "NewStateValue": "ALARM",
+            "StateChangeTime": "2026-11-23T09:30:00.250+0000",
+            "Trigger": {"MetricName": "Errors", "Namespace": "AWS/Lambda"},
+        }
+        sns = {"TopicArn": self.stack.ids["AlarmTopic"], "Message": json.dumps(alarm)}
+        try:
+            answer = handlers.alert({"Records": [{"Sns": sns}]}, Context(20.0))
+        except NotifyError as error:
+            if "SNS answered AccessDenied" not in str(error):
+                raise
+            return False
+        return answer == {"alarms": 1, "unreadable": 0}
+
+
+def forget_clients() -> None:
+    for opened in (handlers._system, handlers._objects, handlers._topic):
+        opened.cache_clear()
+
+
+@pytest.fixture
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as context:
+        yield context
+    forget_clients()
+
+
+@pytest.fixture
+def policies(stack: Stack) -> Iterator[dict[str, dict[str, Any]]]:
+    """The roles' policies; whatever a test gives a role, it has its own again afterwards."""
+    given = {role: policy_of(stack, role) for role in ROLES}
+    yield copy.deepcopy(given)
+    for role, policy in given.items():
+        stack.client("iam").put_role_policy(
+            RoleName=stack.ids[role], PolicyName="pipeline", PolicyDocument=json.dumps(policy)
+        )
+
+
+FILES = {"store rows", "store dead letters"}
+NEEDED_FOR: dict[type[As], dict[str, set[str]]] = {
+    As: {
+        "ReadStream": {"see the stream", "read the stream"},
+        "WriteRows": {"store rows"},
+        "WriteDeadLetters": {"store dead letters"},
+        "KeepFailedBatches": {"keep a failed batch"},
+        "SeeBucketOfFailedBatches": {"see the bucket of failed batches"},
+        "WriteLog": {"write the log"},
+    },
+    AsFiles: {
+        "ReceiveNotifications": {"see the queue", "take a message"},
+        "ReadFiles": FILES,
+        "SeeWhichFilesAreGone": {"see the bucket of files"},
+        "WriteRows": FILES,  # which parts are stored stands beside them
+        "SeeStoredParts": FILES,
+        "WriteDeadLetters": {"store dead letters"},
+        "WriteLog": {"write the log"},
+    },
+    AsAlert: {"TellPeople": {"tell people"}, "WriteLog": {"write the log"}},
+}
+
+
+@pytest.mark.parametrize("who", NEEDED_FOR)
+def test_with_its_role_a_function_does_all_its_work(
+    stack: Stack,
+    policies: dict[str, dict[str, Any]],
+    patch: pytest.MonkeyPatch,
+    who: type[As],
+) -> None:
+    before = stored_versions(stack)
+    role = who(stack, policies[who.role], patch)
+    assert role.refused() == set()
+    assert len(role.tasks()) >= 2
+    patch.undo()
+    if "store rows" in role.tasks():
+        assert all(one < other for one, other in zip(before, stored_versions(stack), strict=True))
+
+
+def stored_versions(stack: Stack) -> list[int]:
+    """Return how often rows, and how often dead letters, were stored."""
+    s3 = stack.client("s3")
+    found = []
+    for name, prefix in [("OutputBucket", "lake/orders/"), ("DeadLetterBucket", "dead-letters/")]:
+        listed = s3.list_object_versions(Bucket=stack.ids[name], Prefix=prefix)
+        found.append(len(listed.get("Versions", ())))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("who", "sid"), [(who, sid) for who, needed in NEEDED_FOR.items() for sid in needed]
+)
+def test_without_one_statement_the_work_that_needs_it_is_refused(
+    stack: Stack,
+    policies: dict[str, dict[str, Any]],
+    patch: pytest.MonkeyPatch,
+    who: type[As],
+    sid: str,
+) -> None:
+    policy = policies[who.role]
+    assert {of["Sid"] for of in policy["Statement"]} == NEEDED_FOR[who].keys()
+    policy["Statement"] = [of for of in policy["Statement"] if of["Sid"] != sid]
+    assert who(stack, policy, patch).refused() == NEEDED_FOR[who][sid]
+
+
+@pytest.mark.parametrize(
+    ("who", "action"),
+    [
+        (As, "kinesis:DescribeStream"),
+        (As, "kinesis:DescribeStreamSummary"),
+        (As, "kinesis:GetRecords"),
+        (As, "kinesis:GetShardIterator"),
+        (As, "kinesis:ListShards"),
+        (As, "logs:CreateLogStream"),
+        (As, "logs:PutLogEvents"),
+        (AsFiles, "s3:GetObject"),
+        (AsFiles, "s3:GetObjectVersion"),
+        (AsFiles, "sqs:DeleteMessage"),
+        (AsFiles, "sqs:GetQueueAttributes"),
+        (AsFiles, "sqs:ReceiveMessage"),
+    ],
+)
+def test_without_one_action_of_several_some_work_is_refused(
+    stack: Stack,
+    policies: dict[str, dict[str, Any]],
+    patch: pytest.MonkeyPatch,
+    who: type[As],
+    action: str,
+) -> None:
+    policy = policies[who.role]
+    several = [of for of in policy["Statement"] if action in of["Action"]]
+    assert len(several) == 1
+    several[0]["Action"].remove(action)
+    assert who(stack, policy, patch).refused()
+
+
+def test_the_role_can_do_nothing_else_to_what_it_writes(
+    stack: Stack, policies: dict[str, dict[str, Any]], patch: pytest.MonkeyPatch
+) -> None:
+    role = As(stack, policies["FunctionRole"], patch)
+    rows, letters = stack.ids["OutputBucket"], stack.ids["DeadLetterBucket"]
+    s3 = boto3.client("s3")
+    kinesis = partial(boto3.client("kinesis").put_record, Data=b"{}", PartitionKey="a")
+    forbidden: list[Callable[[], object]] = [
+        partial(s3.put_object, Bucket=rows, Key="elsewhere/x", Body=b""),
+        partial(s3.put_object, Bucket=letters, Key="elsewhere/x", Body=b""),
+        partial(s3.put_object, Bucket=CODE["S3Bucket"], Key="lake/x", Body=b""),
+        partial(s3.get_object, Bucket=rows, Key="lake/x"),
+        partial(s3.delete_object, Bucket=rows, Key="lake/x"),
+        partial(s3.list_objects_v2, Bucket=rows),
+        partial(kinesis, StreamARN=role.stream_arn),
+    ]
+    assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
+
+
+def test_the_role_for_files_can_do_nothing_else(
+    stack: Stack, policies: dict[str, dict[str, Any]], patch: pytest.MonkeyPatch
+) -> None:
+    role = AsFiles(stack, policies["FilesRole"], patch)
+    rows, letters = stack.ids["OutputBucket"], stack.ids["DeadLetterBucket"]
+    s3, sqs = boto3.client("s3"), boto3.client("sqs")
+    dead = stack.outputs["FilesDeadLetterQueueUrl"]
+    forbidden: list[Callable[[], object]] = [
+        partial(s3.put_object, Bucket=INCOMING, Key="good.ndjson", Body=b""),
+        partial(s3.delete_object, Bucket=INCOMING, Key="good.ndjson"),
+        partial(s3.put_object, Bucket=letters, Key="aws/lambda/x", Body=b""),
+        partial(s3.get_object, Bucket=rows, Key="lake/x"),
+        partial(s3.list_objects_v2, Bucket=letters),
+        partial(sqs.receive_message, QueueUrl=dead),
+        partial(sqs.send_message, QueueUrl=role.queue, MessageBody="{}"),
+    ]
+    assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
+    # moto does not look at conditions.
+    (listing,) = [of for of in policies["FilesRole"]["Statement"] if of["Sid"] == "SeeStoredParts"]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
+
+
+def test_the_role_for_alarms_reaches_no_other_topic(
+    stack: Stack, policies: dict[str, dict[str, Any]], patch: pytest.MonkeyPatch
+) -> None:
+    role, sns = AsAlert(stack, policies["AlertRole"], patch), boto3.client("sns")
+    other = partial(sns.publish, TopicArn=stack.ids["AlarmTopic"], Message="x")
+    assert not role.allowed(other)

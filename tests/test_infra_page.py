@@ -1,0 +1,230 @@
+"""infra/README.md: its commands exist with their options, its alarms are the template's, its sums add up."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import jmespath  # type: ignore[import-untyped]
+import pytest
+from botocore import xform_name
+from botocore.validate import ParamValidator
+from samtranslator.yaml_helper import yaml_parse
+from support import ROOT, Stored, as_switched, deliver, kinesis_event
+
+from pipeline import cli
+from pipeline.adapters.schemas import read_dataset
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS
+from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES
+
+PAGE = (ROOT / "infra" / "README.md").read_text("utf-8")
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "infra" / "template.yaml").read_text("utf-8"))
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+# A command in a command, without another one in it; it may hold a pair of parentheses.
+NESTED = re.compile(r"\$\(((?:(?!\$\()[^()]|\([^()]*\))*)\)")
+ASSIGNED = re.compile(r"[A-Z_]+=\S*")
+
+# What every command of the AWS CLI takes, and the commands that are the CLI's own, no API's.
+OF_ALL = {"--output", "--query", "--region", "--cli-binary-format"}
+OF_THE_CLI = {
+    ("logs", "tail"): {"--since", "--filter-pattern", "--follow", "--format"},
+    ("s3", "ls"): {"--recursive", "--human-readable", "--summarize"},
+    ("s3", "rb"): {"--force"},
+}
+OF_SAM = {"--template-file", "--stack-name", "--resolve-s3", "--capabilities"}
+
+
+def commands() -> Iterator[list[str]]:
+    """Yield the words of each command of the page, those in other commands first."""
+    for block in BLOCKS:
+        text = block.replace("\\\n", " ")
+        while found := NESTED.search(text):
+            yield shlex.split(found[1])
+            text = text[: found.start()] + "VALUE" + text[found.end() :]
+        for line in text.splitlines():
+            words = shlex.split(line)
+            while words and ASSIGNED.fullmatch(words[0]):
+                words = words[1:]
+            if words and words not in (["output()", "{"], ["}"]):
+                yield words
+
+
+def of(program: str) -> list[list[str]]:
+    found = [words[1:] for words in commands() if words[0] == program]
+    assert found, program
+    return found
+
+
+def as_case(words: list[str]) -> str:
+    return " ".join(words)[:60]
+
+
+def test_every_command_is_of_a_program_that_is_checked() -> None:
+    assert len(BLOCKS) > 10
+    assert {words[0] for words in commands()} == {
+        "aws", "head", "make", "output", "pipeline", "sam",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_a_block_is_a_shells(block: str) -> None:
+    done = subprocess.run(["sh", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def options_of(words: list[str]) -> dict[str, list[str]]:
+    """Return each option with its values."""
+    found: dict[str, list[str]] = {}
+    for word in words:
+        if word.startswith("--"):
+            found[word] = []
+        else:
+            assert found, f"{word} belongs to no option"
+            found[list(found)[-1]].append(word)
+    return found
+
+
+def faults_of(words: list[str]) -> list[str]:
+    """Hold a command of the AWS CLI against the model of its service."""
+    service, name, *rest = words
+    if (service, name) in OF_THE_CLI:
+        known = OF_THE_CLI[service, name] | OF_ALL
+        return [word for word in rest if word.startswith("--") and word not in known]
+    model: Any = botocore.session.Session().get_service_model({"s3api": "s3"}.get(service, service))
+    operations = {xform_name(of, "-"): of for of in model.operation_names}
+    if name not in operations:
+        return [f"{service} has no {name}"]
+    shape = model.operation_model(operations[name]).input_shape
+    members = {f"--{xform_name(of, '-')}": of for of in shape.members}
+    given, faults = {}, []
+    for option, values in options_of(rest).items():
+        member = members.get(option) or members.get(option.replace("--no-", "--"))
+        if member:
+            given[member] = value_of(shape.members[member], values)
+        elif option == "--query":
+            jmespath.compile(values[0])
+        elif option not in OF_ALL:
+            faults.append(f"{service} {name} has no {option}")
+    report = ParamValidator().validate(given, shape)
+    return [*faults, report.generate_report()] if report.has_errors() else faults
+
+
+def value_of(shape: Any, values: list[str]) -> Any:
+    """Read an option's values as the CLI does."""
+    if shape.type_name == "list":
+        return values
+    if shape.type_name == "boolean":
+        assert not values
+        return True
+    (value,) = values
+    if shape.type_name in {"integer", "long"}:
+        return int(value)
+    if shape.type_name == "structure":
+        return json.loads(value) if value.startswith("{") else dict([value.split("=", 1)])
+    # What a variable stands for is as long as it has to be.
+    return value.ljust(shape.metadata.get("min", 0)) if value.startswith("$") else value
+
+
+@pytest.mark.parametrize("words", of("aws"), ids=as_case)
+def test_an_aws_command_is_one_with_these_options(words: list[str]) -> None:
+    assert faults_of(words) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "kinesis put-records-fast --stream-name s",
+        "kinesis put-record --stream s --partition-key a --data x",
+        "sqs receive-message --max-number-of-messages 10",
+        "logs tail g --sinse 1h",
+        "sqs receive-message --queue-url u --max-number-of-messages 10 --colour red",
+        "s3api put-bucket-notification-configuration --bucket b --notification-configuration '{\"Queues\": []}'",
+    ],
+)
+def test_a_wrong_aws_command_is_found(wrong: str) -> None:
+    assert faults_of(shlex.split(wrong))
+
+
+@pytest.mark.parametrize("words", of("pipeline"), ids=as_case)
+def test_a_command_of_the_pipeline_is_parsed(words: list[str]) -> None:
+    assert callable(cli._parser().parse_args(words).run)
+
+
+@pytest.mark.parametrize("words", of("make"), ids=as_case)
+def test_a_target_of_make_is_there(words: list[str]) -> None:
+    target, *variables = words
+    assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+    for variable in variables:
+        assert re.search(rf"^{variable.partition('=')[0]} \?=", MAKEFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", of("sam"), ids=as_case)
+def test_a_deployment_gives_parameters_that_the_template_has(words: list[str]) -> None:
+    assert words[0] == "deploy"
+    options = options_of(words[1:])
+    overrides = options.pop("--parameter-overrides", [])
+    assert options.keys() == OF_SAM
+    assert {pair.partition("=")[0] for pair in overrides} <= TEMPLATE["Parameters"].keys()
+    assert options["--template-file"] == ["dist/lambda-arm64/template.yaml"]
+
+
+@pytest.mark.parametrize("words", of("output"), ids=as_case)
+def test_an_output_that_is_asked_for_is_the_stacks(words: list[str]) -> None:
+    (name,) = words
+    assert name in TEMPLATE["Outputs"]
+
+
+@pytest.mark.parametrize("words", of("head"), ids=as_case)
+def test_the_first_record_becomes_a_row(words: list[str]) -> None:
+    assert words == ["-n", "1", "schemas/clicks/good.ndjson"]
+    clicks = as_switched(read_dataset(ROOT / "schemas" / "clicks"))
+    line = (ROOT / words[-1]).read_bytes().splitlines()[0]
+    assert len(deliver(kinesis_event([line]), [clicks], Stored()).rows) == 1
+
+
+def test_each_alarm_has_a_heading_and_something_to_do() -> None:
+    alarms = [
+        name for name, of in TEMPLATE["Resources"].items() if of["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    sections = dict(
+        re.findall(r"^### (\w+Alarm)\n\n(.*?)(?=^###|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    )
+    assert sorted(sections) == sorted(alarms)
+    assert all(len(text.split()) > 10 for text in sections.values())
+
+
+def test_every_name_in_capitals_is_one_of_the_stack_or_of_a_metric() -> None:
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", PAGE))
+    known = {name for part in ("Parameters", "Resources", "Outputs") for name in TEMPLATE[part]}
+    assert len(named) > 10
+    assert named <= known | METRICS.keys() | FILE_METRICS.keys()
+
+
+def test_the_links_lead_to_files() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE)
+    assert links
+    assert all((ROOT / "infra" / link).is_file() for link in links)
+
+
+# Of a month: GB, batches, and the seconds of one.
+MONTHS = [(100, 172_800, 0.12), (1_000, 227_273, 0.19), (10_000, 2_272_728, 0.19)]
+
+
+@pytest.mark.parametrize(("gigabytes", "batches", "seconds"), MONTHS)
+def test_the_costs_of_a_month_are_what_the_prices_come_to(
+    gigabytes: int, batches: int, seconds: float
+) -> None:
+    assert batches == max(4 * 60 * 24 * 30, -(-gigabytes * 10**9 // 4_400_000))
+    price = {name: of.dollars for name, of in PRICES.items()}
+    time = batches * seconds * LAMBDA_MEGABYTES / 1_024 * price["Lambda, duration (x86)"]
+    requests = batches * price["Lambda, requests"]
+    puts = batches * price["S3 Standard, PUT"]
+    cells = [f"{gigabytes:,}", f"{batches:,}", f"{seconds:.2f}"]
+    cells += [f"{dollars:.2f}" for dollars in (time, requests, puts, time + requests + puts)]
+    assert f"| {' | '.join(cells)} |" in PAGE

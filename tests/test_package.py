@@ -1,0 +1,492 @@
+"""The Lambda artifact: what is in it, that it is the same each time, and that it runs as in Lambda."""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import json
+import logging
+import os
+import platform
+import re
+import socket
+import struct
+import subprocess
+import sys
+import uuid
+import zipfile
+from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from typing import Any
+
+import boto3
+import contents
+import elf
+import package
+import pytest
+from lambda_runtime import Lambda, client_files
+from moto.server import ThreadedMotoServer
+from support import ROOT, as_json, kinesis_event, order, read_parquet, sequence_number
+
+import pipeline
+from pipeline import handlers
+from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.notifications import ObjectReference, notify_of
+
+pytestmark = [
+    pytest.mark.xdist_group("package"),
+    pytest.mark.skipif(sys.platform != "linux", reason="Lambda is Linux, and so is its client"),
+]
+
+HERE: package.Arch = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+SCRIPT = ROOT / "infra" / "package.py"
+BUCKET = "lake"
+REPORT = logging.getLogger("lambda")
+
+
+# --------------------------------------------------------------------------------- what is made
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both architectures in `one`; and this machine's in `two`, built elsewhere and otherwise."""
+    folder = tmp_path_factory.mktemp("package")
+    command: list[str | Path] = [
+        sys.executable,
+        SCRIPT,
+        "--python",
+        PYTHON,
+        "--compiler",
+        sys.executable,
+    ]
+    runs = [
+        subprocess.Popen([*command, "--out", folder / "one"], cwd=ROOT),
+        subprocess.Popen(
+            [*command, "--arch", HERE, "--out", folder / "two"],
+            cwd=folder,
+            env=os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "TMPDIR": str(folder)},
+            umask=0o077,
+        ),
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(out: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(out / "one" / f"lambda-{HERE}" / "function.zip") as opened:
+        yield opened
+
+
+def test_the_same_inputs_give_the_same_bytes(out: Path) -> None:
+    for name in ("function.zip", "template.yaml"):
+        one, two = (out / folder / f"lambda-{HERE}" / name for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(("arch", "machine"), [("arm64", 0xB7), ("x86_64", 0x3E)])
+def test_an_artifact_is_small_and_of_its_architecture(out: Path, arch: str, machine: int) -> None:
+    file = out / "one" / f"lambda-{arch}" / "function.zip"
+    assert file.stat().st_size < 45_000_000
+    with zipfile.ZipFile(file) as opened:
+        assert sum(entry.file_size for entry in opened.infolist()) < 120_000_000
+        libraries = [name for name in opened.namelist() if ".so" in Path(name).name]
+        machines = {struct.unpack_from("<H", opened.read(name), 18)[0] for name in libraries}
+    assert len(libraries) > 15
+    assert machines == {machine}
+
+
+def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(package, "artifact", lambda *_: {"a": b"a" * 1_000})
+    monkeypatch.setattr(package, "LARGEST_UNPACKED", 999)
+    target = package.Target(HERE, PYTHON, Path(sys.executable))
+    with pytest.raises(package.PackageError, match="1,000 bytes unpacked, where 999 may be"):
+        package.build(target, ROOT / "schemas", tmp_path)
+
+
+def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    folders = {name.partition("/")[0] for name in names}
+    assert {name for name in folders if not name.endswith(".dist-info")} == {
+        "LICENSE", "__pycache__", "aws_kinesis_agg", "boto3", "botocore", "dateutil", "fastavro",
+        "google", "jmespath", "msgspec", "pipeline", "pyarrow", "pybase64", "s3transfer", "schemas",
+        "six.py", "urllib3",
+    }  # fmt: skip
+    assert {name.split("/")[2] for name in names if re.match("botocore/data/.*/", name)} == {
+        "s3",
+        "sns",
+    }
+    ours = {name.split("/")[1] for name in names if name.startswith("pipeline/")}
+    assert {"handlers", "flow.py", "core", "adapters"} <= ours
+    assert not {"cli.py", "commands", "demo", "local", "producer", "redrive.py"} & ours
+    unwanted = re.compile(r"/tests/|\.(pyi|pyx|pxd|pxi|h|ndjson|md)$|flight|_s3fs|libarrow_s3")
+    assert [name for name in names if unwanted.search(name)] == []
+
+
+def test_every_module_has_its_bytecode(archive: zipfile.ZipFile) -> None:
+    names = set(archive.namelist())
+    for source in [name for name in names if name.endswith(".py")]:
+        folder, _, name = source.rpartition("/")
+        compiled = f"__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
+        body = archive.read(f"{folder}/{compiled}" if folder else compiled)
+        assert body[:4] == MAGIC_NUMBER
+        # By hash, unchecked: no look at the source, whose time is nobody's.
+        assert struct.unpack_from("<I", body, 4) == (0b01,)
+
+
+def test_the_licences_go_with_it(archive: zipfile.ZipFile) -> None:
+    pinned = re.findall(r"(?m)^([\w-]+)==", (ROOT / "requirements" / "runtime.txt").read_text())
+    names = archive.namelist()
+    for requirement in pinned:
+        start = requirement.replace("-", "_")
+        licences = [
+            name
+            for name in names
+            if re.match(rf"{start}-[\d.a-z]+\.dist-info/.*LICEN[CS]E", name, re.IGNORECASE)
+        ]
+        assert licences, requirement
+    assert archive.read("LICENSE") == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_datasets_go_with_it_without_their_samples(archive: zipfile.ZipFile) -> None:
+    there = {name for name in archive.namelist() if name.startswith("schemas/")}
+    folder = ROOT / "schemas"
+    wanted = [*folder.glob("*/*.avsc"), *folder.glob("*/dataset.toml")]
+    assert there == {f"schemas/{file.relative_to(folder).as_posix()}" for file in wanted}
+
+
+# ------------------------------------------------------------------------------- how it is made
+
+
+def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+    ours = {
+        "__init__.py": "",
+        "handlers.py": "from pipeline.near import here\nimport pyarrow.csv as reader\n",
+        "near/__init__.py": "from pipeline import beside",
+        "near/here.py": "def f():\n import boto3\n return boto3.client('sns')",
+        "beside.py": "",
+        "far.py": "import pyarrow.flight",
+    }
+    for name, text in ours.items():
+        file = tmp_path / "pipeline" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    found = contents.reached(tmp_path / "pipeline")
+    assert found.modules.keys() == {
+        "pipeline", "pipeline.handlers", "pipeline.near", "pipeline.near.here", "pipeline.beside",
+    }  # fmt: skip
+    assert found.services == {"sns"}
+    assert found.arrow == {"csv"}
+
+
+def test_a_folder_of_handlers_is_entered_by_each_of_its_modules(tmp_path: Path) -> None:
+    folder = tmp_path / "pipeline" / "handlers"
+    folder.mkdir(parents=True)
+    for name in ("__init__", "alert", "kinesis"):
+        (folder / f"{name}.py").touch()
+    found = contents.reached(tmp_path / "pipeline")
+    assert {"pipeline.handlers.alert", "pipeline.handlers.kinesis"} <= found.modules.keys()
+
+
+def test_a_library_without_its_symbols_keeps_every_byte_that_is_loaded() -> None:
+    from pyarrow import lib
+
+    body = Path(lib.__file__).read_bytes()
+    kept = elf.loaded(body)
+    assert len(kept) < len(body)
+    # The same but for where the sections were said to be: bytes 40 to 48, and 58 to 64.
+    assert kept[64:] == body[64 : len(kept)]
+    assert (kept[:40], kept[48:58]) == (body[:40], body[48:58])
+    assert elf.loaded(kept) == kept
+    assert elf.loaded(b"no library") == b"no library"
+
+
+def test_a_missing_python_is_named_with_a_way_to_get_it() -> None:
+    with pytest.raises(package.PackageError, match=r"No Python 3\.99 was found.*uv python install"):
+        package.find_python("3.99")
+
+
+def test_what_cannot_be_installed_is_told_with_its_target(tmp_path: Path) -> None:
+    # No Python 3.5 runs what is pinned.
+    target = package.Target(HERE, "3.5", Path(sys.executable))
+    with pytest.raises(package.PackageError, match=f"for Python 3.5 on {HERE} could not be"):
+        package.artifact(target, tmp_path)
+
+
+# ------------------------------------------------------------------------------- how it behaves
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def client(service: str, endpoint: str) -> Any:
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
+@pytest.fixture
+def s3(s3_endpoint: str) -> Any:
+    made = client("s3", s3_endpoint)
+    made.create_bucket(Bucket=BUCKET)
+    for entry in made.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        made.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    return made
+
+
+@pytest.fixture
+def queue(s3_endpoint: str) -> str:
+    url: str = client("sqs", s3_endpoint).create_queue(QueueName="people")["QueueUrl"]
+    return url
+
+
+# A handler beside the client: calls the real one, and answers with where all modules came from.
+PROBE = """
+import sys
+from pipeline.handlers import kinesis
+
+def handler(event, context):
+    assert kinesis(event, context) == {"batchItemFailures": []}
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {"path": sys.path, "files": {name: file for name, file in files.items() if file}}
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(archive: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the artifact unpacked in `task`, and Lambda's client in `runtime`."""
+    folder = tmp_path_factory.mktemp("machine")
+    archive.extractall(folder / "task")
+    client_files(folder / "runtime")
+    (folder / "runtime" / "probe.py").write_text(PROBE)
+    return folder
+
+
+@pytest.fixture
+def function(machine: Path, s3_endpoint: str, s3: Any) -> Iterator[Lambda]:
+    environment = {
+        "PIPELINE_OUTPUT": f"s3://{BUCKET}/rows",
+        "PIPELINE_DEAD_LETTERS": f"s3://{BUCKET}/letters",
+        "PIPELINE_SCHEMAS": str(machine / "task" / "schemas"),
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+    task, runtime = machine / "task", machine / "runtime"
+    with Lambda(task, runtime, "pipeline.handlers.kinesis", environment) as made:
+        yield made
+
+
+def stored(s3: Any) -> dict[str, bytes]:
+    found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    return {of["Key"]: s3.get_object(Bucket=BUCKET, Key=of["Key"])["Body"].read() for of in found}
+
+
+STORED: dict[str, Any] = {"batchItemFailures": []}
+SMALL = kinesis_event([as_json(order()), b"{"])
+
+
+def full_event() -> dict[str, Any]:
+    """As much as Lambda delivers at once: 6 MB of JSON around 87 aggregates of 50 KB."""
+    size = len(as_json(order(order_id=str(uuid.UUID(int=0)))))
+    each = 50_000 // (size + 10)
+    return kinesis_event(
+        aggregate(
+            UserRecord("a", as_json(order(order_id=str(uuid.UUID(int=number * each + item)))))
+            for item in range(each)
+        )
+        for number in range(87)
+    )
+
+
+def heavy_event() -> dict[str, Any]:
+    """What is small on the stream and large in memory: 60 MB of orders in a few KB."""
+    line = as_json(order()) + b"\n"
+    return kinesis_event([gzip.compress(line * 9_000, mtime=0)] * 30)
+
+
+def test_there_is_a_test_for_each_handler() -> None:
+    found = {
+        name
+        for name, of in vars(handlers).items()
+        if inspect.isfunction(of) and list(inspect.signature(of).parameters) == ["event", "context"]
+    }
+    assert found == {"kinesis", "s3", "alert"}
+
+
+def test_the_artifact_stores_a_batch_in_both_formats(function: Lambda, s3: Any) -> None:
+    outcome = function.invoke(SMALL)
+    assert outcome.error is None
+    assert outcome.answer == STORED
+    objects = stored(s3)
+    (parquet,) = [body for key, body in objects.items() if key.endswith(".parquet")]
+    (csv,) = [body for key, body in objects.items() if key.endswith(".csv")]
+    (letters,) = [body for key, body in objects.items() if key.endswith(".jsonl.gz")]
+    assert read_parquet(parquet)["order_id"].to_pylist() == [order()["order_id"]]
+    assert [line.count(order()["order_id"]) for line in csv.decode().splitlines()] == [0, 1]
+    assert [json.loads(line)["payload"] for line in gzip.decompress(letters).splitlines()] == ["{"]
+    assert '"outcome": "stored"' in outcome.log
+
+
+def test_the_artifact_stores_a_file(function: Lambda, s3: Any) -> None:
+    function.handler = "pipeline.handlers.s3"
+    body = as_json(order()) + b"\n{\n"
+    put = s3.put_object(Bucket=BUCKET, Key="incoming/orders.ndjson", Body=body)
+    file = ObjectReference(BUCKET, "incoming/orders.ndjson", etag=put["ETag"].strip('"'))
+    message = {
+        "messageId": "m-1",
+        "eventSource": "aws:sqs",
+        "body": json.dumps(notify_of([file])),
+    }
+    assert function.invoke({"Records": [message]}).answer == STORED
+    objects = stored(s3)
+    (parquet,) = [body for key, body in objects.items() if key.endswith(".parquet")]
+    (letters,) = [body for key, body in objects.items() if key.endswith(".jsonl.gz")]
+    assert read_parquet(parquet)["order_id"].to_pylist() == [order()["order_id"]]
+    assert [json.loads(line)["payload"] for line in gzip.decompress(letters).splitlines()] == ["{"]
+    assert [key for key in objects if key.endswith("/complete")]
+
+
+def test_the_artifact_tells_people_of_an_alarm(
+    function: Lambda, s3_endpoint: str, queue: str
+) -> None:
+    sns = client("sns", s3_endpoint)
+    topic = sns.create_topic(Name="people")["TopicArn"]
+    sqs = client("sqs", s3_endpoint)
+    there = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=there["QueueArn"])
+    function.handler = "pipeline.handlers.alert"
+    function.environment |= {"PIPELINE_ALERT_TOPIC": topic, "AWS_ENDPOINT_URL_SNS": s3_endpoint}
+    alarm = {
+        "AlarmName": "pipeline-ErrorsAlarm",
+        "NewStateValue": "ALARM",
+        "StateChangeTime": "2026-11-23T09:30:00.250+0000",
+        "Trigger": {"MetricName": "Errors", "Namespace": "AWS/Lambda"},
+    }
+    told = {"TopicArn": f"{topic}-alarms", "Message": json.dumps(alarm)}
+    outcome = function.invoke({"Records": [{"EventSource": "aws:sns", "Sns": told}]})
+    assert outcome.answer == {"alarms": 1, "unreadable": 0}
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    assert json.loads(message["Body"])["Subject"] == "ALARM: pipeline-ErrorsAlarm"
+
+
+def test_every_dataset_that_is_shipped_is_stored_by_the_artifact(function: Lambda, s3: Any) -> None:
+    samples = [
+        line
+        for file in sorted((ROOT / "schemas").glob("*/*.ndjson"))
+        for line in file.read_bytes().splitlines()
+    ]
+    assert function.invoke(kinesis_event(samples)).answer == STORED
+    folders = {key.split("/")[1] for key in stored(s3) if key.startswith("rows/")}
+    assert folders == {file.parent.name for file in (ROOT / "schemas").glob("*/dataset.toml")}
+
+
+def test_nothing_is_imported_but_the_artifact_the_client_and_python(function: Lambda) -> None:
+    function.handler = "probe.handler"
+    answer = function.invoke(SMALL).answer
+    task, runtime = str(function.task), str(function.runtime)
+    standard = str(Path(os.__file__).resolve().parent)
+    others = {
+        name: file
+        for name, file in answer["files"].items()
+        if not str(Path(file).resolve()).startswith((task, runtime, standard))
+        or "site-packages" in file
+    }
+    assert others == {}
+    assert answer["files"]["pipeline"] == f"{task}/pipeline/__init__.py"
+    assert str(Path(pipeline.__file__).parent.parent) not in answer["path"]
+    for name in ("boto3", "pyarrow", "fastavro", "msgspec", "google.protobuf", "pybase64"):
+        assert answer["files"][name].startswith(task)
+
+
+def test_a_process_serves_one_invocation_after_another(function: Lambda) -> None:
+    outcomes = [function.invoke(SMALL) for _ in range(3)]
+    assert [outcome.answer for outcome in outcomes] == [STORED] * 3
+    assert [outcome.start is None for outcome in outcomes] == [False, True, True]
+
+
+def test_an_exception_is_lambdas_to_report(function: Lambda) -> None:
+    error = function.invoke({}).error
+    assert error is not None
+    assert error["errorType"] == "EventError"
+    assert "holds no Kinesis records" in error["errorMessage"]
+    assert function.invoke(SMALL).answer == STORED
+
+
+def test_wrong_settings_stop_the_invocation_with_every_fault(function: Lambda) -> None:
+    function.environment |= {"PIPELINE_OUTPUT": "lake", "PIPELINE_MAX_DEPTH": "0"}
+    error = function.invoke(SMALL).error
+    assert error is not None
+    assert error["errorType"] == "SettingsError"
+    assert {"PIPELINE_OUTPUT", "PIPELINE_MAX_DEPTH"} <= set(error["errorMessage"].split())
+
+
+def test_a_batch_too_large_for_the_memory_ends_the_process_and_the_next_one_starts(
+    function: Lambda,
+) -> None:
+    function.memory = 160
+    ended = function.invoke(heavy_event())
+    assert ended.error is not None
+    assert ended.error["errorType"] == "Runtime.OutOfMemory"
+    assert ended.error["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert ended.answer is None
+    again = function.invoke(SMALL)
+    assert again.answer == STORED
+    assert again.start is not None
+
+
+def test_a_batch_that_takes_too_long_ends_the_process_and_the_next_one_starts(
+    function: Lambda, s3: Any
+) -> None:
+    assert function.invoke(SMALL).answer == STORED  # what is loaded late is loaded
+    ended = within(function, 0.02).invoke(heavy_event())
+    assert ended.error is not None
+    assert ended.error["errorType"] == "Sandbox.Timedout"
+    assert ended.error["errorMessage"].endswith("Task timed out after 0.02 seconds")
+    again = within(function, 60.0).invoke(SMALL)
+    assert again.answer == STORED
+    assert again.start is not None
+
+
+def within(function: Lambda, seconds: float) -> Lambda:
+    function.timeout = seconds
+    return function
+
+
+def test_a_store_that_is_down_is_told_before_the_time_is_over(function: Lambda) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))  # without listen(): connections are refused
+        host, port = unheard.getsockname()
+        function.environment["AWS_ENDPOINT_URL_S3"] = f"http://{host}:{port}"
+        outcome = within(function, 8.0).invoke(SMALL)
+    assert outcome.answer == {"batchItemFailures": [{"itemIdentifier": sequence_number(0)}]}
+    assert '"outcome": "store_failed"' in outcome.log
+
+
+@pytest.mark.parametrize("memory", [512, 1_024, 1_769])
+def test_a_full_event_fits_into_the_memory(function: Lambda, memory: int) -> None:
+    function.memory = memory
+    event = full_event()
+    assert 5_500_000 < len(json.dumps(event)) < 6_000_000
+    first, second = function.invoke(event), function.invoke(event)
+    assert (first.answer, second.answer) == (STORED, STORED)
+    # Shown by `make test ARGS="tests/test_package.py -k memory -n 0 --log-cli-level=INFO"`.
+    REPORT.info(
+        "%d MB: start-up %.2f s, first event %.2f s, second %.2f s, peak %d MB",
+        memory, first.start or 0, first.seconds, second.seconds, second.memory,
+    )  # fmt: skip
