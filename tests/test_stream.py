@@ -299,9 +299,12 @@ def test_throttling_partial_failures_expired_iterators_and_dropped_connections(
         client = make_stream(kinesis, 2)
         options = Options(aggregate_bytes=2_000)
         with Producer(STREAM, options, endpoint_url=proxy) as producer:
-            produced.put(producer, range(1, count // 2 + 1), "in trouble")
-            split(client, "shardId-000000000001")
-            produced.put(producer, range(count // 2 + 1, count + 1), "in trouble")
+            # In so many calls that each fault happens, however fast the machine.
+            for first in range(1, count + 1, 100):
+                produced.put(producer, range(first, first + 100), "in trouble")
+                producer.flush()
+                if first == count // 2 + 1:
+                    split(client, "shardId-000000000001")
         # What is small is read in a few calls; so many runs meet each fault.
         for _ in range(3):
             code, _, err = runner.once()
