@@ -1,9 +1,11 @@
 """Each station of the road alone, on one typical event, and from them what each law costs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from benchmarks import floor
 from benchmarks.corpora import Corpus, make
@@ -81,7 +83,7 @@ def _for_the_laws(way: _Way) -> _Calls:
     reader = way.dataset.reader
     assert reader is not None
     own = [of.name for of in (*IDENTITY, ARRIVED_AT)]
-    bare = replace(way.rows, table=way.rows.table.drop_columns(own))
+    bare = msgspec.structs.replace(way.rows, table=way.rows.table.drop_columns(own))
     return {
         "· read the columns": partial(reader.read, way.documents.payloads),
         "· encode without identity": partial(encode, bare, way.dataset, "parquet"),

@@ -8,9 +8,10 @@ decides anything about a document: read the stations in `pipeline.core` for that
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+import msgspec
 
 from pipeline.adapters.store import ConcurrentWriter, ObjectStore
 from pipeline.adapters.telemetry import Stage, Stopwatch
@@ -38,8 +39,7 @@ from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next."""
 
     router: Router

@@ -21,7 +21,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import msgspec
@@ -224,7 +224,7 @@ def redrive_batch(store: ObjectStore, key: str, system: System, *, dry_run: bool
     body = store.get(key)
     batch = read_failed_batch(body, f"{store.uri}/{key}")
     if dry_run:
-        system = replace(system, output=MemoryStore(), dead_letters=MemoryStore())
+        system = msgspec.structs.replace(system, output=MemoryStore(), dead_letters=MemoryStore())
     report = Session(system, patience(_PATIENCE), 0.0).run(functools.partial(process, batch))
     if not dry_run:
         store.put(ARCHIVE + key, body)
@@ -237,9 +237,9 @@ def _send(
 ) -> tuple[Report, list[Letter]]:
     """Send letters of one file down the road; return also those that are letters again."""
     failing = MemoryStore()
-    system = replace(system, dead_letters=failing)
+    system = msgspec.structs.replace(system, dead_letters=failing)
     if dry_run:
-        system = replace(system, output=MemoryStore())
+        system = msgspec.structs.replace(system, output=MemoryStore())
     road = functools.partial(resume, resumed(letters, label))
     report = Session(system, patience(_PATIENCE), 0.0).run(road)
     again = [

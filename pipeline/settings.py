@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+
+import msgspec
 
 from pipeline.core.errors import SettingsError
 from pipeline.core.records import Bounds
@@ -29,14 +30,13 @@ BOUNDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What an operator decides. `answer_reserve` is in seconds."""
 
     output: str
     dead_letters: str
     schemas: str
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: Bounds = Bounds()
     answer_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
     columnar: bool = True
@@ -56,8 +56,8 @@ class Settings:
         if not schemas:
             faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
         bounds = {
-            of.name: _number(environment, *BOUNDS[of.name], getattr(Bounds(), of.name), faults)
-            for of in fields(Bounds)
+            name: _number(environment, *where, getattr(Bounds(), name), faults)
+            for name, where in BOUNDS.items()
         }
         reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
         columnar = environment.get("PIPELINE_COLUMNAR") or "on"
@@ -77,8 +77,7 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AlertSettings:
+class AlertSettings(msgspec.Struct, frozen=True):
     """What the alert handler needs; only the topic is required."""
 
     topic: str

@@ -25,6 +25,7 @@ from pipeline.adapters.store import ConcurrentWriter, MemoryStore
 from pipeline.adapters.telemetry import Stopwatch
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
+from pipeline.core.integers import INT64, up_to, zeros
 from pipeline.core.records import Batch, Bounds, Chunk, Positions, StreamRecord
 from pipeline.core.routing import Router
 from pipeline.flow import System, process
@@ -112,9 +113,13 @@ def chunk_of(*documents: bytes, arrived: datetime = ARRIVED) -> Chunk:
     )
     count = len(documents)
     positions = Positions(
-        Batch(SOURCE, SHARD, records), list(range(count)), [0] * count, [0] * count, [None] * count
+        Batch(SOURCE, SHARD, records),
+        up_to(count),
+        zeros(count, INT64),
+        zeros(count),
+        [None] * count,
     )
-    return Chunk(positions, list(range(count)), list(documents))
+    return Chunk(positions, up_to(count), list(documents))
 
 
 # ----------------------------------------------------------------------------------- datasets

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,7 +170,10 @@ SOME_RECORDS = st.builds(
 
 @given(st.lists(SOME_RECORDS, min_size=1, max_size=5))
 def test_an_event_is_read_to_the_records_it_was_made_of(some: list[StreamRecord]) -> None:
-    made = [replace(each, sequence_number=str(number)) for number, each in enumerate(some)]
+    made = [
+        msgspec.structs.replace(each, sequence_number=str(number))
+        for number, each in enumerate(some)
+    ]
     batch = read_kinesis_event(json.loads(json.dumps(event_of(made, ARN, SHARD))))
     assert (batch.source, batch.shard) == (f"{ARN}/{SHARD}", SHARD)
     assert list(batch.records) == made
@@ -345,7 +349,9 @@ def test_a_record_in_flight_is_not_taken_again() -> None:
 def test_sequence_numbers_are_compared_as_integers() -> None:
     """As text, "10" would come before "9"."""
     shard = ShardMapping(Mapping(), ARN, SHARD, "8")
-    shard.receive([replace(record(0), sequence_number=number) for number in ("9", "10")], NOW)
+    shard.receive(
+        [msgspec.structs.replace(record(0), sequence_number=number) for number in ("9", "10")], NOW
+    )
     invoked(shard)
     lowest = [{"itemIdentifier": number} for number in ("10", "9")]
     assert shard.settle(Returned({"batchItemFailures": lowest}), NOW) == NOTHING

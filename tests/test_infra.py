@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
 import package
 import pytest
 import yaml
@@ -595,7 +596,8 @@ def own_metrics(stream: str) -> set[tuple[str, str, str]]:
     report = report_of(event, [ORDERS], Stored())
     telemetry.stored(report, None)
     telemetry.failed("store_failed", "", report.batch, Stopwatch(lambda: 0.0), 0, None)
-    telemetry.stored(replace(report, batch=replace(report.batch, source=file)), None)
+    batch = msgspec.structs.replace(report.batch, source=file)
+    telemetry.stored(msgspec.structs.replace(report, batch=batch), None)
     telemetry.file("stored", file, dict.fromkeys(FILE_METRICS, 1), None)
     written = [line for line in map(json.loads, lines) if "_aws" in line]
     return {

@@ -246,6 +246,61 @@ def mutated(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 
 AGGREGATES = MIXED.map(aggregate)
+
+
+@st.composite
+def odd_bodies(draw: st.DrawFn) -> bytes:
+    """Write records of the format in ways that the usual writers do not, and broken ones."""
+    keys = draw(st.integers(1, 200))
+    table = [b"\x0a\x01" + bytes((97 + number % 26,)) for number in range(keys)]
+    return b"".join(table) + b"".join(draw(st.lists(odd_record(), min_size=1, max_size=4)))
+
+
+@st.composite
+def odd_record(draw: st.DrawFn) -> bytes:
+    fields = (
+        st.integers(0, 300).map(lambda number: b"\x08" + kpl._varint(number)),
+        st.just(b"\x08\x80\x00"),  # a zero that is longer than it has to be
+        st.integers(0, 3).map(lambda number: b"\x10" + kpl._varint(number)),
+        st.binary(max_size=140).map(lambda data: b"\x1a" + kpl._varint(len(data)) + data),
+        st.just(b"\x1a\x81\x00x"),
+        st.just(b"\x22\x03\x0a\x01t"),  # a tag
+        st.binary(max_size=3),
+    )
+    usual = st.tuples(fields[0], fields[3])
+    inner = b"".join(draw(st.one_of(usual, st.lists(st.one_of(fields), max_size=3))))
+    return b"\x1a" + kpl._varint(len(inner)) + inner
+
+
+def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
+    """Read an aggregate with protobuf's own classes; raises where it is none."""
+    message = kpl._messages.AggregatedRecord.FromString(body)
+    keys = list(message.partition_key_table)
+    indices = [of.partition_key_index for of in message.records]
+    assert not any(of.HasField("explicit_hash_key_index") for of in message.records)
+    return [keys[index] for index in indices], [of.data for of in message.records]
+
+
+@given(odd_bodies() | mutated(MIXED.map(lambda records: aggregate(records)[4:-16])))
+def test_what_is_cut_out_without_protobuf_is_what_protobuf_reads(body: bytes) -> None:
+    usual = kpl._usual(body)
+    if usual is not None:
+        assert (usual.partition_keys, usual.payloads) == by_reference(body)
+
+
+@given(st.lists(USER_RECORDS, min_size=1, max_size=8))
+def test_usual_records_are_cut_out(records: list[UserRecord]) -> None:
+    assert kpl._usual(aggregate(records)[4:-16]) is not None
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384, 2**20, 2**21])
+def test_records_of_every_length_are_cut_out(length: int) -> None:
+    data = bytes(length)
+    usual = kpl._usual(aggregate([UserRecord("k", data), UserRecord("l", b"x")])[4:-16])
+    assert usual is not None
+    assert usual.payloads == [data, b"x"]
+
+
 ZSTD = bytes.fromhex("28b52ffd")
 ANYTHING = st.one_of(
     st.binary(),

@@ -3,9 +3,9 @@
 import contextlib
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,7 +175,7 @@ class Mortal(MemoryStore):
 def test_a_process_killed_at_any_write_loses_and_doubles_nothing(lives: int) -> None:
     orders = [order(), order(total="x"), order(country="xx"), order(total="1.234")]
     event = kinesis_event([aggregate(UserRecord("k", as_json(of)) for of in orders)])
-    tame = replace(ORDERS, match=None)
+    tame = msgspec.structs.replace(ORDERS, match=None)
     loose = dataset(
         {"name": "total", "type": ["null", "string"]}, name="loose", config='formats = ["csv"]'
     )

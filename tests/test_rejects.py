@@ -15,6 +15,7 @@ from lake import THINGS, files, letters, write_dataset
 from pipeline.cli import main
 from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
 from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.integers import INT64, integers, zeros
 from pipeline.core.records import Batch, Fault, Positions, Reject, StreamRecord
 from pipeline.core.values import timestamp
 
@@ -229,7 +230,7 @@ def test_base64_that_is_none_is_named() -> None:
 def edited(**changes: object) -> bytes:
     """Return a file of two letters, of which the second one was changed."""
     batch = Batch("s/0", "0", (StreamRecord("5", None, 0, b"x"),))
-    positions = Positions(batch, [0], [0], [0], [None])
+    positions = Positions(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
     reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
     line = gzip.decompress(encode_dead_letters([reject]))
     return gzip.compress(line + json.dumps(json.loads(line) | changes).encode())
@@ -247,7 +248,7 @@ def test_a_letter_of_any_year_can_be_read_back(year: str) -> None:
 def written(micros: int) -> bytes:
     """Return a file of one letter that arrived then."""
     batch = Batch("s/0", "0", (StreamRecord("5", None, micros, b"x"),))
-    positions = Positions(batch, [0], [0], [0], [None])
+    positions = Positions(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
     reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
     return encode_dead_letters([reject])
 

@@ -23,6 +23,7 @@ from support import ROOT
 from pipeline import handlers
 from pipeline.adapters.store import ConcurrentWriter
 from pipeline.core import layout, payload
+from pipeline.core.integers import INT64, zeros
 from pipeline.core.kpl import open_aggregates
 from pipeline.core.records import Batch, Chunk, Reject
 
@@ -71,7 +72,7 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
 def sub_sequence_reset() -> AbstractContextManager[Any]:
     def all_first(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
         chunk, rejects = open_aggregates(batch, *numbers)
-        chunk.positions.sub[:] = [0] * len(chunk.positions)
+        chunk.positions.sub[:] = zeros(len(chunk.positions), INT64)
         return chunk, rejects
 
     return patch("pipeline.flow.open_aggregates", all_first)

@@ -7,8 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import msgspec
 
 from pipeline.adapters.protocol import (
     ObjectStore,
@@ -54,8 +55,7 @@ class StoreHealth:
             return self._last
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """One retry about to happen, for logs and metrics."""
 
     operation: str
@@ -72,8 +72,7 @@ def _ignore(_: Retry) -> None:
     """Observe nothing."""
 
 
-@dataclass(slots=True)
-class _Attempts:
+class _Attempts(msgspec.Struct):
     """The failed tries of one operation, since `started` on the store's clock."""
 
     operation: str

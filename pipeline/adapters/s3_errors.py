@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -23,8 +23,7 @@ _LONGEST_MESSAGE: Final = 300
 """Characters of S3's own message that ours quotes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call to S3, in the words of its error messages."""
 
     verb: str

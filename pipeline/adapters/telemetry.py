@@ -7,8 +7,9 @@ ever written here.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from pipeline.core.records import Batch
 from pipeline.core.report import Report, Tally
@@ -60,12 +61,11 @@ FILE_METRICS: dict[str, Metric] = {
 }
 
 
-@dataclass(slots=True)
-class Stopwatch:
+class Stopwatch(msgspec.Struct):
     """Adds up how long each stage takes. `clock` is in seconds, and only its steps count."""
 
     clock: Callable[[], float]
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
 
     def run(self, stage: Stage, call: Callable[..., _Answer], *args: Any) -> _Answer:
         """Call a function on behalf of a stage."""
@@ -83,8 +83,7 @@ class Stopwatch:
             yield item
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(msgspec.Struct, frozen=True):
     """Writes lines for a log that Lambda reads. `now` is in seconds since 1970."""
 
     write: Callable[[str], Any]

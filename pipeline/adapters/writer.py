@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
+
+import msgspec
 
 from pipeline.adapters.protocol import DeadlineExceeded, ObjectStore, StoreUnavailable
 from pipeline.adapters.retry import StoreHealth
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(msgspec.Struct, frozen=True):
     store: ObjectStore
     key: str
     body: bytes

@@ -123,7 +123,8 @@ def _columns(dataset: Any) -> Iterator[list[str]]:
 def _place(name: str, key: str, slot: Any) -> Iterator[list[str]]:
     from pipeline.core.types import NO_DEFAULT, Array, Map, Record
 
-    kind = {Record: "record", Array: "array", Map: "map"}.get(type(slot.type))
+    kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
+    kind = kinds.get(type(slot.type))
     note = "may be null" if slot.nullable else "" if slot.default is NO_DEFAULT else "has a default"
     yield [name, kind or _short(slot.arrow), note, key]
     match slot.type:

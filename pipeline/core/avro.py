@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, TypeGuard
 
@@ -104,8 +103,7 @@ def _without_defaults(schema: Any) -> Any:
     return schema
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(msgspec.Struct, frozen=True):
     """What a type stands in: a namespace, the full names of records it is part of, how deep."""
 
     namespace: str = ""
@@ -220,7 +218,7 @@ class _Reader:
         """Note a type by its full name, if it has one; return the scope of what is inside it."""
         if scope.depth == _DEEPEST:
             raise self.refuse(at, f"more than {_DEEPEST} types inside each other.")
-        within = replace(scope, depth=scope.depth + 1)
+        within = msgspec.structs.replace(scope, depth=scope.depth + 1)
         if schema["type"] not in _NAMED:
             return within
         name, namespace = schema.get("name"), schema.get("namespace", scope.namespace)
@@ -228,9 +226,11 @@ class _Reader:
             raise self.refuse(at, "a type's name is letters, digits and _, with dots a full name.")
         if not _is_text(namespace) or not (namespace == "" or _FULL_NAME.fullmatch(namespace)):
             raise self.refuse(at, "a namespace is names of letters, digits and _ between dots.")
-        full = replace(scope, namespace=namespace).full(name)
+        full = msgspec.structs.replace(scope, namespace=namespace).full(name)
         self.named[full] = schema, scope.namespace
-        return replace(within, namespace=full.rpartition(".")[0], open=(*scope.open, full))
+        return msgspec.structs.replace(
+            within, namespace=full.rpartition(".")[0], open=(*scope.open, full)
+        )
 
     def reference(self, name: str, at: str, scope: _Scope) -> tuple[dict[str, Any], _Scope]:
         """Look up a type by name, and the scope to read it in; one inside itself is refused."""
@@ -242,7 +242,7 @@ class _Reader:
         if full not in self.named:
             raise self.refuse(at, f"type {full!r} is not supported, nor defined before.")
         schema, namespace = self.named[full]
-        return schema, replace(scope, namespace=namespace)
+        return schema, msgspec.structs.replace(scope, namespace=namespace)
 
     def scalar(self, kind: str, schema: dict[str, Any], at: str, epoch: Any) -> Scalar | None:
         logical = schema.get("logicalType")

@@ -13,13 +13,14 @@ from pipeline.core.columnar import Columns, Unreadable
 from pipeline.core.columns import columns_of
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import Stage
+from pipeline.core.integers import integers, to_arrow
 from pipeline.core.paths import Faults, Where
 from pipeline.core.records import Chunk, Fault, Reject, Rows
 
 
 def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     """Convert the documents of a chunk; rows keep the documents' order."""
-    fast, refused = _by_columns(chunk.payloads, dataset)
+    fast, refused = _by_columns(chunk, dataset)
     left: Sequence[int] = ()
     if len(fast.taken) + len(refused) < len(chunk):
         settled = {*fast.taken, *refused}
@@ -33,7 +34,7 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
         Reject.of(chunk, index, Stage.CONVERT, refused[index], dataset.id)
         for index in sorted(refused)
     ]
-    return Rows(chunk, table, pa.array(read.taken, pa.int32())), rejects
+    return Rows(chunk, table, to_arrow(integers(read.taken))), rejects
 
 
 FEWEST = 200
@@ -42,19 +43,20 @@ FEWEST = 200
 _NOTHING = Columns([], ())
 
 
-def _by_columns(documents: Sequence[bytes], dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
+def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
     """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
+    documents, all_framed = chunk.payloads, chunk.framed
     if dataset.reader is None or len(documents) < FEWEST:
         return _NOTHING, {}
     try:
-        return dataset.reader.read(documents), {}
+        return dataset.reader.read(documents, all_framed=all_framed), {}
     except Unreadable:
         structs, refused = dataset.decoder.decode(documents)
     if not refused:
         return _NOTHING, {}
     good = [index for index, struct in enumerate(structs) if struct is not None]
     try:
-        read = dataset.reader.read([documents[index] for index in good])
+        read = dataset.reader.read([documents[index] for index in good], all_framed=all_framed)
     except Unreadable:
         return _NOTHING, refused
     return Columns(read.columns, [good[index] for index in read.taken]), refused
@@ -93,15 +95,16 @@ def _merged(one: Columns, other: Columns) -> Columns:
 def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:
     """The columns that tell which Kinesis record, and which part of it, each row came from."""
     positions, batch = chunk.positions, chunk.positions.batch
-    taken = chunk.at if len(good) == len(chunk) else [chunk.at[index] for index in good]
-    units = pa.array(taken, pa.int64())
-    record = pa.array(positions.record, pa.int32()).take(units)
+    units = to_arrow(chunk.at)
+    if len(good) < len(chunk):
+        units = units.take(to_arrow(integers(good)))
+    record = to_arrow(positions.record).take(units)
     numbers = pa.array([of.sequence_number for of in batch.records], pa.string())
     arrivals = pa.array([of.arrived_at for of in batch.records], pa.timestamp("us", tz="UTC"))
     return [
         pa.repeat(pa.scalar(batch.source, pa.string()), len(good)),
         numbers.take(record),
-        pa.array(positions.sub, pa.int64()).take(units),
-        pa.array(positions.document, pa.int32()).take(units),
+        to_arrow(positions.sub).take(units),
+        to_arrow(positions.document).take(units),
         arrivals.take(record),
     ]

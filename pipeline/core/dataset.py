@@ -3,9 +3,9 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+import msgspec
 import pyarrow as pa
 
 from pipeline.core.avro import NO_KEY, read_schema
@@ -39,8 +39,7 @@ _KEYS = {
 _BY_VALUE = frozenset({"boolean", "int", "long", "string", "enum", "uuid", "date"})
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionColumn:
+class PartitionColumn(msgspec.Struct, frozen=True):
     """One level of the Hive path. `field` None: the record's arrival."""
 
     name: str
@@ -48,16 +47,14 @@ class PartitionColumn:
     field: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """Which documents are this dataset's: those whose top-level `key` equals `value`."""
 
     key: str
     value: str | int | bool
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(msgspec.Struct, frozen=True):
     """One table: how its documents are read, checked, partitioned and written.
 
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
@@ -84,7 +81,7 @@ class Dataset:
 
     def by_rows(self) -> "Dataset":
         """Return this dataset without the columnar path."""
-        return replace(self, reader=None)
+        return msgspec.structs.replace(self, reader=None)
 
 
 def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Dataset:

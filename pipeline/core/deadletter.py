@@ -7,9 +7,9 @@ and the stage that rejected it, which is where it enters the road again.
 import gzip
 import re
 import zlib
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
@@ -20,6 +20,7 @@ import pybase64
 
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.integers import INT32
 from pipeline.core.records import Batch, Chunk, Positions, Reject, StreamRecord
 
 _BEFORE_DOCUMENTS = frozenset({Stage.AGGREGATE, Stage.PAYLOAD})
@@ -48,8 +49,7 @@ def _packed(lines: bytes) -> bytes:
     return gzip.compress(lines, compresslevel=3, mtime=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """One dead letter as read back; `line` is its JSON as it stood in the file."""
 
     line: bytes
@@ -82,8 +82,7 @@ class Letter:
         return self.position[:2] if self.stage in _BEFORE_DOCUMENTS else self.position
 
 
-@dataclass(frozen=True, slots=True)
-class Letters:
+class Letters(msgspec.Struct, frozen=True):
     """Dead letters of one source, ready to enter the road again where each had left it."""
 
     batch: Batch
@@ -158,7 +157,7 @@ def resumed(letters: Sequence[Letter], label: str) -> Letters:
 
 
 def _no_chunk(batch: Batch) -> Chunk:
-    return Chunk(Positions(batch), [], [])
+    return Chunk(Positions(batch), array(INT32), [])
 
 
 class _Written(msgspec.Struct):

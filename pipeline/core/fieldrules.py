@@ -1,11 +1,11 @@
 """The rules of a record's fields, vectorised on its columns. Patterns are RE2, unanchored."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -80,7 +80,7 @@ def _check(rules: Rules, array: pa.Array, where: Where, faults: Faults) -> None:
     """Note every value that breaks a rule; null breaks none."""
     for broken, fault in _verdicts(rules, array):
         for index in pc.indices_nonzero(broken.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
-            faults.add(where.row(index), replace(fault, path=where.path(index)))
+            faults.add(where.row(index), msgspec.structs.replace(fault, path=where.path(index)))
 
 
 def _verdicts(rules: Rules, array: pa.Array) -> Iterator[tuple[pa.Array, Fault]]:

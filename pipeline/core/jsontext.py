@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -12,6 +14,8 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 _string = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _brackets = re.compile(rb"[\[\]{}]")
 _OPENING = frozenset(b"[{")
+_OPEN, _CLOSE = b"{}"
+_first, _last = itemgetter(0), itemgetter(-1)
 
 
 class Integer(str):
@@ -37,6 +41,11 @@ def is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def are_framed(texts: Sequence[bytes]) -> bool:
+    """Tell whether each text begins with `{` and ends with `}`."""
+    return all(texts) and set(map(_first, texts)) == {_OPEN} and set(map(_last, texts)) == {_CLOSE}
 
 
 def too_deep_to_read(text: bytes) -> bool:

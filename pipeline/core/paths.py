@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
+
+import msgspec
 
 from pipeline.core.records import Fault
 
@@ -35,8 +36,7 @@ class Lazily(Sequence[_Item]):
         return len(self[:])
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """Leads from the values of one (nested, flattened) column back to documents.
 
     `parents` gives each value's index in the column above; `segments` its own piece of the
@@ -59,11 +59,10 @@ class Where:
         return self.above.path(self.parents[index]) + own
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(msgspec.Struct, frozen=True):
     """The first fault found of each row."""
 
-    by_row: dict[int, Fault] = field(default_factory=dict)
+    by_row: dict[int, Fault] = msgspec.field(default_factory=dict)
 
     def add(self, row: int, fault: Fault) -> None:
         """Note a fault; a row keeps its first."""

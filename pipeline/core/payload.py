@@ -7,13 +7,21 @@ the whole payload is one reject: its lines would tell nobody more.
 
 import re
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 
+import msgspec
 import pyarrow as pa
 
 from pipeline.core.errors import Reason, Stage
-from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json, too_deep_to_read
+from pipeline.core.integers import INT32
+from pipeline.core.jsontext import (
+    WHITESPACE,
+    are_framed,
+    deeper_than,
+    is_json,
+    too_deep_to_read,
+)
 from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
 
 _GZIP = b"\x1f\x8b"
@@ -22,8 +30,6 @@ _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
 _PIECE = 2**20
 _RUN = 32  # user records looked at together, where some of a batch are odd
-_OPEN, _CLOSE = b"{}"
-_first, _last = itemgetter(0), itemgetter(-1)
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 Part = tuple[Chunk, list[Reject]]
@@ -36,7 +42,7 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
     within one stream record only where that record alone unpacks to so much. At least one part.
     """
     if _are_documents(chunk.payloads, bounds):
-        yield chunk, []
+        yield msgspec.structs.replace(chunk, framed=True), []
         return
     part = _Part(chunk.positions)
     if _fits_in_one_part(chunk.payloads, bounds):
@@ -60,9 +66,7 @@ def _are_documents(payloads: Sequence[bytes], bounds: Bounds) -> bool:
 
     So most batches are, and a look at all payloads together costs a tenth of one at each.
     """
-    if not all(payloads) or set(map(_first, payloads)) != {_OPEN}:
-        return False
-    if set(map(_last, payloads)) != {_CLOSE}:
+    if not are_framed(payloads):
         return False
     longest = max(map(len, payloads))
     if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
@@ -107,7 +111,7 @@ class _Part:
 
     def __init__(self, positions: Positions) -> None:
         self.positions = positions
-        self.at: list[int] = []
+        self.at = array(INT32)
         self.payloads: list[bytes] = []
         self.rejects: list[Reject] = []
         self.size = 0

@@ -2,33 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.records import Artifact, Batch, Reject
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """One dataset's share: documents = rows + rejects."""
 
     documents: int = 0
     rows: int = 0
     objects: int = 0
     bytes_out: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = msgspec.field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """One invocation's numbers; `datasets` has an entry "unrouted" for what no dataset took.
 
     `milliseconds` is the time of each stage, `bytes_in` what Kinesis held, after base64.
     """
 
     batch: Batch
-    datasets: dict[str, Tally] = field(default_factory=dict)
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    datasets: dict[str, Tally] = msgspec.field(default_factory=dict)
+    milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
     parts: int = 0
     retries: int = 0
 

@@ -5,7 +5,6 @@ type, and for scalars how one decoded value becomes what Arrow stores.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -25,8 +24,7 @@ class _NoDefault:
 NO_DEFAULT = _NoDefault()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """A field's own rules; a bound that is None does not hold. Lengths are in code points."""
 
     minimum: Decimal | None = None
@@ -42,8 +40,7 @@ class Rules:
 _NO_RULES = Rules()
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """A type without parts. `storage` is the Arrow type of what `convert` gives."""
 
     name: str
@@ -57,8 +54,7 @@ class Scalar:
     high: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """A place that holds one value: an array's item, a map's value, or a record's field.
 
     `default` is what the strict decoder would read for it; it stands for null and absence.
@@ -85,13 +81,12 @@ class Slot:
         return inner | None if self.optional and inner is not msgspec.Raw else inner
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Slot):
+class Field(Slot, frozen=True):
     """A record's field: `name` in the output, `key` in the JSON object."""
 
     name: str = ""
     key: str = ""
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = msgspec.field(default_factory=Rules)
 
     @property
     def arrow_field(self) -> pa.Field:
@@ -99,8 +94,7 @@ class Field(Slot):
         return pa.field(self.name, self.arrow, nullable=self.nullable)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """An object. The msgspec struct's attributes are f0, f1, … in the order of `fields`."""
 
     fields: tuple[Field, ...]
@@ -109,8 +103,7 @@ class Record:
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(msgspec.Struct, frozen=True):
     """A JSON array."""
 
     item: Slot
@@ -118,8 +111,7 @@ class Array:
     arrow: pa.DataType
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(msgspec.Struct, frozen=True):
     """A JSON object with keys of the producer's choosing."""
 
     value: Slot

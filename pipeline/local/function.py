@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.adapters.store import DeadlineExceeded
@@ -42,11 +42,10 @@ class Context:
         return max(0, int((self._end - time.monotonic()) * 1_000))
 
 
-@dataclass(frozen=True)
-class _HeardTelemetry(Telemetry):
+class _HeardTelemetry(Telemetry, frozen=True, kw_only=True):
     """Telemetry that somebody on this machine listens to, too."""
 
-    listener: Listener = field(kw_only=True)
+    listener: Listener
 
     def stored(self, report: Report, request_id: str | None) -> None:
         """Tell of a batch that is stored."""

@@ -14,9 +14,9 @@ vectors.py   the same for scalars: `values` for whole columns
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
@@ -35,8 +35,7 @@ class Unreadable(Exception):
     """Arrow's reader stumbled over one of the documents."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """A column for each field of a record, and the indices of the documents in its rows."""
 
     columns: list[pa.Array]
@@ -55,11 +54,15 @@ class ColumnarReader:
         self._spelling = Spelling(self._fields)
         self._plans: dict[frozenset[str], Plan] = {}
 
-    def read(self, documents: Sequence[bytes]) -> Columns:
-        """Read what can be read at once, in the documents' order. Raises `Unreadable`."""
+    def read(self, documents: Sequence[bytes], *, all_framed: bool = False) -> Columns:
+        """Read what can be read at once, in the documents' order. Raises `Unreadable`.
+
+        `all_framed` says that all are known to begin and end with braces.
+        """
         text = b"\n".join(documents)
         numbers = self._spelling.as_numbers(documents)
-        taken = without_false_numbers(documents, text, framed(documents))
+        taken = range(len(documents)) if all_framed else framed(documents)
+        taken = without_false_numbers(documents, text, taken)
         taken = self._spelling.without_odd(documents, text, taken, numbers)
         structs: list[Any] = []
         if self._others is not None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from operator import itemgetter
 
-_OPEN, _CLOSE = b"{}"
-_first, _last = itemgetter(0), itemgetter(-1)
+from pipeline.core.jsontext import are_framed
+
 _FEW = 10_000
 # What Arrow's reader takes for numbers; outside of a string they stand between such characters.
 _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
@@ -20,8 +19,7 @@ _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 
 def framed(documents: Sequence[bytes]) -> Sequence[int]:
     """Return the indices of the documents that begin and end with braces."""
-    opened = all(documents) and set(map(_first, documents)) == {_OPEN}
-    if opened and set(map(_last, documents)) == {_CLOSE}:
+    if are_framed(documents):
         return range(len(documents))
     return [i for i, of in enumerate(documents) if of[:1] == b"{" and of[-1:] == b"}"]
 

@@ -7,8 +7,8 @@ in; the row path looks at that document again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,8 +23,7 @@ from pipeline.core.types import NO_DEFAULT, Array, Field, Map, Record, Scalar, S
 _Finish = Callable[[pa.Array, pa.Array | None], Column]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How to read the fields of a record: the reader's schema, and what comes after it."""
 
     schema: pa.Schema
@@ -61,8 +60,7 @@ def is_readable(of: Type) -> bool:
     return not isinstance(of, Map)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """How one place is read: as which type, and what makes the output's column of that."""
 
     read: pa.DataType

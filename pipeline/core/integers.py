@@ -1,0 +1,57 @@
+"""Columns of integers that cost no Python object each: arrays of the machine's own numbers.
+
+Positions, and indices into them, are as many as documents. Kept as `array`, they are made by
+copying memory, compared by comparing it, and become Arrow's columns without being looked at.
+"""
+
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    Integers: TypeAlias = array[int]
+else:
+    Integers = array  # before Python 3.12 it takes no parameter
+
+INT32: Final = "i"
+INT64: Final = "q"
+_ARROW = {INT32: pa.int32(), INT64: pa.int64()}
+_ramps = {INT32: array(INT32), INT64: array(INT64)}  # 0, 1, 2, …, as far as anyone has counted
+
+
+def up_to(end: int, code: str = INT32) -> Integers:
+    """Return 0, 1, … to before `end`."""
+    ramp = _ramps[code]
+    if len(ramp) < end:
+        # A new one: another thread may be reading the old one.
+        _ramps[code] = ramp = array(code, range(2 * end))
+    return ramp[:end]
+
+
+def zeros(size: int, code: str = INT32) -> Integers:
+    """Return so many zeros."""
+    return array(code, (0,)) * size
+
+
+def integers(values: Iterable[int], code: str = INT32) -> Integers:
+    """Return numbers as an array; of a range from 0 without counting it."""
+    if isinstance(values, range) and values.start == 0 and values.step == 1:
+        return up_to(values.stop, code)
+    return array(code, values)
+
+
+def to_arrow(values: Integers) -> pa.Array:
+    """Return the Arrow array of the same numbers; a copy, so that `values` may grow."""
+    buffer = pa.py_buffer(values.tobytes())
+    return pa.Array.from_buffers(_ARROW[values.typecode], len(values), [None, buffer])
+
+
+def from_arrow(values: pa.Array) -> Integers:
+    """Return the numbers of an Arrow array of 32 bits without nulls."""
+    size = values.type.bit_width // 8
+    data = memoryview(values.buffers()[1])
+    found = array(INT32)
+    found.frombytes(data[values.offset * size : (values.offset + len(values)) * size])
+    return found
