@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,12 @@ from support import ROOT, chunk_of, order
 
 from pipeline.adapters.schemas import read_dataset
 from pipeline.core.columnar import ColumnarReader, Unreadable
+from pipeline.core.columnar.vectors import kernel_of
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.types import Scalar
+from pipeline.core.values import Misfit
 
 # Of each type: how a schema says it, and JSON texts that fit, nearly fit, or fit in a way that one
 # of the paths might see otherwise. The first two fit.
@@ -293,6 +297,85 @@ def test_a_decimal_of_any_length_is_never_another_number(
     given: tuple[Dataset, list[bytes]],
 ) -> None:
     both_ways(*given)
+
+
+TEXTS = {
+    "timestamp-micros": [
+        "2026-11-23T09:30:00Z", "2026-02-28T23:59:59.5Z", "2026-11-23T09:30:00.123456Z",
+        "2026-11-23T09:30:00.123Z", "2026-11-23T09:30:00.1234567Z", "2026-11-23T09:30:00+01:00",
+        "2026-11-23T09:30:00.12+01:00", "2026-11-23T09:30:00+0100", "2026-11-23T09:30:00.5+01",
+        "2026-11-23T09:30Z", "0001-01-01T00:00:00Z"],
+    "local-timestamp-micros": [
+        "2026-11-23T09:30:00", "2026-11-23T09:30:00.1", "2026-11-23T09:30:00.123456",
+        "2026-11-23T09:30:00Z", "2026-11-23T09:30"],
+    "uuid": ["0F8fad5b-d9cb-469f-a165-70867728950e", "0F8fad5-bd9cb-469f-a165-70867728950e"],
+}  # fmt: skip
+CHARACTERS = "0123456789:-+.TZtz abfgABFG/;٠é"
+AIMED = [
+    (10, " "),
+    (10, "t"),
+    (-1, "z"),
+    (-1, "5"),
+    (-3, ""),
+    (19, ","),
+    (11, "2"),
+    (0, "0"),
+    (8, "a"),
+]
+
+
+@st.composite
+def even_texts(draw: st.DrawFn) -> tuple[str, list[str | None]]:
+    """Draw texts of one kind, most of one length, in which a few characters are others."""
+    kind = draw(st.sampled_from(list(TEXTS)))
+    whole = draw(st.sampled_from(TEXTS[kind]))
+    made: list[str | None] = [whole]
+    for _ in range(draw(st.integers(0, 3))):
+        text = list(draw(st.sampled_from([whole, whole, *TEXTS[kind]])))
+        changes = st.tuples(st.integers(0, len(text) - 1), st.sampled_from(CHARACTERS))
+        for at, character in draw(st.lists(changes | st.sampled_from(AIMED), max_size=2)):
+            if at < len(text):
+                text[at] = character
+        made.append("".join(text))
+    return kind, draw(st.permutations([*made, *draw(st.lists(st.none(), max_size=2))]))
+
+
+def column_of(texts: list[str | None], under: str) -> pa.Array:
+    """Return a column in which `under` stands where there are nulls."""
+    full = pa.array([under if text is None else text for text in texts], pa.string())
+    valid = pa.array([text is not None for text in texts]).buffers()[1]
+    return pa.Array.from_buffers(pa.string(), len(texts), [valid, *full.buffers()[1:]])
+
+
+@settings(max_examples=max(1_000, settings().max_examples))
+@given(even_texts(), st.sampled_from(["", "x", "2026-11-23T09:30:00Z"]))
+def test_texts_of_one_length_are_taken_just_as_one_by_one(
+    drawn: tuple[str, list[str | None]], under: str
+) -> None:
+    """What is no misfit has the value that its own conversion gives."""
+    kind, texts = drawn
+    base = "string" if kind == "uuid" else "long"
+    field = {"name": "a", "type": ["null", {"type": base, "logicalType": kind}], "default": None}
+    schema = {"type": "record", "name": "T", "fields": [field]}
+    (of,) = parse_dataset("even", {1: json.dumps(schema)}, "").record.fields
+    assert isinstance(of.type, Scalar)
+    _, kernel = kernel_of(of.type)
+    column, misfits = kernel(column_of(texts, under))
+    taken = [False] * len(texts) if misfits is None else misfits.to_pylist()
+    one_by_one = [convert_or_none(of.type, text) for text in texts]
+    for text, misfit, value, expected in zip(texts, taken, column, one_by_one, strict=True):
+        if not misfit:
+            stored = pa.array([expected], of.type.storage).cast(of.type.arrow)[0]
+            assert value == stored, text
+            assert (text is None) == (expected is None)
+
+
+def convert_or_none(of: Scalar, text: str | None) -> Any:
+    """Convert as the row path does; None for a misfit, which no column may take."""
+    try:
+        return None if text is None or of.convert is None else of.convert(text)
+    except Misfit:
+        return None
 
 
 @pytest.mark.parametrize(

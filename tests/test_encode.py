@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import struct
@@ -26,6 +27,7 @@ from support import (
     SOURCE,
     Stored,
     as_json,
+    chunk_of,
     dataset,
     deliver,
     kinesis_event,
@@ -33,6 +35,9 @@ from support import (
     read_parquet,
     sequence_number,
 )
+
+from pipeline.core.convert import convert
+from pipeline.core.encode import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -414,6 +419,37 @@ records = [as_json(order(country=country)) for country in countries] + [b"broken
 stored = deliver(kinesis_event(records), [ORDERS])
 print(json.dumps({k: hashlib.sha256(v).hexdigest() for k, v in stored.objects.items()}))
 """
+
+
+PATHS_FIELDS: list[Any] = [
+    {"name": "id", "type": "string"},
+    {"name": "kind", "type": "string"},
+    {"name": "part", "type": {"type": "record", "name": "P", "fields": [
+        {"name": "number", "type": "int"}, {"name": "sign", "type": "int"}]}},
+    {"name": "tags", "type": {"type": "array", "items": {"type": "record", "name": "T", "fields": [
+        {"name": "tag", "type": "string"}, {"name": "unlike", "type": "string"}]}}},
+    {"name": "labels", "type": {"type": "map", "values": "string"}},
+]  # fmt: skip
+
+
+def test_only_values_that_repeat_get_a_dictionary() -> None:
+    """In columns at every depth, and under the names that Parquet has for them."""
+    of = dataset(*PATHS_FIELDS)
+    documents = [
+        as_json({
+            "id": f"i{n}", "kind": "k", "part": {"number": n, "sign": n % 2},
+            "tags": [{"tag": "t", "unlike": f"u{n}"}], "labels": {"key": f"l{n}"},
+        })
+        for n in range(2_000)
+    ]  # fmt: skip
+    rows, _ = convert(chunk_of(*documents), of)
+    file = pq.ParquetFile(io.BytesIO(encode(rows, of, "parquet")))
+    columns = [file.metadata.row_group(0).column(n) for n in range(file.metadata.num_columns)]
+    with_one = {of.path_in_schema for of in columns if "RLE_DICTIONARY" in of.encodings}
+    unlike = {"id", "part.number", "tags.list.element.unlike", "labels.key_value.value"}
+    alike = {"kind", "part.sign", "tags.list.element.tag", "labels.key_value.key", "_source"}
+    assert alike <= with_one
+    assert not unlike & with_one
 
 
 def test_another_process_writes_the_same_bytes() -> None:

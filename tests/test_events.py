@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ARN, ARRIVED, SHARD, SOURCE, kinesis_event, sequence_number
 
+from pipeline.core import events
 from pipeline.core.errors import EventError
 from pipeline.core.events import read_kinesis_event
 
@@ -170,3 +171,51 @@ def test_arrival_of_the_helper_is_what_the_batch_says() -> None:
     """The other tests rest on it."""
     (record,) = read_kinesis_event(kinesis_event([b""])).records
     assert EPOCH + record.arrived_at * MICROSECOND == ARRIVED
+
+
+# ------------------------------------------------------------------- all records at once, or one
+
+ODD: dict[str, list[Any]] = {
+    "sequenceNumber": ["", "0", "00", "1\n2", "１", "1" * 130, 7, None, sequence_number(9)],
+    "partitionKey": [None, "", "é", 7],
+    "approximateArrivalTimestamp": [
+        0, -1, 1.5, 2**70, float("nan"), float("inf"), "1", True, None, 253_402_300_800,
+    ],
+    "data": ["", "====", "a", "YQ==", "YQ", "Y Q==", b"YQ==", None, "é"],
+}  # fmt: skip
+ODD_OUTSIDE: dict[str, list[Any]] = {
+    "eventSourceARN": [ARN, f"{ARN}/consumer/c:1", f"{ARN}x", None, ["x"]],
+    "eventID": [f"{SHARD}:1", f"{SHARD}1:1", SHARD, ":1", None],
+    "kinesis": [None, {}, []],
+}
+
+
+@st.composite
+def odd_items(draw: st.DrawFn) -> list[Any]:
+    """Draw an event's records, of which some are not as they should be."""
+    items: list[Any] = kinesis_event(draw(st.lists(st.binary(max_size=4), min_size=1, max_size=4)))[
+        "Records"
+    ]
+    for _ in range(draw(st.integers(0, 2))):
+        item = draw(st.sampled_from(items))
+        where, odd = (item, ODD_OUTSIDE) if draw(st.booleans()) else (item.get("kinesis"), ODD)
+        if isinstance(where, dict):
+            name = draw(st.sampled_from(list(odd)))
+            where[name] = draw(st.sampled_from(odd[name]))
+            if draw(st.sampled_from([False] * 4 + [True])):
+                del where[name]
+    return items
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(odd_items())
+def test_records_taken_at_once_are_those_taken_one_by_one(items: list[Any]) -> None:
+    at_once = events._at_once(items, ARN, f"{SHARD}:")
+    if at_once is not None:
+        assert at_once == events._one_by_one(items, ARN, SHARD)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_usual_records_are_taken_at_once(count: int) -> None:
+    items = kinesis_event([b"{}"] * count)["Records"]
+    assert events._at_once(items, ARN, f"{SHARD}:") == events._one_by_one(items, ARN, SHARD)

@@ -9,6 +9,7 @@ framing.py   which documents may be read together
 decimals.py  how the documents spell decimals
 places.py    from what the reader read to the output's columns, place by place
 vectors.py   the same for scalars: `values` for whole columns
+strides.py   a quick look at texts that are all of one length
 """
 
 from __future__ import annotations

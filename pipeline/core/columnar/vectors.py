@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.columnar.decimals import digits_read
+from pipeline.core.columnar.strides import MICROS_LOCAL, are_instants, are_uuids, even_text
 from pipeline.core.values import FIRST_DAY, LAST_DAY, MICROS, Misfit
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ Column = tuple[pa.Array, pa.Array | None]
 Kernel = Callable[[pa.Array], Column]
 
 _DAY = 86_400_000_000
-_MICROS_LOCAL = len("2026-11-23T09:30:00.123456")
 _DATE = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _TIME = rf"{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,9}})?"
@@ -109,19 +109,23 @@ def _floats(of: Scalar, column: pa.Array) -> Column:
 
 
 def _uuids(_: Scalar, column: pa.Array) -> Column:
-    column, misfits = _matching(column, _UUID)
+    misfits = None
+    if not are_uuids(even_text(column)):
+        column, misfits = _matching(column, _UUID)
     return pc.ascii_lower(column), misfits
 
 
 def _timestamps(zone: str) -> Callable[[Scalar, pa.Array], Column]:
     pattern = f"^{_DATE}T{_TIME}{zone}$"
-    longest = _MICROS_LOCAL + bool(zone)
+    longest = MICROS_LOCAL + bool(zone)
 
     def kernel(of: Scalar, column: pa.Array) -> Column:
-        column, misfits = _matching(column, pattern)
+        misfits = None
+        if not are_instants(even_text(column), with_zone=bool(zone)):
+            column, misfits = _matching(column, pattern)
         try:
             instants = _cut(column, longest).cast(of.arrow)
-        except pa.ArrowInvalid:  # a day that its month does not have, and it does not say which
+        except pa.ArrowInvalid:  # the 30th of February, for one, and it does not say which
             return _again(of, column, misfits)
         least, most = _range(instants.view(pa.int64()))
         if least < (FIRST_DAY + 1) * _DAY or most >= LAST_DAY * _DAY:  # the ends of the calendar
@@ -172,7 +176,7 @@ def _epoch_days(of: Scalar, column: pa.Array) -> Column:
 def _times(of: Scalar, column: pa.Array) -> Column:
     column, misfits = _matching(column, f"^{_TIME}$")
     texts = pc.binary_join_element_wise("1970-01-01T", column, "")
-    micros = _cut(texts, _MICROS_LOCAL).cast(pa.timestamp("us")).view(pa.int64())
+    micros = _cut(texts, MICROS_LOCAL).cast(pa.timestamp("us")).view(pa.int64())
     if of.arrow == pa.time32("ms"):
         return pc.divide(micros, 1_000).cast(pa.int32()).cast(of.arrow), misfits
     return micros.cast(of.arrow), misfits
