@@ -45,18 +45,18 @@ _NOTHING = Columns([], ())
 
 def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
     """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
-    documents, all_framed = chunk.payloads, chunk.framed
+    documents = chunk.payloads
     if dataset.reader is None or len(documents) < FEWEST:
         return _NOTHING, {}
     try:
-        return dataset.reader.read(documents, all_framed=all_framed), {}
+        return dataset.reader.read(documents, chunk.text), {}
     except Unreadable:
         structs, refused = dataset.decoder.decode(documents)
     if not refused:
         return _NOTHING, {}
     good = [index for index, struct in enumerate(structs) if struct is not None]
     try:
-        read = dataset.reader.read([documents[index] for index in good], all_framed=all_framed)
+        read = dataset.reader.read([documents[index] for index in good])
     except Unreadable:
         return _NOTHING, refused
     return Columns(read.columns, [good[index] for index in read.taken]), refused

@@ -27,7 +27,6 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
@@ -47,8 +46,8 @@ _key_index = attrgetter("partition_key_index")
 _hash_key_index = attrgetter("explicit_hash_key_index")
 _has_hash_key = methodcaller("HasField", "explicit_hash_key_index")
 _data = attrgetter("data")
-_first, _second = itemgetter(0), itemgetter(1)
-_KEY_INDEX_TAG = 0x08
+_second = itemgetter(1)
+_SHORTEST = 4  # bytes of a record: a key index, and no data
 _ONE_BYTE = 0x80  # from here on a number takes two bytes
 _LONGEST_VARINT = 6  # of what a stream record holds
 _LENGTH_DELIMITED_TAGS = frozenset({0x0A, 0x12, 0x1A})  # the three fields of AggregatedRecord
@@ -316,30 +315,28 @@ def _usual(body: bytes) -> _Usual | None:
         outer = _Outer.FromString(body)
     except DecodeError:
         return None
-    records, keys = list(outer.records), outer.partition_key_table
-    if not all(records) or set(map(_first, records)) != {_KEY_INDEX_TAG}:
-        return None
+    records, keys = list(outer.records), [_text(key) for key in outer.partition_key_table]
     lengths = list(map(len, records))
-    heads = {length: _usual_head(length) for length in set(lengths)}
-    if not all(map(bytes.startswith, records, map(heads.__getitem__, lengths), repeat(2))):
+    if min(lengths, default=0) < _SHORTEST:
         return None
     indices = list(map(_second, records))
     if max(indices) >= min(len(keys), _ONE_BYTE):
         return None
-    texts = [_text(key) for key in keys]
-    starts = {length: 2 + len(head) for length, head in heads.items()}
-    payloads = [of[starts[length] :] for of, length in zip(records, lengths, strict=True)]
-    return _Usual([texts[index] for index in indices], payloads)
+    heads = list(map(_usual_head, indices, lengths))
+    payloads = list(map(bytes.removeprefix, records, heads))
+    if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
+        return None  # a record without its head was left as it is
+    return _Usual([keys[index] for index in indices], payloads)
 
 
-@functools.lru_cache(maxsize=8_192)
-def _usual_head(length: int) -> bytes:
-    """Return what follows the key index's two bytes in a usual record of so many bytes."""
+@functools.lru_cache(maxsize=32_768)
+def _usual_head(index: int, length: int) -> bytes:
+    """Return what stands before the data in a usual record of so many bytes."""
     for width in range(1, _LONGEST_VARINT):
         data = max(0, length - 3 - width)
         if len(_varint(data)) == width:
-            return b"\x1a" + _varint(data)
-    return b"\x1a"
+            break
+    return bytes((0x08, index, 0x1A)) + _varint(data)
 
 
 def _broken(data: bytes) -> Fault:

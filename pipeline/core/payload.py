@@ -41,8 +41,9 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
     A part ends at the first stream record boundary where it holds `bounds.part_bytes` unpacked;
     within one stream record only where that record alone unpacks to so much. At least one part.
     """
-    if _are_documents(chunk.payloads, bounds):
-        yield msgspec.structs.replace(chunk, framed=True), []
+    text = _text_of_documents(chunk.payloads, bounds)
+    if text is not None:
+        yield msgspec.structs.replace(chunk, text=text), []
         return
     part = _Part(chunk.positions)
     if _fits_in_one_part(chunk.payloads, bounds):
@@ -61,22 +62,24 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
     yield part.finished()
 
 
-def _are_documents(payloads: Sequence[bytes], bounds: Bounds) -> bool:
-    """Tell whether each payload is plainly one document within the bounds, without opening any.
+def _text_of_documents(payloads: Sequence[bytes], bounds: Bounds) -> bytes | None:
+    """Join payloads of which each is plainly one document within the bounds; None where one is not.
 
     So most batches are, and a look at all payloads together costs a tenth of one at each.
     """
     if not are_framed(payloads):
-        return False
+        return None
     longest = max(map(len, payloads))
     if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
-        return False
-    text = b"".join(payloads)
-    if b"\n" in text or len(text) >= bounds.part_bytes:
-        return False
+        return None
+    text = b" ".join(payloads)
+    if b"\n" in text or len(text) - len(payloads) >= bounds.part_bytes:
+        return None
     if not text.isascii() and not all(map(_is_utf8, payloads)):
-        return False
-    return longest <= 2 * bounds.depth or not any(_is_too_deep(of, bounds) for of in payloads)
+        return None
+    if longest > 2 * bounds.depth and any(_is_too_deep(of, bounds) for of in payloads):
+        return None
+    return text
 
 
 def _fits_in_one_part(payloads: Sequence[bytes], bounds: Bounds) -> bool:
@@ -123,7 +126,7 @@ class _Part:
         """Open user records, those between the odd ones together."""
         for start in range(0, len(chunk), _RUN):
             at, payloads = chunk.at[start : start + _RUN], chunk.payloads[start : start + _RUN]
-            if _are_documents(payloads, bounds):
+            if _text_of_documents(payloads, bounds) is not None:
                 self.at += at
                 self.payloads += payloads
                 continue

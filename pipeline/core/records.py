@@ -103,13 +103,14 @@ Units = tuple[tuple[Positions, Integers], ...]
 class Chunk(msgspec.Struct, frozen=True):
     """Payloads (user records, later documents), and for each its index in `positions` (32 bits).
 
-    `framed` says that each is known to begin with `{`, to end with `}` and to hold no newline.
+    `text`, if there is one, is all of them with blanks between: then each is known to begin with
+    `{`, to end with `}`, and to hold no newline.
     """
 
     positions: Positions
     at: Integers
     payloads: list[bytes]
-    framed: bool = False
+    text: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -120,7 +121,6 @@ class Chunk(msgspec.Struct, frozen=True):
             self.positions,
             array(INT32, [self.at[i] for i in indices]),
             [self.payloads[i] for i in indices],
-            self.framed,
         )
 
 

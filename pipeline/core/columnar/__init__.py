@@ -55,14 +55,14 @@ class ColumnarReader:
         self._spelling = Spelling(self._fields)
         self._plans: dict[frozenset[str], Plan] = {}
 
-    def read(self, documents: Sequence[bytes], *, all_framed: bool = False) -> Columns:
+    def read(self, documents: Sequence[bytes], text: bytes | None = None) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`.
 
-        `all_framed` says that all are known to begin and end with braces.
+        `text` is that of the chunk whose documents they all are, if it has one.
         """
-        text = b"\n".join(documents)
+        taken = framed(documents) if text is None else range(len(documents))
+        text = text or b"\n".join(documents)
         numbers = self._spelling.as_numbers(documents)
-        taken = range(len(documents)) if all_framed else framed(documents)
         taken = without_false_numbers(documents, text, taken)
         taken = self._spelling.without_odd(documents, text, taken, numbers)
         structs: list[Any] = []

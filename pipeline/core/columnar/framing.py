@@ -1,6 +1,6 @@
 """Which documents may be read together, so that Arrow's reader sees each as what it is.
 
-Documents that begin with `{` and end with `}` are joined by newlines, and as many rows as
+Documents that begin with `{` and end with `}` are joined by white space, and as many rows as
 documents have to come back. After a `}` a document could only go on with `,`, `}` or `]`, so none
 spans a seam, and none gives no row.
 """
