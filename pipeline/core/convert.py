@@ -51,10 +51,10 @@ def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Faul
     try:
         return dataset.reader.read(documents, chunk.text), {}
     except Unreadable:
-        structs, refused = dataset.decoder.decode(documents)
+        refused = dataset.decoder.refused(documents)
     if not refused:
         return _NOTHING, {}
-    good = [index for index, struct in enumerate(structs) if struct is not None]
+    good = [index for index in range(len(documents)) if index not in refused]
     try:
         read = dataset.reader.read([documents[index] for index in good])
     except Unreadable:

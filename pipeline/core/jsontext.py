@@ -48,6 +48,11 @@ def are_framed(texts: Sequence[bytes]) -> bool:
     return all(texts) and set(map(_first, texts)) == {_OPEN} and set(map(_last, texts)) == {_CLOSE}
 
 
+def is_framed(text: bytes) -> bool:
+    """Tell whether a text begins with `{` and ends with `}`."""
+    return text[:1] == b"{" and text[-1:] == b"}"
+
+
 def too_deep_to_read(text: bytes) -> bool:
     """Tell whether reading a text ends at its depth, whatever comes after."""
     try:

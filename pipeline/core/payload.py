@@ -19,6 +19,7 @@ from pipeline.core.jsontext import (
     WHITESPACE,
     are_framed,
     deeper_than,
+    is_framed,
     is_json,
     too_deep_to_read,
 )
@@ -29,7 +30,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
 _PIECE = 2**20
-_RUN = 32  # user records looked at together, where some of a batch are odd
+_RUN = 64  # user records looked at together, where some of a batch are odd
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 Part = tuple[Chunk, list[Reject]]
@@ -124,14 +125,24 @@ class _Part:
 
     def open_in_runs(self, chunk: Chunk, bounds: Bounds) -> None:
         """Open user records, those between the odd ones together."""
-        for start in range(0, len(chunk), _RUN):
-            at, payloads = chunk.at[start : start + _RUN], chunk.payloads[start : start + _RUN]
-            if _text_of_documents(payloads, bounds) is not None:
-                self.at += at
-                self.payloads += payloads
-                continue
-            for one, payload in zip(at, payloads, strict=True):
-                self.open(one, payload, bounds)
+        odd = [index for index, payload in enumerate(chunk.payloads) if not is_framed(payload)]
+        start = 0
+        for end in [*odd, len(chunk)]:
+            for first in range(start, end, _RUN):
+                self._open_run(chunk, first, min(first + _RUN, end), bounds)
+            if end < len(chunk):
+                self.open(chunk.at[end], chunk.payloads[end], bounds)
+            start = end + 1
+
+    def _open_run(self, chunk: Chunk, start: int, end: int, bounds: Bounds) -> None:
+        """Open user records of which most likely each is plainly a document."""
+        at, payloads = chunk.at[start:end], chunk.payloads[start:end]
+        if _text_of_documents(payloads, bounds) is not None:
+            self.at += at
+            self.payloads += payloads
+            return
+        for one, payload in zip(at, payloads, strict=True):
+            self.open(one, payload, bounds)
 
     def open(self, at: int, payload: bytes, bounds: Bounds) -> int:
         """Open one user record and return its unpacked size in bytes."""

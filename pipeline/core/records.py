@@ -193,8 +193,10 @@ def units_of(rejects: Iterable[Reject]) -> Units:
     """Return the units that rejects account for."""
     by_positions: dict[int, tuple[Positions, Integers]] = {}
     for reject in rejects:
-        new = (reject.positions, array(INT32))
-        by_positions.setdefault(id(reject.positions), new)[1].append(reject.at)
+        found = by_positions.get(id(reject.positions))
+        if found is None:
+            found = by_positions[id(reject.positions)] = reject.positions, array(INT32)
+        found[1].append(reject.at)
     return tuple(by_positions.values())
 
 

@@ -57,10 +57,11 @@ class Report(msgspec.Struct):
     def add_part(self, rejects: Iterable[Reject], stored: Iterable[Artifact]) -> None:
         """Count what was stored of one part; rejects of no dataset are its documents, too."""
         self.parts += 1
-        for reject in rejects:
-            tally = self.of(reject.dataset or UNROUTED)
-            tally.rejects[reject.fault.reason] += 1
-            tally.documents += reject.dataset is None
+        reasons = Counter((reject.dataset, reject.fault.reason) for reject in rejects)
+        for (dataset, reason), count in reasons.items():
+            tally = self.of(dataset or UNROUTED)
+            tally.rejects[reason] += count
+            tally.documents += count if dataset is None else 0
         for artifact in stored:
             tally = self.of(artifact.dataset)
             tally.objects += 1

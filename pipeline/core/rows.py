@@ -7,7 +7,8 @@ So a document in which the walk finds no fault is written again without repeats 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -26,6 +27,10 @@ from pipeline.core.records import Fault
 from pipeline.core.types import Array, JsonKind, Map, Record, Scalar, Slot
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+_anything = msgspec.json.Decoder()
+_IS_NULL = Fault(Reason.MISSING_FIELD, "A value is required here and is null.", "")
+_IS_ABSENT = Fault(Reason.MISSING_FIELD, "A required field is absent.", "")
 
 
 class RowDecoder:
@@ -50,87 +55,121 @@ class RowDecoder:
                 structs.append(decoded)
         return structs, faults
 
+    def refused(self, documents: Sequence[bytes]) -> dict[int, Fault]:
+        """Return the faults that `decode` tells; to keep all structs would take twice the time."""
+        faults: dict[int, Fault] = {}
+        decode = self._decoder.decode
+        for index, document in enumerate(documents):
+            try:
+                decode(document)
+            except _REFUSED:
+                decoded = self._once_more(document)
+                if isinstance(decoded, Fault):
+                    faults[index] = decoded
+        return faults
+
     def _once_more(self, document: bytes) -> Any:
         """Tell the fault of a refused document; without one, decode it with no key repeated."""
-        if not is_json(document):
-            return Fault(Reason.NOT_JSON, why_not_json(document))
-        value = read_exactly(document)
+        try:
+            value = _anything.decode(document)
+        except _UNREADABLE:
+            if not is_json(document):
+                return Fault(Reason.NOT_JSON, why_not_json(document))
+            value = read_exactly(document)  # it has a number that only text can hold
         if not isinstance(value, dict):
             return Fault(Reason.NOT_OBJECT, f"The document is {_kind(value)}, not an object.")
-        return fault_of_record(self.record, value, "$") or self._decoder.decode(
-            write_exactly(value)
-        )
-
-
-def fault_of(slot: Slot, value: Any, path: str) -> Fault | None:
-    """Find the first fault of a value, as `read_exactly` reads it, in its place."""
-    if value is None:
-        if slot.optional:
-            return None
-        return Fault(Reason.MISSING_FIELD, "A value is required here and is null.", path)
-    of = slot.type
-    if isinstance(of, Scalar):
-        return _fault_of_scalar(of, value, path)
-    if isinstance(of, Array):
-        if not isinstance(value, list):
-            return _wrong_type("an array", value, path)
-        items = enumerate(value)
-        return _first(fault_of(of.item, item, f"{path}[{number}]") for number, item in items)
-    if not isinstance(value, dict):
-        return _wrong_type("an object", value, path)
-    if isinstance(of, Map):
-        return _first(fault_of(of.value, item, path + member(key)) for key, item in value.items())
-    return fault_of_record(of, value, path)
-
-
-def fault_of_record(record: Record, value: dict[str, Any], path: str) -> Fault | None:
-    """Find the first fault of an object, in the order of the schema's fields."""
-    for of in record.fields:
-        if of.key not in value and not of.optional:
-            return Fault(Reason.MISSING_FIELD, "A required field is absent.", path + member(of.key))
-        fault = fault_of(of, value.get(of.key), path + member(of.key))
+        fault = fault_of_record(self.record, value)
         if fault is not None:
-            return fault
+            return _inside("$", fault)
+        return self._decoder.decode(write_exactly(read_exactly(document)))
+
+
+def fault_of_record(record: Record, value: dict[str, Any]) -> Fault | None:
+    """Find the first fault of an object, in the order of the schema's fields.
+
+    Numbers may be numbers, or text as `read_exactly` reads them. The fault's path begins here.
+    """
+    for of in record.fields:
+        item = value.get(of.key)
+        if item is not None:
+            fault = _CHECKS[type(of.type)](of.type, item)
+        else:
+            fault = None if of.optional else _IS_NULL if of.key in value else _IS_ABSENT
+        if fault is not None:
+            return _inside(member(of.key), fault)
     if record.closed:
         known = {of.key for of in record.fields}
         for key in value:
             if key not in known:
                 message = "The schema knows no such field, and this dataset rejects those."
-                return Fault(Reason.UNKNOWN_FIELD, message, path + member(key))
+                return Fault(Reason.UNKNOWN_FIELD, message, member(key))
     return None
 
 
-def _fault_of_scalar(of: Scalar, value: Any, path: str) -> Fault | None:
+def _fault_of_object(record: Record, value: Any) -> Fault | None:
+    if not isinstance(value, dict):
+        return _wrong_type("an object", value)
+    return fault_of_record(record, value)
+
+
+def _fault_of_array(of: Array, value: Any) -> Fault | None:
+    if not isinstance(value, list):
+        return _wrong_type("an array", value)
+    return _first_inside(of.item, value, (f"[{number}]" for number in count()))
+
+
+def _fault_of_map(of: Map, value: Any) -> Fault | None:
+    if not isinstance(value, dict):
+        return _wrong_type("an object", value)
+    return _first_inside(of.value, value.values(), map(member, value))
+
+
+def _first_inside(slot: Slot, values: Iterable[Any], segments: Iterable[str]) -> Fault | None:
+    check, of = _CHECKS[type(slot.type)], slot.type
+    for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
+        if value is None and slot.optional:
+            continue
+        fault = _IS_NULL if value is None else check(of, value)
+        if fault is not None:
+            return _inside(segment, fault)
+    return None
+
+
+def _fault_of_scalar(of: Scalar, value: Any) -> Fault | None:
     """Hold one JSON value against a scalar's JSON type; its text is judged on conversion."""
-    wanted, accepts = _KINDS[of.kind]
-    if not accepts(value):
-        return _wrong_type(wanted, value, path)
+    wanted, types = _KINDS[of.kind]
+    if type(value) not in types:
+        return _wrong_type(wanted, value)
     if of.symbols and value not in of.symbols:
         message = f"The string is none of the symbols {', '.join(of.symbols)}."
-        return Fault(Reason.UNKNOWN_SYMBOL, message, path)
+        return Fault(Reason.UNKNOWN_SYMBOL, message, "")
     if (of.kind == "integer" and not _within(value, of.low, of.high)) or (
-        of.kind == "number" and not math.isfinite(float(value))
+        of.kind == "number" and not _is_finite(value)
     ):
-        return Fault(Reason.OUT_OF_RANGE, f"The number is out of range for type {of.name}.", path)
+        return Fault(Reason.OUT_OF_RANGE, f"The number is out of range for type {of.name}.", "")
     return None
 
 
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str) and not isinstance(value, Integer | Float)
-
-
-# What each kind of JSON value is called, and what it is among the values of `read_exactly`.
-_KINDS: dict[JsonKind, tuple[str, Callable[[Any], bool]]] = {
-    "boolean": ("true or false", lambda value: isinstance(value, bool)),
-    "integer": ("an integer", lambda value: isinstance(value, Integer)),
-    "number": ("a number", lambda value: isinstance(value, Integer | Float)),
-    "decimal": ("a number, or a string that is one", lambda value: isinstance(value, str)),
-    "string": ("a string", _is_string),
+_CHECKS: dict[type, Callable[[Any, Any], Fault | None]] = {
+    Record: _fault_of_object,
+    Array: _fault_of_array,
+    Map: _fault_of_map,
+    Scalar: _fault_of_scalar,
+}
+# What each kind of JSON value is called, and what it may be read as.
+_KINDS: dict[JsonKind, tuple[str, frozenset[type]]] = {
+    "boolean": ("true or false", frozenset({bool})),
+    "integer": ("an integer", frozenset({int, Integer})),
+    "number": ("a number", frozenset({int, float, Integer, Float})),
+    "decimal": ("a number, or a string that is one", frozenset({int, float, Integer, Float, str})),
+    "string": ("a string", frozenset({str})),
 }
 _NAMES: dict[type, str] = {
     type(None): "null",
     bool: "true or false",
+    int: "an integer",
     Integer: "an integer",
+    float: "a number with fraction or exponent",
     Float: "a number with fraction or exponent",
     str: "a string",
     list: "an array",
@@ -138,17 +177,28 @@ _NAMES: dict[type, str] = {
 }
 
 
-def _within(digits: str, low: int, high: int) -> bool:
+def _within(number: int | str, low: int, high: int) -> bool:
     """Compare without reading thousands of digits, which Python refuses to do."""
-    return len(digits) <= 20 and low <= int(digits) <= high  # noqa: PLR2004 - of a 64-bit integer
+    if isinstance(number, str) and len(number) > 20:  # noqa: PLR2004 - of a 64-bit integer
+        return False
+    return low <= int(number) <= high
 
 
-def _first(faults: Any) -> Fault | None:
-    return next((fault for fault in faults if fault is not None), None)
+def _is_finite(number: float | str) -> bool:
+    """Tell whether a number, rounded to a double, is one."""
+    try:
+        return math.isfinite(float(number))
+    except OverflowError:
+        return False
 
 
-def _wrong_type(wanted: str, value: Any, path: str) -> Fault:
-    return Fault(Reason.WRONG_TYPE, f"Wanted {wanted}; this is {_kind(value)}.", path)
+def _wrong_type(wanted: str, value: Any) -> Fault:
+    return Fault(Reason.WRONG_TYPE, f"Wanted {wanted}; this is {_kind(value)}.", "")
+
+
+def _inside(segment: str, fault: Fault) -> Fault:
+    """Return a fault as it is seen from one level above."""
+    return Fault(fault.reason, fault.message, segment + fault.path)
 
 
 def _kind(value: Any) -> str:

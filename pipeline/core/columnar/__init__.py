@@ -61,15 +61,16 @@ class ColumnarReader:
         `text` is that of the chunk whose documents they all are, if it has one.
         """
         taken = framed(documents) if text is None else range(len(documents))
-        text = text or b"\n".join(documents)
+        text = text or _joined(documents, taken)
+        joined = len(taken)
         numbers = self._spelling.as_numbers(documents)
         taken = without_false_numbers(documents, text, taken)
         taken = self._spelling.without_odd(documents, text, taken, numbers)
         structs: list[Any] = []
         if self._others is not None:
             taken, structs = self._others.decode(documents, taken)
-        if len(taken) < len(documents):
-            text = b"\n".join([documents[index] for index in taken])
+        if len(taken) < joined:
+            text = _joined(documents, taken)
         plan = self._plan(numbers)
         built, misfits = plan.finish(self._read(text, len(taken), plan.schema))
         if self._others is not None:
@@ -101,6 +102,12 @@ class ColumnarReader:
         if numbers not in self._plans:
             self._plans[numbers] = Plan.of(self._fields, numbers)
         return self._plans[numbers]
+
+
+def _joined(documents: Sequence[bytes], indices: Sequence[int]) -> bytes:
+    if len(indices) == len(documents):
+        return b"\n".join(documents)
+    return b"\n".join([documents[index] for index in indices])
 
 
 class _Others:

@@ -50,7 +50,7 @@ class Spelling:
     ) -> Sequence[int]:
         """Leave out documents in which one of these keys may not have a plain number.
 
-        `text` is all of them.
+        `text` has all of these indices.
         """
         if not numbers:
             return indices

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.core.jsontext import are_framed
+from pipeline.core.jsontext import are_framed, is_framed
 
 _FEW = 10_000
 # What Arrow's reader takes for numbers; outside of a string they stand between such characters.
@@ -21,7 +21,7 @@ def framed(documents: Sequence[bytes]) -> Sequence[int]:
     """Return the indices of the documents that begin and end with braces."""
     if are_framed(documents):
         return range(len(documents))
-    return [i for i, of in enumerate(documents) if of[:1] == b"{" and of[-1:] == b"}"]
+    return [index for index, of in enumerate(documents) if is_framed(of)]
 
 
 def without_false_numbers(
@@ -29,7 +29,7 @@ def without_false_numbers(
 ) -> Sequence[int]:
     """Leave out documents in which NaN or Infinity may stand for a number.
 
-    `text` is all of them.
+    `text` is those of these indices.
     """
     if not _holds(text, b"NaN") and not _holds(text, b"Inf"):
         return indices
