@@ -13,6 +13,8 @@ import msgspec
 from pipeline.adapters.protocol import DeadlineExceeded, ObjectStore, StoreUnavailable
 from pipeline.adapters.retry import StoreHealth
 
+_LINGER = 0.02  # seconds
+
 
 class _Write(msgspec.Struct, frozen=True):
     store: ObjectStore
@@ -66,6 +68,7 @@ class ConcurrentWriter:
         self._waiting: deque[_Write] = deque()
         self._writing = 0
         self._threads = 0
+        self._idle = 0
         self._addresses: set[tuple[str, str]] = set()
         self._failures: list[BaseException] = []
 
@@ -87,7 +90,7 @@ class ConcurrentWriter:
             self._raise_failure()
             self._addresses.add(address)
             self._waiting.append(_Write(store, key, body))
-            self._start_thread()
+            self._find_thread()
 
     def wait(self) -> None:
         """Return when every object handed over is acknowledged; more may follow.
@@ -154,9 +157,11 @@ class ConcurrentWriter:
         )
         raise DeadlineExceeded(message)
 
-    def _start_thread(self) -> None:
-        """Start one more thread, unless there are enough. It ends when nothing is waiting."""
-        if self._threads < self._concurrency:
+    def _find_thread(self) -> None:
+        """Wake a thread that has nothing to do, or start one more, unless there are enough."""
+        if self._idle >= len(self._waiting):
+            self._changed.notify_all()
+        elif self._threads < self._concurrency:
             threading.Thread(target=self._work, name="store-writer", daemon=True).start()
             self._threads += 1
 
@@ -164,12 +169,20 @@ class ConcurrentWriter:
         while self._write_next():
             pass
 
+    def _linger(self) -> None:
+        """Wait a little for more: to start a thread for each small object takes as long as one."""
+        self._idle += 1
+        self._changed.wait_for(lambda: self._waiting, _LINGER)
+        self._idle -= 1
+
     def _write_next(self) -> bool:
         """Write what has waited longest; return whether there was anything.
 
         A function of its own, so that no body is kept alive between two writes.
         """
         with self._changed:
+            if not self._waiting:
+                self._linger()
             if not self._waiting:
                 self._threads -= 1
                 return False

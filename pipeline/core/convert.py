@@ -34,7 +34,7 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
         Reject.of(chunk, index, Stage.CONVERT, refused[index], dataset.id)
         for index in sorted(refused)
     ]
-    return Rows(chunk, table, to_arrow(integers(read.taken))), rejects
+    return Rows.of(chunk, table, to_arrow(integers(read.taken))), rejects
 
 
 FEWEST = 200

@@ -91,12 +91,11 @@ def _grouped(rows: Rows, paths: pa.Array) -> list[Partition]:
         return [Partition(distinct[0].as_py(), rows)]
     group = pc.index_in(paths, distinct)
     order = pc.sort_indices(group)
-    table, index = rows.table.take(order), rows.index.take(order)
+    rows = rows.take(order)
     counts = pc.value_counts(group.take(order)).field("counts").to_pylist()
     partitions, start = list[Partition](), 0
     for path, count in zip(distinct.to_pylist(), counts, strict=True):
-        part = Rows(rows.chunk, table.slice(start, count), index.slice(start, count))
-        partitions.append(Partition(path, part))
+        partitions.append(Partition(path, rows.slice(start, count)))
         start += count
     return partitions
 

@@ -154,12 +154,19 @@ class Reject(msgspec.Struct, frozen=True):
 class Rows(msgspec.Struct, frozen=True):
     """Good documents of one dataset as an Arrow table, and the chunk they came from.
 
-    `index` (int32) leads from each row to its payload in `chunk`.
+    `index` (int32) leads from each row to its payload in `chunk`, and `unit` (int32) to its place
+    in the chunk's positions.
     """
 
     chunk: Chunk
     table: pa.Table
     index: pa.Array
+    unit: pa.Array
+
+    @classmethod
+    def of(cls, chunk: Chunk, table: pa.Table, index: pa.Array) -> Rows:
+        """Make rows of a chunk's documents."""
+        return cls(chunk, table, index, to_arrow(chunk.at).take(index))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -171,7 +178,7 @@ class Rows(msgspec.Struct, frozen=True):
     @property
     def units(self) -> Units:
         """The units that these rows account for."""
-        return ((self.chunk.positions, from_arrow(to_arrow(self.chunk.at).take(self.index))),)
+        return ((self.chunk.positions, from_arrow(self.unit)),)
 
     def without(self, bad: Sequence[int]) -> Rows:
         """Return these rows without those at the given row numbers."""
@@ -179,7 +186,18 @@ class Rows(msgspec.Struct, frozen=True):
             return self
         dropped = set(bad)
         keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
-        return Rows(self.chunk, self.table.filter(keep), self.index.filter(keep))
+        table, index, unit = (of.filter(keep) for of in (self.table, self.index, self.unit))
+        return Rows(self.chunk, table, index, unit)
+
+    def take(self, order: pa.Array) -> Rows:
+        """Return these rows in another order."""
+        table, index, unit = (of.take(order) for of in (self.table, self.index, self.unit))
+        return Rows(self.chunk, table, index, unit)
+
+    def slice(self, start: int, count: int) -> Rows:
+        """Return so many rows from `start` on, without a copy."""
+        table, index, unit = (of.slice(start, count) for of in (self.table, self.index, self.unit))
+        return Rows(self.chunk, table, index, unit)
 
 
 class Partition(msgspec.Struct, frozen=True):
