@@ -5,6 +5,8 @@ alone. Rows are grouped by the finished path, so that values which Hive writes a
 the empty string) share one object instead of overwriting each other's.
 """
 
+import functools
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,13 +39,13 @@ def split(
     """
     if not dataset.partition_by:
         return ([Partition("", rows)] if len(rows) else []), []
-    levels = [_directories(rows.table, column) for column in dataset.partition_by]
+    levels = [_level(rows.table, column) for column in dataset.partition_by]
     faults: dict[int, Fault] = {}
     for level, column in zip(levels, dataset.partition_by, strict=True):
         for row in _over(level, bounds.partition_bytes):
             faults.setdefault(row, _too_long(dataset, column, bounds.partition_bytes))
-    paths = pc.binary_join_element_wise(*[level.cast(pa.string()) for level in levels], "/")
-    for row in _over(paths.dictionary_encode(), path_bytes):
+    paths = functools.reduce(_below, levels)
+    for row in _over(paths, path_bytes):
         faults.setdefault(row, _too_long(dataset, dataset.partition_by[-1], path_bytes))
     bad = sorted(faults)
     rejects = [rows.reject(row, Stage.PARTITION, faults[row], dataset.id) for row in bad]
@@ -53,24 +55,43 @@ def split(
     return _grouped(rows.without(bad), paths), rejects
 
 
-def _directories(table: pa.Table, column: PartitionColumn) -> pa.DictionaryArray:
-    """`name=value` for each row, escaped; a dictionary, so that each value is escaped once."""
+# Directories and paths are dictionaries: each text is made once, and rows hold its number.
+
+
+def _level(table: pa.Table, column: PartitionColumn) -> pa.DictionaryArray:
+    """`name=value` for each row, escaped."""
     source = table.column(column.field or ARRIVED_AT.name).combine_chunks()
-    values = _texts(source, column.part).dictionary_encode()
+    values = _texts(source, column.part)
     names = [f"{column.name}={escape(value)}" for value in values.dictionary.to_pylist()]
     names.append(f"{column.name}={HIVE_NULL}")
     indices = values.indices.fill_null(len(names) - 1)
     return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
 
 
-def _texts(array: pa.Array, part: str) -> pa.Array:
-    if part == "date":
-        return array.cast(pa.date32()).cast(pa.string())
+def _below(above: pa.DictionaryArray, level: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Join two levels to paths, of the pairs that there are."""
+    size = len(level.dictionary)
+    pairs = pc.add(pc.multiply(above.indices.cast(pa.int64()), size), level.indices)
+    found = pairs.dictionary_encode()
+    parents, names = above.dictionary.to_pylist(), level.dictionary.to_pylist()
+    paths = [
+        f"{parents[pair // size]}/{names[pair % size]}" for pair in found.dictionary.to_pylist()
+    ]
+    return pa.DictionaryArray.from_arrays(found.indices, pa.array(paths, pa.string()))
+
+
+def _texts(array: pa.Array, part: str) -> pa.DictionaryArray:
+    """The texts of a column's values, or of their date or hour; null where they are."""
     if part == "hour":
         # Without its zone, which is UTC: Arrow would want a time zone database.
-        local = array.cast(pa.int64()).cast(pa.timestamp("us"))
-        return pc.utf8_lpad(pc.hour(local).cast(pa.string()), 2, "0")
-    return array.cast(pa.string())
+        array = pc.hour(array.cast(pa.int64()).cast(pa.timestamp("us")))
+    if part == "date":
+        array = array.cast(pa.date32())
+    values = array.dictionary_encode()
+    texts = values.dictionary.cast(pa.string())
+    if part == "hour":
+        texts = pc.utf8_lpad(texts, 2, "0")
+    return pa.DictionaryArray.from_arrays(values.indices, texts)
 
 
 def _over(level: pa.DictionaryArray, bound: int) -> list[int]:
@@ -82,21 +103,22 @@ def _over(level: pa.DictionaryArray, bound: int) -> list[int]:
     return rows
 
 
-def _grouped(rows: Rows, paths: pa.Array) -> list[Partition]:
+def _grouped(rows: Rows, paths: pa.DictionaryArray) -> list[Partition]:
     """One stable sort, then slices without copies."""
     if not len(rows):
         return []
-    distinct = pc.unique(paths).sort()
-    if len(distinct) == 1:
-        return [Partition(distinct[0].as_py(), rows)]
-    group = pc.index_in(paths, distinct)
-    order = pc.sort_indices(group)
-    rows = rows.take(order)
-    counts = pc.value_counts(group.take(order)).field("counts").to_pylist()
+    texts = paths.dictionary.to_pylist()
+    used = sorted({texts[number] for number in paths.indices.unique().to_pylist()})
+    if len(used) == 1:
+        return [Partition(used[0], rows)]
+    rank = {path: number for number, path in enumerate(used)}
+    group = pa.array([rank.get(path) for path in texts], pa.int32()).take(paths.indices)
+    rows = rows.take(pc.sort_indices(group))
+    counts = {of["values"]: of["counts"] for of in pc.value_counts(group).to_pylist()}
     partitions, start = list[Partition](), 0
-    for path, count in zip(distinct.to_pylist(), counts, strict=True):
-        partitions.append(Partition(path, rows.slice(start, count)))
-        start += count
+    for number, path in enumerate(used):
+        partitions.append(Partition(path, rows.slice(start, counts[number])))
+        start += counts[number]
     return partitions
 
 
