@@ -7,6 +7,7 @@ one name are always the same. `scale` makes events smaller than Lambda's largest
 import gzip
 import itertools
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -221,11 +222,18 @@ def mixed() -> Payloads:
 
 
 def zeek() -> Payloads:
-    """Repeat the network monitor's documents that the repository ships."""
-    files = sorted((ROOT / "schemas").glob("zeek_*/good.ndjson"))
+    """Repeat a network monitor's documents; those that no dataset takes are bad.
+
+    They are zeek.ndjson's, in the folder that PIPELINE_SHARED_DATA names, or else those that the
+    repository ships.
+    """
+    real = Path(os.environ.get("PIPELINE_SHARED_DATA", ROOT / "../shared/data"), "zeek.ndjson")
+    shipped = sorted((ROOT / "schemas").glob("zeek_*/good.ndjson"))
+    files = [real] if real.is_file() else shipped
     lines = [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
-    for line in itertools.cycle(lines):
-        yield line, 1, 0
+    kinds = {of.match.value for of in _zeek_datasets() if of.match is not None}
+    counted = [(line, 1, int(json.loads(line)["@stream"] not in kinds)) for line in lines]
+    yield from itertools.cycle(counted)
 
 
 # ------------------------------------------------------------------------------------ recipes

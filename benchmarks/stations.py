@@ -85,7 +85,7 @@ def _for_the_laws(way: _Way) -> _Calls:
     own = [of.name for of in (*IDENTITY, ARRIVED_AT)]
     bare = msgspec.structs.replace(way.rows, table=way.rows.table.drop_columns(own))
     return {
-        "· read the columns": partial(reader.read, way.documents.payloads),
+        "· read the columns": partial(reader.read, way.documents.payloads, way.documents.text),
         "· encode without identity": partial(encode, bare, way.dataset, "parquet"),
     }
 
