@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.protocol import (
     LONGEST_KEY,
     DeadlineExceeded,
@@ -32,7 +31,6 @@ __all__ = [
     "LONGEST_KEY",
     "ConcurrentWriter",
     "DeadlineExceeded",
-    "DirectoryStore",
     "KeyRefused",
     "MemoryStore",
     "ObjectMissing",
@@ -99,6 +97,8 @@ def open_store(
         )
         return S3Store(bucket, prefix, client)
     if separator and scheme == "file":
+        from pipeline.adapters.directory import DirectoryStore  # noqa: PLC0415 - no Lambda has one
+
         return DirectoryStore(_directory(uri, rest))
     if separator and scheme == "memory":
         return MemoryStore(rest or None)

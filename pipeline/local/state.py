@@ -17,7 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.adapters.store import DirectoryStore, ObjectMissing
+from pipeline.adapters.directory import DirectoryStore
+from pipeline.adapters.store import ObjectMissing
 from pipeline.core.errors import PipelineError
 
 _STREAM = "stream.json"
