@@ -8,9 +8,11 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+import pyarrow as pa
+
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
-from pipeline.core.integers import INT32, Integers
+from pipeline.core.integers import INT32, Integers, to_arrow
 from pipeline.core.records import Artifact, Chunk, Reject, Units, units_of
 
 DEAD_LETTERS = "dead-letters"
@@ -63,8 +65,8 @@ def _flat(entries: list[Units]) -> _Flat:
     return flat
 
 
-def _in_order(flat: _Flat) -> dict[int, list[int]]:
-    return {of: sorted(at) for of, at in flat.items()}
+def _in_order(flat: _Flat) -> dict[int, pa.Array]:
+    return {of: to_arrow(at).sort() for of, at in flat.items()}
 
 
 def _difference(key: tuple[str, str], expected: _Flat, stored: _Flat) -> str:
