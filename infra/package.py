@@ -26,6 +26,8 @@ from elf import loaded
 from tables import deployable
 
 import pipeline
+from pipeline.adapters.schemas import dataset_folders
+from pipeline.core.errors import DatasetError
 
 Arch = Literal["arm64", "x86_64"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
         for arch in asked.arch:
             target = Target(arch, asked.python, compiler)
             print(build(target, asked.schemas, asked.out / f"lambda-{arch}"))
+    except DatasetError as error:
+        print(f"The datasets of {asked.schemas} cannot be packaged: {error}", file=sys.stderr)
+        return 1
     except PackageError as error:
         print(error, file=sys.stderr)
         return 1
@@ -86,24 +91,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(target: Target, schemas: Path, out: Path) -> str:
-    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made."""
-    files = artifact(target, schemas)
-    unpacked = sum(map(len, files.values()))
-    out.mkdir(parents=True, exist_ok=True)
-    archive = out / "function.zip"
-    write_zip(archive, files)
-    zipped = archive.stat().st_size
+    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made.
+
+    Both or neither: an artifact beside the template of another one would deploy tables of datasets
+    that it does not know.
+    """
     template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
-    text = deployable(template, schemas, target.arch)
+    text = deployable(template, schemas, target.arch)  # first, as it reads every dataset
+    files = artifact(target, schemas)
+    out.mkdir(parents=True, exist_ok=True)
+    archive, made = out / "function.zip", out / "function.zip.part"
+    write_zip(made, files)
+    try:
+        _check_size(archive, sum(map(len, files.values())), made.stat().st_size)
+    except PackageError:
+        made.unlink()
+        raise
+    made.replace(archive)
     (out / "template.yaml").write_text(text, encoding="utf-8")
+    unpacked, body = sum(map(len, files.values())), archive.read_bytes()
+    digest = hashlib.sha256(body).hexdigest()
+    return f"{archive}: {unpacked / 1e6:.1f} MB, {len(body) / 1e6:.1f} MB zipped, SHA-256 {digest}"
+
+
+def _check_size(archive: Path, unpacked: int, zipped: int) -> None:
     if unpacked > LARGEST_UNPACKED or zipped > LARGEST_ZIPPED:
         raise PackageError(
-            f"{archive} is too large: {unpacked:,} bytes unpacked, where {LARGEST_UNPACKED:,} may "
-            f"be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. Leave out more, in "
-            "infra/contents.py."
+            f"{archive} would be too large: {unpacked:,} bytes unpacked, where "
+            f"{LARGEST_UNPACKED:,} may be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. "
+            "Leave out more, in infra/contents.py."
         )
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return f"{archive}: {unpacked / 1e6:.1f} MB, {zipped / 1e6:.1f} MB zipped, SHA-256 {digest}"
 
 
 def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
@@ -151,11 +168,14 @@ def _own() -> dict[str, bytes]:
 
 
 def _datasets(schemas: Path) -> dict[str, bytes]:
-    """Take schemas and settings of the datasets, not their samples."""
+    """Take schemas and settings of the datasets, as the function will read them; no samples.
+
+    A folder may be a link: it is asked of who reads datasets, not of a walk, which follows none.
+    """
     return {
-        f"schemas/{path}": file.read_bytes()
-        for path, file in _walk(schemas)
-        if file.suffix == ".avsc" or file.name == "dataset.toml"
+        f"schemas/{folder.name}/{file.name}": file.read_bytes()
+        for folder in dataset_folders(schemas)
+        for file in (*sorted(folder.glob("*.avsc")), folder / "dataset.toml")
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -30,13 +31,14 @@ from moto_models import all_types
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 from support import ORDERS, ROOT, Context, Stored, as_json, kinesis_event, order, report_of
-from tables import deployable
+from tables import deployable, tables
 
 from pipeline import handlers
 from pipeline.adapters.notify import NotifyError
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Stopwatch, Telemetry
 from pipeline.core.ddl import statements
+from pipeline.core.errors import DatasetError
 from pipeline.core.layout import PROGRESS
 from pipeline.core.notifications import ObjectReference, notify_of
 from pipeline.settings import AlertSettings, Settings
@@ -222,6 +224,27 @@ def test_a_template_without_the_place_for_the_tables_is_refused() -> None:
         deployable(
             SOURCE.read_text(encoding="utf-8").replace("# -- the tables", "#"), SCHEMAS, "arm64"
         )
+
+
+def test_each_table_is_a_resource_of_its_own(tmp_path: Path) -> None:
+    for name in ("clicks2", "clicks_2", "clicks_b"):
+        shutil.copytree(SCHEMAS / "clicks", tmp_path / name)
+        config = tmp_path / name / "dataset.toml"
+        config.write_text(config.read_text().replace('"clicks"', f'"{name}"'))
+    found = tables(tmp_path)
+    named = {of["Properties"]["TableInput"]["Name"] for of in found.values()}
+    assert named == {"clicks2", "clicks_2", "clicks_b"}
+    assert all(name.isalnum() for name in found)
+    assert {"TableClicks2", "TableClicksB"} < found.keys()
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("orders", "orders_csv_text"):
+        shutil.copytree(SCHEMAS / "orders", tmp_path / name)
+        config = tmp_path / name / "dataset.toml"
+        config.write_text(config.read_text().replace('equals = "orders"', f'equals = "{name}"'))
+    with pytest.raises(DatasetError, match="Two tables would be named orders_csv_text; rename"):
+        tables(tmp_path)
 
 
 # ------------------------------------------------------------------------------- the resources

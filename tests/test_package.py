@@ -9,6 +9,8 @@ import logging
 import os
 import platform
 import re
+import shlex
+import shutil
 import socket
 import struct
 import subprocess
@@ -104,6 +106,7 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     target = package.Target(HERE, PYTHON, Path(sys.executable))
     with pytest.raises(package.PackageError, match="1,000 bytes unpacked, where 999 may be"):
         package.build(target, ROOT / "schemas", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
@@ -201,6 +204,43 @@ def test_a_library_without_its_symbols_keeps_every_byte_that_is_loaded() -> None
     assert (kept[:40], kept[48:58]) == (body[:40], body[48:58])
     assert elf.loaded(kept) == kept
     assert elf.loaded(b"no library") == b"no library"
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [("{", "1.avsc is not JSON"), (None, "is no directory"), ("", "There are no datasets")],
+)
+def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str | None, says: str
+) -> None:
+    schemas, out = tmp_path / "my schemas", tmp_path / "out"
+    if schema is not None:
+        schemas.mkdir()
+    if schema:
+        shutil.copytree(ROOT / "schemas" / "clicks", schemas / "clicks")
+        (schemas / "clicks" / "1.avsc").write_text(schema)
+    told = ["--compiler", sys.executable, "--schemas", str(schemas), "--out", str(out)]
+    assert package.main(told) == 1
+    assert not out.exists()
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"The datasets of {schemas} cannot be packaged: ")
+    assert says in sentence
+
+
+def test_a_dataset_whose_folder_is_a_link_goes_in(tmp_path: Path) -> None:
+    (tmp_path / "clicks").symlink_to(ROOT / "schemas" / "clicks")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "1.avsc").write_text("{")
+    assert package._datasets(tmp_path).keys() == {
+        "schemas/clicks/1.avsc", "schemas/clicks/dataset.toml",
+    }  # fmt: skip
+
+
+def test_a_folder_of_datasets_may_have_a_space_in_its_name() -> None:
+    told = ["make", "--dry-run", "package", "SCHEMAS=my schemas"]
+    done = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True)
+    *_, last = done.stdout.splitlines()
+    assert shlex.split(last)[-2:] == ["--schemas", "my schemas"]
 
 
 def test_a_missing_python_is_named_with_a_way_to_get_it() -> None:
