@@ -33,6 +33,7 @@ from support import ROOT, as_json, kinesis_event, order, read_parquet, sequence_
 
 import pipeline
 from pipeline import handlers
+from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.notifications import ObjectReference, notify_of
 
@@ -302,6 +303,12 @@ def handler(event, context):
     assert kinesis(event, context) == {"batchItemFailures": []}
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     return {"path": sys.path, "files": {name: file for name, file in files.items() if file}}
+
+def loads(event, context):
+    before = set(sys.modules)
+    assert kinesis(event, context) == {"batchItemFailures": []}
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
+    return {name: file for name, file in files.items() if file}
 """
 
 
@@ -468,12 +475,64 @@ def test_an_exception_is_lambdas_to_report(function: Lambda) -> None:
     assert function.invoke(SMALL).answer == STORED
 
 
-def test_wrong_settings_stop_the_invocation_with_every_fault(function: Lambda) -> None:
+def test_the_first_invocation_finds_everything_loaded(function: Lambda) -> None:
+    function.handler = "probe.loads"
+    lazily = function.invoke(SMALL).answer
+    assert "boto3" in lazily
+    function.end()
+    function.environment["_HANDLER"] = "pipeline.handlers.kinesis"  # as if it were not wrapped
+    outcome = function.invoke(SMALL)
+    ours = [name for name, file in outcome.answer.items() if file.startswith(str(function.task))]
+    assert ours == []
+
+
+def test_wrong_settings_stop_the_start_with_every_fault(function: Lambda) -> None:
+    right = dict(function.environment)
     function.environment |= {"PIPELINE_OUTPUT": "lake", "PIPELINE_MAX_DEPTH": "0"}
-    error = function.invoke(SMALL).error
+    outcome = function.invoke(SMALL)
+    assert outcome.error is not None
+    assert outcome.error["errorType"] == "SettingsError"
+    first, second = outcome.error["errorMessage"].splitlines()
+    assert first.startswith("PIPELINE_OUTPUT is 'lake'; give s3://bucket/prefix")
+    assert second.startswith("PIPELINE_MAX_DEPTH is '0'; give")
+    # Where someone looks who was told of it.
+    lines = [json.loads(line) for line in outcome.log.splitlines()]
+    assert {"level": "ERROR", "errorMessage": f"{first}\n{second}"}.items() <= lines[-1].items()
+    function.environment = right
+    assert function.invoke(SMALL).answer == STORED
+
+
+@pytest.mark.parametrize("handler", ["kinesis", "s3"])
+def test_a_broken_schema_stops_the_start_of_a_handler_that_reads_it(
+    function: Lambda, handler: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "schemas" / "clicks", tmp_path / "clicks")
+    (tmp_path / "clicks" / "1.avsc").write_text("{")
+    function.handler = f"pipeline.handlers.{handler}"
+    function.environment["PIPELINE_SCHEMAS"] = str(tmp_path)
+    error = function.invoke({}).error
     assert error is not None
-    assert error["errorType"] == "SettingsError"
-    assert {"PIPELINE_OUTPUT", "PIPELINE_MAX_DEPTH"} <= set(error["errorMessage"].split())
+    assert error["errorType"] == "DatasetError"
+    assert "1.avsc is not JSON" in error["errorMessage"]
+
+
+def test_the_handler_of_alarms_starts_without_datasets_but_not_without_a_topic(
+    function: Lambda,
+) -> None:
+    function.handler = "pipeline.handlers.alert"
+    del function.environment["PIPELINE_SCHEMAS"]
+    error = function.invoke({}).error
+    assert error is not None
+    assert error["errorMessage"].startswith("PIPELINE_ALERT_TOPIC is not set; give the ARN")
+
+
+def test_outside_lambda_and_under_another_handler_nothing_is_opened() -> None:
+    in_lambda, ours = {"AWS_LAMBDA_RUNTIME_API": "x"}, "pipeline.handlers.kinesis"
+    handlers.prepare({"_HANDLER": ours})
+    handlers.prepare(in_lambda)
+    handlers.prepare(in_lambda | {"_HANDLER": "mine.handler"})
+    with pytest.raises(SettingsError, match="PIPELINE_OUTPUT is not set"):
+        handlers.prepare(in_lambda | {"_HANDLER": ours})
 
 
 def test_a_batch_too_large_for_the_memory_ends_the_process_and_the_next_one_starts(
