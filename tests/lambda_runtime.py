@@ -44,14 +44,15 @@ def client_files(folder: Path) -> Path:
 class Outcome:
     """What Lambda makes of an invocation: an answer, or an error as it reports one.
 
-    `start` is in seconds, and None where the process was there already; `memory` is the most that
-    was resident, in MB.
+    `start` is in seconds, and None where the process was there already; `processor` is how many
+    seconds of one the process has used so far, and `memory` the most that was resident, in MB.
     """
 
     answer: Any
     error: dict[str, Any] | None
     start: float | None
     seconds: float
+    processor: float
     memory: int
     log: str
 
@@ -127,7 +128,8 @@ class Lambda:
         seconds = time.monotonic() - begun
         content = json.loads(body)
         answer, error = (content, None) if kind == "response" else (None, content)
-        return Outcome(answer, error, start, seconds, self._peak(), self._log())
+        used = self._processor()
+        return Outcome(answer, error, start, seconds, used, self._peak(), self._log())
 
     def _start(self) -> float:
         """Start the process; return how long it took until it asked for work."""
@@ -191,20 +193,31 @@ class Lambda:
 
     def _peak(self) -> int:
         """Return the most memory that was resident so far, in MB: the kernel's own high mark."""
+        lines = self._told("status").splitlines()
+        found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+        return int(found[0]) // _MEGABYTE if found else 0
+
+    def _processor(self) -> float:
+        """Return the processor's seconds that were used so far, of all threads."""
+        after_name = self._told("stat").rpartition(") ")[2].split()
+        ticks = sum(map(int, after_name[11:13]))  # in the program, and in the kernel for it
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _told(self, what: str) -> str:
+        """Return what the kernel tells of the process; nothing of one that has ended."""
         assert self._process is not None
         try:
-            status = Path(f"/proc/{self._process.process.pid}/status").read_text()
-        except FileNotFoundError:  # ended, and waited for
-            return 0
-        found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(found[0]) // _MEGABYTE if found else 0  # ended, and not waited for yet
+            return Path(f"/proc/{self._process.process.pid}/{what}").read_text()
+        except FileNotFoundError:
+            return ""
 
     def _stopped(
         self, stopped: Stopped, request: str, start: float | None, begun: float
     ) -> Outcome:
         seconds, memory, log = time.monotonic() - begun, self._peak(), self._log()
+        used = self._processor()
         self.end()
-        return Outcome(None, stopped.error(request), start, seconds, memory, log)
+        return Outcome(None, stopped.error(request), start, seconds, used, memory, log)
 
     def _log(self) -> str:
         assert self._process is not None
