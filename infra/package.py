@@ -4,7 +4,7 @@
 
 For each architecture a folder with `function.zip`, made of the pinned requirements, our modules and
 the datasets, and `template.yaml`, made of infra/template.yaml and the datasets' tables. The same
-inputs and the same Python give the same bytes, on any machine and in any folder.
+inputs, the same Pythons and the same zlib give the same bytes, on any machine and in any folder.
 """
 
 import argparse
@@ -49,7 +49,9 @@ done = compileall.compile_dir(
 )
 sys.exit(not done)
 """
-_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+# Which Python it is, and where: what is named may be a script that starts it, as pyenv's are, and
+# that needs variables which the compilation does not have.
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
 _LEVEL = 6
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # of a time in a zip file
 
@@ -77,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     asked = parser.parse_args(arguments)
     try:
-        compiler = asked.compiler or find_python(asked.python)
+        compiler = find_python(asked.python, asked.compiler)
         for arch in asked.arch:
             target = Target(arch, asked.python, compiler)
             print(build(target, asked.schemas, asked.out / f"lambda-{arch}"))
@@ -197,7 +199,8 @@ def _bytecode(sources: dict[str, bytes], target: Target, folder: Path) -> dict[s
         command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise PackageError(f"{target.compiler} could not compile the sources:\n{done.stdout}")
+        said = f"{done.stdout}{done.stderr}"
+        raise PackageError(f"{target.compiler} could not compile the sources:\n{said}")
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*.pyc"))
@@ -215,19 +218,35 @@ def write_zip(archive: Path, files: dict[str, bytes]) -> None:
             into.writestr(entry, body, compresslevel=_LEVEL)
 
 
-def find_python(version: str) -> Path:
-    """Find a Python of a version, as "3.13", on this machine."""
-    for candidate in _pythons(version):
-        done = subprocess.run(
-            [candidate, "-c", _VERSION], capture_output=True, text=True, check=False
+def find_python(version: str, named: Path | None = None) -> Path:
+    """Find a Python of a version, as "3.13", on this machine; it may be named."""
+    if named is not None:
+        if found := _python(named, version):
+            return found
+        raise PackageError(
+            f"{named} is no Python {version}, and only that compiles the bytecode that Lambda's "
+            f"Python {version} reads: name another one, or none, to have one looked for."
         )
-        if done.returncode == 0 and done.stdout.strip() == version:
-            return Path(candidate)
+    for candidate in _pythons(version):
+        if found := _python(candidate, version):
+            return found
     raise PackageError(
         f"No Python {version} was found, and only it can compile the bytecode that Lambda's Python "
         f"{version} reads. Install one, as by `.venv/bin/uv python install {version}`, or name one "
         f"by `make package ARGS='--compiler /path/to/python{version}'`."
     )
+
+
+def _python(candidate: str | Path, version: str) -> Path | None:
+    """Return the interpreter itself, if it is of this version."""
+    try:
+        done = subprocess.run(
+            [candidate, "-c", _VERSION], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    found, _, executable = done.stdout.strip().partition("\n")
+    return Path(executable) if done.returncode == 0 and found == version else None
 
 
 def _pythons(version: str) -> Iterator[str | Path]:

@@ -220,7 +220,7 @@ def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
     if schema:
         shutil.copytree(ROOT / "schemas" / "clicks", schemas / "clicks")
         (schemas / "clicks" / "1.avsc").write_text(schema)
-    told = ["--compiler", sys.executable, "--schemas", str(schemas), "--out", str(out)]
+    told = ["--python", PYTHON, "--schemas", str(schemas), "--out", str(out)]
     assert package.main(told) == 1
     assert not out.exists()
     (sentence,) = capsys.readouterr().err.splitlines()
@@ -247,6 +247,23 @@ def test_a_folder_of_datasets_may_have_a_space_in_its_name() -> None:
 def test_a_missing_python_is_named_with_a_way_to_get_it() -> None:
     with pytest.raises(package.PackageError, match=r"No Python 3\.99 was found.*uv python install"):
         package.find_python("3.99")
+
+
+def test_a_python_behind_a_script_is_found_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pyenv's are, which read which Python is meant from a variable."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nexec "$WHICH_PYTHON" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("WHICH_PYTHON", sys.executable)
+    assert package.find_python(PYTHON, script) == Path(sys.executable)
+
+
+@pytest.mark.parametrize("named", [sys.executable, "/nowhere/python"])
+def test_a_python_of_another_version_is_refused(named: str) -> None:
+    with pytest.raises(package.PackageError, match=rf"{named} is no Python 3\.99"):
+        package.find_python("3.99", Path(named))
 
 
 def test_what_cannot_be_installed_is_told_with_its_target(tmp_path: Path) -> None:
