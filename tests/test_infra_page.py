@@ -22,6 +22,7 @@ from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
+from pipeline.core.ddl import statements
 from pipeline.core.report import Tally
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
 
@@ -217,6 +218,20 @@ def options(service: str, name: str) -> dict[str, list[str]]:
     """Return the options of the page's one command of this name."""
     (found,) = [words[2:] for words in of("aws") if words[:2] == [service, name]]
     return options_of(found)
+
+
+def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
+    (query,) = options("athena", "start-query-execution")["--query-string"]
+    clicks = read_dataset(ROOT / "schemas" / "clicks")
+    table = json.loads(statements(clicks, "s3://lake", "glue", ["parquet"]))
+    columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
+    kinds = {of["Name"]: of["Type"] for of in columns}
+    assert kinds["event"] == "string"
+    assert kinds["date"] == "date"
+    assert re.fullmatch(
+        r"SELECT event, count\(\*\) FROM clicks WHERE date >= DATE '[\d-]{10}' GROUP BY event",
+        query,
+    )
 
 
 def test_a_bucket_that_is_torn_down_loses_every_version() -> None:
