@@ -95,6 +95,16 @@ def test_a_block_is_a_shells(block: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+# Each of these undoes, or ends, what was done by a command before it, once something has happened.
+UNDOING = ("--enabled", "delete-event-source-mapping", "--maximum-record-age-in-seconds 518400")
+
+
+@pytest.mark.parametrize("undoing", UNDOING)
+def test_what_is_to_be_awaited_is_not_pasted_with_what_undoes_it(undoing: str) -> None:
+    (block,) = [of for of in BLOCKS if undoing in of.replace("--no-enabled", "")]
+    assert len(block.splitlines()) == 1
+
+
 def options_of(words: list[str]) -> dict[str, list[str]]:
     """Return each option with its values."""
     found: dict[str, list[str]] = {}
