@@ -69,7 +69,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.Popen(
             [*command, "--arch", HERE, "--out", folder / "two"],
             cwd=folder,
-            env=os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "TMPDIR": str(folder)},
+            env=os.environ
+            | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "POSIX", "TMPDIR": str(folder)},
             umask=0o077,
         ),
     ]
