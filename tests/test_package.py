@@ -532,6 +532,7 @@ def test_a_broken_schema_stops_the_start_of_a_handler_that_reads_it(
     assert error is not None
     assert error["errorType"] == "DatasetError"
     assert "1.avsc is not JSON" in error["errorMessage"]
+    assert error["requestId"] == ""  # no invocation's
 
 
 def test_the_handler_of_alarms_starts_without_datasets_but_not_without_a_topic(
@@ -542,6 +543,7 @@ def test_the_handler_of_alarms_starts_without_datasets_but_not_without_a_topic(
     error = function.invoke({}).error
     assert error is not None
     assert error["errorMessage"].startswith("PIPELINE_ALERT_TOPIC is not set; give the ARN")
+    assert error["requestId"] == ""  # no invocation's
 
 
 def test_outside_lambda_and_under_another_handler_nothing_is_opened() -> None:
