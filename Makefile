@@ -47,7 +47,7 @@ SCHEMAS ?= schemas
 
 .PHONY: package
 package: $(STAMP) ## build the Lambda artifacts and what deploys them, in dist/ (SCHEMAS=dir of your datasets)
-	@$(BIN)/python infra/package.py --schemas $(SCHEMAS) $(ARGS)
+	@$(BIN)/python infra/package.py --schemas "$(SCHEMAS)" $(ARGS)
 
 # The others that ours is measured beside have an environment of their own: one of them refuses the
 # newest pyarrow. BENCHFLAGS="--rounds 9" and the like. To run some alone, which replaces no report:

@@ -4,7 +4,7 @@
 
 For each architecture a folder with `function.zip`, made of the pinned requirements, our modules and
 the datasets, and `template.yaml`, made of infra/template.yaml and the datasets' tables. The same
-inputs and the same Python give the same bytes, on any machine and in any folder.
+inputs, the same Pythons and the same zlib give the same bytes, on any machine and in any folder.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from elf import loaded
 from tables import deployable
 
 import pipeline
+from pipeline.adapters.schemas import dataset_folders
+from pipeline.core.errors import DatasetError
 
 Arch = Literal["arm64", "x86_64"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +49,9 @@ done = compileall.compile_dir(
 )
 sys.exit(not done)
 """
-_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+# Which Python it is, and where: what is named may be a script that starts it, as pyenv's are, and
+# that needs variables which the compilation does not have.
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
 _LEVEL = 6
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # of a time in a zip file
 
@@ -75,10 +79,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     asked = parser.parse_args(arguments)
     try:
-        compiler = asked.compiler or find_python(asked.python)
+        compiler = find_python(asked.python, asked.compiler)
         for arch in asked.arch:
             target = Target(arch, asked.python, compiler)
             print(build(target, asked.schemas, asked.out / f"lambda-{arch}"))
+    except DatasetError as error:
+        print(f"The datasets of {asked.schemas} cannot be packaged: {error}", file=sys.stderr)
+        return 1
     except PackageError as error:
         print(error, file=sys.stderr)
         return 1
@@ -86,24 +93,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(target: Target, schemas: Path, out: Path) -> str:
-    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made."""
-    files = artifact(target, schemas)
-    unpacked = sum(map(len, files.values()))
-    out.mkdir(parents=True, exist_ok=True)
-    archive = out / "function.zip"
-    write_zip(archive, files)
-    zipped = archive.stat().st_size
+    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made.
+
+    Both or neither: an artifact beside the template of another one would deploy tables of datasets
+    that it does not know.
+    """
     template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
-    text = deployable(template, schemas, target.arch)
+    text = deployable(template, schemas, target.arch)  # first, as it reads every dataset
+    files = artifact(target, schemas)
+    out.mkdir(parents=True, exist_ok=True)
+    archive, made = out / "function.zip", out / "function.zip.part"
+    write_zip(made, files)
+    try:
+        _check_size(archive, sum(map(len, files.values())), made.stat().st_size)
+    except PackageError:
+        made.unlink()
+        raise
+    made.replace(archive)
     (out / "template.yaml").write_text(text, encoding="utf-8")
+    unpacked, body = sum(map(len, files.values())), archive.read_bytes()
+    digest = hashlib.sha256(body).hexdigest()
+    return f"{archive}: {unpacked / 1e6:.1f} MB, {len(body) / 1e6:.1f} MB zipped, SHA-256 {digest}"
+
+
+def _check_size(archive: Path, unpacked: int, zipped: int) -> None:
     if unpacked > LARGEST_UNPACKED or zipped > LARGEST_ZIPPED:
         raise PackageError(
-            f"{archive} is too large: {unpacked:,} bytes unpacked, where {LARGEST_UNPACKED:,} may "
-            f"be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. Leave out more, in "
-            "infra/contents.py."
+            f"{archive} would be too large: {unpacked:,} bytes unpacked, where "
+            f"{LARGEST_UNPACKED:,} may be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. "
+            "Leave out more, in infra/contents.py."
         )
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return f"{archive}: {unpacked / 1e6:.1f} MB, {zipped / 1e6:.1f} MB zipped, SHA-256 {digest}"
 
 
 def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
@@ -151,11 +170,14 @@ def _own() -> dict[str, bytes]:
 
 
 def _datasets(schemas: Path) -> dict[str, bytes]:
-    """Take schemas and settings of the datasets, not their samples."""
+    """Take schemas and settings of the datasets, as the function will read them; no samples.
+
+    A folder may be a link: it is asked of who reads datasets, not of a walk, which follows none.
+    """
     return {
-        f"schemas/{path}": file.read_bytes()
-        for path, file in _walk(schemas)
-        if file.suffix == ".avsc" or file.name == "dataset.toml"
+        f"schemas/{folder.name}/{file.name}": file.read_bytes()
+        for folder in dataset_folders(schemas)
+        for file in (*sorted(folder.glob("*.avsc")), folder / "dataset.toml")
     }
 
 
@@ -177,7 +199,8 @@ def _bytecode(sources: dict[str, bytes], target: Target, folder: Path) -> dict[s
         command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise PackageError(f"{target.compiler} could not compile the sources:\n{done.stdout}")
+        said = f"{done.stdout}{done.stderr}"
+        raise PackageError(f"{target.compiler} could not compile the sources:\n{said}")
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*.pyc"))
@@ -195,19 +218,35 @@ def write_zip(archive: Path, files: dict[str, bytes]) -> None:
             into.writestr(entry, body, compresslevel=_LEVEL)
 
 
-def find_python(version: str) -> Path:
-    """Find a Python of a version, as "3.13", on this machine."""
-    for candidate in _pythons(version):
-        done = subprocess.run(
-            [candidate, "-c", _VERSION], capture_output=True, text=True, check=False
+def find_python(version: str, named: Path | None = None) -> Path:
+    """Find a Python of a version, as "3.13", on this machine; it may be named."""
+    if named is not None:
+        if found := _python(named, version):
+            return found
+        raise PackageError(
+            f"{named} is no Python {version}, and only that compiles the bytecode that Lambda's "
+            f"Python {version} reads: name another one, or none, to have one looked for."
         )
-        if done.returncode == 0 and done.stdout.strip() == version:
-            return Path(candidate)
+    for candidate in _pythons(version):
+        if found := _python(candidate, version):
+            return found
     raise PackageError(
         f"No Python {version} was found, and only it can compile the bytecode that Lambda's Python "
         f"{version} reads. Install one, as by `.venv/bin/uv python install {version}`, or name one "
         f"by `make package ARGS='--compiler /path/to/python{version}'`."
     )
+
+
+def _python(candidate: str | Path, version: str) -> Path | None:
+    """Return the interpreter itself, if it is of this version."""
+    try:
+        done = subprocess.run(
+            [candidate, "-c", _VERSION], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    found, _, executable = done.stdout.strip().partition("\n")
+    return Path(executable) if done.returncode == 0 and found == version else None
 
 
 def _pythons(version: str) -> Iterator[str | Path]:

@@ -1,11 +1,15 @@
 """The template that deploys one artifact: infra/template.yaml, and the tables of its datasets."""
 
+import hashlib
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.ddl import statements
+from pipeline.core.errors import DatasetError
 
 _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
 _TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
@@ -28,17 +32,33 @@ def tables(schemas: Path) -> dict[str, Any]:
         for dataset in read_datasets(schemas)
         for as_format in dataset.formats
     ]
-    return dict(_resource(json.loads(text)) for text in found)
+    declared = [json.loads(text) for text in found]
+    names = Counter(table["Name"] for table in declared)
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        message = f"Two tables would be named {', '.join(twice)}; rename one of their datasets."
+        raise DatasetError(message)
+    return {resource_name(table["Name"]): _resource(table) for table in declared}
 
 
-def _resource(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name = "Table" + "".join(part.title() for part in table["Name"].split("_"))
+def resource_name(table: str) -> str:
+    """Name a table's resource: letters and digits alone, and another name for another table.
+
+    `orders_csv` is TableOrdersCsv. An underscore that raises no letter would be lost, and
+    `clicks_2` be the same as `clicks2`: such a name ends with a hash.
+    """
+    raised = re.sub(r"(?:^|_)([a-z])", lambda found: found[1].upper(), table)
+    if "_" in raised:
+        raised = raised.replace("_", "") + hashlib.sha256(table.encode()).hexdigest()[:8]
+    return f"Table{raised}"
+
+
+def _resource(table: dict[str, Any]) -> dict[str, Any]:
     properties = {
         "CatalogId": {"Ref": "AWS::AccountId"},
         "DatabaseName": {"Ref": "Database"},
         "TableInput": _substituted(table),
     }
-    return name, {"Type": "AWS::Glue::Table", "Properties": properties}
+    return {"Type": "AWS::Glue::Table", "Properties": properties}
 
 
 def _substituted(value: Any) -> Any:

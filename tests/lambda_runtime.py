@@ -44,14 +44,15 @@ def client_files(folder: Path) -> Path:
 class Outcome:
     """What Lambda makes of an invocation: an answer, or an error as it reports one.
 
-    `start` is in seconds, and None where the process was there already; `memory` is the most that
-    was resident, in MB.
+    `start` is in seconds, and None where the process was there already; `processor` is how many
+    seconds of one the process has used so far, and `memory` the most that was resident, in MB.
     """
 
     answer: Any
     error: dict[str, Any] | None
     start: float | None
     seconds: float
+    processor: float
     memory: int
     log: str
 
@@ -64,11 +65,20 @@ class _Process:
 
 
 class Stopped(Exception):
-    """The process was ended, or ended itself, for this reason."""
+    """The process was ended, or ended itself, for this reason.
 
-    def __init__(self, kind: str, message: str) -> None:
+    `told` is the error of an init phase, which Lambda hands on as it is.
+    """
+
+    def __init__(self, kind: str, message: str, told: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.told = told
+
+    def error(self, request: str) -> dict[str, Any]:
+        """Return what Lambda answers."""
+        named = {"errorType": self.kind, "errorMessage": f"RequestId: {request} Error: {self}"}
+        return self.told or named
 
 
 @dataclass
@@ -88,6 +98,7 @@ class Lambda:
     _waiting: queue.Queue[tuple[str, bytes, float]] = field(default_factory=queue.Queue)
     _asked: threading.Event = field(default_factory=threading.Event)
     _posted: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
+    _not_started: queue.Queue[bytes] = field(default_factory=queue.Queue)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -96,7 +107,7 @@ class Lambda:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        self.end()
         self._server.shutdown()
         self._server.server_close()
 
@@ -117,7 +128,8 @@ class Lambda:
         seconds = time.monotonic() - begun
         content = json.loads(body)
         answer, error = (content, None) if kind == "response" else (None, content)
-        return Outcome(answer, error, start, seconds, self._peak(), self._log())
+        used = self._processor()
+        return Outcome(answer, error, start, seconds, used, self._peak(), self._log())
 
     def _start(self) -> float:
         """Start the process; return how long it took until it asked for work."""
@@ -142,6 +154,8 @@ class Lambda:
         return {
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}",
             "AWS_LAMBDA_FUNCTION_NAME": "pipeline",
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",  # as the template has it
+            "_HANDLER": self.handler,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python3.{sys.version_info.minor}",
             "LAMBDA_TASK_ROOT": str(self.task),
@@ -162,6 +176,9 @@ class Lambda:
             self._check_memory()
             status = self._process.process.poll()
             if status is not None:
+                if not self._not_started.empty():
+                    told = json.loads(self._not_started.get())
+                    raise Stopped(told["errorType"], told["errorMessage"], told)
                 raise Stopped(
                     "Runtime.ExitError", f"Runtime exited with error: exit status {status}"
                 )
@@ -176,27 +193,38 @@ class Lambda:
 
     def _peak(self) -> int:
         """Return the most memory that was resident so far, in MB: the kernel's own high mark."""
+        lines = self._told("status").splitlines()
+        found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+        return int(found[0]) // _MEGABYTE if found else 0
+
+    def _processor(self) -> float:
+        """Return the processor's seconds that were used so far, of all threads."""
+        after_name = self._told("stat").rpartition(") ")[2].split()
+        ticks = sum(map(int, after_name[11:13]))  # in the program, and in the kernel for it
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _told(self, what: str) -> str:
+        """Return what the kernel tells of the process; nothing of one that has ended."""
         assert self._process is not None
-        status = Path(f"/proc/{self._process.process.pid}/status").read_text()
-        found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(found[0]) // _MEGABYTE if found else 0  # a process that has ended has none
+        try:
+            return Path(f"/proc/{self._process.process.pid}/{what}").read_text()
+        except FileNotFoundError:
+            return ""
 
     def _stopped(
         self, stopped: Stopped, request: str, start: float | None, begun: float
     ) -> Outcome:
         seconds, memory, log = time.monotonic() - begun, self._peak(), self._log()
-        self._end()
-        error = {
-            "errorType": stopped.kind,
-            "errorMessage": f"RequestId: {request} Error: {stopped}",
-        }
-        return Outcome(None, error, start, seconds, memory, log)
+        used = self._processor()
+        self.end()
+        return Outcome(None, stopped.error(request), start, seconds, used, memory, log)
 
     def _log(self) -> str:
         assert self._process is not None
         return self._process.log.read_text()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the process; the next invocation starts another one."""
         if self._process is not None:
             self._process.process.kill()
             self._process.process.wait()
@@ -225,7 +253,9 @@ def _handler(function: Lambda) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if "/init/" not in self.path:  # the process ends after it, and that is what counts
+            if "/init/" in self.path:  # the process ends after it
+                function._not_started.put(body)
+            else:
                 function._posted.put((self.path.rpartition("/")[2], body))
             self.send_response(202)
             self._body(b"{}")

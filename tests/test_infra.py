@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -31,13 +32,14 @@ from moto_models import all_types
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 from support import ORDERS, ROOT, Context, Stored, as_json, kinesis_event, order, report_of
-from tables import deployable
+from tables import deployable, tables
 
 from pipeline import handlers
 from pipeline.adapters.notify import NotifyError
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Stopwatch, Telemetry
 from pipeline.core.ddl import statements
+from pipeline.core.errors import DatasetError
 from pipeline.core.layout import PROGRESS
 from pipeline.core.notifications import ObjectReference, notify_of
 from pipeline.settings import AlertSettings, Settings
@@ -94,6 +96,7 @@ RESOURCES = {
     "NearTimeoutAlarm": "AWS::CloudWatch::Alarm",
     "OutputBucket": "AWS::S3::Bucket",
     "OutputBucketPolicy": "AWS::S3::BucketPolicy",
+    "StalledAlarm": "AWS::CloudWatch::Alarm",
     "Stream": "AWS::Kinesis::Stream",
     "ThrottlesAlarm": "AWS::CloudWatch::Alarm",
 }
@@ -225,6 +228,27 @@ def test_a_template_without_the_place_for_the_tables_is_refused() -> None:
         )
 
 
+def test_each_table_is_a_resource_of_its_own(tmp_path: Path) -> None:
+    for name in ("clicks2", "clicks_2", "clicks_b"):
+        shutil.copytree(SCHEMAS / "clicks", tmp_path / name)
+        config = tmp_path / name / "dataset.toml"
+        config.write_text(config.read_text().replace('"clicks"', f'"{name}"'))
+    found = tables(tmp_path)
+    named = {of["Properties"]["TableInput"]["Name"] for of in found.values()}
+    assert named == {"clicks2", "clicks_2", "clicks_b"}
+    assert all(name.isalnum() for name in found)
+    assert {"TableClicks2", "TableClicksB"} < found.keys()
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("orders", "orders_csv_text"):
+        shutil.copytree(SCHEMAS / "orders", tmp_path / name)
+        config = tmp_path / name / "dataset.toml"
+        config.write_text(config.read_text().replace('equals = "orders"', f'equals = "{name}"'))
+    with pytest.raises(DatasetError, match="Two tables would be named orders_csv_text; rename"):
+        tables(tmp_path)
+
+
 # ------------------------------------------------------------------------------- the resources
 
 
@@ -254,10 +278,11 @@ def test_the_mapping_never_loses_a_batch(stack: Stack) -> None:
     assert not {"ParallelizationFactor", "FilterCriteria"} & properties("Mapping").keys()
 
 
-def test_records_grow_too_old_before_the_stream_forgets_them() -> None:
-    parameters = translated()["Parameters"]
-    age = parameters["MaximumRecordAgeSeconds"]["Default"]
-    assert age <= (parameters["RetentionHours"]["Default"] - 24) * 3600
+def test_records_grow_too_old_a_day_before_the_stream_forgets_them() -> None:
+    template = translated()
+    hours = template["Parameters"]["RetentionHours"]["AllowedValues"]
+    ages = {key: of["Seconds"] for key, of in template["Mappings"]["RecordAge"].items()}
+    assert ages == {of: min((int(of) - 24) * 3600, 7 * 24 * 3600) for of in hours}
 
 
 def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
@@ -271,9 +296,17 @@ def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
 
 
 def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
-    other = Stack("other", StreamMode="PROVISIONED", ShardCount="3", DatabaseName="other")
+    other = Stack(
+        "other",
+        StreamMode="PROVISIONED",
+        ShardCount="3",
+        RetentionHours="48",
+        DatabaseName="other",
+    )
     shards = stack.client("kinesis").list_shards(StreamName=other.ids["Stream"])["Shards"]
     assert len(shards) == 3
+    mapping = stack.client("lambda").get_event_source_mapping(UUID=other.ids["Mapping"])
+    assert mapping["MaximumRecordAgeInSeconds"] == 24 * 3600
     assert "AlarmMail" not in other.types
 
 
@@ -399,7 +432,9 @@ def test_the_log_is_kept_for_a_while_in_a_form_that_the_memory_is_read_from(stac
     (group,) = logs.describe_log_groups(logGroupNamePrefix=stack.ids["Log"])["logGroups"]
     assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/pipeline", 30)
     (memory,) = logs.describe_metric_filters(logGroupName=stack.ids["Log"])["metricFilters"]
-    assert memory["filterPattern"] == '{ $.type = "platform.report" }'
+    # The sizes of functions are told apart, as alarms are percentages of one.
+    report = '{ $.type = "platform.report" && $.record.metrics.memorySizeMB = 1769 }'
+    assert memory["filterPattern"] == report
     assert memory["metricTransformations"] == [
         {
             "metricNamespace": "Pipeline/pipeline",
@@ -446,7 +481,7 @@ def test_a_bucket_is_encrypted_private_tls_only_and_outlives_the_stack(
 
 
 def test_rows_are_never_expired_and_dead_letters_only_after_their_time() -> None:
-    (rows,) = properties("OutputBucket")["LifecycleConfiguration"]["Rules"]
+    rows, answers = properties("OutputBucket")["LifecycleConfiguration"]["Rules"]
     (letters,) = properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
     for rule in (rows, letters):
         assert rule["Status"] == "Enabled"
@@ -454,6 +489,8 @@ def test_rows_are_never_expired_and_dead_letters_only_after_their_time() -> None
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not {"ExpirationInDays", "ExpirationDate"} & rows.keys()
     assert letters["ExpirationInDays"] == {"Ref": "DeadLetterDays"}
+    # Athena's, which infra/README.md puts beside the rows.
+    assert answers.items() >= {"Prefix": "athena/", "ExpirationInDays": 7}.items()
 
 
 def test_the_tables_are_those_of_pipeline_ddl(stack: Stack) -> None:
@@ -506,9 +543,10 @@ def test_alarms_of_this_account_may_reach_a_topic(stack: Stack, name: str) -> No
 
 # Of each alarm: namespace, metric, its dimension, statistic, threshold, how many of how many.
 OF_LAMBDA, OF_MAPPING, OF_STREAM = "FunctionName", "EventSourceMappingUUID", "Stream"
-OF_BUCKET, OF_QUEUE = "Bucket", "QueueName"
+OF_BUCKET, OF_QUEUE, OF_KINESIS = "Bucket", "QueueName", "StreamName"
 ALARMS = {
     "IteratorAgeAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "Maximum", 15, 1, 1),
+    "StalledAlarm": ("AWS/Kinesis", "IncomingRecords", OF_KINESIS, "Sum", 0, 3, 3),
     "BatchFailedAlarm": ("Pipeline", "BatchFailed", OF_STREAM, "Sum", 0, 2, 3),
     "ErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum", 0, 2, 3),
@@ -528,22 +566,39 @@ ALARMS = {
     ),
     "AlertErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
 }  # fmt: skip
+# What an alarm looks at beside its own metric.
+BESIDE = {
+    "StalledAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "SampleCount"),
+    "AlertErrorsAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum"),
+}
 EXPRESSIONS = {
+    # Nothing was taken: what has no values in a period is filled, or the sum had none either.
+    "StalledAlarm": ["IF(incoming > 0 AND FILL(taken, 0) == 0, 1, 0)"],
+    "AlertErrorsAlarm": ["FILL(errors, 0) + FILL(throttles, 0)"],
     "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
     "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
     "NearMemoryLimitAlarm": ["100 * memory / 1769"],
 }
 
 
-def watched(alarm: dict[str, Any]) -> tuple[str, str, dict[str, str], str, int]:
-    """Return the metric that an alarm looks at: itself, its statistic, its period."""
+Watched = tuple[str, str, dict[str, str], str, int]
+
+
+def watched(alarm: dict[str, Any]) -> list[Watched]:
+    """Return the metrics that an alarm looks at: each itself, its statistic, its period."""
     if "MetricName" in alarm:
-        metric, statistic, period = alarm, alarm["Statistic"], alarm["Period"]
+        found = [(alarm, alarm["Statistic"], alarm["Period"])]
     else:
-        (of,) = [of["MetricStat"] for of in alarm["Metrics"] if "MetricStat" in of]
-        metric, statistic, period = of["Metric"], of["Stat"], of["Period"]
-    dimensions = {of["Name"]: of["Value"] for of in metric.get("Dimensions", ())}
-    return metric["Namespace"], metric["MetricName"], dimensions, statistic, period
+        stats = [of["MetricStat"] for of in alarm["Metrics"] if "MetricStat" in of]
+        found = [(of["Metric"], of["Stat"], of["Period"]) for of in stats]
+    return [
+        (metric["Namespace"], metric["MetricName"], dimensions_of(metric), statistic, period)
+        for metric, statistic, period in found
+    ]
+
+
+def dimensions_of(metric: dict[str, Any]) -> dict[str, str]:
+    return {of["Name"]: of["Value"] for of in metric.get("Dimensions", ())}
 
 
 def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str]:
@@ -554,6 +609,7 @@ def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str
         OF_LAMBDA: stack.ids[functions.get(alarm, "Function")],
         OF_MAPPING: stack.ids["Mapping"],
         OF_STREAM: stack.ids["Stream"],
+        OF_KINESIS: stack.ids["Stream"],
         OF_BUCKET: INCOMING,
         OF_QUEUE: attributes(stack, "FilesDeadLetterQueue")["QueueArn"].rpartition(":")[2],
     }
@@ -569,8 +625,12 @@ def test_there_is_a_case_for_each_alarm() -> None:
 def test_an_alarm_watches_what_it_is_named_for(stack: Stack, name: str) -> None:
     namespace, metric, dimension, statistic, threshold, enough, of = ALARMS[name]
     alarm = stack.alarm(name)
-    expected = (namespace, metric, identifies(stack, name, dimension), statistic, PERIOD)
-    assert watched(alarm) == expected
+    looks_at = [(namespace, metric, dimension, statistic)]
+    looks_at += [BESIDE[name]] if name in BESIDE else []
+    assert watched(alarm) == [
+        (of_whom, what, identifies(stack, name, by), how, PERIOD)
+        for of_whom, what, by, how in looks_at
+    ]
     assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (threshold, of)
     assert alarm.get("DatapointsToAlarm", of) == enough
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
@@ -612,7 +672,7 @@ def own_metrics(stream: str) -> set[tuple[str, str, str]]:
 def test_alarms_and_dashboard_show_metrics_that_exist(stack: Stack) -> None:
     own = own_metrics(stack.ids["Stream"])
     shown = [metric for _, metric in dashboard_metrics(stack)]
-    alarmed = [watched(stack.alarm(name))[:3] for name in ALARMS]
+    alarmed = [of[:3] for name in ALARMS for of in watched(stack.alarm(name))]
     ours = [of for of in [*shown, *alarmed] if of[0] == "Pipeline"]
     assert len(ours) > 15
     for _, name, dimensions in ours:
@@ -661,6 +721,10 @@ def test_the_dashboards_log_query_asks_for_fields_that_the_log_has() -> None:
     line = json.loads(lines[0])
     assert line["level"] == "ERROR"
     assert {"outcome", "message", "source", "first", "last"} <= line.keys()
+    # Without a time, Lambda takes a line for one of level INFO.
+    assert line["timestamp"] == "2027-01-15T08:00:00.000Z"
+    telemetry.file("failed", "s3://incoming/orders.ndjson", {}, None, "It is down.")
+    assert json.loads(lines[-1])["timestamp"] == line["timestamp"]
 
 
 # ------------------------------------------------------------------------------------ the role

@@ -9,18 +9,22 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import botocore.session
 import jmespath  # type: ignore[import-untyped]
 import pytest
 from botocore import xform_name
 from botocore.validate import ParamValidator
+from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
-from support import ROOT, Stored, as_switched, deliver, kinesis_event
+from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS
-from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
+from pipeline.core.ddl import statements
+from pipeline.core.report import Tally
+from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
 
 PAGE = (ROOT / "infra" / "README.md").read_text("utf-8")
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "infra" / "template.yaml").read_text("utf-8"))
@@ -31,12 +35,14 @@ NESTED = re.compile(r"\$\(((?:(?!\$\()[^()]|\([^()]*\))*)\)")
 ASSIGNED = re.compile(r"[A-Z_]+=\S*")
 
 # What every command of the AWS CLI takes, and the commands that are the CLI's own, no API's.
-OF_ALL = {"--output", "--query", "--region", "--cli-binary-format"}
+OF_ALL = {"--output", "--query", "--region", "--cli-binary-format", "--no-paginate"}
 OF_THE_CLI = {
     ("logs", "tail"): {"--since", "--filter-pattern", "--follow", "--format"},
     ("s3", "ls"): {"--recursive", "--human-readable", "--summarize"},
     ("s3", "rb"): {"--force"},
 }
+# What the page's own commands write into files before.
+IN_FILES = {"file://versions.json": {"Quiet": True, "Objects": [{"Key": "k", "VersionId": "v"}]}}
 OF_SAM = {"--template-file", "--stack-name", "--resolve-s3", "--capabilities"}
 
 
@@ -48,11 +54,22 @@ def commands() -> Iterator[list[str]]:
             yield shlex.split(found[1])
             text = text[: found.start()] + "VALUE" + text[found.end() :]
         for line in text.splitlines():
-            words = shlex.split(line)
-            while words and ASSIGNED.fullmatch(words[0]):
-                words = words[1:]
-            if words and words not in (["output()", "{"], ["}"]):
-                yield words
+            yield from in_line(shlex.split(line))
+
+
+def in_line(words: list[str]) -> Iterator[list[str]]:
+    """Yield the commands of a line, without what the shell does to them."""
+    if "&&" in words:
+        at = words.index("&&")
+        yield from in_line(words[:at])
+        yield from in_line(words[at + 1 :])
+        return
+    while words and (words[0] == "while" or ASSIGNED.fullmatch(words[0])):
+        words = words[1:]
+    if ">" in words:
+        words = words[: words.index(">")]
+    if words and words not in (["output()", "{"], ["}"], ["do"], ["done"]):
+        yield words
 
 
 def of(program: str) -> list[list[str]]:
@@ -68,7 +85,7 @@ def as_case(words: list[str]) -> str:
 def test_every_command_is_of_a_program_that_is_checked() -> None:
     assert len(BLOCKS) > 10
     assert {words[0] for words in commands()} == {
-        "aws", "head", "make", "output", "pipeline", "sam",
+        ".", "aws", "grep", "head", "make", "output", "pipeline", "sam",
     }  # fmt: skip
 
 
@@ -76,6 +93,16 @@ def test_every_command_is_of_a_program_that_is_checked() -> None:
 def test_a_block_is_a_shells(block: str) -> None:
     done = subprocess.run(["sh", "-n"], input=block, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# Each of these undoes, or ends, what was done by a command before it, once something has happened.
+UNDOING = ("--enabled", "delete-event-source-mapping", "--maximum-record-age-in-seconds 518400")
+
+
+@pytest.mark.parametrize("undoing", UNDOING)
+def test_what_is_to_be_awaited_is_not_pasted_with_what_undoes_it(undoing: str) -> None:
+    (block,) = [of for of in BLOCKS if undoing in of.replace("--no-enabled", "")]
+    assert len(block.splitlines()) == 1
 
 
 def options_of(words: list[str]) -> dict[str, list[str]]:
@@ -126,6 +153,8 @@ def value_of(shape: Any, values: list[str]) -> Any:
     if shape.type_name in {"integer", "long"}:
         return int(value)
     if shape.type_name == "structure":
+        if value.startswith("file://"):
+            return IN_FILES[value]
         return json.loads(value) if value.startswith("{") else dict([value.split("=", 1)])
     # What a variable stands for is as long as it has to be.
     return value.ljust(shape.metadata.get("min", 0)) if value.startswith("$") else value
@@ -160,8 +189,9 @@ def test_a_command_of_the_pipeline_is_parsed(words: list[str]) -> None:
 def test_a_target_of_make_is_there(words: list[str]) -> None:
     target, *variables = words
     assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+    recipe = MAKEFILE.partition(f"\n{target}:")[2].partition("\n\n")[0]
     for variable in variables:
-        assert re.search(rf"^{variable.partition('=')[0]} \?=", MAKEFILE, re.MULTILINE)
+        assert f"$({variable.partition('=')[0]})" in recipe
 
 
 @pytest.mark.parametrize("words", of("sam"), ids=as_case)
@@ -180,12 +210,74 @@ def test_an_output_that_is_asked_for_is_the_stacks(words: list[str]) -> None:
     assert name in TEMPLATE["Outputs"]
 
 
+def test_make_installs_the_command_where_the_page_takes_it_from() -> None:
+    assert of(".") == [[".venv/bin/activate"]]
+    assert "VENV := .venv\n" in MAKEFILE
+    assert "pip install --quiet --disable-pip-version-check --no-deps" in MAKEFILE
+
+
 @pytest.mark.parametrize("words", of("head"), ids=as_case)
 def test_the_first_record_becomes_a_row(words: list[str]) -> None:
     assert words == ["-n", "1", "schemas/clicks/good.ndjson"]
     clicks = as_switched(read_dataset(ROOT / "schemas" / "clicks"))
     line = (ROOT / words[-1]).read_bytes().splitlines()[0]
     assert len(deliver(kinesis_event([line]), [clicks], Stored()).rows) == 1
+
+
+def options(service: str, name: str) -> dict[str, list[str]]:
+    """Return the options of the page's one command of this name."""
+    (found,) = [words[2:] for words in of("aws") if words[:2] == [service, name]]
+    return options_of(found)
+
+
+def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
+    (query,) = options("athena", "start-query-execution")["--query-string"]
+    clicks = read_dataset(ROOT / "schemas" / "clicks")
+    table = json.loads(statements(clicks, "s3://lake", "glue", ["parquet"]))
+    columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
+    kinds = {of["Name"]: of["Type"] for of in columns}
+    assert kinds["event"] == "string"
+    assert kinds["date"] == "date"
+    assert re.fullmatch(
+        r"SELECT event, count\(\*\) FROM clicks WHERE date >= DATE '[\d-]{10}' GROUP BY event",
+        query,
+    )
+
+
+def test_a_bucket_that_is_torn_down_loses_every_version() -> None:
+    asked = options("s3api", "list-object-versions")["--query"][0]
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="name")
+        s3.put_bucket_versioning(Bucket="name", VersioningConfiguration={"Status": "Enabled"})
+        for body in (b"1", b"2"):
+            s3.put_object(Bucket="name", Key="replaced", Body=body)
+        s3.delete_object(Bucket="name", Key="replaced")
+        while '"VersionId"' in (found := listed_versions(s3, asked)):
+            s3.delete_objects(Bucket="name", Delete=json.loads(found))
+        s3.delete_bucket(Bucket="name")  # refused while one is left
+    for program, *rest in commands():
+        assert program != "grep" or rest == ["-q", "VersionId", "versions.json"]
+
+
+def listed_versions(s3: Any, asked: str) -> str:
+    """Return what the CLI writes: of an empty bucket, nothing to remove."""
+    return json.dumps(jmespath.search(asked, s3.list_object_versions(Bucket="name")))
+
+
+def test_another_mapping_is_to_a_version_as_lambda_takes_one_to_a_function() -> None:
+    """AWS refuses a second one to the same function, which moto does not."""
+    given = options("lambda", "create-event-source-mapping")
+    assert given["--function-name"] == ["$FUNCTION:$VERSION"]
+    assert options("lambda", "publish-version")["--function-name"] == ["$FUNCTION"]
+
+
+def test_the_log_is_searched_for_what_ends_an_invocation_from_outside_too() -> None:
+    (words,) = [of for of in of("aws") if "--filter-pattern" in of]
+    pattern = words[words.index("--filter-pattern") + 1]
+    for status in ("timeout", "error", "failure"):  # of Lambda's platform.report
+        assert f'$.record.status = "{status}"' in pattern
+    assert pattern.startswith('{ $.level = "ERROR" || ')
 
 
 def test_each_alarm_has_a_heading_and_something_to_do() -> None:
@@ -228,3 +320,77 @@ def test_the_costs_of_a_month_are_what_the_prices_come_to(
     cells = [f"{gigabytes:,}", f"{batches:,}", f"{seconds:.2f}"]
     cells += [f"{dollars:.2f}" for dollars in (time, requests, puts, time + requests + puts)]
     assert f"| {' | '.join(cells)} |" in PAGE
+
+
+# Of a batch: bytes of log, Lambda's own two lines and what CloudWatch adds to each line included.
+LOG_BYTES = 4_000
+REQUEST = "8f5f0ad9-ce36-4f25-a8b3-0123456789ab"
+OF_LAMBDA = [
+    {
+        "time": "2026-11-23T09:30:00.250Z",
+        "type": "platform.start",
+        "record": {"requestId": REQUEST, "version": "$LATEST"},
+    },
+    {
+        "time": "2026-11-23T09:30:00.450Z",
+        "type": "platform.report",
+        "record": {
+            "requestId": REQUEST,
+            "metrics": {
+                "durationMs": 190.123,
+                "billedDurationMs": 191,
+                "memorySizeMB": 1769,
+                "maxMemoryUsedMB": 201,
+            },
+            "status": "success",
+        },
+    },
+]
+
+
+def test_a_batch_writes_no_more_log_than_the_costs_say() -> None:
+    lines = [json.dumps(of) for of in OF_LAMBDA]
+    found = [as_switched(read_dataset(ROOT / "schemas" / of)) for of in ("clicks", "orders")]
+    firsts = [(ROOT / "schemas" / of.name / "good.ndjson").read_bytes() for of in found]
+    event = kinesis_event([of.splitlines()[0] for of in firsts])
+    report = report_of(event, found, Stored())
+    assert len(report.datasets) == 2
+    Telemetry(lines.append, lambda: 1.8e9).stored(report, REQUEST)
+    assert 0.75 * LOG_BYTES < sum(len(line) + 26 for line in lines) < LOG_BYTES
+
+
+def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
+    datasets = len(list((ROOT / "schemas").glob("*/dataset.toml")))
+    assert datasets == 7
+    of_a_dataset = len(_of_tally(Tally()))
+    assert len(METRICS) + datasets * of_a_dataset + 1 == 53
+    watched = [
+        len([of for of in alarm["Properties"].get("Metrics", ()) if "MetricStat" in of]) or 1
+        for alarm in TEMPLATE["Resources"].values()
+        if alarm["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in alarm
+    ]
+    assert sum(watched) == 13
+
+
+@pytest.mark.parametrize(("gigabytes", "batches", "seconds"), MONTHS)
+def test_what_stands_around_costs_what_the_prices_come_to(
+    gigabytes: int, batches: int, seconds: float
+) -> None:
+    price = {name: of.dollars for name, of in PRICES_AROUND.items()}
+    stream = 720 * price["Kinesis, on-demand stream"]
+    stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
+    stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
+    metrics = 53 * price["CloudWatch, metric"]
+    shown = 13 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
+    log = batches * LOG_BYTES / 1e9 * price["CloudWatch, log"]
+    around = stream + metrics + shown + log
+    with_work = around + work(batches, seconds)
+    dollars = (stream, metrics, shown, log, around, with_work)
+    assert f"| {gigabytes:,} | {' | '.join(f'{of:,.2f}' for of in dollars)} |" in PAGE
+
+
+def work(batches: int, seconds: float) -> float:
+    """Return what the batches themselves cost."""
+    price = {name: of.dollars for name, of in PRICES.items()}
+    each = seconds * LAMBDA_MEGABYTES / 1_024 * price["Lambda, duration (x86)"]
+    return batches * (each + price["Lambda, requests"] + price["S3 Standard, PUT"])

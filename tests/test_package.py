@@ -9,6 +9,8 @@ import logging
 import os
 import platform
 import re
+import shlex
+import shutil
 import socket
 import struct
 import subprocess
@@ -31,6 +33,7 @@ from support import ROOT, as_json, kinesis_event, order, read_parquet, sequence_
 
 import pipeline
 from pipeline import handlers
+from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.notifications import ObjectReference, notify_of
 
@@ -66,7 +69,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.Popen(
             [*command, "--arch", HERE, "--out", folder / "two"],
             cwd=folder,
-            env=os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "TMPDIR": str(folder)},
+            env=os.environ
+            | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "POSIX", "TMPDIR": str(folder)},
             umask=0o077,
         ),
     ]
@@ -104,6 +108,7 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     target = package.Target(HERE, PYTHON, Path(sys.executable))
     with pytest.raises(package.PackageError, match="1,000 bytes unpacked, where 999 may be"):
         package.build(target, ROOT / "schemas", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
@@ -203,9 +208,63 @@ def test_a_library_without_its_symbols_keeps_every_byte_that_is_loaded() -> None
     assert elf.loaded(b"no library") == b"no library"
 
 
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [("{", "1.avsc is not JSON"), (None, "is no directory"), ("", "There are no datasets")],
+)
+def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str | None, says: str
+) -> None:
+    schemas, out = tmp_path / "my schemas", tmp_path / "out"
+    if schema is not None:
+        schemas.mkdir()
+    if schema:
+        shutil.copytree(ROOT / "schemas" / "clicks", schemas / "clicks")
+        (schemas / "clicks" / "1.avsc").write_text(schema)
+    told = ["--python", PYTHON, "--schemas", str(schemas), "--out", str(out)]
+    assert package.main(told) == 1
+    assert not out.exists()
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"The datasets of {schemas} cannot be packaged: ")
+    assert says in sentence
+
+
+def test_a_dataset_whose_folder_is_a_link_goes_in(tmp_path: Path) -> None:
+    (tmp_path / "clicks").symlink_to(ROOT / "schemas" / "clicks")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "1.avsc").write_text("{")
+    assert package._datasets(tmp_path).keys() == {
+        "schemas/clicks/1.avsc", "schemas/clicks/dataset.toml",
+    }  # fmt: skip
+
+
+def test_a_folder_of_datasets_may_have_a_space_in_its_name() -> None:
+    told = ["make", "--dry-run", "package", "SCHEMAS=my schemas"]
+    done = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True)
+    (recipe,) = [line for line in done.stdout.splitlines() if "infra/package.py" in line]
+    assert shlex.split(recipe)[-2:] == ["--schemas", "my schemas"]
+
+
 def test_a_missing_python_is_named_with_a_way_to_get_it() -> None:
     with pytest.raises(package.PackageError, match=r"No Python 3\.99 was found.*uv python install"):
         package.find_python("3.99")
+
+
+def test_a_python_behind_a_script_is_found_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pyenv's are, which read which Python is meant from a variable."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nexec "$WHICH_PYTHON" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("WHICH_PYTHON", sys.executable)
+    assert package.find_python(PYTHON, script) == Path(sys.executable)
+
+
+@pytest.mark.parametrize("named", [sys.executable, "/nowhere/python"])
+def test_a_python_of_another_version_is_refused(named: str) -> None:
+    with pytest.raises(package.PackageError, match=rf"{named} is no Python 3\.99"):
+        package.find_python("3.99", Path(named))
 
 
 def test_what_cannot_be_installed_is_told_with_its_target(tmp_path: Path) -> None:
@@ -262,6 +321,12 @@ def handler(event, context):
     assert kinesis(event, context) == {"batchItemFailures": []}
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     return {"path": sys.path, "files": {name: file for name, file in files.items() if file}}
+
+def loads(event, context):
+    before = set(sys.modules)
+    assert kinesis(event, context) == {"batchItemFailures": []}
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
+    return {name: file for name, file in files.items() if file}
 """
 
 
@@ -428,12 +493,66 @@ def test_an_exception_is_lambdas_to_report(function: Lambda) -> None:
     assert function.invoke(SMALL).answer == STORED
 
 
-def test_wrong_settings_stop_the_invocation_with_every_fault(function: Lambda) -> None:
+def test_the_first_invocation_finds_everything_loaded(function: Lambda) -> None:
+    function.handler = "probe.loads"
+    lazily = function.invoke(SMALL).answer
+    assert "boto3" in lazily
+    function.end()
+    function.environment["_HANDLER"] = "pipeline.handlers.kinesis"  # as if it were not wrapped
+    outcome = function.invoke(SMALL)
+    ours = [name for name, file in outcome.answer.items() if file.startswith(str(function.task))]
+    assert ours == []
+
+
+def test_wrong_settings_stop_the_start_with_every_fault(function: Lambda) -> None:
+    right = dict(function.environment)
     function.environment |= {"PIPELINE_OUTPUT": "lake", "PIPELINE_MAX_DEPTH": "0"}
-    error = function.invoke(SMALL).error
+    outcome = function.invoke(SMALL)
+    assert outcome.error is not None
+    assert outcome.error["errorType"] == "SettingsError"
+    first, second = outcome.error["errorMessage"].splitlines()
+    assert first.startswith("PIPELINE_OUTPUT is 'lake'; give s3://bucket/prefix")
+    assert second.startswith("PIPELINE_MAX_DEPTH is '0'; give")
+    # Where someone looks who was told of it.
+    lines = [json.loads(line) for line in outcome.log.splitlines()]
+    assert {"level": "ERROR", "errorMessage": f"{first}\n{second}"}.items() <= lines[-1].items()
+    function.environment = right
+    assert function.invoke(SMALL).answer == STORED
+
+
+@pytest.mark.parametrize("handler", ["kinesis", "s3"])
+def test_a_broken_schema_stops_the_start_of_a_handler_that_reads_it(
+    function: Lambda, handler: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "schemas" / "clicks", tmp_path / "clicks")
+    (tmp_path / "clicks" / "1.avsc").write_text("{")
+    function.handler = f"pipeline.handlers.{handler}"
+    function.environment["PIPELINE_SCHEMAS"] = str(tmp_path)
+    error = function.invoke({}).error
     assert error is not None
-    assert error["errorType"] == "SettingsError"
-    assert {"PIPELINE_OUTPUT", "PIPELINE_MAX_DEPTH"} <= set(error["errorMessage"].split())
+    assert error["errorType"] == "DatasetError"
+    assert "1.avsc is not JSON" in error["errorMessage"]
+    assert error["requestId"] == ""  # no invocation's
+
+
+def test_the_handler_of_alarms_starts_without_datasets_but_not_without_a_topic(
+    function: Lambda,
+) -> None:
+    function.handler = "pipeline.handlers.alert"
+    del function.environment["PIPELINE_SCHEMAS"]
+    error = function.invoke({}).error
+    assert error is not None
+    assert error["errorMessage"].startswith("PIPELINE_ALERT_TOPIC is not set; give the ARN")
+    assert error["requestId"] == ""  # no invocation's
+
+
+def test_outside_lambda_and_under_another_handler_nothing_is_opened() -> None:
+    in_lambda, ours = {"AWS_LAMBDA_RUNTIME_API": "x"}, "pipeline.handlers.kinesis"
+    handlers.prepare({"_HANDLER": ours})
+    handlers.prepare(in_lambda)
+    handlers.prepare(in_lambda | {"_HANDLER": "mine.handler"})
+    with pytest.raises(SettingsError, match="PIPELINE_OUTPUT is not set"):
+        handlers.prepare(in_lambda | {"_HANDLER": ours})
 
 
 def test_a_batch_too_large_for_the_memory_ends_the_process_and_the_next_one_starts(
@@ -478,15 +597,30 @@ def test_a_store_that_is_down_is_told_before_the_time_is_over(function: Lambda) 
     assert '"outcome": "store_failed"' in outcome.log
 
 
-@pytest.mark.parametrize("memory", [512, 1_024, 1_769])
+def told_memory() -> dict[int, int]:
+    """Return what infra/README.md says of sizes of a function, and of the peak in each, in MB."""
+    page = (ROOT / "infra" / "README.md").read_text("utf-8")
+    (table,) = re.findall(r"(?s)^\| memory, MB .*?\n\n", page, re.MULTILINE)
+    rows = re.findall(r"^\| ([\d,]+) \|.* ([\d,]+) \|$", table, re.MULTILINE)
+    return {int(size.replace(",", "")): int(peak) for size, peak in rows}
+
+
+def test_the_page_tells_of_the_sizes_that_are_measured() -> None:
+    assert list(told_memory()) == [512, 1_024, 1_769]
+
+
+@pytest.mark.parametrize("memory", told_memory())
 def test_a_full_event_fits_into_the_memory(function: Lambda, memory: int) -> None:
     function.memory = memory
     event = full_event()
     assert 5_500_000 < len(json.dumps(event)) < 6_000_000
-    first, second = function.invoke(event), function.invoke(event)
-    assert (first.answer, second.answer) == (STORED, STORED)
+    first, again = function.invoke(event), function.invoke(event)
+    assert (first.answer, again.answer) == (STORED, STORED)
+    assert again.memory == pytest.approx(told_memory()[memory], rel=0.3)
+    # A function has a processor's share by its memory, but no less than all of one to start on.
+    second = (again.processor - first.processor) / min(1.0, memory / 1_769)
     # Shown by `make test ARGS="tests/test_package.py -k memory -n 0 --log-cli-level=INFO"`.
     REPORT.info(
-        "%d MB: start-up %.2f s, first event %.2f s, second %.2f s, peak %d MB",
-        memory, first.start or 0, first.seconds, second.seconds, second.memory,
+        "%d MB: start-up %.2f s; a full event, %.2f s of its processor's share; peak %d MB",
+        memory, first.start or 0, second, again.memory,
     )  # fmt: skip

@@ -7,6 +7,7 @@ ever written here.
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -136,14 +137,9 @@ class Telemetry(msgspec.Struct, frozen=True):
         message: str | None = None,
     ) -> None:
         """Tell what became of a file; `message` is why it is not stored."""
-        line = {
-            "level": "INFO" if message is None else "ERROR",
-            "outcome": outcome,
-            "request_id": request_id,
-            "source": source,
-            **values,
-        }
-        self.write(json.dumps(line if message is None else {**line, "message": message}))
+        why = {} if message is None else {"message": message}
+        line = {"outcome": outcome, "request_id": request_id, "source": source, **values, **why}
+        self._write("INFO" if message is None else "ERROR", line)
         if values:
             self._metrics({"Bucket": _bucket(source)}, values)
 
@@ -151,7 +147,6 @@ class Telemetry(msgspec.Struct, frozen=True):
         self, outcome: str, batch: Batch, request_id: str | None, values: dict[str, Any]
     ) -> None:
         line = {
-            "level": "INFO" if outcome == "stored" else "ERROR",
             "outcome": outcome,
             "request_id": request_id,
             "source": batch.source,
@@ -160,7 +155,13 @@ class Telemetry(msgspec.Struct, frozen=True):
             "records": len(batch.records),
             **values,
         }
-        self.write(json.dumps(line))
+        self._write("INFO" if outcome == "stored" else "ERROR", line)
+
+    def _write(self, level: str, line: dict[str, Any]) -> None:
+        """Write a line for people. Lambda believes a level only beside a time, in RFC 3339."""
+        moment = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
+        timestamp = moment.replace("+00:00", "Z")
+        self.write(json.dumps({"timestamp": timestamp, "level": level, **line}))
 
     def _metrics(self, dimensions: dict[str, str], values: dict[str, float]) -> None:
         """Write one EMF record."""

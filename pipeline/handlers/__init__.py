@@ -3,14 +3,16 @@
 An answer is a promise that Lambda acts on, so the whole of it stands in `kinesis`: success only
 for a batch that is stored; the first sequence number for a store that failed, which brings the
 same batch again; an exception for what a smaller batch may mend, which makes Lambda bisect it.
+
+Importing this has no effect but in the init phase of Lambda, see `prepare`.
 """
 
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline.adapters.store import DeadlineExceeded, StoreError
 from pipeline.adapters.telemetry import Telemetry
@@ -31,7 +33,7 @@ from pipeline.ingest import open_objects
 from pipeline.session import Session, open_system
 from pipeline.settings import AlertSettings, Settings
 
-__all__ = ["UnexpectedError", "alert", "answer", "kinesis", "s3"]
+__all__ = ["UnexpectedError", "alert", "answer", "kinesis", "prepare", "s3"]
 
 SessionOpener = Callable[[System, Callable[[], float], float], Session]
 # What outlives an invocation. A wrong configuration stops the start here.
@@ -111,3 +113,39 @@ class _Told:
         self.telemetry.failed(
             outcome, message, self.batch, self.session.watch, self.session.retries, self.request_id
         )
+
+
+def prepare(environment: Mapping[str, str]) -> None:
+    """Open in Lambda's init phase what the function that it starts will work with.
+
+    Half a second for boto3's client and the schemas is then not taken from the first batch's time,
+    and Lambda gives a start more of a processor than a small function has. A wrong configuration
+    stops there: Lambda logs its sentences, and invokes nothing. Elsewhere, and for a handler that
+    is none of these, nothing is done.
+    """
+    if "AWS_LAMBDA_RUNTIME_API" in environment:
+        opened = _OPENED_FIRST.get(environment.get("_HANDLER", ""))
+        if opened is not None:
+            opened(environment)
+
+
+def _open_for_kinesis(environment: Mapping[str, str]) -> None:
+    _system(Settings.from_environment(environment))
+
+
+def _open_for_s3(environment: Mapping[str, str]) -> None:
+    _system(Settings.from_environment(environment))
+    _objects()
+
+
+def _open_for_alert(environment: Mapping[str, str]) -> None:
+    _topic(AlertSettings.from_environment(environment).topic)
+
+
+_OPENED_FIRST: Final[Mapping[str, Callable[[Mapping[str, str]], None]]] = {
+    "pipeline.handlers.kinesis": _open_for_kinesis,
+    "pipeline.handlers.s3": _open_for_s3,
+    "pipeline.handlers.alert": _open_for_alert,
+}
+
+prepare(os.environ)

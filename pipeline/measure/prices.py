@@ -57,6 +57,22 @@ PRICES: Final[dict[str, Price]] = {
     ),
 }
 
+_QUOTED = "others quote it, November 2026; to be checked there"
+_ASSUMED = "an assumption, to be checked there"
+# What stands around the function in an account, for infra/README.md.
+PRICES_AROUND: Final[dict[str, Price]] = {
+    "Kinesis, on-demand stream": Price(0.04, "hour", "Kinesis Data Streams pricing", _ASSUMED),
+    "Kinesis, data in": Price(0.08, "GB", "Kinesis Data Streams pricing", _ASSUMED),
+    "Kinesis, data out": Price(0.04, "GB", "Kinesis Data Streams pricing", _ASSUMED),
+    "Kinesis, kept from the 2nd to the 7th day": Price(
+        0.10, "GB-month", "Kinesis Data Streams pricing", _ASSUMED
+    ),
+    "CloudWatch, metric": Price(0.30, "month", "Amazon CloudWatch pricing", _QUOTED),
+    "CloudWatch, metric of an alarm": Price(0.10, "month", "Amazon CloudWatch pricing", _QUOTED),
+    "CloudWatch, dashboard": Price(3.00, "month", "Amazon CloudWatch pricing", _QUOTED),
+    "CloudWatch, log": Price(0.50, "GB", "Amazon CloudWatch pricing", _QUOTED),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
