@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +67,13 @@ class Retry(msgspec.Struct, frozen=True):
     error: StoreUnavailable
 
 
+def _chance() -> float:
+    """Return a number from 0 to 1. Most starts never need one, nor the module it comes from."""
+    from random import random  # noqa: PLC0415
+
+    return random()
+
+
 def _ignore(_: Retry) -> None:
     """Observe nothing."""
 
@@ -93,7 +99,7 @@ class Persistence:
         longest_delay: float = 5.0,
         longest: float = math.inf,
         sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _chance,
         clock: Callable[[], float] = time.monotonic,
         health: StoreHealth | None = None,
         on_retry: Callable[[Retry], object] = _ignore,
@@ -179,7 +185,7 @@ class RetryingStore:
         longest_delay: float = 5.0,
         longest: float = math.inf,
         sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _chance,
         clock: Callable[[], float] = time.monotonic,
         health: StoreHealth | None = None,
         on_retry: Callable[[Retry], object] = _ignore,

@@ -8,11 +8,13 @@ Importing this has no effect but in the init phase of Lambda, see `prepare`.
 """
 
 import functools
+import importlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pipeline.adapters.store import DeadlineExceeded, StoreError
 from pipeline.adapters.telemetry import Telemetry
@@ -20,8 +22,6 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
 from pipeline.flow import System, process
-from pipeline.handlers.alarms import answer_alarms, open_topic
-from pipeline.handlers.files import answer_files
 from pipeline.handlers.invocation import (
     LARGEST_RESERVE,
     UnexpectedError,
@@ -29,7 +29,6 @@ from pipeline.handlers.invocation import (
     place_of,
     print_line,
 )
-from pipeline.ingest import open_objects
 from pipeline.session import Session, open_system
 from pipeline.settings import AlertSettings, Settings
 
@@ -38,8 +37,23 @@ __all__ = ["UnexpectedError", "alert", "answer", "kinesis", "prepare", "s3"]
 SessionOpener = Callable[[System, Callable[[], float], float], Session]
 # What outlives an invocation. A wrong configuration stops the start here.
 _system = functools.lru_cache(maxsize=4)(open_system)
-_objects = functools.cache(open_objects)
-_topic = functools.lru_cache(maxsize=4)(open_topic)
+
+
+# A function is one of the three: what only another one needs is loaded where that is opened.
+
+
+@functools.cache
+def _objects() -> Any:
+    from pipeline.ingest import open_objects  # noqa: PLC0415
+
+    return open_objects()
+
+
+@functools.lru_cache(maxsize=4)
+def _topic(arn: str) -> Any:
+    from pipeline.handlers.alarms import open_topic  # noqa: PLC0415
+
+    return open_topic(arn)
 
 
 def kinesis(event: Any, context: Any) -> dict[str, Any]:
@@ -87,6 +101,8 @@ def answer(
 
 def s3(event: Any, context: Any) -> dict[str, Any]:
     """Handle notifications of new objects in S3: its own, through SNS, SQS or EventBridge."""
+    from pipeline.handlers.files import answer_files  # noqa: PLC0415
+
     settings = Settings.from_environment(os.environ)
     telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
     system = _system(settings)
@@ -95,13 +111,14 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
 
 def alert(event: Any, context: Any) -> dict[str, int]:
     """Handle CloudWatch alarms: through SNS, through EventBridge, or from the alarm itself."""
+    from pipeline.handlers.alarms import answer_alarms  # noqa: PLC0415
+
     settings = AlertSettings.from_environment(os.environ)
     request_id = getattr(context, "aws_request_id", None)
     return answer_alarms(event, settings, _topic(settings.topic), print_line, request_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(msgspec.Struct, frozen=True):
     """Tells of a batch that is not stored."""
 
     telemetry: Telemetry
@@ -134,6 +151,7 @@ def _open_for_kinesis(environment: Mapping[str, str]) -> None:
 
 
 def _open_for_s3(environment: Mapping[str, str]) -> None:
+    importlib.import_module("pipeline.handlers.files")
     _system(Settings.from_environment(environment))
     _objects()
 
