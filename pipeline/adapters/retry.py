@@ -71,7 +71,7 @@ def _chance() -> float:
     """Return a number from 0 to 1. Most starts never need one, nor the module it comes from."""
     from random import random  # noqa: PLC0415
 
-    return random()
+    return random()  # noqa: S311 - who waits how long is no secret
 
 
 def _ignore(_: Retry) -> None:
