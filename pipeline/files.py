@@ -71,8 +71,9 @@ class Block:
 
     def batch(self, name: str, arrived_at: int) -> Batch:
         """Make the batch of a block that holds documents; see `batches_of`."""
-        # Of a file in S3 its version, too, which tells files of one name apart.
-        shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].strip(".") or "file"
+        # Of a file in S3 its version, too, which tells files of one name apart. What begins with
+        # "_" or "." is no data to Athena and Spark, which would not show these rows.
+        shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].rstrip(".").lstrip("._-") or "file"
         records = (StreamRecord(str(at), None, arrived_at, text) for at, text in self.documents)
         return Batch(name, shard, tuple(records))
 

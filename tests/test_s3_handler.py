@@ -238,6 +238,19 @@ def test_what_tells_of_no_new_object_is_ignored(event: Any, invoke: Callable[...
     assert invoke(through_sqs(event)) == {"batchItemFailures": []}
 
 
+@pytest.mark.parametrize(
+    "key", ["_in.json", ".in.json", "in/", "日本.json", "-_.", "x" * 20 + "_" + "y" * 30]
+)
+def test_no_rows_are_hidden_from_athena_by_the_name_of_their_file(
+    key: str, bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    """Athena, Hive and Spark pass over objects whose names begin with "_" or "."."""
+    invoke(bucket.put(LINES, key))
+    names = [of.rpartition("/")[2] for of in function.stored.output.list("orders/")]
+    assert names
+    assert all(name[0].isalnum() for name in names), names
+
+
 # --------------------------------------------------------------------------- what comes twice
 
 
