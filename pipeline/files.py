@@ -1,9 +1,10 @@
 """Files of JSON as batches: streamed, in bounded memory, cut by bytes and by documents.
 
-A file holds one document a line, or is a JSON array whose elements are its documents; it may be
-gzip or zstd. A document's identity is its file and the offset of its first byte, counted in what
-the file unpacks to. The cut depends on the file alone, so converting it again writes the same
-objects again, and work that was stopped goes on from the end of any block.
+A file holds one document a line, or is a JSON array whose elements are its documents, or, below
+the size of a block, is one document over several lines; it may be gzip or zstd. A document's
+identity is its file and the offset of its first byte, counted in what the file unpacks to. The cut
+depends on the file alone, so converting it again writes the same objects again, and work that was
+stopped goes on from the end of any block.
 """
 
 import gzip
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.jsonarray import element, split_elements
-from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.records import Batch, StreamRecord
 
 BATCH_BYTES = 8 * 2**20
@@ -139,6 +140,8 @@ def _cut(text: bytes, at: Place, name: str, *, ended: bool) -> tuple[Documents, 
     if opening:
         at, text = Place(opening.end(), in_array=True), text[opening.end() :]
     documents = Documents()
+    if at == START and ended and (only := _over_several_lines(text)):
+        return only, Place(len(text))
     if at.in_array:
         documents, at, text = _elements(text, at, ended=ended)
     if at.in_array and len(text) > _LONGEST_LINE:
@@ -154,6 +157,13 @@ def _cut(text: bytes, at: Place, name: str, *, ended: bool) -> tuple[Documents, 
             raise FileError(message)
         documents, at = documents + lines, Place(end)
     return documents, at
+
+
+def _over_several_lines(text: bytes) -> Documents:
+    """Return the only document of a whole file that is one, but is not one line."""
+    start = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
+    found = element(text[start:], start)
+    return found if found and b"\n" in found[0][1] and is_json(found[0][1]) else Documents()
 
 
 def _elements(text: bytes, at: Place, *, ended: bool) -> tuple[Documents, Place, bytes]:

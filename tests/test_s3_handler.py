@@ -577,6 +577,31 @@ def test_the_elements_of_an_array_are_its_documents_and_nothing_is_lost(
         assert list(pipeline_files.blocks_of(again, "in", block.end)) == blocks[number + 1 :]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_that_is_one_document_over_several_lines_is_one_document(
+    mark: bytes, bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    pretty = json.dumps(order(order_id=ORDER_IDS[0]), indent=1).encode()
+    assert invoke(bucket.put(mark + b"\n" + pretty + b"\n"))["rows"] == 1
+    (row,) = function.stored.rows
+    assert (row["order_id"], row["_sequence_number"]) == (ORDER_IDS[0], str(len(mark) + 1))
+    assert not function.stored.letters
+
+
+@given(st.lists(st.sampled_from([b'{"a":1}', b"7", b" ", b"", b"{", b"}", b"[1]"]), max_size=5))
+def test_lines_stay_lines_unless_they_are_one_document_together(lines: list[bytes]) -> None:
+    text = b"\n".join(lines)
+    reader = ObjectReader(lambda start, end: text[start:end], len(text))
+    blocks = pipeline_files.blocks_of(reader, "in")
+    found = [(at, of) for block in blocks for at, of in block.documents]
+    assert all(text[at:].startswith(of) for at, of in found)
+    if not text.strip().startswith(b"["):
+        kept = b"".join(of for _, of in found)
+        assert kept.translate(None, b" \n") == text.translate(None, b" \n")
+    if len(found) == 1 and b"\n" in found[0][1]:
+        json.loads(found[0][1])
+
+
 def test_an_array_that_never_ends_its_element_is_kept_as_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
