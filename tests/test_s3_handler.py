@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -359,39 +360,149 @@ def test_a_part_is_marked_only_when_all_of_its_objects_are_acknowledged(
         assert set(wanted) <= set(ids(function.stored))
 
 
+class Clock:
+    """Lambda's context, whose time only passes where a test says so. All in seconds."""
+
+    aws_request_id = "simulated"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, read: float, store: float) -> None:
+        self.left = 0.0
+        self.cost = {"read": read, "store": store}
+        for of, name in ((S3Objects, "read"), (ingest.Ingestion, "_store")):
+            monkeypatch.setattr(of, name, self._taking_time(getattr(of, name), name.strip("_")))
+
+    def _taking_time(self, call: Callable[..., Any], what: str) -> Callable[..., Any]:
+        def slow(*given: Any) -> Any:
+            self.left -= self.cost[what]
+            return call(*given)
+
+        return slow
+
+    def get_remaining_time_in_millis(self) -> float:
+        return self.left * 1_000
+
+    def invoke(self, event: Any, seconds: float) -> Any:
+        self.left = seconds
+        handlers._system.cache_clear()
+        return handlers.s3(event, self)
+
+
+def told_of_files(out: str) -> list[dict[str, Any]]:
+    """The metrics of files, without those of their parts."""
+    lines = [json.loads(line) for line in out.splitlines()]
+    named = ("FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed")
+    return [
+        {name: of[name] for name in named if name in of}
+        for of in lines
+        if "_aws" in of and any(name in of for name in named)
+    ]
+
+
 def test_out_of_time_between_parts_it_raises_and_goes_on_next_time(
     bucket: Bucket,
     function: Function,
     invoke: Callable[..., Any],
     small_parts: None,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     event = bucket.put(LINES)
     invoke(event)
     whole, whole_parts = function.stored.objects, parts(function.stored)[:-1]
     function.stored = Stored()
-    took = ingest.Ingestion._store
-    clock = {"left": 0.0}
-
-    def one_second(*given: Any) -> Any:
-        clock["left"] -= 1.0
-        return took(*given)
-
-    class Simulated:
-        aws_request_id = "simulated"
-
-        def get_remaining_time_in_millis(self) -> float:
-            return clock["left"] * 1_000
-
-    monkeypatch.setattr(ingest.Ingestion, "_store", one_second)
-    clock["left"] = 4.5
-    handlers._system.cache_clear()
+    clock = Clock(monkeypatch, read=0, store=1)
+    capsys.readouterr()
     with pytest.raises(FilesUnfinished, match=r"stored up to byte 5,.* goes on there"):
-        handlers.s3(event, Simulated())
+        clock.invoke(event, 4.5)
     assert len(parts(function.stored)) == 2
-    clock["left"] = 4.5
-    assert handlers.s3(event, Simulated())["parts"] == len(whole_parts) - 2
+    out = capsys.readouterr().out
+    assert told_of_files(out) == [{"FilesUnfinished": 1}]  # and nobody is paged
+    assert "ERROR" not in out
+    assert clock.invoke(event, 4.5)["parts"] == len(whole_parts) - 2
     assert function.stored.objects == whole
+
+
+def test_who_waits_for_the_answer_is_told_of_unfinished_files_without_an_error(
+    bucket: Bucket, small_parts: None, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wanted,) = read_notifications(bucket.put(LINES))[0].objects
+    clock = Clock(monkeypatch, read=0, store=1)
+    answer = clock.invoke(notify_of([wanted], awaited=True), 4.5)
+    assert (answer["unfinished"], answer["parts"]) == (1, 2)
+    bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
+    damaged = ObjectReference(bucket.name, "damaged.gz")
+    with pytest.raises(FilesFailed, match="cannot be read past byte"):
+        clock.invoke(notify_of([damaged], awaited=True), 4.5)
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, as_zstd])
+def test_to_unpack_what_is_stored_again_takes_no_time_from_the_parts(
+    packed: Callable[[bytes], bytes],
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of an invocation goes by until it is where it was, and the other half is used."""
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    event = bucket.put(packed(LINES))
+    clock = Clock(monkeypatch, read=0, store=10)
+    with pytest.raises(FilesUnfinished):
+        clock.invoke(event, 12)
+    reads = bucket.client.head_object(Bucket=bucket.name, Key="in.ndjson")["ContentLength"] / 10
+    clock.cost = {"read": 50 / reads, "store": 3}
+    assert clock.invoke(event, 100)["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, as_zstd])
+def test_a_file_that_no_invocation_gets_further_with_has_failed(
+    packed: Callable[[bytes], bytes],
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    clock = Clock(monkeypatch, read=1, store=1)
+    with pytest.raises(FilesFailed, match=r"was read up to byte .*; raise the time-out") as error:
+        clock.invoke(bucket.put(packed(LINES)), 8)
+    assert not isinstance(error.value, FilesUnfinished)
+    assert told_of_files(capsys.readouterr().out) == [{"FilesFailed": 1}]
+    assert clock.left > 0
+
+
+def test_a_file_that_has_to_wait_for_another_has_not_failed(
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    messages = [
+        item
+        for name in ("a", "b")
+        for item in through_sqs(bucket.put(LINES, name), name)["Records"]
+    ]
+    clock = Clock(monkeypatch, read=0, store=1)
+    answer = clock.invoke({"Records": messages}, 4.5)
+    assert [of["itemIdentifier"] for of in answer["batchItemFailures"]] == ["a", "b"]
+    out = capsys.readouterr().out
+    assert told_of_files(out) == 2 * [{"FilesUnfinished": 1}]
+    assert f"There was no time to begin s3://{bucket.name}/b; the next invocation does." in out
+
+
+def test_a_store_that_is_too_slow_for_a_second_part_leaves_the_file_unfinished(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], small_parts: None
+) -> None:
+    def hang(number: int) -> None:
+        if number > 3:  # a part's rows, as Parquet and as CSV, and the word that it is stored
+            time.sleep(2)
+
+    function.stored = Stored(output=FaultyStore(hang))
+    with pytest.raises(FilesUnfinished, match="goes on there"):
+        invoke(bucket.put(LINES), 1.0)
 
 
 # --------------------------------------------------------------------------- what is gone
@@ -531,6 +642,17 @@ def test_what_it_wrote_itself_is_not_read_again(
         assert is_ours(key)
         assert invoke(bucket.put(b"{}", f"lake/{key}"))["ignored"] == 1
     assert invoke(bucket.put(DOCUMENTS[0], "lake/raw/in.ndjson"))["stored"] == 1
+
+
+def test_what_names_no_file_is_counted_without_a_dimension(
+    invoke: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CloudWatch drops a metric with an empty dimension."""
+    assert invoke(through_sqs("?"))["batchItemFailures"]
+    (metric,) = [json.loads(of) for of in capsys.readouterr().out.splitlines() if "_aws" in of]
+    assert metric["FilesFailed"] == 1
+    assert "Bucket" not in metric
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
 
 
 def test_no_payload_and_no_file_name_as_a_metric(

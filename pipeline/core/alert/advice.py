@@ -119,7 +119,7 @@ ADVICE: dict[str, Advice] = {
         (
             "the function may not read the bucket, or a KMS key of it",
             "a file is damaged: it cannot be unpacked to its end",
-            "a file needs more invocations than its queue allows: raise maxReceiveCount",
+            "a file is too much for an invocation: not one part of it was stored in time",
         ),
         LOG,
         "Files are stored again. Look into the dead letter queue for those that were given up.",
@@ -129,6 +129,7 @@ ADVICE: dict[str, Advice] = {
         "their notifications are in the dead letter queue, and forgotten 14 days after they came.",
         (
             "a file is damaged: it cannot be unpacked to its end",
+            "a file needs more invocations than its queue allows: raise maxReceiveCount",
             "what made files fail lasted longer than the queue tries again",
             "something else than S3's notifications comes to the queue",
         ),
