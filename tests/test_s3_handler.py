@@ -281,7 +281,7 @@ def test_a_listing_and_a_notification_come_to_one_identity(
 ) -> None:
     event = bucket.versioned().put(LINES)
     invoke(event)
-    (listed,) = S3Objects().list(bucket.name, "")
+    (listed,), _ = S3Objects().page(bucket.name, "")
     assert listed.reference.version_id is None
     assert invoke(notify_of([listed.reference]))["already_stored"] == 1
     version = event["Records"][0]["s3"]["object"]["versionId"]
