@@ -202,7 +202,11 @@ def _read(file: Readable, name: str, offset: int, wanted: int, *, eager: bool = 
             pieces.append(piece)
             wanted = 0 if eager else wanted - len(piece)
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        message = f"{name} cannot be read past byte {offset:,} of what it unpacks to: {error}."
+        why = str(error).partition(" (b")[0].rstrip(".")  # gzip quotes what it finds
+        message = (
+            f"{name} cannot be read past byte {offset:,} of what it unpacks to: {why}; "
+            "it is damaged, or not whole: replace it."
+        )
         raise FileError(message) from None
     return b"".join(pieces)
 

@@ -24,7 +24,7 @@ from pipeline import handlers, ingest
 from pipeline.adapters.objects import ObjectReader, S3Objects
 from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
 from pipeline.core.jsonarray import split_elements
-from pipeline.core.layout import is_ours
+from pipeline.core.layout import ARCHIVE, is_ours
 from pipeline.core.notifications import ObjectReference, notify_of, read_notifications
 from pipeline.handlers.files import FilesFailed, FilesUnfinished
 
@@ -588,12 +588,22 @@ def test_without_a_queue_every_file_is_tried_and_then_it_raises(
     assert ids(function.stored) == ORDER_IDS
 
 
+def test_what_follows_a_gzip_file_is_told_and_not_quoted(
+    bucket: Bucket, invoke: Callable[..., Any]
+) -> None:
+    with pytest.raises(FilesFailed) as error:
+        invoke(bucket.put(gzip.compress(LINES) + b"secret"))
+    assert "unpacks to: Not a gzipped file; it is damaged, or not whole" in str(error.value)
+
+
 @pytest.mark.parametrize(
     "event",
     [
         {}, {"Records": [{"eventSource": "aws:kinesis"}]}, {"Records": [7]}, 7,
         {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {}}]},
         through_sns({"hello": 1}),
+        {"source": "aws.s3", "detail-type": "Object Created",
+         "detail": {"bucket": {"name": "bucket"}, "object": {"key": "\ud800"}}},
     ],
 )  # fmt: skip
 def test_another_event_is_refused_in_a_sentence(event: Any, invoke: Callable[..., Any]) -> None:
@@ -641,7 +651,9 @@ def test_what_it_wrote_itself_is_not_read_again(
     for key in function.stored.output.list():
         assert is_ours(key)
         assert invoke(bucket.put(b"{}", f"lake/{key}"))["ignored"] == 1
-    assert invoke(bucket.put(DOCUMENTS[0], "lake/raw/in.ndjson"))["stored"] == 1
+    assert is_ours(f"{ARCHIVE}orders/date=2026-11-23/hour=09/x-0-1-0123abcd.jsonl.gz")
+    for key in ("raw/in.ndjson", "_incoming/in.ndjson", "_parts.ndjson"):
+        assert invoke(bucket.put(DOCUMENTS[0], f"lake/{key}"))["stored"] == 1
 
 
 def test_what_names_no_file_is_counted_without_a_dimension(

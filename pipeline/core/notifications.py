@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, unquote_plus
 from pipeline.core.errors import EventError
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can hold one, a key cannot
 _CREATED = "ObjectCreated:"
 _AWAITED = "awaited"
 _UNVERSIONED = "null"  # what S3 calls the version that a bucket without versions holds
@@ -172,7 +173,7 @@ def _parts(described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def _reference(bucket: Any, key: Any, version: Any, etag: Any) -> ObjectReference:
     if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
         raise EventError(_no_notification("it has no name of a bucket"))
-    if not isinstance(key, str) or not key:
+    if not isinstance(key, str) or not key or _SURROGATE.search(key):
         raise EventError(_no_notification("it has no key of an object"))
     for value in (version, etag):
         if value is not None and not isinstance(value, str):
