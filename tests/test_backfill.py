@@ -488,6 +488,23 @@ def test_interrupted_it_does_not_wait_for_what_goes_on_in_lambda(
     assert "stored" in capsys.readouterr().out
 
 
+def test_failures_are_counted_anew_when_a_file_gets_further(
+    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    def fare(number: int) -> Any:
+        if number > 9:
+            return {"stored": 1}
+        if number % 3:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")}
+        return {"unfinished": 1, "rows": 2, "documents": 2}
+
+    fares(fare)
+    uri = f"s3://{place.bucket}/2026/"
+    assert place.backfill("--function", HERE, uri=uri) == 0
+    assert "6 documents = 6 rows" in capsys.readouterr().out
+
+
 # --------------------------------------------------------------------------------- the listing
 
 

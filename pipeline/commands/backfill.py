@@ -69,7 +69,8 @@ def register(subparsers: Any) -> None:
         "--again",
         action="store_true",
         help="forget what was stored before, and store it anew under the same keys: after a "
-        "schema was changed, or rows were deleted",
+        "schema was changed, or rows were deleted; what the new schema makes no more, like rows "
+        "that it rejects, stays until you delete it",
     )
     parser.add_argument("--dry-run", action="store_true", help="list the objects, and do no more")
     add_schemas(parser)
@@ -189,19 +190,20 @@ class _Crew:
 
 
 def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
-    """Invoke until an object is stored, or failed too often; what goes on is no failure."""
+    """Invoke until an object is stored, or failed too often without getting any further."""
     from pipeline.core.notifications import notify_of
 
     failed, event, sums = 0, notify_of([of.reference], awaited=True), Counter[str]()
-    while True:
+    while failed < _TRIES:
         answer = invoke(event)
-        failed += answer.error_type is not None
-        if answer.error_type is None:
-            sums.update(answer.value)
-            if not answer.value.get("unfinished"):
-                return replace(answer, value=sums)
-        elif failed == _TRIES:
-            return answer
+        if answer.error_type is not None:
+            failed += 1
+            continue
+        failed = 0
+        sums.update(answer.value)
+        if not answer.value.get("unfinished"):
+            return replace(answer, value=sums)
+    return answer
 
 
 def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
