@@ -33,6 +33,7 @@ _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _BLANK = _BYTE_ORDER_MARK + WHITESPACE
 _MAGIC_BYTES = 4
 _OPENING_BRACKET = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\[")
+_BLANK_LINES = re.compile(rb"[ \t\r\n]*\n")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -190,6 +191,8 @@ def _lines(text: bytes, offset: int, *, ended: bool) -> tuple[Documents, int]:
         line = text[start:end]
         if line.strip(WHITESPACE):
             documents.append((offset + start, line))
+        elif blank := _BLANK_LINES.match(text, start):
+            end = blank.end() - 1  # all of them at once: there may be millions
         start = min(end + 1, len(text))
     return documents, offset + start
 

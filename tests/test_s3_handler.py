@@ -736,6 +736,20 @@ def test_lines_stay_lines_unless_they_are_one_document_together(lines: list[byte
         json.loads(found[0][1])
 
 
+@given(st.text("\n\r\t x", max_size=80).map(lambda of: ("x" + of).encode()), st.integers(1, 30))
+def test_lines_are_what_stands_between_line_feeds_less_blank_ones(text: bytes, cut: int) -> None:
+    expected, at = [], 0
+    for line in text.split(b"\n"):
+        expected += [(at, line)] if line.strip() else []
+        at += len(line) + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_files, "BATCH_BYTES", cut)
+        reader = ObjectReader(lambda start, end: text[start:end], len(text))
+        blocks = list(pipeline_files.blocks_of(reader, "in"))
+    assert [of for block in blocks for of in block.documents] == expected
+    assert blocks[-1].end.offset == len(text)
+
+
 def test_an_array_that_never_ends_its_element_is_kept_as_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
