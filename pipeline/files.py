@@ -1,9 +1,10 @@
 """Files of JSON as batches: streamed, in bounded memory, cut by bytes and by documents.
 
-A file holds one document a line, or is a JSON array whose elements are its documents; it may be
-gzip or zstd. A document's identity is its file and the offset of its first byte, counted in what
-the file unpacks to. The cut depends on the file alone, so converting it again writes the same
-objects again, and work that was stopped goes on from the end of any block.
+A file holds one document a line, or is a JSON array whose elements are its documents, or, below
+the size of a block, is one document over several lines; it may be gzip or zstd. A document's
+identity is its file and the offset of its first byte, counted in what the file unpacks to. The cut
+depends on the file alone, so converting it again writes the same objects again, and work that was
+stopped goes on from the end of any block.
 """
 
 import gzip
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.jsonarray import element, split_elements
-from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.records import Batch, StreamRecord
 
 BATCH_BYTES = 8 * 2**20
@@ -32,6 +33,7 @@ _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _BLANK = _BYTE_ORDER_MARK + WHITESPACE
 _MAGIC_BYTES = 4
 _OPENING_BRACKET = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\[")
+_BLANK_LINES = re.compile(rb"[ \t\r\n]*\n")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -71,8 +73,9 @@ class Block:
 
     def batch(self, name: str, arrived_at: int) -> Batch:
         """Make the batch of a block that holds documents; see `batches_of`."""
-        # Of a file in S3 its version, too, which tells files of one name apart.
-        shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].strip(".") or "file"
+        # Of a file in S3 its version, too, which tells files of one name apart. What begins with
+        # "_" or "." is no data to Athena and Spark, which would not show these rows.
+        shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].rstrip(".").lstrip("._-") or "file"
         records = (StreamRecord(str(at), None, arrived_at, text) for at, text in self.documents)
         return Batch(name, shard, tuple(records))
 
@@ -138,6 +141,8 @@ def _cut(text: bytes, at: Place, name: str, *, ended: bool) -> tuple[Documents, 
     if opening:
         at, text = Place(opening.end(), in_array=True), text[opening.end() :]
     documents = Documents()
+    if at == START and ended and (only := _over_several_lines(text)):
+        return only, Place(len(text))
     if at.in_array:
         documents, at, text = _elements(text, at, ended=ended)
     if at.in_array and len(text) > _LONGEST_LINE:
@@ -153,6 +158,13 @@ def _cut(text: bytes, at: Place, name: str, *, ended: bool) -> tuple[Documents, 
             raise FileError(message)
         documents, at = documents + lines, Place(end)
     return documents, at
+
+
+def _over_several_lines(text: bytes) -> Documents:
+    """Return the only document of a whole file that is one, but is not one line."""
+    start = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
+    found = element(text[start:], start)
+    return found if found and b"\n" in found[0][1] and is_json(found[0][1]) else Documents()
 
 
 def _elements(text: bytes, at: Place, *, ended: bool) -> tuple[Documents, Place, bytes]:
@@ -179,6 +191,8 @@ def _lines(text: bytes, offset: int, *, ended: bool) -> tuple[Documents, int]:
         line = text[start:end]
         if line.strip(WHITESPACE):
             documents.append((offset + start, line))
+        elif blank := _BLANK_LINES.match(text, start):
+            end = blank.end() - 1  # all of them at once: there may be millions
         start = min(end + 1, len(text))
     return documents, offset + start
 
@@ -191,7 +205,11 @@ def _read(file: Readable, name: str, offset: int, wanted: int, *, eager: bool = 
             pieces.append(piece)
             wanted = 0 if eager else wanted - len(piece)
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        message = f"{name} cannot be read past byte {offset:,} of what it unpacks to: {error}."
+        why = str(error).partition(" (b")[0].rstrip(".")  # gzip quotes what it finds
+        message = (
+            f"{name} cannot be read past byte {offset:,} of what it unpacks to: {why}; "
+            "it is damaged, or not whole: replace it."
+        )
         raise FileError(message) from None
     return b"".join(pieces)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.adapters.retry import Persistence
-from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.store import DeadlineExceeded, ObjectStore
 from pipeline.core.errors import PipelineError
 from pipeline.core.layout import progress_folder
 from pipeline.core.notifications import ObjectReference
@@ -52,18 +52,20 @@ def open_objects() -> Objects:
 
 
 class FileUnfinished(PipelineError):
-    """Time ran out between two parts of a file."""
+    """Time ran out, and parts were stored meanwhile: the next invocation goes on."""
 
 
 @dataclass(slots=True)
 class FileReport:
     """What was done for one file, in this invocation alone.
 
-    `source` is its identity as soon as its version is known, its URI before.
+    `source` is its identity as soon as its version is known, its URI before. `stored_to` is the
+    offset of the first byte that is not stored; it is None where nothing was looked at.
     """
 
     source: str
     was_complete: bool = False
+    stored_to: int | None = None
     numbers: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("parts", "bytes", "documents", "rows", "rejects"), 0)
     )
@@ -73,6 +75,18 @@ class FileReport:
         size = block.end.offset - block.start.offset
         for name, number in {"parts": 1, "bytes": size, **stored}.items():
             self.numbers[name] += number
+        self.stored_to = block.end.offset
+
+    def unfinished(self) -> FileUnfinished:
+        """Say where the next invocation goes on."""
+        if self.stored_to is None:
+            return FileUnfinished(
+                f"There was no time to begin {self.source}; the next invocation does."
+            )
+        return FileUnfinished(
+            f"{self.source} is stored up to byte {self.stored_to:,} of what it unpacks to, and "
+            "there is no time for more; the next invocation goes on there."
+        )
 
 
 class Ingestion:
@@ -96,13 +110,25 @@ class Ingestion:
         self._reserve = reserve
         self._tell = tell
         self._slowest = 0.0
+        self._parts = 0
 
     def ingest(self, wanted: ObjectReference, report: FileReport) -> None:
         """Store what is not yet stored of a file; return when all of it is.
 
-        Raises `ObjectMissing` for one that is gone, `FileUnfinished` when there is no time for
-        another part, `FileError` for one that cannot be read, and what `process` raises.
+        Raises `ObjectMissing` for one that is gone, `FileError` for one that cannot be read, and
+        what `process` raises. When time runs out it is `FileUnfinished` if anything was stored in
+        this invocation, of this file or of those before it, as then the next one gets further; it
+        is `DeadlineExceeded` if nothing was, as then none will.
         """
+        try:
+            self._ingest(wanted, report)
+        except DeadlineExceeded:
+            if not self._parts:
+                raise
+            raise report.unfinished() from None
+
+    def _ingest(self, wanted: ObjectReference, report: FileReport) -> None:
+        self._check_time(f"There is no time to begin {wanted.uri}")
         patient = Persistence(wanted.uri, remaining=self._remaining, reserve=self._reserve)
         version = patient.persist("find", functools.partial(self._objects.find, wanted))
         report.source = version.source
@@ -111,26 +137,35 @@ class Ingestion:
         if place is None:
             report.was_complete = True
             return
-        since = self._remaining()
+        report.stored_to = place.offset
         for block in self._blocks(version, place, patient):
-            if self._remaining() - self._reserve < _MARGIN * self._slowest:
-                message = (
-                    f"{version.source} is stored up to byte {block.start.offset:,} of what it "
-                    "unpacks to, and there is no time for more; the next invocation goes on there."
-                )
-                raise FileUnfinished(message)
+            self._check_time(f"There is no time to store any part of {version.source}")
+            begun = self._remaining()
             report.add(block, self._store(block, version))
-            self._slowest = max(self._slowest, since - self._remaining())
-            place, since = block.end, self._remaining()
+            self._slowest = max(self._slowest, begun - self._remaining())
+            self._parts += 1
+            place = block.end
         progress = _Progress(self._session().output, version.source)
         progress.complete(place)
+
+    def _check_time(self, what: str) -> None:
+        """Raise `DeadlineExceeded` unless there is time for a part as slow as the slowest."""
+        left = self._remaining() - self._reserve
+        if left <= 0 or left < _MARGIN * self._slowest:
+            message = f"{what}; raise the time-out or the memory of the function."
+            raise DeadlineExceeded(message)
 
     def _blocks(
         self, version: "ObjectVersion", start: Place, patient: Persistence
     ) -> Iterator[Block]:
+        """Cut what is not yet stored, reading only while there is time to store what is read.
+
+        What is compressed is unpacked from its start, however far it is stored.
+        """
         from pipeline.adapters.objects import ObjectReader  # noqa: PLC0415 - see open_objects
 
         def fetch(begin: int, end: int) -> bytes:
+            self._check_time(f"{version.source} was read up to byte {begin:,}, and time ran out")
             return patient.persist(
                 "read", functools.partial(self._objects.read, version, begin, end)
             )

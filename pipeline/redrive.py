@@ -36,11 +36,11 @@ from pipeline.core.deadletter import (
 )
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.events import read_failed_batch
+from pipeline.core.layout import ARCHIVE
 from pipeline.core.report import Report
 from pipeline.flow import System, process, resume
 from pipeline.session import Session, patience
 
-ARCHIVE = "_redriven/"
 JOURNAL = ".sending"
 _LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
 _FAILED_BATCH = re.compile(

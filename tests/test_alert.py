@@ -19,7 +19,7 @@ from pipeline import handlers
 from pipeline.adapters.notify import NotifyError, Topic
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS
 from pipeline.core.alert import Message, Surroundings, message_of, read_alarms
-from pipeline.core.alert.advice import ADVICE, UNKNOWN
+from pipeline.core.alert.advice import ADVICE, OF_FILES, UNKNOWN
 from pipeline.core.alert.alarm import Alarm
 from pipeline.core.errors import SettingsError
 from pipeline.handlers.alarms import answer_alarms
@@ -212,6 +212,47 @@ def test_an_alarm_of_an_unknown_metric_is_told_in_general_words() -> None:
     assert "What the template says." in message.text
 
 
+@pytest.mark.parametrize("metric", OF_FILES)
+def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric: str) -> None:
+    ways = [
+        by_sns(told(metric, Bucket="incoming")),
+        by_sns(told(metric, FunctionName="pipeline-FilesFunction-0aBc")),
+        by_sns(told("", f"pipeline-Files{metric}Alarm-1X")),
+    ]
+    for (message,) in map(sent, ways):
+        assert OF_FILES[metric].wrong in message.text
+    for (message,) in map(sent, [by_sns(told(metric, FunctionName="MyFiles-Function-0aBc"))]):
+        assert ADVICE[metric].wrong in message.text
+
+
+def test_a_composite_alarm_is_known_by_the_alarm_that_set_it_off() -> None:
+    plain = told("", "shop-is-in-trouble")
+    del plain["Trigger"]
+    reason = f"{ARN}pipeline-BatchFailedAlarm-1X transitioned to ALARM at Monday 23 November, 2026"
+    (message,) = sent(by_sns({**plain, "AlarmRule": "ALARM(x)", "NewStateReason": reason}))
+    assert ADVICE["BatchFailed"].wrong in message.text
+    (message,) = sent(by_sns({**plain, "NewStateReason": "unknown"}))
+    assert (
+        "--alarm-types MetricAlarm CompositeAlarm --alarm-names shop-is-in-trouble" in message.text
+    )
+
+
+def test_an_alarm_of_an_anomaly_band_is_known_by_the_metric_in_it() -> None:
+    plain = told_of_math("IteratorAge", FunctionName="shop")
+    band = {"Id": "ad1", "Expression": "ANOMALY_DETECTION_BAND(m, 2)", "ReturnData": True}
+    plain["Trigger"] |= {
+        "Metrics": [*plain["Trigger"]["Metrics"], band],
+        "ThresholdMetricId": "ad1",
+    }
+    (message,) = sent(by_sns(plain))
+    assert ADVICE["IteratorAge"].wrong in message.text
+
+
+def test_the_queue_of_an_alarm_is_named() -> None:
+    (message,) = sent(by_sns(told("ApproximateNumberOfMessagesVisible", QueueName="files-dead")))
+    assert "Queue:     files-dead\n" in message.text
+
+
 def test_commands_are_whole_and_safe_to_paste() -> None:
     for metric in ADVICE:
         (message,) = sent(by_sns(told(metric, FunctionName="a; rm -rf /")))
@@ -250,6 +291,10 @@ def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
         ({"id": "e-9", "detail": {"secret": 1}}, "the event e-9", "It names no alarm."),
         ("secret", "the event without an id", "It is no JSON object."),
         ({"Records": []}, "the event without an id", "It names no alarm."),
+        (by_sns(told("Errors", "secret" * 50)), "the SNS message m-0", "It names no alarm."),
+        ({"id": "secret" * 50}, "the event without an id", "It names no alarm."),
+        (by_eventbridge("Errors", "x", "ALARM") | {"detail-type": "CloudWatch Alarm Configuration Change"},
+         "the event e-1", "It is no change of an alarm's state: let the rule match 'CloudWatch Alarm State Change' alone."),
     ],
 )  # fmt: skip
 def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: str) -> None:
@@ -352,6 +397,33 @@ def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: None) 
     topic = Topic(missing.topic)
     with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):
         answer_alarms(by_sns(told("Errors")), missing, topic, lambda _: None, None)
+
+
+def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
+    class Deaf(People):
+        def publish(self, subject: str, text: str) -> None:
+            if "first" in subject:
+                message = "Could not publish to the topic."
+                raise NotifyError(message)
+            super().publish(subject, text)
+
+    people, lines = Deaf(), list[str]()
+    event = by_sns(told("Errors", "first"), told("Errors", "second"))
+    with pytest.raises(NotifyError):
+        answer_alarms(event, SETTINGS, people, lines.append, "r-1")
+    assert [of.subject for of in people.messages] == ["ALARM: second"]
+    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_told", "ALARM"]
+
+
+def test_texts_of_any_length_are_sent(
+    inbox: tuple[str, Callable[[], list[dict[str, Any]]]],
+) -> None:
+    topic, received = inbox
+    long = {**told("Errors", "é" * 255), "NewStateReason": "é\n" * 200_000}
+    settings = AlertSettings(topic)
+    answer_alarms(by_sns(long), settings, Topic(topic), lambda _: None, None)
+    (message,) = received()
+    assert len(message["Message"].encode()) <= 200_000
 
 
 def test_wrong_settings_are_all_named_at_once() -> None:

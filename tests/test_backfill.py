@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import os
+import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+import urllib3.exceptions
+from botocore.exceptions import ClientError, EndpointConnectionError
 from lake import letters, rows, things_with, write_dataset
 from moto.server import ThreadedMotoServer
 from support import Context
@@ -21,7 +25,11 @@ from support import Context
 from pipeline import files as pipeline_files
 from pipeline import handlers, ingest
 from pipeline.adapters import functions
+from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.functions import DeployedFunction, FunctionError
+from pipeline.adapters.objects import S3Objects
+from pipeline.adapters.protocol import StoreUnavailable
+from pipeline.adapters.retry import Persistence
 from pipeline.cli import main
 from pipeline.core.notifications import read_notifications
 
@@ -313,7 +321,253 @@ def test_lambda_that_is_not_reached_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    client = boto3.client("lambda", region_name=REGION)
-    with pytest.raises(FunctionError, match="Could not invoke x: EndpointConnectionError"):
-        DeployedFunction("x", client).call({})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    impatient = Persistence("x", remaining=lambda: math.inf, longest=0)
+    with pytest.raises(FunctionError, match="Could not invoke x: EndpointConnectionError; check"):
+        DeployedFunction("x", persistence=impatient).call({})
+
+
+# ------------------------------------------------------------------- what a function may answer
+
+
+class Mishaps:
+    """Lambda's API, where the n-th invocation, counted from 1, fares as it is told."""
+
+    def __init__(self, fare: Callable[[int], Any]) -> None:
+        self.fare = fare
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def invoke(self, **_: Any) -> dict[str, Any]:
+        with self._lock:
+            self.calls += 1
+            number = self.calls
+        answer = self.fare(number)
+        return (
+            answer if "Payload" in answer else {"Payload": io.BytesIO(json.dumps(answer).encode())}
+        )
+
+    def function(self, name: str, *, concurrency: int = 8) -> DeployedFunction:
+        patient = Persistence(name, remaining=lambda: math.inf, longest=9, sleep=lambda _: None)
+        return DeployedFunction(name, self, concurrency=concurrency, persistence=patient)
+
+
+class LostBody(io.BytesIO):
+    """The text of an answer, on a connection that ends too early."""
+
+    def read(self, *_: Any) -> bytes:
+        raise urllib3.exceptions.ProtocolError("lost")
+
+
+def throttled() -> ClientError:
+    return ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+
+
+@pytest.fixture
+def fares(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[int], Any]], Mishaps]:
+    def make(fare: Callable[[int], Any]) -> Mishaps:
+        made = Mishaps(fare)
+        monkeypatch.setattr(functions, "DeployedFunction", made.function)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        throttled(),
+        ClientError({"Error": {"Code": "ResourceConflictException"}}, "Invoke"),
+        EndpointConnectionError(endpoint_url="x"),
+        {"Payload": LostBody()},
+    ],
+    ids=["throttled", "being deployed", "not reached", "answer lost"],
+)
+def test_what_lambda_does_not_do_for_now_is_tried_again(
+    mishap: Any,
+    place: Place,
+    fares: Callable[..., Mishaps],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fare(number: int) -> Any:
+        if number % 2 and isinstance(mishap, Exception):
+            raise mishap
+        return mishap if number % 2 else {"stored": 1}
+
+    api = fares(fare)
+    assert place.backfill("--function", HERE, "--jobs", "2") == 0
+    assert "4 stored" in capsys.readouterr().out
+    assert api.calls == 8
+
+
+def test_lambda_that_throttles_for_long_is_told_as_that(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fare(_: int) -> Any:
+        raise throttled()
+
+    patient = Persistence(HERE, remaining=lambda: math.inf, longest=0)
+    function = DeployedFunction(HERE, Mishaps(fare), persistence=patient)
+    monkeypatch.setattr(functions, "DeployedFunction", lambda *_, **__: function)
+    assert place.backfill("--function", HERE) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Lambda answered TooManyRequestsException; try again later, or fewer at once." in line
+    assert "grant" not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[1]", "{}", '{"statusCode": 200, "body": "hello"}', '{"batchItemFailures": []}',
+     '{"stored": "yes"}', "<html>"],
+)  # fmt: skip
+@pytest.mark.parametrize("jobs", ["1", "8"])
+def test_another_function_is_never_taken_for_ours(
+    jobs: str,
+    text: str,
+    place: Place,
+    fares: Callable[..., Mishaps],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It would have counted nothing as stored, and nothing as failed, and have ended well."""
+    fares(lambda _: {"Payload": io.BytesIO(text.encode())})
+    assert place.backfill("--function", HERE, "--jobs", jobs) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert HERE in line
+    assert "whose handler is pipeline.handlers.s3" in line or "is the right function" in line
+
+
+def test_what_was_overwritten_meanwhile_asks_for_another_run(
+    place: Place,
+    deployed: Lambda,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    invoke = deployed.invoke
+
+    def overwritten(**given: Any) -> dict[str, Any]:
+        if len(deployed.events) == 2:
+            place.s3.put_object(Bucket=place.bucket, Key=NAMES[3], Body=b'{"n":6}')
+        return invoke(**given)
+
+    monkeypatch.setattr(deployed, "invoke", overwritten)
+    assert place.backfill("--function", HERE, "--jobs", "1") == 1
+    assert "1 gone, 0 ignored" in capsys.readouterr().out
+    assert place.backfill("--function", HERE, "--jobs", "1") == 0
+    assert place.numbers == [1, 2, 3, 4, 6]
+
+
+def test_again_with_another_output_than_the_functions_is_told(
+    place: Place, deployed: Lambda, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert place.backfill("--function", HERE) == 0
+    other = ("--again", "--function", HERE, "--out", str(place.folder / "elsewhere"))
+    assert place.backfill(*other) == 1
+    assert "give as --out the PIPELINE_OUTPUT of the function" in capsys.readouterr().out
+    assert place.backfill("--again", "--function", HERE) == 0
+
+
+def test_interrupted_it_does_not_wait_for_what_goes_on_in_lambda(
+    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = threading.Event()
+
+    def fare(number: int) -> Any:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        if number > 1:
+            over.wait(60)
+        return {"stored": 1}
+
+    fares(fare)
+    begun = time.monotonic()
+    assert place.backfill("--function", HERE, "--jobs", "2") == 130
+    over.set()
+    assert time.monotonic() - begun < 30
+    assert "stored" in capsys.readouterr().out
+
+
+def test_failures_are_counted_anew_when_a_file_gets_further(
+    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    def fare(number: int) -> Any:
+        if number > 9:
+            return {"stored": 1}
+        if number % 3:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")}
+        return {"unfinished": 1, "rows": 2, "documents": 2}
+
+    fares(fare)
+    uri = f"s3://{place.bucket}/2026/"
+    assert place.backfill("--function", HERE, uri=uri) == 0
+    assert "6 documents = 6 rows" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------------- the listing
+
+
+def test_a_long_listing_survives_errors_however_long_it_takes(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each page fails once, and nothing of the pages before it is asked for again."""
+    page, asked = S3Objects.page, list[str | None]()
+
+    def failing(objects: S3Objects, bucket: str, prefix: str, token: str | None = None) -> Any:
+        asked.append(token)
+        if len(asked) % 2:
+            raise StoreUnavailable("S3 says: slow down.")
+        monkeypatch.setattr(objects, "_client", Small(place.s3))
+        return page(objects, bucket, prefix, token)
+
+    monkeypatch.setattr(S3Objects, "page", failing)
+    assert place.backfill("--dry-run") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1:] == [f"s3://{place.bucket}/{name}" for name in NAMES]
+    assert len(asked) == 8
+    assert [asked[n] for n in range(0, 8, 2)] == [asked[n] for n in range(1, 8, 2)]
+
+
+class Small:
+    """A client of S3 whose pages hold one object."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.meta = client.meta
+
+    def list_objects_v2(self, **given: Any) -> Any:
+        return self._client.list_objects_v2(**given, MaxKeys=1)
+
+
+def test_prefixes_that_overlap_name_an_object_once(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uris = [f"s3://{place.bucket}/{prefix}" for prefix in ("2025/", "", "2026/")]
+    assert main(["backfill", *uris, "--dry-run"]) == 0
+    assert "4 objects" in capsys.readouterr().out
+
+
+def test_stopped_while_it_forgets_a_file_goes_on_where_its_progress_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with what is left of it in the middle, and not as if it were complete."""
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 9)
+    uri = f"s3://{place.bucket}/long"
+    place.s3.put_object(Bucket=place.bucket, Key="long", Body=b'{"n":1}\n' * 8)
+    assert place.backfill(uri=uri) == 0
+    before = sorted((place.out / "_parts").rglob("*-*"))
+    delete, deleted = DirectoryStore.delete, 0
+
+    def interrupted(store: DirectoryStore, key: str) -> None:
+        nonlocal deleted
+        deleted += 1
+        if deleted == 4:
+            raise KeyboardInterrupt
+        delete(store, key)
+
+    monkeypatch.setattr(DirectoryStore, "delete", interrupted)
+    assert place.backfill("--again", uri=uri) == 130
+    left = sorted((place.out / "_parts").rglob("*-*"))
+    assert left == before[: len(left)]
+    assert not list((place.out / "_parts").rglob("complete"))

@@ -526,7 +526,7 @@ def test_it_touches_no_folder_that_exists(
         (b"", "the input is empty"),
         (b"\n \n", "the input is empty"),
         (b'["a",\n "b"]\n', "none of 2 lines"),
-        (b'{\n  "a": 1\n}\n', "none of 3 lines"),
+        (b'{\n  "a": 1\n}\n{\n  "a": 2\n}\n', "none of 6 lines"),
         (b'{"a": NaN}\n', "none of 1 lines"),
         (b"\xff\xfe{\x00", "none of 1 lines"),
         (gzip.compress(LINES, mtime=0)[:-12], "cannot be read past byte"),

@@ -26,10 +26,11 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import Letter
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.layout import ARCHIVE
 from pipeline.core.records import Bounds
 from pipeline.core.routing import Router
 from pipeline.flow import System
-from pipeline.redrive import ARCHIVE, redrivable, redrive_batch, redrive_letters
+from pipeline.redrive import redrivable, redrive_batch, redrive_letters
 
 STRICT = dataset({"name": "n", "type": "int", "maximum": 0})
 LOOSER = dataset({"name": "n", "type": "int", "maximum": 10})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from pipeline import handlers, ingest
 from pipeline.adapters.objects import ObjectReader, S3Objects
 from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
 from pipeline.core.jsonarray import split_elements
-from pipeline.core.layout import is_ours
+from pipeline.core.layout import ARCHIVE, is_ours
 from pipeline.core.notifications import ObjectReference, notify_of, read_notifications
 from pipeline.handlers.files import FilesFailed, FilesUnfinished
 
@@ -238,6 +239,19 @@ def test_what_tells_of_no_new_object_is_ignored(event: Any, invoke: Callable[...
     assert invoke(through_sqs(event)) == {"batchItemFailures": []}
 
 
+@pytest.mark.parametrize(
+    "key", ["_in.json", ".in.json", "in/", "日本.json", "-_.", "x" * 20 + "_" + "y" * 30]
+)
+def test_no_rows_are_hidden_from_athena_by_the_name_of_their_file(
+    key: str, bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    """Athena, Hive and Spark pass over objects whose names begin with "_" or "."."""
+    invoke(bucket.put(LINES, key))
+    names = [of.rpartition("/")[2] for of in function.stored.output.list("orders/")]
+    assert names
+    assert all(name[0].isalnum() for name in names), names
+
+
 # --------------------------------------------------------------------------- what comes twice
 
 
@@ -267,7 +281,7 @@ def test_a_listing_and_a_notification_come_to_one_identity(
 ) -> None:
     event = bucket.versioned().put(LINES)
     invoke(event)
-    (listed,) = S3Objects().list(bucket.name, "")
+    (listed,), _ = S3Objects().page(bucket.name, "")
     assert listed.reference.version_id is None
     assert invoke(notify_of([listed.reference]))["already_stored"] == 1
     version = event["Records"][0]["s3"]["object"]["versionId"]
@@ -346,39 +360,149 @@ def test_a_part_is_marked_only_when_all_of_its_objects_are_acknowledged(
         assert set(wanted) <= set(ids(function.stored))
 
 
+class Clock:
+    """Lambda's context, whose time only passes where a test says so. All in seconds."""
+
+    aws_request_id = "simulated"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, read: float, store: float) -> None:
+        self.left = 0.0
+        self.cost = {"read": read, "store": store}
+        for of, name in ((S3Objects, "read"), (ingest.Ingestion, "_store")):
+            monkeypatch.setattr(of, name, self._taking_time(getattr(of, name), name.strip("_")))
+
+    def _taking_time(self, call: Callable[..., Any], what: str) -> Callable[..., Any]:
+        def slow(*given: Any) -> Any:
+            self.left -= self.cost[what]
+            return call(*given)
+
+        return slow
+
+    def get_remaining_time_in_millis(self) -> float:
+        return self.left * 1_000
+
+    def invoke(self, event: Any, seconds: float) -> Any:
+        self.left = seconds
+        handlers._system.cache_clear()
+        return handlers.s3(event, self)
+
+
+def told_of_files(out: str) -> list[dict[str, Any]]:
+    """The metrics of files, without those of their parts."""
+    lines = [json.loads(line) for line in out.splitlines()]
+    named = ("FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed")
+    return [
+        {name: of[name] for name in named if name in of}
+        for of in lines
+        if "_aws" in of and any(name in of for name in named)
+    ]
+
+
 def test_out_of_time_between_parts_it_raises_and_goes_on_next_time(
     bucket: Bucket,
     function: Function,
     invoke: Callable[..., Any],
     small_parts: None,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     event = bucket.put(LINES)
     invoke(event)
     whole, whole_parts = function.stored.objects, parts(function.stored)[:-1]
     function.stored = Stored()
-    took = ingest.Ingestion._store
-    clock = {"left": 0.0}
-
-    def one_second(*given: Any) -> Any:
-        clock["left"] -= 1.0
-        return took(*given)
-
-    class Simulated:
-        aws_request_id = "simulated"
-
-        def get_remaining_time_in_millis(self) -> float:
-            return clock["left"] * 1_000
-
-    monkeypatch.setattr(ingest.Ingestion, "_store", one_second)
-    clock["left"] = 4.5
-    handlers._system.cache_clear()
+    clock = Clock(monkeypatch, read=0, store=1)
+    capsys.readouterr()
     with pytest.raises(FilesUnfinished, match=r"stored up to byte 5,.* goes on there"):
-        handlers.s3(event, Simulated())
+        clock.invoke(event, 4.5)
     assert len(parts(function.stored)) == 2
-    clock["left"] = 4.5
-    assert handlers.s3(event, Simulated())["parts"] == len(whole_parts) - 2
+    out = capsys.readouterr().out
+    assert told_of_files(out) == [{"FilesUnfinished": 1}]  # and nobody is paged
+    assert "ERROR" not in out
+    assert clock.invoke(event, 4.5)["parts"] == len(whole_parts) - 2
     assert function.stored.objects == whole
+
+
+def test_who_waits_for_the_answer_is_told_of_unfinished_files_without_an_error(
+    bucket: Bucket, small_parts: None, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wanted,) = read_notifications(bucket.put(LINES))[0].objects
+    clock = Clock(monkeypatch, read=0, store=1)
+    answer = clock.invoke(notify_of([wanted], awaited=True), 4.5)
+    assert (answer["unfinished"], answer["parts"]) == (1, 2)
+    bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
+    damaged = ObjectReference(bucket.name, "damaged.gz")
+    with pytest.raises(FilesFailed, match="cannot be read past byte"):
+        clock.invoke(notify_of([damaged], awaited=True), 4.5)
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, as_zstd])
+def test_to_unpack_what_is_stored_again_takes_no_time_from_the_parts(
+    packed: Callable[[bytes], bytes],
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of an invocation goes by until it is where it was, and the other half is used."""
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    event = bucket.put(packed(LINES))
+    clock = Clock(monkeypatch, read=0, store=10)
+    with pytest.raises(FilesUnfinished):
+        clock.invoke(event, 12)
+    reads = bucket.client.head_object(Bucket=bucket.name, Key="in.ndjson")["ContentLength"] / 10
+    clock.cost = {"read": 50 / reads, "store": 3}
+    assert clock.invoke(event, 100)["stored"] == 1
+    assert ids(function.stored) == ORDER_IDS
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, as_zstd])
+def test_a_file_that_no_invocation_gets_further_with_has_failed(
+    packed: Callable[[bytes], bytes],
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    clock = Clock(monkeypatch, read=1, store=1)
+    with pytest.raises(FilesFailed, match=r"was read up to byte .*; raise the time-out") as error:
+        clock.invoke(bucket.put(packed(LINES)), 8)
+    assert not isinstance(error.value, FilesUnfinished)
+    assert told_of_files(capsys.readouterr().out) == [{"FilesFailed": 1}]
+    assert clock.left > 0
+
+
+def test_a_file_that_has_to_wait_for_another_has_not_failed(
+    bucket: Bucket,
+    function: Function,
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    messages = [
+        item
+        for name in ("a", "b")
+        for item in through_sqs(bucket.put(LINES, name), name)["Records"]
+    ]
+    clock = Clock(monkeypatch, read=0, store=1)
+    answer = clock.invoke({"Records": messages}, 4.5)
+    assert [of["itemIdentifier"] for of in answer["batchItemFailures"]] == ["a", "b"]
+    out = capsys.readouterr().out
+    assert told_of_files(out) == 2 * [{"FilesUnfinished": 1}]
+    assert f"There was no time to begin s3://{bucket.name}/b; the next invocation does." in out
+
+
+def test_a_store_that_is_too_slow_for_a_second_part_leaves_the_file_unfinished(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any], small_parts: None
+) -> None:
+    def hang(number: int) -> None:
+        if number > 3:  # a part's rows, as Parquet and as CSV, and the word that it is stored
+            time.sleep(2)
+
+    function.stored = Stored(output=FaultyStore(hang))
+    with pytest.raises(FilesUnfinished, match="goes on there"):
+        invoke(bucket.put(LINES), 1.0)
 
 
 # --------------------------------------------------------------------------- what is gone
@@ -464,12 +588,22 @@ def test_without_a_queue_every_file_is_tried_and_then_it_raises(
     assert ids(function.stored) == ORDER_IDS
 
 
+def test_what_follows_a_gzip_file_is_told_and_not_quoted(
+    bucket: Bucket, invoke: Callable[..., Any]
+) -> None:
+    with pytest.raises(FilesFailed) as error:
+        invoke(bucket.put(gzip.compress(LINES) + b"secret"))
+    assert "unpacks to: Not a gzipped file; it is damaged, or not whole" in str(error.value)
+
+
 @pytest.mark.parametrize(
     "event",
     [
         {}, {"Records": [{"eventSource": "aws:kinesis"}]}, {"Records": [7]}, 7,
         {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {}}]},
         through_sns({"hello": 1}),
+        {"source": "aws.s3", "detail-type": "Object Created",
+         "detail": {"bucket": {"name": "bucket"}, "object": {"key": "\ud800"}}},
     ],
 )  # fmt: skip
 def test_another_event_is_refused_in_a_sentence(event: Any, invoke: Callable[..., Any]) -> None:
@@ -517,7 +651,20 @@ def test_what_it_wrote_itself_is_not_read_again(
     for key in function.stored.output.list():
         assert is_ours(key)
         assert invoke(bucket.put(b"{}", f"lake/{key}"))["ignored"] == 1
-    assert invoke(bucket.put(DOCUMENTS[0], "lake/raw/in.ndjson"))["stored"] == 1
+    assert is_ours(f"{ARCHIVE}orders/date=2026-11-23/hour=09/x-0-1-0123abcd.jsonl.gz")
+    for key in ("raw/in.ndjson", "_incoming/in.ndjson", "_parts.ndjson"):
+        assert invoke(bucket.put(DOCUMENTS[0], f"lake/{key}"))["stored"] == 1
+
+
+def test_what_names_no_file_is_counted_without_a_dimension(
+    invoke: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CloudWatch drops a metric with an empty dimension."""
+    assert invoke(through_sqs("?"))["batchItemFailures"]
+    (metric,) = [json.loads(of) for of in capsys.readouterr().out.splitlines() if "_aws" in of]
+    assert metric["FilesFailed"] == 1
+    assert "Bucket" not in metric
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
 
 
 def test_no_payload_and_no_file_name_as_a_metric(
@@ -562,6 +709,45 @@ def test_the_elements_of_an_array_are_its_documents_and_nothing_is_lost(
     for number, block in enumerate(blocks):
         again = ObjectReader(lambda start, end: text[start:end], len(text))
         assert list(pipeline_files.blocks_of(again, "in", block.end)) == blocks[number + 1 :]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_that_is_one_document_over_several_lines_is_one_document(
+    mark: bytes, bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    pretty = json.dumps(order(order_id=ORDER_IDS[0]), indent=1).encode()
+    assert invoke(bucket.put(mark + b"\n" + pretty + b"\n"))["rows"] == 1
+    (row,) = function.stored.rows
+    assert (row["order_id"], row["_sequence_number"]) == (ORDER_IDS[0], str(len(mark) + 1))
+    assert not function.stored.letters
+
+
+@given(st.lists(st.sampled_from([b'{"a":1}', b"7", b" ", b"", b"{", b"}", b"[1]"]), max_size=5))
+def test_lines_stay_lines_unless_they_are_one_document_together(lines: list[bytes]) -> None:
+    text = b"\n".join(lines)
+    reader = ObjectReader(lambda start, end: text[start:end], len(text))
+    blocks = pipeline_files.blocks_of(reader, "in")
+    found = [(at, of) for block in blocks for at, of in block.documents]
+    assert all(text[at:].startswith(of) for at, of in found)
+    if not text.strip().startswith(b"["):
+        kept = b"".join(of for _, of in found)
+        assert kept.translate(None, b" \n") == text.translate(None, b" \n")
+    if len(found) == 1 and b"\n" in found[0][1]:
+        json.loads(found[0][1])
+
+
+@given(st.text("\n\r\t x", max_size=80).map(lambda of: ("x" + of).encode()), st.integers(1, 30))
+def test_lines_are_what_stands_between_line_feeds_less_blank_ones(text: bytes, cut: int) -> None:
+    expected, at = [], 0
+    for line in text.split(b"\n"):
+        expected += [(at, line)] if line.strip() else []
+        at += len(line) + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_files, "BATCH_BYTES", cut)
+        reader = ObjectReader(lambda start, end: text[start:end], len(text))
+        blocks = list(pipeline_files.blocks_of(reader, "in"))
+    assert [of for block in blocks for of in block.documents] == expected
+    assert blocks[-1].end.offset == len(text)
 
 
 def test_an_array_that_never_ends_its_element_is_kept_as_lines(

@@ -8,7 +8,7 @@ a bucket has none an ETag: every range is asked for with it, so that two version
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,21 +76,19 @@ class S3Objects:
             raise StoreUnavailable(message)
         return body
 
-    def list(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
-        """Yield the objects whose keys start with `prefix`, each as it is now, without version."""
+    def page(
+        self, bucket: str, prefix: str, token: str | None = None
+    ) -> tuple[list[ObjectVersion], str | None]:
+        """Return objects whose keys start with `prefix`, each as it is now, without version.
+
+        They are up to 1,000, with the token of the next page, None at the end.
+        """
         resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
-        call = Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        )
-        while True:
-            with explained(call):
-                page = next(pages, None)
-            if page is None:
-                return
-            for entry in page.get("Contents", ()):
-                reference = ObjectReference(bucket, entry["Key"], etag=entry["ETag"].strip('"'))
-                yield ObjectVersion(reference, int(entry["Size"]), _micros(entry["LastModified"]))
+        behind = {"ContinuationToken": token} if token else {}
+        with explained(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
+            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
+        found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
+        return found, page.get("NextContinuationToken")
 
     def _call(self, wanted: ObjectReference) -> Call:
         resource = f"arn:{self._client.meta.partition}:s3:::{wanted.bucket}/*"
@@ -131,6 +129,11 @@ def _pinned(wanted: ObjectReference) -> dict[str, str]:
     if wanted.version_id:
         return {**place, "VersionId": wanted.version_id}
     return {**place, "IfMatch": f'"{wanted.etag}"'} if wanted.etag else place
+
+
+def _listed(bucket: str, entry: Any) -> ObjectVersion:
+    reference = ObjectReference(bucket, entry["Key"], etag=entry["ETag"].strip('"'))
+    return ObjectVersion(reference, int(entry["Size"]), _micros(entry["LastModified"]))
 
 
 def _micros(moment: Any) -> int:

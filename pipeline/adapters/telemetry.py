@@ -58,8 +58,14 @@ FILE_METRICS: dict[str, Metric] = {
     "FilesGone": Metric(
         "Count", "Files deleted or overwritten before all of their documents were stored."
     ),
+    "FilesUnfinished": Metric(
+        "Count", "Files stored in part when time was over; the next invocation goes on. No failure."
+    ),
     "FilesFailed": Metric("Count", "Files not stored to their end, to be delivered again."),
 }
+
+# Of what is told of a file with a message, and is no error.
+_LEVELS = {"gone": "WARN", "unfinished": "INFO"}
 
 
 class Stopwatch(msgspec.Struct):
@@ -139,9 +145,10 @@ class Telemetry(msgspec.Struct, frozen=True):
         """Tell what became of a file; `message` is why it is not stored."""
         why = {} if message is None else {"message": message}
         line = {"outcome": outcome, "request_id": request_id, "source": source, **values, **why}
-        self._write("INFO" if message is None else "ERROR", line)
+        self._write("INFO" if message is None else _LEVELS.get(outcome, "ERROR"), line)
         if values:
-            self._metrics({"Bucket": _bucket(source)}, values)
+            # What names no object is counted without a dimension, as CloudWatch takes no empty one.
+            self._metrics({"Bucket": _bucket(source)} if source else {}, values)
 
     def _log(
         self, outcome: str, batch: Batch, request_id: str | None, values: dict[str, Any]

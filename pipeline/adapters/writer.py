@@ -67,6 +67,7 @@ class ConcurrentWriter:
         self._changed = threading.Condition()
         self._waiting: deque[_Write] = deque()
         self._writing = 0
+        self._begun: list[float] = []  # what was left of the time when each of these began
         self._threads = 0
         self._idle = 0
         self._addresses: set[tuple[str, str]] = set()
@@ -153,9 +154,21 @@ class ConcurrentWriter:
             raise StoreUnavailable(message)
         message = (
             f"Time ran out before {unfinished} were acknowledged, though no store reported an "
-            "error; raise the time-out or the memory of the function, or make its batches smaller."
+            f"error{self._silence()}; raise the time-out or the memory of the function, or make "
+            "its batches smaller."
         )
         raise DeadlineExceeded(message)
+
+    def _silence(self) -> str:
+        """Tell how long a store has not answered: it hangs, if that is longer than a write takes.
+
+        It is no reason to call the store ill. A write may take long because it is large, and then
+        only a smaller batch helps, which does no harm where the store hangs.
+        """
+        if not self._begun:
+            return ""
+        waited = max(self._begun) - self._remaining()
+        return f" (one of them has had no answer for {waited:.1f} s: that may be the store's fault)"
 
     def _find_thread(self) -> None:
         """Wake a thread that has nothing to do, or start one more, unless there are enough."""
@@ -188,6 +201,8 @@ class ConcurrentWriter:
                 return False
             write = self._waiting.popleft()
             self._writing += 1
+            begun = self._remaining()
+            self._begun.append(begun)
         failure: BaseException | None = None
         try:
             write.store.put(write.key, write.body)
@@ -195,6 +210,7 @@ class ConcurrentWriter:
             failure = error
         with self._changed:
             self._writing -= 1
+            self._begun.remove(begun)
             if failure is not None:
                 self._failures.append(failure)
                 self._waiting.clear()

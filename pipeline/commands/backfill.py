@@ -4,11 +4,11 @@ import argparse
 import contextlib
 import functools
 import math
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import add_output, add_schemas, settings_of
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TRIES = 3  # as Lambda itself does
 _SHOWN_FAILURES = 10
+# What may become of an object, in the handler's words.
+_ENDS = ("stored", "already_stored", "handed_over", "gone", "ignored")
 _PATIENCE = 60.0  # seconds that one call to S3 may take, retries included
 _INVOCATION = 900.0  # seconds, as long as Lambda's longest
 
@@ -36,7 +38,10 @@ def register(subparsers: Any) -> None:
         "as if S3 had just told of it: JSON lines or a JSON array, plain, gzip or zstd; on this "
         "machine, or by the deployed function. A version that is stored already is not stored "
         "again, and one that was stored in part goes on: run it again after it was stopped.",
-        epilog="Exit codes: 0 every object is stored (or handed over, with --async); 1 not.",
+        epilog="Exit codes: 0 every object is stored (or handed over, with --async), or is ignored "
+        "as the pipeline's own output; 1 not: some failed, or were overwritten or deleted "
+        "meanwhile; run it again then. Lambda tries what is handed over three times: a file that "
+        "needs more invocations than that is stored only without --async.",
     )
     parser.add_argument("uris", metavar="URI", nargs="+", help="s3://bucket/prefix")
     parser.add_argument(
@@ -64,7 +69,8 @@ def register(subparsers: Any) -> None:
         "--again",
         action="store_true",
         help="forget what was stored before, and store it anew under the same keys: after a "
-        "schema was changed, or rows were deleted",
+        "schema was changed, or rows were deleted; what the new schema makes no more, like rows "
+        "that it rejects, stays until you delete it",
     )
     parser.add_argument("--dry-run", action="store_true", help="list the objects, and do no more")
     add_schemas(parser)
@@ -81,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError("--async goes with --function NAME: there is nobody to hand over to.")
     objects = S3Objects()
     places, since = [_place(uri) for uri in options.uris], _since(options.since)
-    chosen = [of for place in places for of in _list(objects, *place) if of.modified_at >= since]
+    found = [of for place in places for of in _list(objects, *place) if of.modified_at >= since]
+    chosen = list({of.reference: of for of in found}.values())  # prefixes may overlap
     size = sum(of.size for of in chosen)
     print(f"{len(chosen):,} objects, {size / 1e6:,.1f} MB")
     if options.dry_run:
@@ -90,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     invoke, jobs = _invoker(options, objects), options.jobs if options.function else 1
     if options.again:
         _forget(chosen, objects, options)
-    done = _Done()
+    done = _Done(again=options.again)
     try:
         with progress("backfill", size) as advance:
             for of, answer in _answers(invoke, chosen, jobs):
@@ -98,34 +105,41 @@ def run(options: argparse.Namespace) -> int:
                 advance(of.size)
     finally:
         done.show()
-    return 1 if done.failures else 0
+    return 1 if done.failures or done.counts["gone"] else 0
 
 
 @dataclass(slots=True)
 class _Done:
     """What was done so far."""
 
+    again: bool
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
     def add(self, of: "ObjectVersion", answer: "Answer") -> None:
         """Count one object."""
+        where = of.reference.uri
         if answer.error_type is not None:
-            where = of.reference.uri
             sentence = answer.error if where in answer.error else f"{where}: {answer.error}"
             self.failures.append(sentence)
-        elif isinstance(answer.value, dict):
-            self.counts.update(answer.value)
+            return
+        self.counts.update(answer.value)
+        if self.again and answer.value.get("already_stored"):
+            self.failures.append(
+                f"{where}: it counts as stored, although that was to be forgotten; give as --out "
+                "the PIPELINE_OUTPUT of the function."
+            )
 
     def show(self) -> None:
         """Print the sums, and the first failures."""
-        words = ("stored", "already_stored", "handed_over", "gone", "ignored")
-        parts = [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in words]
+        parts = [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in _ENDS]
         print(", ".join([*parts, f"{len(self.failures):,} failed"]))
         rows, rejects = self.counts["rows"], self.counts["rejects"]
         if self.counts["documents"]:
             documents = self.counts["documents"]
             print(f"{documents:,} documents = {rows:,} rows + {rejects:,} dead letters")
+        if self.counts["gone"]:
+            print("gone: overwritten or deleted meanwhile; run it again to take what is there now")
         for sentence in self.failures[:_SHOWN_FAILURES]:
             print(f"failed: {sentence}")
         if len(self.failures) > _SHOWN_FAILURES:
@@ -135,34 +149,61 @@ class _Done:
 def _answers(
     invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int
 ) -> Iterator[tuple["ObjectVersion", "Answer"]]:
-    """Invoke for each object, so many at once, never more of them ahead than twice that."""
+    """Invoke for each object, so many at once, and yield the answers as they come."""
     if jobs == 1:
         # Without a thread, so that Ctrl-C ends the work and not only the waiting for it.
         yield from ((of, _persist(invoke, of)) for of in chosen)
         return
-    waiting = iter(chosen)
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [(of, pool.submit(_persist, invoke, of)) for of in islice(waiting, 2 * jobs)]
-        try:
-            while running:
-                of, answer = running.pop(0)
-                yield of, answer.result()
-                running += [(of, pool.submit(_persist, invoke, of)) for of in islice(waiting, 1)]
-        finally:
-            for _, answer in running:
-                answer.cancel()
+    crew = _Crew(invoke, chosen, jobs)
+    for _ in chosen:
+        answer = crew.answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        yield answer
+
+
+class _Crew:
+    """Threads that invoke for one object after the other.
+
+    They end with the program: what is under way when it is stopped goes on in Lambda, and to wait
+    for that could take as long as a function may run.
+    """
+
+    def __init__(self, invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int) -> None:
+        self.answers: SimpleQueue[tuple[ObjectVersion, Answer] | BaseException] = SimpleQueue()
+        self._invoke = invoke
+        self._waiting = deque(chosen)
+        for _ in range(min(jobs, len(chosen))):
+            threading.Thread(target=self._work, name="backfill", daemon=True).start()
+
+    def _work(self) -> None:
+        while self._waiting:
+            try:
+                of = self._waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                self.answers.put((of, _persist(self._invoke, of)))
+            except BaseException as error:  # noqa: BLE001 - not swallowed: the main thread raises it
+                self._waiting.clear()
+                self.answers.put(error)
 
 
 def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
-    """Invoke until an object is stored, or failed too often; what goes on is no failure."""
+    """Invoke until an object is stored, or failed too often without getting any further."""
     from pipeline.core.notifications import notify_of
 
-    failed, event = 0, notify_of([of.reference])
-    while True:
+    failed, event, sums = 0, notify_of([of.reference], awaited=True), Counter[str]()
+    while failed < _TRIES:
         answer = invoke(event)
-        failed += answer.error_type != "FilesUnfinished"
-        if answer.error_type is None or failed == _TRIES:
-            return answer
+        if answer.error_type is not None:
+            failed += 1
+            continue
+        failed = 0
+        sums.update(answer.value)
+        if not answer.value.get("unfinished"):
+            return replace(answer, value=sums)
+    return answer
 
 
 def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
@@ -171,17 +212,39 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
         from pipeline.adapters.functions import DeployedFunction
 
         function = DeployedFunction(options.function, concurrency=options.jobs)
-        return functools.partial(_hand_over, function) if options.hand_over else function.call
+        return functools.partial(_hand_over if options.hand_over else _call, function)
     from pipeline.session import open_system
 
     settings = settings_of(options)
     return functools.partial(_invoke_here, open_system(settings), objects, settings.answer_reserve)
 
 
+def _call(function: Any, event: dict[str, Any]) -> "Answer":
+    """Invoke a function, and make sure that its answer is one of our handler's."""
+    from pipeline.adapters.functions import FunctionError
+
+    answer: Answer = function.call(event)
+    if answer.error_type is None and not _tells_what_became_of_it(answer.value):
+        message = (
+            f"{function.name} answered something else than what became of a file, so nothing is "
+            "known to be stored; name a function whose handler is pipeline.handlers.s3."
+        )
+        raise FunctionError(message)
+    return answer
+
+
+def _tells_what_became_of_it(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(type(of) is int for of in value.values()):
+        return False
+    told: int = sum(value.get(name, 0) for name in (*_ENDS, "unfinished"))
+    return told == 1
+
+
 def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
+    """Let Lambda invoke a function; nobody waits, so what is unfinished has to be an error."""
     from pipeline.adapters.functions import Answer
 
-    function.send(event)
+    function.send({"Records": event["Records"]})
     return Answer({"handed_over": 1})
 
 
@@ -222,15 +285,20 @@ def _forget(chosen: Sequence["ObjectVersion"], objects: Any, options: argparse.N
             # One that is gone by now is told when its turn comes.
             with contextlib.suppress(ObjectMissing):
                 source = _patient(of.reference.uri).persist("find", find).source
-                for key in list(store.list(progress_folder(source))):
+                # The last first: stopped half-way, what is left is still where a file goes on.
+                for key in reversed(list(store.list(progress_folder(source)))):
                     store.delete(key)
             advance(1)
 
 
-def _list(objects: Any, bucket: str, prefix: str) -> list["ObjectVersion"]:
-    return _patient(f"s3://{bucket}/{prefix}").persist(
-        "list", lambda: list(objects.list(bucket, prefix))
-    )
+def _list(objects: Any, bucket: str, prefix: str) -> Iterator["ObjectVersion"]:
+    """List page by page, each of which may be tried again for as long."""
+    patient, token, ended = _patient(f"s3://{bucket}/{prefix}"), None, False
+    while not ended:
+        page = functools.partial(objects.page, bucket, prefix, token)
+        found, token = patient.persist("list", page)
+        yield from found
+        ended = token is None
 
 
 def _patient(uri: str) -> "Persistence":

@@ -17,8 +17,10 @@ _SUFFIX = {"parquet": "parquet", "csv": "csv", "dead-letters": "jsonl.gz"}
 # fits a partition must not.
 FILE_NAME_BYTES = 255
 PROGRESS = "_parts/"
+ARCHIVE = "_redriven/"
+"""Of the dead letters' store: where those are kept that were sent again."""
 _OURS = re.compile(
-    r"_[^/]*/.*|[a-z][a-z0-9_]*/(parquet|csv|date=[^/]+)/(.*/)?"
+    rf"({PROGRESS}|{ARCHIVE}).*|[a-z][a-z0-9_]*/(parquet|csv|date=[^/]+)/(.*/)?"
     r"[^/]*-[0-9a-f]{8,16}(-[0-9]+)?\.(parquet|csv|jsonl\.gz)",
     re.DOTALL,
 )

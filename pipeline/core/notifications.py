@@ -14,7 +14,9 @@ from urllib.parse import quote_plus, unquote_plus
 from pipeline.core.errors import EventError
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can hold one, a key cannot
 _CREATED = "ObjectCreated:"
+_AWAITED = "awaited"
 _UNVERSIONED = "null"  # what S3 calls the version that a bucket without versions holds
 
 
@@ -64,9 +66,18 @@ def read_notifications(event: Any) -> list[Delivery]:
     return [_read(item, message_id) for item, message_id in zip(items, queued, strict=True)]
 
 
-def notify_of(objects: Iterable[ObjectReference]) -> dict[str, Any]:
-    """Make the event that tells of objects, as S3 would have."""
-    return {"Records": [_record(reference) for reference in objects]}
+def notify_of(objects: Iterable[ObjectReference], *, awaited: bool = False) -> dict[str, Any]:
+    """Make the event that tells of objects, as S3 would have.
+
+    `awaited` adds that its sender waits for the answer, and goes on with what is unfinished.
+    """
+    records = [_record(reference) for reference in objects]
+    return {"Records": records, _AWAITED: True} if awaited else {"Records": records}
+
+
+def is_awaited(event: Any) -> bool:
+    """Tell whether an event's sender waits for the answer; S3's own never do."""
+    return isinstance(event, dict) and event.get(_AWAITED) is True
 
 
 def _record(reference: ObjectReference) -> dict[str, Any]:
@@ -162,7 +173,7 @@ def _parts(described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def _reference(bucket: Any, key: Any, version: Any, etag: Any) -> ObjectReference:
     if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
         raise EventError(_no_notification("it has no name of a bucket"))
-    if not isinstance(key, str) or not key:
+    if not isinstance(key, str) or not key or _SURROGATE.search(key):
         raise EventError(_no_notification("it has no key of an object"))
     for value in (version, etag):
         if value is not None and not isinstance(value, str):

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 from pipeline.core.alert import (
     Alarm,
     Surroundings,
+    Unreadable,
     malformed_message,
     message_of,
     read_alarms,
     topics_of,
 )
-from pipeline.core.errors import SettingsError
+from pipeline.core.errors import PipelineError, SettingsError
 from pipeline.settings import AlertSettings
 
 
@@ -41,8 +42,8 @@ def answer_alarms(
     """Tell people of each alarm in an event, and of what came in an alarm's place.
 
     Returns how many alarms there were, and how many could not be read. Raises `NotifyError` where
-    nobody could be told, so that Lambda tries again, and `SettingsError` for a function that would
-    answer its own messages.
+    people could not be told of one, after all were tried, so that Lambda tries again, and
+    `SettingsError` for a function that would answer its own messages.
     """
     if settings.topic in topics_of(event):
         message = (
@@ -51,21 +52,46 @@ def answer_alarms(
             "than PIPELINE_ALERT_TOPIC."
         )
         raise SettingsError(message)
-    around = Surroundings(settings.dashboard, settings.dead_letters, settings.log_group)
-    counts = {"alarms": 0, "unreadable": 0}
+    teller = _Teller(settings, topic, write, request_id)
     for found in read_alarms(event):
+        teller.tell(found)
+    if teller.failure is not None:
+        raise teller.failure
+    return teller.counts
+
+
+class _Teller:
+    """Tells of one alarm after the other, of all of them even where one could not be told."""
+
+    def __init__(
+        self,
+        settings: AlertSettings,
+        topic: Topic,
+        write: Callable[[str], object],
+        request_id: str | None,
+    ) -> None:
+        self._around = Surroundings(settings.dashboard, settings.dead_letters, settings.log_group)
+        self._topic = topic
+        self._write = write
+        self._request_id = request_id
+        self.counts = {"alarms": 0, "unreadable": 0}
+        self.failure: PipelineError | None = None
+
+    def tell(self, found: Alarm | Unreadable) -> None:
         if isinstance(found, Alarm):
-            counts["alarms"] += 1
-            said = message_of(found, around)
-            line = {"level": "INFO", "outcome": found.state, "alarm": found.name}
+            self.counts["alarms"] += 1
+            self._log("INFO", found.state, {"alarm": found.name})
+            said = message_of(found, self._around)
         else:
-            counts["unreadable"] += 1
-            said = malformed_message(found, around, request_id)
-            line = {
-                "level": "ERROR",
-                "outcome": "unreadable",
-                "message": f"{found.where}: {found.why}",
-            }
-        write(json.dumps({**line, "request_id": request_id}))
-        topic.publish(said.subject, said.text)
-    return counts
+            self.counts["unreadable"] += 1
+            self._log("ERROR", "unreadable", {"message": f"{found.where}: {found.why}"})
+            said = malformed_message(found, self._around, self._request_id)
+        try:
+            self._topic.publish(said.subject, said.text)
+        except PipelineError as error:
+            self._log("ERROR", "not_told", {"message": str(error)})
+            self.failure = error
+
+    def _log(self, level: str, outcome: str, more: dict[str, str]) -> None:
+        line = {"level": level, "outcome": outcome, **more, "request_id": self._request_id}
+        self._write(json.dumps(line))

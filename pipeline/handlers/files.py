@@ -7,7 +7,12 @@ from pipeline.adapters.store import DeadlineExceeded, ObjectMissing, StoreError
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.layout import is_ours
-from pipeline.core.notifications import Delivery, ObjectReference, read_notifications
+from pipeline.core.notifications import (
+    Delivery,
+    ObjectReference,
+    is_awaited,
+    read_notifications,
+)
 from pipeline.flow import System
 from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of
 from pipeline.ingest import FileReport, FileUnfinished, Ingestion, Objects
@@ -33,8 +38,9 @@ def answer_files(
 
     SQS is answered with the messages that it shall deliver again, which takes
     ReportBatchItemFailures as Kinesis does. Everyone else is told by an exception, after all files
-    were tried: `FilesUnfinished` where time alone was missing, else `FilesFailed`. What was stored
-    is not done again.
+    were tried: `FilesFailed`, or `FilesUnfinished` where time alone was missing and some was
+    stored; who waits for the answer is told that by a count, as it is no error. What was stored is
+    not done again.
     """
     deliveries = read_notifications(event)
     remaining = deadline(context)
@@ -50,7 +56,7 @@ def answer_files(
     failed = [of.message_id for of in deliveries if not files.take(of)]
     if deliveries[0].message_id is not None:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-    files.raise_failures()
+    files.raise_failures(awaited=is_awaited(event))
     return dict(files.counts)
 
 
@@ -61,7 +67,8 @@ class _Files:
         self.ingestion = ingestion
         self.telemetry = telemetry
         self.request_id = request_id
-        self.failures: list[tuple[str, bool]] = []  # why, and whether it is only unfinished
+        # Why they are not stored, and whether they only are not yet.
+        self.failures: list[tuple[str, bool]] = []
         self.counts = Counter[str]()
 
     def take(self, delivery: Delivery) -> bool:
@@ -74,10 +81,10 @@ class _Files:
             self._take(wanted)
         return len(self.failures) == before
 
-    def raise_failures(self) -> None:
+    def raise_failures(self, *, awaited: bool) -> None:
         """Raise what is to be told of those that are not stored."""
-        if self.failures:
-            unfinished = all(unfinished for _, unfinished in self.failures)
+        unfinished = all(unfinished for _, unfinished in self.failures)
+        if self.failures and not (awaited and unfinished):
             sentences = " ".join(why for why, _ in self.failures)
             raise (FilesUnfinished if unfinished else FilesFailed)(sentences)
 
@@ -92,7 +99,8 @@ class _Files:
         except ObjectMissing as error:
             self._tell("gone", report, {"FilesGone": 1}, str(error))
         except FileUnfinished as error:
-            self._failed("unfinished", report.source, str(error), unfinished=True)
+            self.failures.append((str(error), True))
+            self._tell("unfinished", report, {"FilesUnfinished": 1}, str(error))
         except StoreError as error:
             self._failed("store_failed", report.source, str(error))
         except DeadlineExceeded as error:
@@ -112,10 +120,8 @@ class _Files:
         self.counts[outcome] += 1
         self.telemetry.file(outcome, report.source, values, self.request_id, message)
 
-    def _failed(self, outcome: str, source: str, why: str, *, unfinished: bool = False) -> None:
-        self.failures.append(
-            (f"{source}: {why}" if source and source not in why else why, unfinished)
-        )
+    def _failed(self, outcome: str, source: str, why: str) -> None:
+        self.failures.append((f"{source}: {why}" if source not in why else why, False))
         self.telemetry.file(outcome, source, {"FilesFailed": 1}, self.request_id, why)
 
 

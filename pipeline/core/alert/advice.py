@@ -7,6 +7,10 @@ the alarm, or the handler's settings, tell.
 from dataclasses import dataclass
 
 LOG = "aws logs tail {log} --since 1h --filter-pattern ERROR"
+# Of an invocation that ran out of time or memory, Lambda itself tells, in its own words.
+LOG_OF_CRASHES = (
+    "aws logs tail {log} --since 1h --filter-pattern '?ERROR ?timeout ?failure ?errorType'"
+)
 SIZE = "aws lambda get-function-configuration --function-name {function}"
 MAPPING = "aws lambda list-event-source-mappings --function-name {function}"
 
@@ -50,7 +54,7 @@ ADVICE: dict[str, Advice] = {
             "its settings or schemas are wrong: then no invocation starts, since a deployment",
             "a defect of the pipeline: the log says at which place",
         ),
-        LOG,
+        LOG_OF_CRASHES,
         "Invocations succeed again.",
     ),
     "Throttles": Advice(
@@ -119,7 +123,7 @@ ADVICE: dict[str, Advice] = {
         (
             "the function may not read the bucket, or a KMS key of it",
             "a file is damaged: it cannot be unpacked to its end",
-            "a file needs more invocations than its queue allows: raise maxReceiveCount",
+            "a file is too much for an invocation: not one part of it was stored in time",
         ),
         LOG,
         "Files are stored again. Look into the dead letter queue for those that were given up.",
@@ -129,6 +133,7 @@ ADVICE: dict[str, Advice] = {
         "their notifications are in the dead letter queue, and forgotten 14 days after they came.",
         (
             "a file is damaged: it cannot be unpacked to its end",
+            "a file needs more invocations than its queue allows: raise maxReceiveCount",
             "what made files fail lasted longer than the queue tries again",
             "something else than S3's notifications comes to the queue",
         ),
@@ -137,9 +142,36 @@ ADVICE: dict[str, Advice] = {
     ),
 }
 
+# Of what has the name of a metric above, and is told of the function for files, or of a bucket's.
+OF_FILES: dict[str, Advice] = {
+    "Errors": Advice(
+        "Invocations of the function for files end before they can say which file failed. Its "
+        "notification comes again after half an hour, and what was stored is not done again.",
+        (
+            "it ran out of memory, or was stopped by its time-out in the middle of a part",
+            "its settings or schemas are wrong: then no invocation starts, since a deployment",
+        ),
+        LOG_OF_CRASHES,
+        "Invocations for files succeed again.",
+    ),
+    "Rejects": Advice(
+        "Documents in files were rejected. They are kept as dead letters, with the file they are "
+        "of, and can be sent again without it.",
+        (
+            "whoever writes the files has changed what is in them",
+            "a schema, or a rule in it, was changed",
+            "files of another kind are put into the bucket",
+        ),
+        "pipeline rejects {dead_letters}",
+        "No more documents in files are rejected. The dead letters are kept until someone sends "
+        "them again.",
+    ),
+}
+
 UNKNOWN = Advice(
     "An alarm that the pipeline has no words for changed its state.",
     ("what the alarm's own description, and CloudWatch's reason, say",),
-    "aws cloudwatch describe-alarms --alarm-names {alarm}",
+    # Composite alarms are shown only to who asks for them.
+    "aws cloudwatch describe-alarms --alarm-types MetricAlarm CompositeAlarm --alarm-names {alarm}",
     "The alarm is over.",
 )

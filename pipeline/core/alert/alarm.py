@@ -10,6 +10,8 @@ from typing import Any
 from pipeline.core.errors import EventError
 
 _STATES = frozenset({"ALARM", "OK", "INSUFFICIENT_DATA"})
+_CHANGE = "CloudWatch Alarm State Change"
+_LONGEST_NAME = 255  # CloudWatch's bound; what is no alarm's name may be a document
 _ARN = re.compile(r"arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]*):alarm:.+", re.DOTALL)
 
 
@@ -102,6 +104,11 @@ def _of_stat(item: dict[str, Any]) -> dict[str, Any]:
 
 def _of_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
     """Read what EventBridge delivers, or an alarm whose action is the function."""
+    kind = document.get("detail-type", _CHANGE)
+    if kind != _CHANGE:
+        raise EventError(
+            f"It is no change of an alarm's state: let the rule match {_CHANGE!r} alone."
+        )
     state, configuration = _dict(detail.get("state")), _dict(detail.get("configuration"))
     stats = [_dict(of.get("metricStat")) for of in _dicts(configuration.get("metrics"))]
     metrics = [_dict(of.get("metric")) for of in stats]
@@ -124,7 +131,7 @@ def _alarm(
     texts: dict[str, Any], measured: Iterable[tuple[Any, dict[str, Any]]], arn: str
 ) -> Alarm:
     name, state = texts["name"], texts["state"]
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         raise EventError("It names no alarm.")
     if state not in _STATES:
         raise EventError(f"The alarm {name!r} has no state that CloudWatch knows.")
@@ -175,4 +182,5 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def _id_of(document: Any, name: str) -> str:
     found = document.get(name) if isinstance(document, dict) else None
-    return found if isinstance(found, str) and found else "without an id"
+    known = isinstance(found, str) and 0 < len(found) <= _LONGEST_NAME
+    return str(found) if known else "without an id"

@@ -4,13 +4,18 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from pipeline.core.alert.advice import ADVICE, UNKNOWN, Advice
+from pipeline.core.alert.advice import ADVICE, OF_FILES, UNKNOWN, Advice
 from pipeline.core.alert.alarm import Alarm, Unreadable
 
 _SUBJECT_CHARACTERS = 99  # SNS takes ASCII of less than 100 characters, without line breaks
 _NOT_IN_SUBJECTS = re.compile(r"[^ -~]+")
 _STATES = {"ALARM": "ALARM", "OK": "RECOVERED", "INSUFFICIENT_DATA": "NO DATA"}
-_MENTIONED = ("Stream", "Dataset", "Reason", "Bucket", "FunctionName", "EventSourceMappingUUID")
+_LABELS = {
+    **{name: name for name in ("Stream", "Dataset", "Reason", "Bucket")},
+    "FunctionName": "Function",
+    "EventSourceMappingUUID": "Mapping",
+    "QueueName": "Queue",
+}
 _LOG_OF_FUNCTION = (
     '"$(aws lambda get-function-configuration --function-name {function} '
     '--query LoggingConfig.LogGroup --output text)"'
@@ -36,10 +41,7 @@ class Surroundings:
 
 def message_of(alarm: Alarm, around: Surroundings) -> Message:
     """Write the message of an alarm."""
-    advice = next((ADVICE[name] for name in alarm.metrics if name in ADVICE), UNKNOWN)
-    if advice is UNKNOWN:
-        known = (of for name, of in ADVICE.items() if name in alarm.name)
-        advice = next(known, UNKNOWN)
+    advice = _advice(alarm)
     lines = [f"{_STATES[alarm.state]}: {alarm.name}", "", _sentence(alarm, advice), ""]
     lines += [f"Since:     {alarm.since:%Y-%m-%d %H:%M:%S} UTC", *_places(alarm)]
     lines += [f"Dashboard: {around.dashboard or _console(alarm)}"]
@@ -67,6 +69,24 @@ def malformed_message(what: Unreadable, around: Surroundings, request_id: str | 
     return Message("ALERT: an alarm could not be read", "\n".join(lines) + "\n")
 
 
+def _advice(alarm: Alarm) -> Advice:
+    """Know an alarm by its metric, else by its name; a composite one by those that set it off."""
+    named = [name for text in (alarm.name, alarm.reason) for name in ADVICE if name in text]
+    metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
+    if metric is None:
+        return UNKNOWN
+    return OF_FILES.get(metric, ADVICE[metric]) if _is_of_files(alarm, metric) else ADVICE[metric]
+
+
+def _is_of_files(alarm: Alarm, metric: str) -> bool:
+    function = alarm.dimensions.get("FunctionName", "")
+    return (
+        "Bucket" in alarm.dimensions
+        or "FilesFunction" in function
+        or any(f"Files{metric}" in text for text in (alarm.name, alarm.reason))
+    )
+
+
 def _sentence(alarm: Alarm, advice: Advice) -> str:
     if alarm.state == "OK":
         return advice.over
@@ -76,13 +96,14 @@ def _sentence(alarm: Alarm, advice: Advice) -> str:
 
 
 def _places(alarm: Alarm) -> list[str]:
-    found = [(name, alarm.dimensions[name]) for name in _MENTIONED if name in alarm.dimensions]
-    lines = [f"{_LABELS.get(name, name) + ':':<10} {value}" for name, value in found]
+    found = [
+        (of, alarm.dimensions[name]) for name, of in _LABELS.items() if name in alarm.dimensions
+    ]
+    lines = [f"{label + ':':<10} {value}" for label, value in found]
     where = ", ".join(filter(None, (alarm.region, alarm.account)))
     return [*lines, *([f"Account:   {where}"] if where else [])]
 
 
-_LABELS = {"FunctionName": "Function", "EventSourceMappingUUID": "Mapping"}
 _CONSOLE = "https://console.aws.amazon.com/cloudwatch/home#alarmsV2:"
 
 
