@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -17,7 +18,7 @@ from support import ROOT, Context
 
 from pipeline import handlers
 from pipeline.adapters.notify import NotifyError, Topic
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
 from pipeline.core.alert import Message, Surroundings, message_of, read_alarms
 from pipeline.core.alert.advice import ADVICE, OF_FILES, UNKNOWN
 from pipeline.core.alert.alarm import Alarm
@@ -116,9 +117,18 @@ class People:
         self.messages.append(Message(subject, text))
 
 
+def no_log(_level: str, _line: dict[str, Any]) -> None:
+    pass
+
+
+def into(lines: list[str]) -> Callable[[str, dict[str, Any]], None]:
+    """Log as the handler does."""
+    return Telemetry(lines.append, lambda: 0.0).log
+
+
 def sent(event: Any, settings: AlertSettings = SETTINGS) -> list[Message]:
     people = People()
-    answer_alarms(event, settings, people, lambda _: None, "r-1")
+    answer_alarms(event, settings, people, no_log, "r-1")
     return people.messages
 
 
@@ -198,7 +208,7 @@ def test_every_alarm_of_the_template_has_words_of_its_own() -> None:
 
 def test_every_metric_of_ours_that_is_advised_on_is_written() -> None:
     of_aws = {
-        "IteratorAge", "Errors", "Throttles", "Duration", "MaxMemoryUsed",
+        "IteratorAge", "IncomingRecords", "Errors", "Throttles", "Duration", "MaxMemoryUsed",
         "OnFailureDestinationDeliveredEventCount", "DroppedEventCount",
         "ApproximateNumberOfMessagesVisible",
     }  # fmt: skip
@@ -300,7 +310,7 @@ def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
 def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: str) -> None:
     lines: list[str] = []
     people = People()
-    counts = answer_alarms(event, SETTINGS, people, lines.append, "r-1")
+    counts = answer_alarms(event, SETTINGS, people, into(lines), "r-1")
     assert counts == {"alarms": 0, "unreadable": 1}
     (message,) = people.messages
     assert message.subject == "ALERT: an alarm could not be read"
@@ -389,6 +399,8 @@ def test_the_handler_publishes_alarm_and_recovery(
     assert DASHBOARD in messages[0]["Message"]
     assert ADVICE["BatchFailed"].over in messages[1]["Message"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    # Lambda believes a line's level only beside a time.
+    assert all(datetime.fromisoformat(of["timestamp"]).tzinfo for of in lines)
     assert [line["outcome"] for line in lines] == ["ALARM", "OK"]
 
 
@@ -396,7 +408,7 @@ def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: None) 
     missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
     topic = Topic(missing.topic)
     with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):
-        answer_alarms(by_sns(told("Errors")), missing, topic, lambda _: None, None)
+        answer_alarms(by_sns(told("Errors")), missing, topic, no_log, None)
 
 
 def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
@@ -410,7 +422,7 @@ def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
     people, lines = Deaf(), list[str]()
     event = by_sns(told("Errors", "first"), told("Errors", "second"))
     with pytest.raises(NotifyError):
-        answer_alarms(event, SETTINGS, people, lines.append, "r-1")
+        answer_alarms(event, SETTINGS, people, into(lines), "r-1")
     assert [of.subject for of in people.messages] == ["ALARM: second"]
     assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_told", "ALARM"]
 
@@ -421,7 +433,7 @@ def test_texts_of_any_length_are_sent(
     topic, received = inbox
     long = {**told("Errors", "é" * 255), "NewStateReason": "é\n" * 200_000}
     settings = AlertSettings(topic)
-    answer_alarms(by_sns(long), settings, Topic(topic), lambda _: None, None)
+    answer_alarms(by_sns(long), settings, Topic(topic), no_log, None)
     (message,) = received()
     assert len(message["Message"].encode()) <= 200_000
 

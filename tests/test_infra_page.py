@@ -22,6 +22,7 @@ from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
+from pipeline.core.alert.advice import LOG
 from pipeline.core.ddl import statements
 from pipeline.core.report import Tally
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
@@ -278,6 +279,7 @@ def test_the_log_is_searched_for_what_ends_an_invocation_from_outside_too() -> N
     for status in ("timeout", "error", "failure"):  # of Lambda's platform.report
         assert f'$.record.status = "{status}"' in pattern
     assert pattern.startswith('{ $.level = "ERROR" || ')
+    assert f"--filter-pattern '{pattern}'" in LOG  # what a message of an alarm tells to type
 
 
 def test_each_alarm_has_a_heading_and_something_to_do() -> None:

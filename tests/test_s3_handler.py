@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
-from support import Context, FaultyStore, Function, Stored, as_json, order
+from support import Context, FaultyStore, Function, Stored, as_json, letter_payload, order
 
 from pipeline import files as pipeline_files
 from pipeline import handlers, ingest
@@ -720,6 +720,18 @@ def test_a_file_that_is_one_document_over_several_lines_is_one_document(
     (row,) = function.stored.rows
     assert (row["order_id"], row["_sequence_number"]) == (ORDER_IDS[0], str(len(mark) + 1))
     assert not function.stored.letters
+
+
+def test_an_element_of_an_array_is_one_document_whatever_its_lines_are(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    """A good order alone on a line, within an element that is no JSON, is no document."""
+    inner = as_json(order(order_id=ORDER_IDS[0]))
+    broken = b'{"a": oops,\n "b": [\n' + inner + b"\n]}"
+    assert invoke(bucket.put(b"[\n" + broken + b"\n]"))["rejects"] == 1
+    assert not function.stored.rows
+    (letter,) = function.stored.letters
+    assert (letter["reason"], letter_payload(letter)) == ("not_json", broken)
 
 
 @given(st.lists(st.sampled_from([b'{"a":1}', b"7", b" ", b"", b"{", b"}", b"[1]"]), max_size=5))

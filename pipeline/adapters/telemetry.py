@@ -145,7 +145,7 @@ class Telemetry(msgspec.Struct, frozen=True):
         """Tell what became of a file; `message` is why it is not stored."""
         why = {} if message is None else {"message": message}
         line = {"outcome": outcome, "request_id": request_id, "source": source, **values, **why}
-        self._write("INFO" if message is None else _LEVELS.get(outcome, "ERROR"), line)
+        self.log("INFO" if message is None else _LEVELS.get(outcome, "ERROR"), line)
         if values:
             # What names no object is counted without a dimension, as CloudWatch takes no empty one.
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
@@ -162,9 +162,9 @@ class Telemetry(msgspec.Struct, frozen=True):
             "records": len(batch.records),
             **values,
         }
-        self._write("INFO" if outcome == "stored" else "ERROR", line)
+        self.log("INFO" if outcome == "stored" else "ERROR", line)
 
-    def _write(self, level: str, line: dict[str, Any]) -> None:
+    def log(self, level: str, line: dict[str, Any]) -> None:
         """Write a line for people. Lambda believes a level only beside a time, in RFC 3339."""
         moment = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         timestamp = moment.replace("+00:00", "Z")

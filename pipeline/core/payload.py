@@ -150,7 +150,7 @@ class _Part:
         if isinstance(unpacked, Fault):
             self._reject(at, 0, Stage.PAYLOAD, unpacked, payload)
             return 0
-        documents = _split(unpacked, bounds.documents)
+        documents = _split(unpacked, bounds.documents, whole=self.positions.batch.whole)
         if isinstance(documents, Fault):
             self._reject(at, 0, Stage.PAYLOAD, documents, payload)
             return 0
@@ -226,12 +226,12 @@ def _corrupt(codec: str, why: object) -> Fault:
     )
 
 
-def _split(payload: bytes, bound: int) -> list[bytes] | Fault:
-    """Cut a payload into its documents; at least one."""
+def _split(payload: bytes, bound: int, *, whole: bool) -> list[bytes] | Fault:
+    """Cut a payload into its documents, at least one; if it is `whole`, into itself."""
     text = payload.strip(WHITESPACE)
     if not text:
         return Fault(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
-    if b"\n" not in text or is_json(text) or _is_deep_document(text):
+    if whole or b"\n" not in text or is_json(text) or _is_deep_document(text):
         return [text]
     lines = list[bytes]()
     for line in _LINE.finditer(text):

@@ -35,13 +35,15 @@ class Batch(msgspec.Struct, frozen=True):
 
     `source` is the stream's ARN and the shard id, the first part of every row's identity.
     `label` names the batch's objects where its place on the stream does not: what is sent again
-    must not overwrite what its batch stored.
+    must not overwrite what its batch stored. `whole` says that each record is one document, as one
+    of a file is, whatever its lines look like.
     """
 
     source: str
     shard: str
     records: tuple[StreamRecord, ...]
     label: str | None = None
+    whole: bool = False
 
     @property
     def first(self) -> str:

@@ -115,7 +115,8 @@ def alert(event: Any, context: Any) -> dict[str, int]:
 
     settings = AlertSettings.from_environment(os.environ)
     request_id = getattr(context, "aws_request_id", None)
-    return answer_alarms(event, settings, _topic(settings.topic), print_line, request_id)
+    telemetry = Telemetry(print_line, time.time)
+    return answer_alarms(event, settings, _topic(settings.topic), telemetry.log, request_id)
 
 
 class _Told(msgspec.Struct, frozen=True):

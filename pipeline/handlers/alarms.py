@@ -1,6 +1,5 @@
 """What is done with an alarm: a message to people, and a line in the log."""
 
-import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,6 +14,9 @@ from pipeline.core.alert import (
 )
 from pipeline.core.errors import PipelineError, SettingsError
 from pipeline.settings import AlertSettings
+
+Log = Callable[[str, dict[str, Any]], object]
+"""Takes a line for the log: its level, and what it says."""
 
 
 class Topic(Protocol):
@@ -36,7 +38,7 @@ def answer_alarms(
     event: Any,
     settings: AlertSettings,
     topic: Topic,
-    write: Callable[[str], object],
+    log: Log,
     request_id: str | None,
 ) -> dict[str, int]:
     """Tell people of each alarm in an event, and of what came in an alarm's place.
@@ -52,7 +54,7 @@ def answer_alarms(
             "than PIPELINE_ALERT_TOPIC."
         )
         raise SettingsError(message)
-    teller = _Teller(settings, topic, write, request_id)
+    teller = _Teller(settings, topic, log, request_id)
     for found in read_alarms(event):
         teller.tell(found)
     if teller.failure is not None:
@@ -67,12 +69,12 @@ class _Teller:
         self,
         settings: AlertSettings,
         topic: Topic,
-        write: Callable[[str], object],
+        log: Log,
         request_id: str | None,
     ) -> None:
         self._around = Surroundings(settings.dashboard, settings.dead_letters, settings.log_group)
         self._topic = topic
-        self._write = write
+        self._write = log
         self._request_id = request_id
         self.counts = {"alarms": 0, "unreadable": 0}
         self.failure: PipelineError | None = None
@@ -93,5 +95,4 @@ class _Teller:
             self.failure = error
 
     def _log(self, level: str, outcome: str, more: dict[str, str]) -> None:
-        line = {"level": level, "outcome": outcome, **more, "request_id": self._request_id}
-        self._write(json.dumps(line))
+        self._write(level, {"outcome": outcome, **more, "request_id": self._request_id})

@@ -6,10 +6,11 @@ the alarm, or the handler's settings, tell.
 
 from dataclasses import dataclass
 
-LOG = "aws logs tail {log} --since 1h --filter-pattern ERROR"
-# Of an invocation that ran out of time or memory, Lambda itself tells, in its own words.
-LOG_OF_CRASHES = (
-    "aws logs tail {log} --since 1h --filter-pattern '?ERROR ?timeout ?failure ?errorType'"
+# Of an invocation that ran out of time or memory, Lambda alone tells, in lines of its own.
+LOG = (
+    "aws logs tail {log} --since 1h --filter-pattern "
+    """'{ $.level = "ERROR" || $.record.status = "timeout" || $.record.status = "error" """
+    """|| $.record.status = "failure" }'"""
 )
 SIZE = "aws lambda get-function-configuration --function-name {function}"
 MAPPING = "aws lambda list-event-source-mappings --function-name {function}"
@@ -36,6 +37,17 @@ ADVICE: dict[str, Advice] = {
         MAPPING,
         "The function has caught up with the stream.",
     ),
+    "IncomingRecords": Advice(
+        "Records arrive on the stream, and the function is given none. What is older than the "
+        "stream's retention is lost.",
+        (
+            "the event source mapping is disabled",
+            "its role, or the stream's KMS key, was changed: it may not read the stream any more",
+            "Lambda does not start the function: there is an alarm of throttles, too",
+        ),
+        MAPPING,
+        "The function is given records again.",
+    ),
     "BatchFailed": Advice(
         "Batches cannot be stored and are delivered again. Nothing is lost until their records "
         "are older than the mapping's maximum age.",
@@ -54,7 +66,7 @@ ADVICE: dict[str, Advice] = {
             "its settings or schemas are wrong: then no invocation starts, since a deployment",
             "a defect of the pipeline: the log says at which place",
         ),
-        LOG_OF_CRASHES,
+        LOG,
         "Invocations succeed again.",
     ),
     "Throttles": Advice(
@@ -151,7 +163,7 @@ OF_FILES: dict[str, Advice] = {
             "it ran out of memory, or was stopped by its time-out in the middle of a part",
             "its settings or schemas are wrong: then no invocation starts, since a deployment",
         ),
-        LOG_OF_CRASHES,
+        LOG,
         "Invocations for files succeed again.",
     ),
     "Rejects": Advice(

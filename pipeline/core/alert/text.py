@@ -105,12 +105,17 @@ def _places(alarm: Alarm) -> list[str]:
 
 
 _CONSOLE = "https://console.aws.amazon.com/cloudwatch/home#alarmsV2:"
+_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
 
 
 def _console(alarm: Alarm) -> str:
-    if not alarm.region:
+    """Return CloudWatch's page of alarms, in the part of AWS that the region belongs to."""
+    region = alarm.region
+    if not region:
         return _CONSOLE
-    return f"https://{alarm.region}.console.aws.amazon.com/cloudwatch/home?region={alarm.region}#alarmsV2:"
+    host = next((of for part, of in _CONSOLES.items() if region.startswith(f"{part}-")), None)
+    host = host or f"{region}.console.aws.amazon.com"
+    return f"https://{host}/cloudwatch/home?region={region}#alarmsV2:"
 
 
 def _command(advice: Advice, alarm: Alarm, around: Surroundings) -> str:
