@@ -11,10 +11,10 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+import msgspec
 import pyarrow as pa
 
 from pipeline.core.errors import PipelineError
@@ -52,8 +52,7 @@ class FileError(PipelineError):
     """A file cannot be read to its end; the text names it and says where it stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A byte of what a file unpacks to, and whether it lies within an array or among lines."""
 
     offset: int = 0
@@ -63,8 +62,7 @@ class Place:
 START = Place()
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """A stretch of a file, and its documents, each with the offset of its first byte."""
 
     start: Place

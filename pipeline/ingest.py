@@ -11,8 +11,9 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from pipeline.adapters.retry import Persistence
 from pipeline.adapters.store import DeadlineExceeded, ObjectStore
@@ -55,8 +56,7 @@ class FileUnfinished(PipelineError):
     """Time ran out, and parts were stored meanwhile: the next invocation goes on."""
 
 
-@dataclass(slots=True)
-class FileReport:
+class FileReport(msgspec.Struct):
     """What was done for one file, in this invocation alone.
 
     `source` is its identity as soon as its version is known, its URI before. `stored_to` is the
@@ -66,7 +66,7 @@ class FileReport:
     source: str
     was_complete: bool = False
     stored_to: int | None = None
-    numbers: dict[str, int] = field(
+    numbers: dict[str, int] = msgspec.field(
         default_factory=lambda: dict.fromkeys(("parts", "bytes", "documents", "rows", "rejects"), 0)
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pipeline.adapters.protocol import StoreUnavailable
 from pipeline.adapters.s3 import s3_client
@@ -21,8 +22,7 @@ RANGE_BYTES: Final = 8 * 2**20
 _UNVERSIONED: Final = "null"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectVersion:
+class ObjectVersion(msgspec.Struct, frozen=True):
     """One version of an object; `size` in bytes, `modified_at` in microseconds since 1970."""
 
     reference: ObjectReference

@@ -6,7 +6,6 @@ brackets and quotes are whole.
 """
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -25,8 +24,7 @@ _TRIES = 8
 Found = list[tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
+class Elements(msgspec.Struct, frozen=True):
     """The elements that end within a stretch, each with the offset of its first byte.
 
     `end` is the offset behind the last comma or the closing bracket, `closed` tells that it was

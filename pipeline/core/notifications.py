@@ -7,9 +7,10 @@ a URL's query does, with "+" for a space; EventBridge's give it as it is.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
+
+import msgspec
 
 from pipeline.core.errors import EventError
 
@@ -20,8 +21,7 @@ _AWAITED = "awaited"
 _UNVERSIONED = "null"  # what S3 calls the version that a bucket without versions holds
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectReference:
+class ObjectReference(msgspec.Struct, frozen=True):
     """An object that a notification names: the version, or the ETag, is the one it was made for."""
 
     bucket: str
@@ -35,8 +35,7 @@ class ObjectReference:
         return f"s3://{self.bucket}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """What one item of an event tells.
 
     `message_id` is the SQS message's, None outside a queue. `ignored` counts what tells of no new

@@ -4,7 +4,7 @@ An alarm is known by its metric. Commands are templates: `{function}` and the li
 the alarm, or the handler's settings, tell.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 # Of an invocation that ran out of time or memory, Lambda alone tells, in lines of its own.
 LOG = (
@@ -16,8 +16,7 @@ SIZE = "aws lambda get-function-configuration --function-name {function}"
 MAPPING = "aws lambda list-event-source-mappings --function-name {function}"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(msgspec.Struct, frozen=True):
     """What to say of one alarm; `over` is what its end means."""
 
     wrong: str

@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from pipeline.core.errors import EventError
 
@@ -15,8 +16,7 @@ _LONGEST_NAME = 255  # CloudWatch's bound; what is no alarm's name may be a docu
 _ARN = re.compile(r"arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]*):alarm:.+", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True):
     """An alarm that changed its state.
 
     `metrics` are the names of the metrics it watches, `dimensions` theirs, together. `since` is
@@ -34,8 +34,7 @@ class Alarm:
     account: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """What came and is no alarm: an identifier to find it by, and why it is none.
 
     Nothing of its text is kept.

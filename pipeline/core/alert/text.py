@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from dataclasses import dataclass
+
+import msgspec
 
 from pipeline.core.alert.advice import ADVICE, OF_FILES, UNKNOWN, Advice
 from pipeline.core.alert.alarm import Alarm, Unreadable
@@ -22,16 +23,14 @@ _LOG_OF_FUNCTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What is sent: a subject that SNS takes, and a text."""
 
     subject: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What no alarm tells: the dashboard's URL, the dead letters' URI, the function's log group."""
 
     dashboard: str | None = None
