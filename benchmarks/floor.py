@@ -23,6 +23,7 @@ from pipeline.measure.runs import interleaved
 
 _SCHEMA = pa.schema(list(arrow_fields(pa).items()))
 _WHAT = "What no design on these libraries can do without; no check of a value, no identity."
+_REPEATING = ["kind", "referrer", "count", "device.os", "device.width", "tags.list.element"]
 _FROM, _TO = 4, -16  # an aggregate between its magic and its MD5
 
 
@@ -59,8 +60,9 @@ def parse(documents: list[bytes]) -> pa.Table:
 
 
 def encode_parquet(table: pa.Table) -> bytes:
+    """Write as fast as Parquet can be: with dictionaries of what repeats, and of nothing else."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", use_dictionary=_REPEATING)
     return bytes(sink.getvalue())
 
 

@@ -154,7 +154,7 @@ def _laws(found: dict[str, Spread], total: float) -> Table:
         ("order and shape of the event", at["events"] - at["floor: base64"]),
         ("positions and keys in aggregates", at["kpl"] - at["floor: MD5"] - at["floor: protobuf"]),
         ("partitions and routes", at["partition"] + at["routing, one dataset"]),
-        ("Parquet's statistics, metadata, one chunk a column", at["· encode without identity"] - at["floor: Parquet encode"]),
+        ("Parquet: metadata, one chunk a column, which values repeat", at["· encode without identity"] - at["floor: Parquet encode"]),
     ]  # fmt: skip
     rows = [[name, f"{cost * 1e3:,.1f}", f"{cost / total:.0%}"] for name, cost in costs]
     note = "What the laws (and the rest of our own) cost: each is a difference of medians above, or to the floor's kernel, so a small one may be noise."

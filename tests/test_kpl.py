@@ -288,6 +288,20 @@ def test_what_is_cut_out_without_protobuf_is_what_protobuf_reads(body: bytes) ->
         assert (usual.partition_keys, usual.payloads) == by_reference(body)
 
 
+@pytest.mark.parametrize("length", [*range(4, 300), *range(16_380, 16_400), 2**21 + 6])
+def test_a_record_with_more_than_data_is_not_cut_out_whatever_its_length(length: int) -> None:
+    """Whose bytes are as many as a usual record's may be, or just as many as none's can be."""
+    for extra in (b"\x10\x00", b"\x10\x01", b"\x22\x00", b"\x10\x00\x10\x00"):
+        for width in (1, 2, 3, 4):
+            size = length - 3 - width - len(extra)
+            if size < 0 or len(kpl._varint(size)) != width:
+                continue
+            record = b"\x08\x00\x1a" + kpl._varint(size) + bytes(size) + extra
+            body = b"\x0a\x01k" + b"\x1a" + kpl._varint(len(record)) + record
+            assert len(record) == length
+            assert kpl._usual(body) is None
+
+
 @given(st.lists(USER_RECORDS, min_size=1, max_size=8))
 def test_usual_records_are_cut_out(records: list[UserRecord]) -> None:
     assert kpl._usual(aggregate(records)[4:-16]) is not None

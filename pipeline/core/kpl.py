@@ -331,12 +331,16 @@ def _usual(body: bytes) -> _Usual | None:
 
 @functools.lru_cache(maxsize=32_768)
 def _usual_head(index: int, length: int) -> bytes:
-    """Return what stands before the data in a usual record of so many bytes."""
+    """Return what stands before the data in a usual record of so many bytes.
+
+    Of some lengths there is none: 127 bytes of data take a byte to count, and 128 two. What is
+    returned for those is longer than the record, and so not at its head.
+    """
     for width in range(1, _LONGEST_VARINT):
-        data = max(0, length - 3 - width)
-        if len(_varint(data)) == width:
-            break
-    return bytes((0x08, index, 0x1A)) + _varint(data)
+        data = length - 3 - width
+        if data >= 0 and len(_varint(data)) == width:
+            return bytes((0x08, index, 0x1A)) + _varint(data)
+    return bytes(length + 1)
 
 
 def _broken(data: bytes) -> Fault:
