@@ -23,7 +23,7 @@ from pipeline.core.kpl import open_aggregates
 from pipeline.core.layout import data_key, dead_letter_key, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Ledger
 from pipeline.core.partition import split
-from pipeline.core.payload import Part, open_payloads
+from pipeline.core.payload import Part, check_documents, open_payloads
 from pipeline.core.records import (
     Artifact,
     Batch,
@@ -66,7 +66,7 @@ def resume(letters: Letters, system: System, writer: ConcurrentWriter, watch: St
     parts = chain(
         open_payloads(user_records, bounds),
         open_payloads(letters.user_records, bounds),
-        [(letters.documents, [])],
+        [check_documents(letters.documents, bounds)],
     )
     return _deliver(batch, unopened, parts, system, writer, watch)
 

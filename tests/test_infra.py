@@ -936,7 +936,9 @@ class AsFiles(As):
             "take a message": self.take_message,
             "store rows": partial(self.store_file, good),
             # As `pipeline backfill` names it.
-            "store dead letters": partial(self.store_file, msgspec.structs.replace(bad, version_id=None)),
+            "store dead letters": partial(
+                self.store_file, msgspec.structs.replace(bad, version_id=None)
+            ),
             "see the bucket of files": partial(boto3.client("s3").list_objects_v2, Bucket=INCOMING),
             "write the log": self.write_log,
         }

@@ -13,8 +13,6 @@ import msgspec
 from pipeline.adapters.protocol import DeadlineExceeded, ObjectStore, StoreUnavailable
 from pipeline.adapters.retry import StoreHealth
 
-_LINGER = 0.02  # seconds
-
 
 class _Write(msgspec.Struct, frozen=True):
     store: ObjectStore
@@ -69,7 +67,6 @@ class ConcurrentWriter:
         self._writing = 0
         self._begun: list[float] = []  # what was left of the time when each of these began
         self._threads = 0
-        self._idle = 0
         self._addresses: set[tuple[str, str]] = set()
         self._failures: list[BaseException] = []
 
@@ -91,7 +88,7 @@ class ConcurrentWriter:
             self._raise_failure()
             self._addresses.add(address)
             self._waiting.append(_Write(store, key, body))
-            self._find_thread()
+            self._start_thread()
 
     def wait(self) -> None:
         """Return when every object handed over is acknowledged; more may follow.
@@ -170,11 +167,12 @@ class ConcurrentWriter:
         waited = max(self._begun) - self._remaining()
         return f" (one of them has had no answer for {waited:.1f} s: that may be the store's fault)"
 
-    def _find_thread(self) -> None:
-        """Wake a thread that has nothing to do, or start one more, unless there are enough."""
-        if self._idle >= len(self._waiting):
-            self._changed.notify_all()
-        elif self._threads < self._concurrency:
+    def _start_thread(self) -> None:
+        """Start one more thread, unless there are enough. It ends when nothing is waiting.
+
+        None lingers for more: the interpreter may end meanwhile, and would abort on it.
+        """
+        if self._threads < self._concurrency:
             threading.Thread(target=self._work, name="store-writer", daemon=True).start()
             self._threads += 1
 
@@ -182,20 +180,12 @@ class ConcurrentWriter:
         while self._write_next():
             pass
 
-    def _linger(self) -> None:
-        """Wait a little for more: to start a thread for each small object takes as long as one."""
-        self._idle += 1
-        self._changed.wait_for(lambda: self._waiting, _LINGER)
-        self._idle -= 1
-
     def _write_next(self) -> bool:
         """Write what has waited longest; return whether there was anything.
 
         A function of its own, so that no body is kept alive between two writes.
         """
         with self._changed:
-            if not self._waiting:
-                self._linger()
             if not self._waiting:
                 self._threads -= 1
                 return False

@@ -228,10 +228,15 @@ def _letter(reject: Reject) -> dict[str, Any]:
         "sub_sequence_number": positions.sub[at],
         "document": positions.document[at],
         "arrived_at": _written(record.arrived_at),
-        "partition_key": positions.partition_key[at],
+        "partition_key": _writable(positions.partition_key[at]),
         "payload_encoding": encoding,
         "payload": payload,
     }
+
+
+def _writable(key: str | None) -> str | None:
+    """Return a partition key without half surrogate pairs, which JSON has and UTF-8 has not."""
+    return key if key is None or key.isascii() else key.encode(errors="replace").decode()
 
 
 def _as_text(payload: bytes) -> tuple[str, str]:

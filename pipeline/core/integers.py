@@ -23,11 +23,16 @@ _ramps = {INT32: array(INT32), INT64: array(INT64)}  # 0, 1, 2, …, as far as a
 
 def up_to(end: int, code: str = INT32) -> Integers:
     """Return 0, 1, … to before `end`."""
+    return between(0, end, code)
+
+
+def between(start: int, end: int, code: str = INT32) -> Integers:
+    """Return `start`, `start` + 1, … to before `end`."""
     ramp = _ramps[code]
     if len(ramp) < end:
         # A new one: another thread may be reading the old one.
         _ramps[code] = ramp = array(code, range(2 * end))
-    return ramp[:end]
+    return ramp[start:end]
 
 
 def zeros(size: int, code: str = INT32) -> Integers:

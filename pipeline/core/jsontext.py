@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 WHITESPACE = b" \t\r\n"
+SEAM = b"\r"
+"""Joins documents: white space between them, and in none of their strings, as a blank may be."""
 
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _string = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)

@@ -37,7 +37,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from pipeline.core.errors import Reason, Stage
-from pipeline.core.integers import INT32, INT64, integers, up_to, zeros
+from pipeline.core.integers import INT32, INT64, between, integers, up_to, zeros
 from pipeline.core.records import Batch, Chunk, Fault, Positions, Reject
 
 MAGIC = b"\xf3\x89\x9a\xc2"
@@ -225,7 +225,7 @@ def _append(
     positions.sub.extend(up_to(size, INT64))
     positions.document.extend(zeros(size))
     positions.partition_key.extend(keys)
-    chunk.at.extend(up_to(start + size)[start:])
+    chunk.at.extend(between(start, start + size))
     chunk.payloads.extend(payloads)
 
 

@@ -14,10 +14,18 @@ _Item = TypeVar("_Item")
 _plain = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@lru_cache(maxsize=4_096)
 def member(key: str) -> str:
     """Return the path segment of an object's key: `.total`, or `["@stream"]`."""
+    # A producer's keys may be as long as documents: those are not kept.
+    return _kept_member(key) if len(key) <= _KEPT else _member(key)
+
+
+def _member(key: str) -> str:
     return f".{key}" if _plain.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+_KEPT = 128  # characters
+_kept_member = lru_cache(maxsize=4_096)(_member)
 
 
 class Lazily(Sequence[_Item]):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.core.errors import Reason, Stage
 from pipeline.core.integers import INT32
 from pipeline.core.jsontext import (
+    SEAM,
     WHITESPACE,
     are_framed,
     deeper_than,
@@ -63,6 +64,17 @@ def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
     yield part.finished()
 
 
+def check_documents(chunk: Chunk, bounds: Bounds) -> Part:
+    """Hold documents that come again against the bounds: some had been rejected for just them."""
+    faults = [_document_fault(payload, bounds) for payload in chunk.payloads]
+    good = chunk.take([index for index, fault in enumerate(faults) if fault is None])
+    return good, [
+        Reject(chunk.positions, at, Stage.DOCUMENT, fault, payload)
+        for at, payload, fault in zip(chunk.at, chunk.payloads, faults, strict=True)
+        if fault is not None
+    ]
+
+
 def _text_of_documents(payloads: Sequence[bytes], bounds: Bounds) -> bytes | None:
     """Join payloads of which each is plainly one document within the bounds; None where one is not.
 
@@ -73,7 +85,7 @@ def _text_of_documents(payloads: Sequence[bytes], bounds: Bounds) -> bytes | Non
     longest = max(map(len, payloads))
     if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
         return None
-    text = b" ".join(payloads)
+    text = SEAM.join(payloads)
     if b"\n" in text or len(text) - len(payloads) >= bounds.part_bytes:
         return None
     if not text.isascii() and not all(map(_is_utf8, payloads)):

@@ -105,8 +105,8 @@ Units = tuple[tuple[Positions, Integers], ...]
 class Chunk(msgspec.Struct, frozen=True):
     """Payloads (user records, later documents), and for each its index in `positions` (32 bits).
 
-    `text`, if there is one, is all of them with blanks between: then each is known to begin with
-    `{`, to end with `}`, and to hold no newline.
+    `text`, if there is one, is all of them with `jsontext.SEAM` between: then each is known to
+    begin with `{`, to end with `}`, and to hold no newline.
     """
 
     positions: Positions

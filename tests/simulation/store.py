@@ -116,7 +116,7 @@ class SimulatedWriter(ConcurrentWriter):
         self._random = random
         machine.on_death(self._land_some)
 
-    def _find_thread(self) -> None:
+    def _start_thread(self) -> None:
         """Let the threads come as far as they may come now."""
         while self._waiting and self._random.random() < 0.3:
             self._write_next()

@@ -27,6 +27,7 @@ from pipeline.core.columnar.framing import framed, without_false_numbers
 from pipeline.core.columnar.places import Plan, is_readable
 from pipeline.core.columnar.vectors import either, mask_of
 from pipeline.core.columns import columns_of
+from pipeline.core.jsontext import SEAM
 from pipeline.core.paths import Faults, Where
 from pipeline.core.rows import RowDecoder
 from pipeline.core.types import Record, record_of
@@ -106,8 +107,8 @@ class ColumnarReader:
 
 def _joined(documents: Sequence[bytes], indices: Sequence[int]) -> bytes:
     if len(indices) == len(documents):
-        return b"\n".join(documents)
-    return b"\n".join([documents[index] for index in indices])
+        return SEAM.join(documents)
+    return SEAM.join([documents[index] for index in indices])
 
 
 class _Others:

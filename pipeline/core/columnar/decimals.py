@@ -17,9 +17,10 @@ import msgspec
 from pipeline.core.types import Array, Field, Record, Scalar, Slot, Type
 
 _SAMPLE = 8
-# A key may be spelled with escapes; as a string's value, it only costs time to find one.
-_ESCAPED_ASCII = rb'\\(?:u00[2-7]|/)[^"]*"\s*:'
-_ESCAPED = rb'\\[^"]*"\s*:'
+# A key may be spelled with escapes; this is the last one in it, so that no text is searched twice.
+_ESCAPED = rb'\\[^"][^"\\]*+"\s*+:'
+_ANY_ESCAPE = rb"\\"  # for a key that has to be spelled with some
+_HAS_TO_BE_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
 class Spelling:
@@ -63,8 +64,8 @@ class Spelling:
 
     def _pattern(self, numbers: frozenset[str]) -> re.Pattern[bytes]:
         odd = [_odd_value(key, of) for key, of in self._decimals if key in numbers]
-        all_ascii = all(map(str.isascii, numbers))
-        return re.compile(b"|".join([*odd, _ESCAPED_ASCII if all_ascii else _ESCAPED]))
+        escaped = _ANY_ESCAPE if any(map(_HAS_TO_BE_ESCAPED.search, numbers)) else _ESCAPED
+        return re.compile(b"|".join([*odd, escaped]))
 
 
 def digits_read(of: Scalar) -> tuple[int, int]:

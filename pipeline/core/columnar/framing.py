@@ -1,8 +1,9 @@
 """Which documents may be read together, so that Arrow's reader sees each as what it is.
 
-Documents that begin with `{` and end with `}` are joined by white space, and as many rows as
-documents have to come back. After a `}` a document could only go on with `,`, `}` or `]`, so none
-spans a seam, and none gives no row.
+Documents that begin with `{` and end with `}` are joined by an end of line, and as many rows as
+documents have to come back. No string goes on over a seam, as none may hold an end of line; and
+after a `}` outside of strings a document could only go on with `,`, `}` or `]`. So none spans a
+seam, and none gives no row.
 """
 
 from __future__ import annotations
