@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ROOT, chunk_of, order
+from support import PLAIN, ROOT, chunk_of, order
 
 from pipeline.adapters.schemas import read_dataset
 from pipeline.core.columnar import ColumnarReader, Unreadable
@@ -20,6 +20,7 @@ from pipeline.core.columnar.vectors import kernel_of
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload import open_payloads
 from pipeline.core.types import Scalar
 from pipeline.core.values import Misfit
 
@@ -404,6 +405,32 @@ def test_documents_are_not_read_over_their_seams(documents: list[bytes]) -> None
         "",
     )
     both_ways(of, documents)
+
+
+@pytest.mark.parametrize("open_string", ['{"s":"x}', '{"n":[{"s":"x}'])
+def test_no_string_spans_two_documents(open_string: str) -> None:
+    """Two that are one together, and one that is two, keep the count of rows."""
+    schema = {"type": "record", "name": "T", "fields": [
+        {"name": "s", "type": ["null", "string"]}, {"name": "b", "type": ["null", "int"]}]}  # fmt: skip
+    of = parse_dataset("things", {1: json.dumps(schema)}, "")
+    closing = '{","b":1}' if open_string.startswith('{"s"') else '{"}],"b":1}'
+    spanning = [open_string.encode(), closing.encode(), b'{"b":1} {"b":2}']
+    documents = [*spanning, *(b'{"b":%d}' % number for number in range(300))]
+    assert both_ways(of, documents) is not None
+    ((part, _),) = open_payloads(chunk_of(*documents), PLAIN)
+    rows, rejects = convert(part, of)
+    assert (len(rows), [of.fault.reason for of in rejects]) == (300, ["not_json"] * 3)
+
+
+def test_a_text_full_of_escapes_is_searched_once() -> None:
+    """Beside a decimal that is spelled as a number, escapes in keys are looked for."""
+    avro = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    schema = {"type": "record", "name": "T", "fields": [{"name": "d", "type": avro}]}
+    of = parse_dataset("things", {1: json.dumps(schema)}, "")
+    long = b'{"d":1.5,"s":"' + b"\\/" * 400_000 + b'"}'  # 80 s of quadratic search
+    assert both_ways(of, [b'{"d":1.5}', long]) >= 1
+    # Its key spelled with escapes is seen all the same: 1e1 is no plain number.
+    both_ways(of, [b'{"d":1.5}', b'{"\\u0064":1e1}', b'{"\\u0064" :"1.505"}'])
 
 
 def test_shipped_orders_are_read_by_columns() -> None:

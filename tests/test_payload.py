@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import PLAIN, chunk_of
 
-from pipeline.core.errors import Reason
-from pipeline.core.payload import Part, open_payloads
+from pipeline.core import paths
+from pipeline.core.errors import Reason, Stage
+from pipeline.core.payload import Part, check_documents, open_payloads
 from pipeline.core.records import Bounds
 
 if TYPE_CHECKING:
@@ -224,3 +225,20 @@ def test_zstd_may_begin_with_a_skippable_frame(magic: int) -> None:
     skippable = bytes([magic]) + b"\x2a\x4d\x18\x04\0\0\0skip"
     ((documents, rejects),) = open_payloads(chunk_of(skippable + frame + skippable), PLAIN)
     assert (documents.payloads, rejects) == ([b'{"n": 1}'], [])
+
+
+def test_documents_that_come_again_are_held_against_the_bounds_again() -> None:
+    """As a dead letter that was no UTF-8 does: no reader of Parquet would open what it became."""
+    again = chunk_of(b'{"a":"\xff"}', b"{}", b'{"a":' + b"[" * 300 + b"]" * 300 + b"}")
+    good, rejects = check_documents(again, PLAIN)
+    assert good.payloads == [b"{}"]
+    assert [(of.at, of.stage, of.fault.reason) for of in rejects] == [
+        (0, Stage.DOCUMENT, Reason.NOT_UTF8),
+        (2, Stage.DOCUMENT, Reason.TOO_DEEP),
+    ]
+
+
+def test_keys_as_long_as_documents_are_not_kept_in_memory() -> None:
+    before = paths._kept_member.cache_info().currsize
+    assert paths.member("k" * 1_000) == "." + "k" * 1_000
+    assert paths._kept_member.cache_info().currsize == before

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from lake import THINGS, files, letters, write_dataset
+from support import dataset, deliver, kinesis_event
 
 from pipeline.cli import main
 from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
@@ -261,3 +262,11 @@ def test_a_reason_that_is_none_is_told_with_those_near_it(
         main([command, str(place), "--reason", "wrong_typ"])
     assert ended.value.code == 2
     assert "'wrong_typ' is no reason; choose perhaps wrong_type" in capsys.readouterr().err
+
+
+def test_a_partition_key_that_is_half_a_character_fails_no_batch() -> None:
+    """JSON can say it, UTF-8 cannot."""
+    made = dataset({"name": "a", "type": "int"})
+    stored = deliver(kinesis_event([b"x"], partition_key="\ud800"), [made])
+    (letter,) = stored.letters
+    assert letter["partition_key"] == "?"

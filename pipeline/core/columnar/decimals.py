@@ -17,7 +17,9 @@ import msgspec
 from pipeline.core.types import Array, Field, Record, Scalar, Slot, Type
 
 _SAMPLE = 8
-# A key may be spelled with escapes; this is the last one in it, so that no text is searched twice.
+# A key may be spelled with escapes, all of such characters as it has itself. These match the last
+# one in it, so that no text is searched twice; in a string's value, one only costs time.
+_ESCAPED_ASCII = rb'\\(?:u00[2-7]|/)[^"\\]*+"\s*+:'
 _ESCAPED = rb'\\[^"][^"\\]*+"\s*+:'
 _ANY_ESCAPE = rb"\\"  # for a key that has to be spelled with some
 _HAS_TO_BE_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
@@ -64,7 +66,9 @@ class Spelling:
 
     def _pattern(self, numbers: frozenset[str]) -> re.Pattern[bytes]:
         odd = [_odd_value(key, of) for key, of in self._decimals if key in numbers]
-        escaped = _ANY_ESCAPE if any(map(_HAS_TO_BE_ESCAPED.search, numbers)) else _ESCAPED
+        escaped = _ESCAPED_ASCII if all(map(str.isascii, numbers)) else _ESCAPED
+        if any(map(_HAS_TO_BE_ESCAPED.search, numbers)):
+            escaped = _ANY_ESCAPE
         return re.compile(b"|".join([*odd, escaped]))
 
 
