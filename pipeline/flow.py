@@ -7,9 +7,9 @@ Every station takes a chunk and gives back what is good and what is rejected. No
 decides anything about a document: read the stations in `pipeline.core` for that.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -21,22 +21,16 @@ from pipeline.core.deadletter import Letters, encode_dead_letters, file_by_arriv
 from pipeline.core.encode import encode
 from pipeline.core.kpl import open_aggregates
 from pipeline.core.layout import data_key, dead_letter_key, path_bytes
-from pipeline.core.ledger import DEAD_LETTERS, Ledger
+from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger
 from pipeline.core.partition import split
 from pipeline.core.payload import Part, check_documents, open_payloads
-from pipeline.core.records import (
-    Artifact,
-    Batch,
-    Bounds,
-    Chunk,
-    Partition,
-    Reject,
-    Units,
-    units_of,
-)
+from pipeline.core.records import Artifact, Batch, Bounds, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
+
+_Args = ParamSpec("_Args")
+_Good = TypeVar("_Good")
 
 
 class System(msgspec.Struct, frozen=True):
@@ -79,13 +73,23 @@ def _deliver(
     writer: ConcurrentWriter,
     watch: Stopwatch,
 ) -> Report:
-    """Store part after part; what did not open at all goes with the first."""
-    report = Report(batch, milliseconds=watch.milliseconds)
+    """Store part after part, in this order; what did not open at all goes with the first."""
+    report, coverage = Report(batch, milliseconds=watch.milliseconds), Coverage()
     for documents, refused in watch.each("decode", parts):
-        rejects, unopened = [*unopened, *refused], []
-        if rejects or len(documents):
-            part = _Part(report.parts, system, writer, watch, report)
-            part.deliver(documents, rejects)
+        part = _Part(report, system, writer, watch, [*unopened, *refused])
+        unopened = []
+        for dataset, chunk in part.run("route", system.router.route, documents):
+            part.ledger.routed(dataset, chunk)
+            rows = part.run("convert", convert, chunk, dataset)
+            rows = part.run("rules", check_rules, rows, dataset)
+            room = path_bytes(dataset, min(system.bounds.key_bytes, system.output.longest_key))
+            for partition in part.run("partition", split, rows, dataset, system.bounds, room):
+                part.put_rows(partition, dataset)
+            report.of(dataset.name).documents += len(chunk)
+            report.of(dataset.name).rows += len(rows)
+        part.put_dead_letters()
+        part.settle(coverage)
+    coverage.check(batch)
     return report
 
 
@@ -94,69 +98,59 @@ class _Part:
 
     def __init__(
         self,
-        number: int,
+        report: Report,
         system: System,
         writer: ConcurrentWriter,
         watch: Stopwatch,
-        report: Report,
+        rejects: list[Reject],
     ) -> None:
-        self.number = number
-        self.system = system
-        self.writer = writer
-        self.watch = watch
-        self.report = report
         self.ledger = Ledger()
-        self.rejects: list[Reject] = []
-        self.stored: list[Artifact] = []
+        self.rejects = rejects
+        self._report = report
+        self._system = system
+        self._writer = writer
+        self._watch = watch
+        self._put: list[Artifact] = []
 
-    def deliver(self, documents: Chunk, refused: Iterable[Reject]) -> None:
-        """Store all of it, as rows or as dead letters, and prove that it is all."""
-        self.rejects += refused
-        routed = self._good("route", self.system.router.route, documents)
-        self.ledger.refused(self.rejects)
-        for dataset, chunk in routed:
-            self.ledger.routed(dataset, chunk)
-            self._store_rows(dataset, self._partitions(chunk, dataset))
-            self.report.of(dataset.name).documents += len(chunk)
-        self._store_dead_letters()
-        self.watch.run("store", self.writer.wait)
-        self.ledger.stored(self.stored)
-        self.watch.run("check", self.ledger.check)
-        self.report.add_part(self.rejects, self.stored)
-
-    def _partitions(self, chunk: Chunk, dataset: Dataset) -> list[Partition]:
-        bounds = self.system.bounds
-        room = path_bytes(dataset, min(bounds.key_bytes, self.system.output.longest_key))
-        rows = self._good("convert", convert, chunk, dataset)
-        rows = self._good("rules", check_rules, rows, dataset)
-        self.report.of(dataset.name).rows += len(rows)
-        partitions: list[Partition] = self._good("partition", split, rows, dataset, bounds, room)
-        return partitions
-
-    def _good(self, stage: Stage, station: Callable[..., Any], *args: Any) -> Any:
+    def run(
+        self,
+        stage: Stage,
+        station: Callable[_Args, tuple[_Good, list[Reject]]],
+        *args: _Args.args,
+        **kwargs: _Args.kwargs,
+    ) -> _Good:
         """Run a station; what it rejects becomes dead letters, what is good goes on."""
-        good, rejects = self.watch.run(stage, station, *args)
+        good, rejects = self._watch.run(stage, station, *args, **kwargs)
         self.rejects += rejects
         return good
 
-    def _store_rows(self, dataset: Dataset, partitions: Iterable[Partition]) -> None:
-        batch, output = self.report.batch, self.system.output
-        for partition in partitions:
-            for as_format in dataset.formats:
-                key = data_key(batch, dataset.name, as_format, partition.path, self.number)
-                body = self.watch.run("encode", encode, partition.rows, dataset, as_format)
-                units = partition.rows.units
-                self._put(output, Artifact(key, dataset.name, as_format, units, len(body)), body)
+    def put_rows(self, partition: Partition, dataset: Dataset) -> None:
+        """Hand one partition to the writer, in every format, which stores it meanwhile."""
+        batch, rows = self._report.batch, partition.rows
+        for as_format in dataset.formats:
+            key = data_key(batch, dataset.name, as_format, partition.path, self._report.parts)
+            body = self._watch.run("encode", encode, rows, dataset, as_format)
+            artifact = Artifact(key, dataset.name, as_format, rows.units, len(body))
+            self._hand_over(self._system.output, artifact, body)
 
-    def _store_dead_letters(self) -> None:
-        batch, store = self.report.batch, self.system.dead_letters
+    def put_dead_letters(self) -> None:
+        """Hand the part's dead letters to the writer."""
+        batch = self._report.batch
         for dataset, hour, letters in file_by_arrival(self.rejects):
-            key = dead_letter_key(batch, dataset, hour, self.number)
-            body = self.watch.run("encode", encode_dead_letters, letters)
-            units: Units = units_of(letters)
-            self._put(store, Artifact(key, dataset, DEAD_LETTERS, units, len(body)), body)
+            key = dead_letter_key(batch, dataset, hour, self._report.parts)
+            body = self._watch.run("encode", encode_dead_letters, letters)
+            artifact = Artifact(key, dataset, DEAD_LETTERS, units_of(letters), len(body))
+            self._hand_over(self._system.dead_letters, artifact, body)
 
-    def _put(self, store: ObjectStore, artifact: Artifact, body: bytes) -> None:
-        """Hand an object to the writer, which stores it while the next one is encoded."""
-        self.watch.run("store", self.writer.put, store, artifact.key, body)
-        self.stored.append(artifact)
+    def settle(self, coverage: Coverage) -> None:
+        """Wait until everything is acknowledged, and prove that it is everything."""
+        self._watch.run("store", self._writer.wait)
+        self.ledger.refused([reject for reject in self.rejects if reject.dataset is None])
+        self.ledger.stored(self._put)
+        self._watch.run("check", self.ledger.check)
+        coverage.add(self.ledger)
+        self._report.add_part(self.rejects, self._put)
+
+    def _hand_over(self, store: ObjectStore, artifact: Artifact, body: bytes) -> None:
+        self._watch.run("store", self._writer.put, store, artifact.key, body)
+        self._put.append(artifact)

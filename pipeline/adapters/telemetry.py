@@ -8,7 +8,7 @@ ever written here.
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ Unit = Literal["Count", "Bytes", "Milliseconds"]
 _S3 = "s3://"
 _Answer = TypeVar("_Answer")
 _Item = TypeVar("_Item")
+_Args = ParamSpec("_Args")
 
 
 class Metric(NamedTuple):
@@ -74,19 +75,24 @@ class Stopwatch(msgspec.Struct):
     clock: Callable[[], float]
     milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
 
-    def run(self, stage: Stage, call: Callable[..., _Answer], *args: Any) -> _Answer:
+    def run(
+        self,
+        stage: Stage,
+        call: Callable[_Args, _Answer],
+        *args: _Args.args,
+        **kwargs: _Args.kwargs,
+    ) -> _Answer:
         """Call a function on behalf of a stage."""
         start = self.clock()
         try:
-            return call(*args)
+            return call(*args, **kwargs)
         finally:
             spent = (self.clock() - start) * 1_000
             self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
 
     def each(self, stage: Stage, items: Iterator[_Item]) -> Iterator[_Item]:
         """Go through an iterator whose steps are a stage's work."""
-        end = object()
-        while (item := self.run(stage, next, items, end)) is not end:
+        while (item := self.run(stage, lambda: next(items, None))) is not None:
             yield item
 
 

@@ -6,14 +6,14 @@ ledger counts are units (indices into `Positions`), not totals: two mistakes can
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
-from pipeline.core.integers import INT32, Integers, to_arrow
-from pipeline.core.records import Artifact, Chunk, Reject, Units, units_of
+from pipeline.core.integers import INT32, Integers, to_arrow, up_to
+from pipeline.core.records import Artifact, Batch, Chunk, Positions, Reject, Units, units_of
 
 DEAD_LETTERS = "dead-letters"
 
@@ -50,6 +50,43 @@ class Ledger:
             # Most often they are in the same order, too.
             if expected != stored and _in_order(expected) != _in_order(stored):
                 raise ConservationError(_difference(key, expected, stored))
+
+    def units(self) -> Iterator[tuple[Positions, Integers]]:
+        """Yield what was expected, each unit once: a dataset's in the first of its formats."""
+        for (dataset, as_format), entries in self._expected.items():
+            if self._formats[dataset][0] == as_format:
+                for units in entries:
+                    yield from units
+
+
+class Coverage:
+    """The units that the parts of a batch held, against all that the batch was opened into."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Positions, Integers]] = {}
+
+    def add(self, ledger: Ledger) -> None:
+        """Enter the units of a part whose ledger was checked."""
+        for positions, at in ledger.units():
+            self._seen.setdefault(id(positions), (positions, array(INT32)))[1].extend(at)
+
+    def check(self, batch: Batch) -> None:
+        """Raise `ConservationError` unless no unit, and no stream record, was left out."""
+        records: set[int] = set()
+        for positions, at in self._seen.values():
+            every = up_to(len(positions))
+            if at != every and to_arrow(at).sort() != to_arrow(every):
+                raise ConservationError(_left_out(batch))
+            records.update(positions.record)
+        if len(records) != len(batch.records):
+            raise ConservationError(_left_out(batch))
+
+
+def _left_out(batch: Batch) -> str:
+    return (
+        f"Documents of {batch.source}, {batch.first} to {batch.last}, were lost before they were "
+        "routed. This is a defect of the pipeline; the batch will be delivered again."
+    )
 
 
 _Flat = dict[int, Integers]
