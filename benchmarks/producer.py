@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline.adapters.kinesis import NotStored, PutRecord, Shard, Stored
+from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
 from pipeline.core.kpl import fill, open_aggregates
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.producer import Options, Producer

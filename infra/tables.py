@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.schemas import read_datasets
-from pipeline.core.ddl import statements
+from pipeline.authoring.ddl import statements
 from pipeline.core.errors import DatasetError
 
 _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"

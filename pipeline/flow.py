@@ -13,8 +13,8 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
+from pipeline.adapters.stopwatch import Stage, Stopwatch
 from pipeline.adapters.store import ConcurrentWriter, ObjectStore
-from pipeline.adapters.telemetry import Stage, Stopwatch
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import Letters, encode_dead_letters, file_by_arrival

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.adapters.schemas import read_datasets
+from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import (
     ConcurrentWriter,
     ObjectStore,
@@ -13,7 +14,6 @@ from pipeline.adapters.store import (
     StoreHealth,
     open_store,
 )
-from pipeline.adapters.telemetry import Stopwatch
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.flow import System

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from support import batch_of
 
-from pipeline.adapters.kinesis import NotStored, PutRecord, Shard, Stored
-from pipeline.adapters.kinesis_errors import StreamError
+from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
+from pipeline.adapters.aws.kinesis_errors import StreamError
 from pipeline.core.kpl import MAGIC, open_aggregates
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from pipeline import handlers
 from pipeline.adapters.schemas import read_dataset
+from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ConcurrentWriter, MemoryStore
-from pipeline.adapters.telemetry import Stopwatch
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.integers import INT64, up_to, zeros

@@ -17,11 +17,11 @@ from moto.server import ThreadedMotoServer
 from support import ROOT, Context
 
 from pipeline import handlers
-from pipeline.adapters.notify import NotifyError, Topic
+from pipeline.adapters.aws.sns import NotifyError, Topic
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
-from pipeline.core.alert import Message, Surroundings, message_of, read_alarms
-from pipeline.core.alert.advice import ADVICE, OF_FILES, UNKNOWN
-from pipeline.core.alert.alarm import Alarm
+from pipeline.alerts import Message, Surroundings, message_of, read_alarms
+from pipeline.alerts.advice import ADVICE, OF_FILES, UNKNOWN
+from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import SettingsError
 from pipeline.handlers.alarms import answer_alarms
 from pipeline.settings import AlertSettings

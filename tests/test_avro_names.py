@@ -15,7 +15,7 @@ from support import as_json, chunk_of, dataset
 from pipeline.core.convert import convert
 from pipeline.core.dataset import parse_dataset
 from pipeline.core.errors import DatasetError
-from pipeline.core.types import Record, Type
+from pipeline.core.schema.types import Record, Type
 
 
 def record(name: str, *fields: dict[str, Any], **attributes: Any) -> dict[str, Any]:

@@ -22,16 +22,17 @@ from lake import letters, rows, things_with, write_dataset
 from moto.server import ThreadedMotoServer
 from support import Context
 
-from pipeline import files as pipeline_files
-from pipeline import handlers, ingest
-from pipeline.adapters import functions
+from pipeline import handlers
+from pipeline.adapters.aws import lambda_function as functions
+from pipeline.adapters.aws.lambda_function import DeployedFunction, FunctionError
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.functions import DeployedFunction, FunctionError
-from pipeline.adapters.objects import S3Objects
 from pipeline.adapters.protocol import StoreUnavailable
 from pipeline.adapters.retry import Persistence
 from pipeline.cli import main
-from pipeline.core.notifications import read_notifications
+from pipeline.files import blocks as pipeline_files
+from pipeline.files import ingest
+from pipeline.files.notifications import read_notifications
+from pipeline.files.objects import S3Objects
 
 REGION = "eu-central-1"
 NAMES = ["2025/a b+c.ndjson", "2025/b.ndjson.gz", "2025/c.json", "2026/d.ndjson"]

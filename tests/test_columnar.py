@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from support import PLAIN, ROOT, chunk_of, order
 
 from pipeline.adapters.schemas import read_dataset
-from pipeline.core.columnar import ColumnarReader, Unreadable
-from pipeline.core.columnar.vectors import kernel_of
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
+from pipeline.core.documents.columnar import ColumnarReader, Unreadable
+from pipeline.core.documents.columnar.kernels import kernel_of
 from pipeline.core.errors import DatasetError
 from pipeline.core.payload import open_payloads
-from pipeline.core.types import Scalar
-from pipeline.core.values import Misfit
+from pipeline.core.schema.types import Scalar
+from pipeline.core.schema.values import Misfit
 
 # Of each type: how a schema says it, and JSON texts that fit, nearly fit, or fit in a way that one
 # of the paths might see otherwise. The first two fit.

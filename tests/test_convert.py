@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from lake import THINGS, files, letters, rows, write_dataset
 from support import letter_payload
 
-from pipeline import files as pipeline_files
 from pipeline.cli import main
+from pipeline.files import blocks as pipeline_files
 
 ARRIVED = "2026-11-23T09:30:00Z"
 LINES = [

@@ -37,9 +37,9 @@ from support import (
 
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
+from pipeline.authoring.ddl import statements
 from pipeline.commands import ddl
 from pipeline.core.dataset import Dataset
-from pipeline.core.ddl import statements
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:

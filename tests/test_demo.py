@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from pipeline.cli import main
-from pipeline.core.errors import PipelineError, Reason
+from pipeline.core.errors import PipelineError
 from pipeline.core.events import read_kinesis_event
+from pipeline.core.reasons import Reason
 from pipeline.demo import run as demo_run
 from pipeline.demo.broken import KINDS
 from pipeline.demo.count import count, dead_letters

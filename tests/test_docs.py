@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS
 from pipeline.cli import COMMANDS
-from pipeline.core.errors import MEANINGS, Reason
+from pipeline.core.reasons import MEANINGS, Reason
 from pipeline.core.records import Bounds
 from pipeline.settings import BOUNDS
 

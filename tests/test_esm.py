@@ -15,7 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support import ARN, SHARD, sequence_number
 
 from pipeline.core.errors import EventError, SettingsError
-from pipeline.core.esm import (
+from pipeline.core.events import read_failed_batch, read_kinesis_event
+from pipeline.core.records import StreamRecord
+from pipeline.esm import (
     FailedBatch,
     Invoke,
     Mapping,
@@ -29,9 +31,7 @@ from pipeline.core.esm import (
     buffer,
     event_of,
 )
-from pipeline.core.esm.event import EVENT_BYTES, event_size, text_size
-from pipeline.core.events import read_failed_batch, read_kinesis_event
-from pipeline.core.records import StreamRecord
+from pipeline.esm.event import EVENT_BYTES, event_size, text_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

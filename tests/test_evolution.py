@@ -12,12 +12,12 @@ import pytest
 from support import as_json, deliver, kinesis_event, read_parquet
 
 from pipeline.adapters.schemas import read_dataset
+from pipeline.authoring.evolution import changes_refused
 from pipeline.cli import main
 from pipeline.core.dataset import parse_dataset
-from pipeline.core.evolution import changes_refused
 
 if TYPE_CHECKING:
-    from pipeline.core.types import Record
+    from pipeline.core.schema.types import Record
 
 Fields = list[dict[str, Any]]
 

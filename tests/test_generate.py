@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from support import ARRIVED, ROOT, dataset, deliver, kinesis_event, read_parquet
 
 from pipeline.adapters.schemas import read_datasets
+from pipeline.authoring.generate import documents_of
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
-from pipeline.core.generate import documents_of
 
 SHIPPED = {of.name: of for of in read_datasets(ROOT / "schemas")}
 NOW = round(ARRIVED.timestamp() * 1_000_000)

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from support import ROOT, Stored, as_json, deliver, kinesis_event
 
 from pipeline.adapters.schemas import dataset_folders, read_dataset
+from pipeline.authoring.infer import Draft, Samples, check_name, dataset_name
+from pipeline.authoring.infer.names import column_names
+from pipeline.authoring.infer.observed import DEEPEST, MOST_KEYS, MOST_SYMBOLS
 from pipeline.cli import main
 from pipeline.core.dataset import Dataset, Match, parse_dataset
 from pipeline.core.errors import DatasetError
-from pipeline.core.infer import Draft, Samples, check_name, dataset_name
-from pipeline.core.infer.names import column_names
-from pipeline.core.infer.seen import DEEPEST, MOST_KEYS, MOST_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -34,13 +34,14 @@ from support import ORDERS, ROOT, Context, Stored, as_json, kinesis_event, order
 from tables import deployable, tables
 
 from pipeline import handlers
-from pipeline.adapters.notify import NotifyError
+from pipeline.adapters.aws.sns import NotifyError
 from pipeline.adapters.schemas import read_datasets
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Stopwatch, Telemetry
-from pipeline.core.ddl import statements
+from pipeline.adapters.stopwatch import Stopwatch
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
+from pipeline.authoring.ddl import statements
 from pipeline.core.errors import DatasetError
 from pipeline.core.layout import PROGRESS
-from pipeline.core.notifications import ObjectReference, notify_of
+from pipeline.files.notifications import ObjectReference, notify_of
 from pipeline.settings import AlertSettings, Settings
 
 pytestmark = pytest.mark.xdist_group("infra")

@@ -22,8 +22,8 @@ from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
-from pipeline.core.alert.advice import LOG
-from pipeline.core.ddl import statements
+from pipeline.alerts.advice import LOG
+from pipeline.authoring.ddl import statements
 from pipeline.core.report import Tally
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
 

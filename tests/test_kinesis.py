@@ -13,15 +13,15 @@ from botocore import exceptions as boto
 from botocore.stub import Stubber
 from servers import CREDENTIALS, Faults, faulty_proxy, kinesalite
 
-from pipeline.adapters import kinesis
-from pipeline.adapters.kinesis import (
+from pipeline.adapters.aws import kinesis
+from pipeline.adapters.aws.kinesis import (
     KinesisStream,
     NotStored,
     PutRecord,
     Stored,
     kinesis_client,
 )
-from pipeline.adapters.kinesis_errors import (
+from pipeline.adapters.aws.kinesis_errors import (
     ArgumentRefused,
     IteratorExpired,
     StreamCall,

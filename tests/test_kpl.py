@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from support import PLAIN, batch_of, kinesis_event
 
 from pipeline.core import kpl
-from pipeline.core.errors import Reason, Stage
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate, fill, open_aggregates
 from pipeline.core.payload import open_payloads
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Chunk
 
 HASH_KEYS = st.integers(0, 2**128 - 1).map(str)

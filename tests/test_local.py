@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_event, order
 
-from pipeline.adapters.kinesis import Received, Shard
-from pipeline.adapters.kinesis_errors import (
+from pipeline.adapters.aws.kinesis import Received, Shard
+from pipeline.adapters.aws.kinesis_errors import (
     ArgumentRefused,
     IteratorExpired,
     StreamError,
@@ -33,10 +33,10 @@ from pipeline.commands import shards
 from pipeline.commands.run import _default_state, _log
 from pipeline.commands.shards import display
 from pipeline.core.dataset import check_together
-from pipeline.core.esm import Mapping, Raised, Returned
 from pipeline.core.events import read_failed_batch
 from pipeline.core.records import StreamRecord
 from pipeline.core.routing import Router
+from pipeline.esm import Mapping, Raised, Returned
 from pipeline.flow import System
 from pipeline.local import (
     Function,

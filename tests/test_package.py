@@ -35,7 +35,7 @@ import pipeline
 from pipeline import handlers
 from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
-from pipeline.core.notifications import ObjectReference, notify_of
+from pipeline.files.notifications import ObjectReference, notify_of
 
 pytestmark = [
     pytest.mark.xdist_group("package"),

@@ -23,9 +23,9 @@ from support import (
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import Reason
 from pipeline.core.layout import data_key, path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
+from pipeline.core.reasons import Reason
 from pipeline.core.records import Bounds
 
 if TYPE_CHECKING:

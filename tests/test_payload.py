@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import PLAIN, chunk_of
 
-from pipeline.core import paths
-from pipeline.core.errors import Reason, Stage
+from pipeline.core.documents import jsonpath as paths
 from pipeline.core.payload import Part, check_documents, open_payloads
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Bounds
 
 if TYPE_CHECKING:

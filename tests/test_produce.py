@@ -16,8 +16,8 @@ import pytest
 from fake_kinesis import FakeKinesis, shards_of
 from support import ROOT
 
-from pipeline.adapters.kinesis import NotStored, PutRecord
-from pipeline.adapters.kinesis_errors import StreamMissing
+from pipeline.adapters.aws.kinesis import NotStored, PutRecord
+from pipeline.adapters.aws.kinesis_errors import StreamMissing
 from pipeline.cli import main
 from pipeline.commands import produce
 from pipeline.producer import producer

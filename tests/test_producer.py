@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import batch_of
 
-from pipeline.adapters.kinesis import NotStored, PutRecord, Shard
-from pipeline.adapters.kinesis_errors import (
+from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard
+from pipeline.adapters.aws.kinesis_errors import (
     ArgumentRefused,
     StreamError,
     StreamMissing,

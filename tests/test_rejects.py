@@ -15,10 +15,11 @@ from support import dataset, deliver, kinesis_event
 
 from pipeline.cli import main
 from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
-from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT64, integers, zeros
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Batch, Fault, Positions, Reject, StreamRecord
-from pipeline.core.values import timestamp
+from pipeline.core.schema.values import timestamp
 
 DAYS = ("2026-11-22T23:59:59Z", "2026-11-23T00:00:00Z")
 SCHEMA = {

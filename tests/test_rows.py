@@ -12,7 +12,7 @@ from support import as_json, chunk_of, dataset
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import Reason, Stage
+from pipeline.core.reasons import Reason, Stage
 
 INNER = {
     "type": "record",

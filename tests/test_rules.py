@@ -14,7 +14,7 @@ from support import ARRIVED, as_json, chunk_of, dataset
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
-from pipeline.core.errors import Reason
+from pipeline.core.reasons import Reason
 from pipeline.core.rules import check_rules
 
 

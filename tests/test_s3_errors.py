@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 import pytest
 
+from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 from pipeline.adapters.retry import RetryingStore
-from pipeline.adapters.s3 import S3Store, s3_client
 
 SECRET = b"the payload, which no message may show"
 

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from support import Context, FaultyStore, Function, Stored, as_json, letter_payload, order
 
-from pipeline import files as pipeline_files
-from pipeline import handlers, ingest
-from pipeline.adapters.objects import ObjectReader, S3Objects
+from pipeline import handlers
 from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
-from pipeline.core.jsonarray import split_elements
 from pipeline.core.layout import ARCHIVE, is_ours
-from pipeline.core.notifications import ObjectReference, notify_of, read_notifications
+from pipeline.files import blocks as pipeline_files
+from pipeline.files import ingest
+from pipeline.files.jsonarray import split_elements
+from pipeline.files.notifications import ObjectReference, notify_of, read_notifications
+from pipeline.files.objects import ObjectReader, S3Objects
 from pipeline.handlers.files import FilesFailed, FilesUnfinished
 
 REGION = "eu-central-1"
@@ -444,7 +445,7 @@ def test_to_unpack_what_is_stored_again_takes_no_time_from_the_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Half of an invocation goes by until it is where it was, and the other half is used."""
-    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", 10)
     event = bucket.put(packed(LINES))
     clock = Clock(monkeypatch, read=0, store=10)
     with pytest.raises(FilesUnfinished):
@@ -464,7 +465,7 @@ def test_a_file_that_no_invocation_gets_further_with_has_failed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 10)
+    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", 10)
     clock = Clock(monkeypatch, read=1, store=1)
     with pytest.raises(FilesFailed, match=r"was read up to byte .*; raise the time-out") as error:
         clock.invoke(bucket.put(packed(LINES)), 8)
@@ -540,7 +541,7 @@ def test_an_object_overwritten_while_it_is_read_is_never_mixed(
     small_parts: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", NOW_AND_THEN)
+    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", NOW_AND_THEN)
     event, read, ranges = bucket.put(LINES), S3Objects.read, 0
 
     def overwritten(*given: Any) -> bytes:
@@ -801,7 +802,7 @@ def test_a_file_of_any_size_takes_the_memory_of_a_few_parts(
     array: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 2**16)
-    monkeypatch.setattr("pipeline.adapters.objects.RANGE_BYTES", 2**16)
+    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", 2**16)
     piece = b",\n".join(DOCUMENTS) + b",\n" if array else LINES
     count = 2**24 // len(piece)
     text_start = b"[" if array else b"\n"

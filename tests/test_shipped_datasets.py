@@ -26,9 +26,9 @@ from support import (
 
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import Reason, Stage
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Bounds
-from pipeline.core.types import Array, Field, Map, Record, Scalar, Slot
+from pipeline.core.schema.types import Array, Field, Map, Record, Scalar, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
+from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.protocol import (
     KeyRefused,
@@ -27,7 +28,6 @@ from pipeline.adapters.protocol import (
     StoreUnavailable,
 )
 from pipeline.adapters.retry import RetryingStore
-from pipeline.adapters.s3 import S3Store, s3_client
 from pipeline.adapters.store import MemoryStore, open_store
 
 Fresh = Callable[[], ObjectStore]

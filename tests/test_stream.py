@@ -28,7 +28,7 @@ from servers import (
     wait_until,
 )
 
-from pipeline.adapters.kinesis import KinesisStream, kinesis_client
+from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
 from pipeline.cli import main
 from pipeline.local.state import Checkpoint
 from pipeline.producer import Options, Position, Producer

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.core import values
-from pipeline.core.errors import Reason
-from pipeline.core.values import Misfit
+from pipeline.core.reasons import Reason
+from pipeline.core.schema import values
+from pipeline.core.schema.values import Misfit
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

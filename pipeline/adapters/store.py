@@ -89,7 +89,7 @@ def open_store(
     """
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "s3":
-        from pipeline.adapters.s3 import S3Store, s3_client  # noqa: PLC0415 - 0.3 s to import
+        from pipeline.adapters.aws.s3 import S3Store, s3_client  # noqa: PLC0415 - 0.3 s to import
 
         bucket, prefix = _bucket_and_prefix(uri, rest)
         client = s3_client(

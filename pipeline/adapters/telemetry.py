@@ -6,24 +6,18 @@ ever written here.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from pipeline.adapters.stopwatch import STAGES, Stopwatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report, Tally
 
-Stage = Literal["decode", "route", "convert", "rules", "partition", "encode", "store", "check"]
-STAGES: tuple[Stage, ...] = (
-    "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
-)  # fmt: skip
 Unit = Literal["Count", "Bytes", "Milliseconds"]
 _S3 = "s3://"
-_Answer = TypeVar("_Answer")
-_Item = TypeVar("_Item")
-_Args = ParamSpec("_Args")
 
 
 class Metric(NamedTuple):
@@ -67,33 +61,6 @@ FILE_METRICS: dict[str, Metric] = {
 
 # Of what is told of a file with a message, and is no error.
 _LEVELS = {"gone": "WARN", "unfinished": "INFO"}
-
-
-class Stopwatch(msgspec.Struct):
-    """Adds up how long each stage takes. `clock` is in seconds, and only its steps count."""
-
-    clock: Callable[[], float]
-    milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
-
-    def run(
-        self,
-        stage: Stage,
-        call: Callable[_Args, _Answer],
-        *args: _Args.args,
-        **kwargs: _Args.kwargs,
-    ) -> _Answer:
-        """Call a function on behalf of a stage."""
-        start = self.clock()
-        try:
-            return call(*args, **kwargs)
-        finally:
-            spent = (self.clock() - start) * 1_000
-            self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
-
-    def each(self, stage: Stage, items: Iterator[_Item]) -> Iterator[_Item]:
-        """Go through an iterator whose steps are a stage's work."""
-        while (item := self.run(stage, lambda: next(items, None))) is not None:
-            yield item
 
 
 class Telemetry(msgspec.Struct, frozen=True):

@@ -15,9 +15,9 @@ from pipeline.commands.options import add_output, add_schemas, settings_of
 from pipeline.commands.progress import progress
 
 if TYPE_CHECKING:
-    from pipeline.adapters.functions import Answer
-    from pipeline.adapters.objects import ObjectVersion
+    from pipeline.adapters.aws.lambda_function import Answer
     from pipeline.adapters.retry import Persistence
+    from pipeline.files.objects import ObjectVersion
 
 _TRIES = 3  # as Lambda itself does
 _SHOWN_FAILURES = 10
@@ -80,8 +80,8 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Take all objects; return the exit code."""
-    from pipeline.adapters.objects import S3Objects
     from pipeline.core.errors import SettingsError
+    from pipeline.files.objects import S3Objects
 
     if options.hand_over and not options.function:
         raise SettingsError("--async goes with --function NAME: there is nobody to hand over to.")
@@ -191,7 +191,7 @@ class _Crew:
 
 def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
     """Invoke until an object is stored, or failed too often without getting any further."""
-    from pipeline.core.notifications import notify_of
+    from pipeline.files.notifications import notify_of
 
     failed, event, sums = 0, notify_of([of.reference], awaited=True), Counter[str]()
     while failed < _TRIES:
@@ -209,7 +209,7 @@ def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
 def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
     """Return what invokes the handler: the deployed one, or the one on this machine."""
     if options.function:
-        from pipeline.adapters.functions import DeployedFunction
+        from pipeline.adapters.aws.lambda_function import DeployedFunction
 
         function = DeployedFunction(options.function, concurrency=options.jobs)
         return functools.partial(_hand_over if options.hand_over else _call, function)
@@ -221,7 +221,7 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
 
 def _call(function: Any, event: dict[str, Any]) -> "Answer":
     """Invoke a function, and make sure that its answer is one of our handler's."""
-    from pipeline.adapters.functions import FunctionError
+    from pipeline.adapters.aws.lambda_function import FunctionError
 
     answer: Answer = function.call(event)
     if answer.error_type is None and not _tells_what_became_of_it(answer.value):
@@ -242,14 +242,14 @@ def _tells_what_became_of_it(value: Any) -> bool:
 
 def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
     """Let Lambda invoke a function; nobody waits, so what is unfinished has to be an error."""
-    from pipeline.adapters.functions import Answer
+    from pipeline.adapters.aws.lambda_function import Answer
 
     function.send({"Records": event["Records"]})
     return Answer({"handed_over": 1})
 
 
 def _invoke_here(system: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
-    from pipeline.adapters.functions import Answer
+    from pipeline.adapters.aws.lambda_function import Answer
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.handlers.files import FilesFailed, answer_files
 
@@ -319,7 +319,7 @@ def _place(uri: str) -> tuple[str, str]:
 
 def _since(text: str | None) -> float:
     from pipeline.core.errors import SettingsError
-    from pipeline.core.values import Misfit, timestamp
+    from pipeline.core.schema.values import Misfit, timestamp
 
     try:
         return -math.inf if text is None else timestamp(text)

@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 def _arrival(options: argparse.Namespace) -> float:
     """Return when the documents arrived, in seconds since 1970. Raises `SettingsError`."""
     from pipeline.core.errors import SettingsError
-    from pipeline.core.values import Misfit, timestamp
+    from pipeline.core.schema.values import Misfit, timestamp
 
     if options.arrived_at is None:
         return Path(options.sample).stat().st_mtime
@@ -97,7 +97,7 @@ def _arrival(options: argparse.Namespace) -> float:
 
 def _sample(path: Path) -> list[bytes]:
     """Read the file's first documents, as many as a full event could hold."""
-    from pipeline.files import FileError, lines_of
+    from pipeline.files.blocks import FileError, lines_of
     from pipeline.measure.events import FULL_EVENT
 
     documents, room = list[bytes](), FULL_EVENT

@@ -61,8 +61,8 @@ def _together(datasets: Any, check_together: Any, faults: list[str]) -> Any:
 def _versions(folder: Path, *, positional: bool) -> list[str]:
     """Hold each version of a schema against the one before it."""
     from pipeline.adapters.schemas import read_texts
+    from pipeline.authoring.evolution import changes_refused
     from pipeline.core.dataset import parse_dataset
-    from pipeline.core.evolution import changes_refused
 
     schemas, _ = read_texts(folder)
     # Without dataset.toml, which is about the current version: it may name fields that are new.
@@ -78,7 +78,7 @@ def _versions(folder: Path, *, positional: bool) -> list[str]:
 
 def _samples(folder: Path, dataset: Any, together: Any, faults: list[str]) -> str:
     from pipeline.core.errors import DatasetError
-    from pipeline.core.values import timestamp
+    from pipeline.core.schema.values import timestamp
     from pipeline.samples import SAMPLES_ARRIVED_AT, run_samples
 
     try:
@@ -121,7 +121,7 @@ def _columns(dataset: Any) -> Iterator[list[str]]:
 
 
 def _place(name: str, key: str, slot: Any) -> Iterator[list[str]]:
-    from pipeline.core.types import NO_DEFAULT, Array, Map, Record
+    from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record
 
     kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
     kind = kinds.get(type(slot.type))

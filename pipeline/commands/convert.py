@@ -94,7 +94,7 @@ class _Source:
 def _convert(source: _Source, system: Any, done: _Done) -> None:
     """Convert one file."""
     from pipeline.commands.progress import progress
-    from pipeline.files import batches_of
+    from pipeline.files.blocks import batches_of
     from pipeline.flow import process
     from pipeline.session import Session, patience
 
@@ -145,7 +145,7 @@ def _passing(name: str, arrived_at: int) -> str:
 def _arrival(text: str | None) -> int | None:
     """Read `--arrived-at`; raises `SettingsError`."""
     from pipeline.core.errors import SettingsError
-    from pipeline.core.values import Misfit, timestamp
+    from pipeline.core.schema.values import Misfit, timestamp
 
     try:
         return None if text is None else timestamp(text)

@@ -60,7 +60,7 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    from pipeline.core.ddl import FIRST_ARRIVAL, statements
+    from pipeline.authoring.ddl import FIRST_ARRIVAL, statements
     from pipeline.core.errors import SettingsError
 
     if not options.location:

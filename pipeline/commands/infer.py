@@ -54,8 +54,8 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Read, guess, write, tell; return the exit code."""
+    from pipeline.authoring.infer import Samples, check_name, dataset_name
     from pipeline.core.errors import DatasetError
-    from pipeline.core.infer import Samples, check_name, dataset_name
 
     name = options.name or dataset_name(options.files[0])
     check_name(name, options.match_field)
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _lines(files: Sequence[str]) -> Iterator[bytes]:
     """Yield the lines of all files, never more than a batch of them in memory."""
-    from pipeline.files import batches_of
+    from pipeline.files.blocks import batches_of
 
     for name in files:
         with _opened(name) as file:

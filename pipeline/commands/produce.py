@@ -140,7 +140,7 @@ def _documents(options: argparse.Namespace) -> Iterator[bytes]:
 
 
 def _lines(names: Sequence[str]) -> Iterator[bytes]:
-    from pipeline.files import lines_of
+    from pipeline.files.blocks import lines_of
 
     for name in names:
         with _opened(name) as file:
@@ -161,7 +161,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 def _generated(options: argparse.Namespace) -> Iterator[bytes]:
     """Make documents up, of the moment in which each is asked for."""
     from pipeline.adapters.schemas import read_dataset
-    from pipeline.core.generate import documents_of
+    from pipeline.authoring.generate import documents_of
 
     dataset = read_dataset(Path(options.schemas) / options.generate)
     make = documents_of(dataset, random.Random(options.seed))  # noqa: S311 - made-up documents

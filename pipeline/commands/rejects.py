@@ -9,7 +9,8 @@ from collections import Counter
 from typing import Any
 
 from pipeline.commands.options import existing
-from pipeline.core.errors import DeadLetterError, Reason
+from pipeline.core.errors import DeadLetterError
+from pipeline.core.reasons import Reason
 
 _SHOWN = 200  # characters of a sample's payload
 

@@ -19,8 +19,8 @@ from pipeline.commands.options import add_output, add_schemas, as_uri, settings_
 if TYPE_CHECKING:
     from pipeline.commands.balance import Balance
     from pipeline.commands.shards import Screen
-    from pipeline.core.esm import Mapping
     from pipeline.core.report import Report
+    from pipeline.esm import Mapping
     from pipeline.local import Function, Runner
     from pipeline.settings import Settings
 
@@ -159,8 +159,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
     """Find the stream, its summary and its identity; a service in trouble is asked again."""
-    from pipeline.adapters.kinesis import KinesisStream, kinesis_client
-    from pipeline.adapters.kinesis_errors import StreamUnavailable
+    from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
+    from pipeline.adapters.aws.kinesis_errors import StreamUnavailable
     from pipeline.local import StreamIdentity, Trouble
 
     client = kinesis_client(options.endpoint_url, concurrency=_CONNECTIONS)
@@ -187,7 +187,7 @@ def _function(options: argparse.Namespace, settings: "Settings", write: Tell) ->
 
 
 def _mapping(options: argparse.Namespace) -> "Mapping":
-    from pipeline.core.esm import Mapping
+    from pipeline.esm import Mapping
 
     limits = (options.retry_attempts, options.record_age, options.bisect)
     return Mapping(options.batch_size, options.window, *limits)

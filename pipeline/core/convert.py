@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.core.columnar import Columns, Unreadable
-from pipeline.core.columns import columns_of
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import Stage
+from pipeline.core.documents.arrow_builder import columns_of
+from pipeline.core.documents.columnar import Columns, Unreadable
+from pipeline.core.documents.jsonpath import Faults, Where
 from pipeline.core.integers import integers, to_arrow
-from pipeline.core.paths import Faults, Where
+from pipeline.core.reasons import Stage
 from pipeline.core.records import Chunk, Fault, Reject, Rows
 
 

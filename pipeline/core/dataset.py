@@ -8,14 +8,23 @@ from typing import Any, Literal, cast
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.avro import NO_KEY, read_schema
-from pipeline.core.columnar import ColumnarReader
-from pipeline.core.columns import columns_of
+from pipeline.core.documents.arrow_builder import columns_of
+from pipeline.core.documents.columnar import ColumnarReader
+from pipeline.core.documents.field_rules import check_fields
+from pipeline.core.documents.jsonpath import Faults, Where
+from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.errors import DatasetError
-from pipeline.core.fieldrules import check_fields
-from pipeline.core.paths import Faults, Where
-from pipeline.core.rows import RowDecoder
-from pipeline.core.types import NO_DEFAULT, Array, Field, Map, Record, Scalar, Type, record_of
+from pipeline.core.schema.avro import NO_KEY, read_schema
+from pipeline.core.schema.types import (
+    NO_DEFAULT,
+    Array,
+    Field,
+    Map,
+    Record,
+    Scalar,
+    Type,
+    record_of,
+)
 
 Format = Literal["parquet", "csv"]
 UNROUTED = "unrouted"

@@ -19,8 +19,9 @@ import msgspec
 import pybase64
 
 from pipeline.core.dataset import UNROUTED
-from pipeline.core.errors import DeadLetterError, Reason, Stage
+from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Batch, Chunk, Positions, Reject, StreamRecord
 
 _BEFORE_DOCUMENTS = frozenset({Stage.AGGREGATE, Stage.PAYLOAD})

@@ -36,8 +36,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from pipeline.core.errors import Reason, Stage
 from pipeline.core.integers import INT32, INT64, between, integers, up_to, zeros
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Batch, Chunk, Fault, Positions, Reject
 
 MAGIC = b"\xf3\x89\x9a\xc2"

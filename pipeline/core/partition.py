@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset, PartitionColumn
-from pipeline.core.errors import Reason, Stage
-from pipeline.core.paths import member
+from pipeline.core.documents.jsonpath import member
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Bounds, Fault, Partition, Reject, Rows
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"

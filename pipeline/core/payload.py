@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.errors import Reason, Stage
 from pipeline.core.integers import INT32
 from pipeline.core.jsontext import (
     SEAM,
@@ -24,6 +23,7 @@ from pipeline.core.jsontext import (
     is_json,
     too_deep_to_read,
 )
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
 
 _GZIP = b"\x1f\x8b"

@@ -14,8 +14,8 @@ from functools import partial
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.errors import Reason, Stage
 from pipeline.core.integers import INT32, INT64, Integers, from_arrow, to_arrow
+from pipeline.core.reasons import Reason, Stage
 
 
 class StreamRecord(msgspec.Struct, frozen=True):

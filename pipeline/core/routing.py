@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import Reason, Stage
 from pipeline.core.jsontext import is_json, why_not_json
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Chunk, Fault, Reject
 
 

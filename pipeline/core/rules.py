@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset
-from pipeline.core.errors import Reason, Stage
-from pipeline.core.fieldrules import check_fields, ruled_fields
-from pipeline.core.paths import Faults, member
+from pipeline.core.documents.field_rules import check_fields, ruled_fields
+from pipeline.core.documents.jsonpath import Faults, member
+from pipeline.core.reasons import Reason, Stage
 from pipeline.core.records import Fault, Reject, Rows
 
 

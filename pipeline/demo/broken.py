@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.errors import Reason
 from pipeline.core.kpl import DIGEST_BYTES, MAGIC, UserRecord, aggregate
+from pipeline.core.reasons import Reason
 from pipeline.core.records import Bounds
 from pipeline.demo.documents import Shop
 

@@ -14,12 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.adapters.kinesis import KinesisStream, NotStored, PutRecord, kinesis_client
-from pipeline.adapters.kinesis_errors import StreamCall, StreamUnavailable, explained
+from pipeline.adapters.aws.kinesis import KinesisStream, NotStored, PutRecord, kinesis_client
+from pipeline.adapters.aws.kinesis_errors import StreamCall, StreamUnavailable, explained
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
-from pipeline.core.esm import Mapping, event_of
 from pipeline.core.report import Report
 from pipeline.demo.count import count
 from pipeline.demo.documents import HOURS
@@ -28,6 +27,7 @@ from pipeline.demo.run import deliver_again, environment
 from pipeline.demo.show import show, working
 from pipeline.demo.stream import Stream
 from pipeline.demo.verdict import Delivered, Redelivery, judge
+from pipeline.esm import Mapping, event_of
 from pipeline.local import Function, Job, Runner, StreamIdentity, open_state
 from pipeline.producer import Producer
 from pipeline.session import open_system

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.core.errors import Reason
+from pipeline.core.reasons import Reason
 from pipeline.demo.count import Letter, dead_letters, pattern, query
 from pipeline.demo.folders import folder_tree
 from pipeline.demo.place import Place

@@ -44,7 +44,7 @@ _system = functools.lru_cache(maxsize=4)(open_system)
 
 @functools.cache
 def _objects() -> Any:
-    from pipeline.ingest import open_objects  # noqa: PLC0415
+    from pipeline.files.ingest import open_objects  # noqa: PLC0415
 
     return open_objects()
 

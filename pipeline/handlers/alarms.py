@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pipeline.core.alert import (
+from pipeline.alerts import (
     Alarm,
     Surroundings,
     Unreadable,
@@ -20,7 +20,7 @@ Log = Callable[[str, dict[str, Any]], object]
 
 
 class Topic(Protocol):
-    """Where messages go; see `pipeline.adapters.notify`."""
+    """Where messages go; see `pipeline.adapters.aws.sns`."""
 
     def publish(self, subject: str, text: str) -> None:
         """Send a message."""
@@ -29,7 +29,7 @@ class Topic(Protocol):
 
 def open_topic(arn: str) -> Topic:
     """Return the topic of SNS."""
-    from pipeline.adapters.notify import Topic as SnsTopic  # noqa: PLC0415 - 0.3 s to import
+    from pipeline.adapters.aws.sns import Topic as SnsTopic  # noqa: PLC0415 - 0.3 s to import
 
     return SnsTopic(arn)
 

@@ -7,7 +7,8 @@ from pipeline.adapters.store import DeadlineExceeded, ObjectMissing, StoreError
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.layout import is_ours
-from pipeline.core.notifications import (
+from pipeline.files.ingest import FileReport, FileUnfinished, Ingestion, Objects
+from pipeline.files.notifications import (
     Delivery,
     ObjectReference,
     is_awaited,
@@ -15,7 +16,6 @@ from pipeline.core.notifications import (
 )
 from pipeline.flow import System
 from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of
-from pipeline.ingest import FileReport, FileUnfinished, Ingestion, Objects
 
 
 class FilesFailed(PipelineError):

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from pipeline.adapters.store import DeadlineExceeded
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
-from pipeline.core.esm import Raised, Returned
 from pipeline.core.report import Report
+from pipeline.esm import Raised, Returned
 from pipeline.flow import System
 from pipeline.handlers import answer
 

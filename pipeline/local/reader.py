@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.adapters.kinesis import MOST_RECORDS, Kinesis
-from pipeline.adapters.kinesis_errors import ArgumentRefused, IteratorExpired
+from pipeline.adapters.aws.kinesis import MOST_RECORDS, Kinesis
+from pipeline.adapters.aws.kinesis_errors import ArgumentRefused, IteratorExpired
 from pipeline.core.records import StreamRecord
 from pipeline.local.state import Checkpoint
 

@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.kinesis import Shard
-from pipeline.adapters.kinesis_errors import StreamError, StreamRefused
+from pipeline.adapters.aws.kinesis import Shard
+from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused
 from pipeline.adapters.store import StoreError
 from pipeline.core.errors import PipelineError
 from pipeline.local.status import StreamStatus

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.adapters.kinesis_errors import StreamError, StreamRefused
+from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused
 from pipeline.adapters.store import StoreError, StoreRefused
 
 _FIRST_PAUSE: Final = 0.2  # seconds, and then twice as long each time, up to:

@@ -10,10 +10,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from pipeline.adapters.kinesis import Kinesis, Shard
-from pipeline.adapters.kinesis_errors import StreamError, StreamMissing, StreamRefused
+from pipeline.adapters.aws.kinesis import Kinesis, Shard
+from pipeline.adapters.aws.kinesis_errors import StreamError, StreamMissing, StreamRefused
 from pipeline.adapters.store import ObjectStore, StoreError
-from pipeline.core.esm import (
+from pipeline.core.records import StreamRecord
+from pipeline.core.report import Report
+from pipeline.esm import (
     FailedBatch,
     Invoke,
     Mapping,
@@ -22,8 +24,6 @@ from pipeline.core.esm import (
     ShardMapping,
     Wait,
 )
-from pipeline.core.records import StreamRecord
-from pipeline.core.report import Report
 from pipeline.local.function import FUNCTION_ARN, Function
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import State

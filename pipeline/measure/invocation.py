@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.adapters.stopwatch import STAGES
 from pipeline.adapters.store import MemoryStore
-from pipeline.adapters.telemetry import STAGES, Telemetry
+from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.records import Bounds

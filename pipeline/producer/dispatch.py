@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from pipeline.adapters.kinesis import Kinesis, NotStored, Stored
-from pipeline.adapters.kinesis_errors import StreamError, StreamRefused, StreamThrottled
+from pipeline.adapters.aws.kinesis import Kinesis, NotStored, Stored
+from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused, StreamThrottled
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import (
     FailedRecord,

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from pipeline.adapters.kinesis import Kinesis, KinesisStream
+from pipeline.adapters.aws.kinesis import Kinesis, KinesisStream
 from pipeline.core.kpl import MAGIC
 from pipeline.producer.dispatch import Dispatcher
 from pipeline.producer.options import Options

@@ -10,8 +10,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from pipeline.adapters.kinesis import PutRecord, Shard
-from pipeline.adapters.kinesis_errors import StreamRefused
+from pipeline.adapters.aws.kinesis import PutRecord, Shard
+from pipeline.adapters.aws.kinesis_errors import StreamRefused
 from pipeline.core.kpl import MAGIC, fill
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import Callback

@@ -10,9 +10,9 @@ from pipeline import handlers
 from pipeline.adapters.store import DeadlineExceeded, RetryingStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
-from pipeline.core.esm import Raised, Returned
 from pipeline.core.records import Batch, Bounds
 from pipeline.core.routing import Router
+from pipeline.esm import Raised, Returned
 from pipeline.flow import System, process
 from pipeline.session import Session
 

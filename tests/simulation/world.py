@@ -17,7 +17,9 @@ from typing import Any
 
 from support import ARN
 
-from pipeline.core.esm import (
+from pipeline.core.events import read_failed_batch
+from pipeline.core.records import StreamRecord
+from pipeline.esm import (
     FailedBatch,
     Invoke,
     Mapping,
@@ -29,8 +31,6 @@ from pipeline.core.esm import (
     Wait,
     event_of,
 )
-from pipeline.core.events import read_failed_batch
-from pipeline.core.records import StreamRecord
 
 from .clock import SECOND, SimulatedClock
 from .faults import Faults

@@ -1,0 +1,127 @@
+"""The object store that is an S3 bucket, or a prefix of one.
+
+boto3 does not retry here (`total_max_attempts=1`): `RetryingStore` does, because it knows how much
+time the invocation has left. Every way in which a call can fail becomes a `StoreUnavailable`,
+`StoreRefused` or `ObjectMissing`, in `pipeline.adapters.aws.s3_errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from pipeline.adapters.aws.s3_errors import Call, explained
+from pipeline.adapters.protocol import LONGEST_KEY, StoreRefused, check_key
+
+_CONTENT_TYPES: Final = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".csv": "text/csv; charset=utf-8",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    # A gzip file, and no Content-Encoding: with one, HTTP clients would unpack it on the way, and
+    # readers that go by the name ".gz" would try to do so again.
+    ".gz": "application/gzip",
+}
+
+
+def s3_client(
+    *, concurrency: int = 8, connect_timeout: float = 2.0, read_timeout: float = 10.0
+) -> Any:
+    """Return an S3 client for `concurrency` threads, configured by the environment as boto3 is.
+
+    The time-outs, in seconds, bound the silence of the other side, so that a connection that hangs
+    is seen as a store error, and retried on a new one, long before the invocation ends.
+    """
+    config = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        max_pool_connections=concurrency,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        tcp_keepalive=True,
+    )
+    try:
+        with explained(Call("make a client for", "s3:*", "S3", "arn:aws:s3:::*")):
+            return boto3.client("s3", config=config)
+    except ValueError as error:
+        # What botocore raises for an AWS_ENDPOINT_URL that is no URL.
+        message = (
+            f"Could not make a client for S3: {error}; check the AWS settings in the environment "
+            "and in the AWS configuration files."
+        )
+        raise StoreRefused(message) from error
+
+
+class S3Store:
+    """Objects under `s3://bucket/prefix/`, or in the whole bucket if `prefix` is empty."""
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        client: Any = None,
+    ) -> None:
+        """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
+        self.uri = f"s3://{bucket}"
+        prefix = prefix.removesuffix("/")
+        if prefix:
+            check_key(prefix, LONGEST_KEY // 2, self.uri)
+            self.uri += f"/{prefix}"
+        self._bucket = bucket
+        self._base = f"{prefix}/" if prefix else ""
+        self._client = client or s3_client()
+        self.longest_key = LONGEST_KEY - len(self._base.encode())
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store `body` under `key`."""
+        check_key(key, self.longest_key, self.uri)
+        suffix = "." + key.rpartition(".")[2]
+        with explained(self._call("write", "s3:PutObject", key)):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._base + key,
+                Body=body,
+                ContentType=_CONTENT_TYPES.get(suffix, "application/octet-stream"),
+            )
+
+    def get(self, key: str) -> bytes:
+        """Return the whole object under `key`."""
+        # The body is read inside, too: the connection can be lost in the middle of it.
+        with explained(self._call("read", "s3:GetObject", key)):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._base + key)
+            # closing(), as the body's own `with` hands out the raw stream, whose read() checks
+            # neither length nor checksum.
+            with contextlib.closing(answer["Body"]) as stream:
+                body: bytes = stream.read()
+        return body
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that start with `prefix`, a page of up to 1,000 at a time."""
+        bucket = f"arn:{self._partition()}:s3:::{self._bucket}"
+        call = Call("list", "s3:ListBucket", f"{self.uri}/{prefix}", bucket)
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._base + prefix))
+        while True:
+            with explained(call):
+                page = next(pages, None)
+            if page is None:
+                return
+            for entry in page.get("Contents", ()):
+                yield entry["Key"].removeprefix(self._base)
+
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`, if there is one."""
+        with explained(self._call("delete", "s3:DeleteObject", key)):
+            self._client.delete_object(Bucket=self._bucket, Key=self._base + key)
+
+    def _call(self, verb: str, action: str, key: str) -> Call:
+        """Return the words for one call: what an administrator would grant, and on what."""
+        resource = f"arn:{self._partition()}:s3:::{self._bucket}/{self._base}*"
+        return Call(verb, action, f"{self.uri}/{key}", resource)
+
+    def _partition(self) -> str:
+        partition: str = self._client.meta.partition
+        return partition

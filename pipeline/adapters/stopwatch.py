@@ -1,0 +1,41 @@
+"""How long each stage of one invocation takes."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, ParamSpec, TypeVar
+
+import msgspec
+
+Stage = Literal["decode", "route", "convert", "rules", "partition", "encode", "store", "check"]
+STAGES: tuple[Stage, ...] = (
+    "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
+)  # fmt: skip
+_Answer = TypeVar("_Answer")
+_Item = TypeVar("_Item")
+_Args = ParamSpec("_Args")
+
+
+class Stopwatch(msgspec.Struct):
+    """Adds up how long each stage takes. `clock` is in seconds, and only its steps count."""
+
+    clock: Callable[[], float]
+    milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
+
+    def run(
+        self,
+        stage: Stage,
+        call: Callable[_Args, _Answer],
+        *args: _Args.args,
+        **kwargs: _Args.kwargs,
+    ) -> _Answer:
+        """Call a function on behalf of a stage."""
+        start = self.clock()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            spent = (self.clock() - start) * 1_000
+            self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
+
+    def each(self, stage: Stage, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Go through an iterator whose steps are a stage's work."""
+        while (item := self.run(stage, lambda: next(items, None))) is not None:
+            yield item

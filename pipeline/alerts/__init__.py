@@ -1,0 +1,20 @@
+"""A CloudWatch alarm to a message that a person can act on.
+
+alarm.py    what comes, by SNS, EventBridge or from the alarm itself -> Alarm
+advice.py   what each alarm of the pipeline means, and what to do first
+text.py     both -> the message
+"""
+
+from pipeline.alerts.alarm import Alarm, Unreadable, read_alarms, topics_of
+from pipeline.alerts.text import Message, Surroundings, malformed_message, message_of
+
+__all__ = [
+    "Alarm",
+    "Message",
+    "Surroundings",
+    "Unreadable",
+    "malformed_message",
+    "message_of",
+    "read_alarms",
+    "topics_of",
+]

@@ -1,0 +1,141 @@
+"""The message: what is wrong, since when, where, why it may be, and what to do first."""
+
+import re
+import shlex
+
+import msgspec
+
+from pipeline.alerts.advice import ADVICE, OF_FILES, UNKNOWN, Advice
+from pipeline.alerts.alarm import Alarm, Unreadable
+
+_SUBJECT_CHARACTERS = 99  # SNS takes ASCII of less than 100 characters, without line breaks
+_NOT_IN_SUBJECTS = re.compile(r"[^ -~]+")
+_STATES = {"ALARM": "ALARM", "OK": "RECOVERED", "INSUFFICIENT_DATA": "NO DATA"}
+_LABELS = {
+    **{name: name for name in ("Stream", "Dataset", "Reason", "Bucket")},
+    "FunctionName": "Function",
+    "EventSourceMappingUUID": "Mapping",
+    "QueueName": "Queue",
+}
+_LOG_OF_FUNCTION = (
+    '"$(aws lambda get-function-configuration --function-name {function} '
+    '--query LoggingConfig.LogGroup --output text)"'
+)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What is sent: a subject that SNS takes, and a text."""
+
+    subject: str
+    text: str
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What no alarm tells: the dashboard's URL, the dead letters' URI, the function's log group."""
+
+    dashboard: str | None = None
+    dead_letters: str | None = None
+    log_group: str | None = None
+
+
+def message_of(alarm: Alarm, around: Surroundings) -> Message:
+    """Write the message of an alarm."""
+    advice = _advice(alarm)
+    lines = [f"{_STATES[alarm.state]}: {alarm.name}", "", _sentence(alarm, advice), ""]
+    lines += [f"Since:     {alarm.since:%Y-%m-%d %H:%M:%S} UTC", *_places(alarm)]
+    lines += [f"Dashboard: {around.dashboard or _console(alarm)}"]
+    if alarm.state == "ALARM":
+        lines += ["", "Likely causes:", *(f"  - {cause}" for cause in advice.causes)]
+        lines += ["", "Type first:", f"  {_command(advice, alarm, around)}"]
+    lines += ["", *(f"{head}: {text}" for head, text in _quoted(alarm) if text)]
+    return Message(_subject(f"{_STATES[alarm.state]}: {alarm.name}"), "\n".join(lines) + "\n")
+
+
+def malformed_message(what: Unreadable, around: Surroundings, request_id: str | None) -> Message:
+    """Write the message about something that came in an alarm's place."""
+    lines = [
+        "The alert function was given something that is no alarm of CloudWatch:",
+        f"{what.where}. {what.why}",
+        "",
+        "An alarm may be behind it that nobody has read: look at the dashboard.",
+        "",
+        f"Dashboard: {around.dashboard or _CONSOLE}",
+        f"Request:   {request_id or 'without an id'}",
+        "",
+        "Type first:",
+        "  aws cloudwatch describe-alarms --state-value ALARM",
+    ]
+    return Message("ALERT: an alarm could not be read", "\n".join(lines) + "\n")
+
+
+def _advice(alarm: Alarm) -> Advice:
+    """Know an alarm by its metric, else by its name; a composite one by those that set it off."""
+    named = [name for text in (alarm.name, alarm.reason) for name in ADVICE if name in text]
+    metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
+    if metric is None:
+        return UNKNOWN
+    return OF_FILES.get(metric, ADVICE[metric]) if _is_of_files(alarm, metric) else ADVICE[metric]
+
+
+def _is_of_files(alarm: Alarm, metric: str) -> bool:
+    function = alarm.dimensions.get("FunctionName", "")
+    return (
+        "Bucket" in alarm.dimensions
+        or "FilesFunction" in function
+        or any(f"Files{metric}" in text for text in (alarm.name, alarm.reason))
+    )
+
+
+def _sentence(alarm: Alarm, advice: Advice) -> str:
+    if alarm.state == "OK":
+        return advice.over
+    if alarm.state == "ALARM":
+        return advice.wrong
+    return "CloudWatch has no data to tell whether the alarm holds: its metric is not written."
+
+
+def _places(alarm: Alarm) -> list[str]:
+    found = [
+        (of, alarm.dimensions[name]) for name, of in _LABELS.items() if name in alarm.dimensions
+    ]
+    lines = [f"{label + ':':<10} {value}" for label, value in found]
+    where = ", ".join(filter(None, (alarm.region, alarm.account)))
+    return [*lines, *([f"Account:   {where}"] if where else [])]
+
+
+_CONSOLE = "https://console.aws.amazon.com/cloudwatch/home#alarmsV2:"
+_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
+
+
+def _console(alarm: Alarm) -> str:
+    """Return CloudWatch's page of alarms, in the part of AWS that the region belongs to."""
+    region = alarm.region
+    if not region:
+        return _CONSOLE
+    host = next((of for part, of in _CONSOLES.items() if region.startswith(f"{part}-")), None)
+    host = host or f"{region}.console.aws.amazon.com"
+    return f"https://{host}/cloudwatch/home?region={region}#alarmsV2:"
+
+
+def _command(advice: Advice, alarm: Alarm, around: Surroundings) -> str:
+    log = shlex.quote(around.log_group) if around.log_group else _LOG_OF_FUNCTION
+    command = advice.command.replace("{log}", log)
+    values = {
+        "{function}": shlex.quote(alarm.dimensions.get("FunctionName", "FUNCTION")),
+        "{dead_letters}": shlex.quote(around.dead_letters or "DEAD_LETTERS_URI"),
+        "{alarm}": shlex.quote(alarm.name),
+    }
+    for name, value in values.items():
+        command = command.replace(name, value)
+    if alarm.region and command.startswith("aws "):
+        command += f" --region {alarm.region}"
+    return command
+
+
+def _quoted(alarm: Alarm) -> list[tuple[str, str]]:
+    return [("CloudWatch says", alarm.reason), ("The alarm says", alarm.description)]
+
+
+def _subject(text: str) -> str:
+    plain = _NOT_IN_SUBJECTS.sub("?", text)
+    return plain if len(plain) <= _SUBJECT_CHARACTERS else plain[: _SUBJECT_CHARACTERS - 3] + "..."

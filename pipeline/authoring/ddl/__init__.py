@@ -1,0 +1,63 @@
+"""A dataset as its readers declare it: Athena, Glue, DuckDB, Spark.
+
+    columns.py     what a table has: fields, flattened CSV columns, partition columns
+    wording.py     what all dialects share: type spelling, comments, `<dataset>_once`
+    projection.py  where Athena may list the partitions itself
+    hive.py        the external tables, as DDL and as the JSON of Glue
+    athena.py      these tables, and Athena's views over them
+    duckdb.py      DuckDB's views
+    spark.py       Spark's temporary views
+
+For every format that is written there is `<dataset>` (CSV: `<dataset>_csv`), with types, and
+`<dataset>_once`, which shows each identity once.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+from pipeline.authoring.ddl import athena, duckdb, hive, spark
+from pipeline.core.dataset import Dataset, Format
+from pipeline.core.errors import SettingsError
+
+Dialect = Literal["athena", "glue", "duckdb", "spark"]
+DIALECTS: tuple[Dialect, ...] = ("athena", "glue", "duckdb", "spark")
+# Kinesis is not older: without a date of the operator's, no row arrived before it.
+FIRST_ARRIVAL = date(2013, 11, 1)
+
+
+def statements(
+    dataset: Dataset,
+    location: str,
+    dialect: Dialect,
+    formats: Sequence[Format] = (),
+    since: date = FIRST_ARRIVAL,
+) -> str:
+    """Write what one reader needs for these formats, by default all that the dataset has.
+
+    `location` is the output's root, as a URI. `since` is when the first rows arrived: Athena's
+    projected partitions begin there. For Glue it is one table, as JSON. Raises `SettingsError`.
+    """
+    location = _root(location)
+    for of in formats:
+        if of not in dataset.formats:
+            message = f"Dataset {dataset.name} is not written as {of}; see its dataset.toml."
+            raise SettingsError(message)
+    formats = tuple(formats) or dataset.formats
+    if dialect in {"athena", "glue"} and not location.startswith("s3://"):
+        message = "Athena and Glue read S3 alone: the location must be s3://bucket/prefix."
+        raise SettingsError(message)
+    if dialect == "glue":
+        as_format: Format = "parquet" if "parquet" in formats else formats[0]
+        return hive.glue_json(hive.table(dataset, location, as_format, since))
+    if dialect == "athena":
+        return "\n\n".join(athena.statements(dataset, location, of, since) for of in formats)
+    write = {"duckdb": duckdb.statements, "spark": spark.statements}[dialect]
+    return "\n\n".join(write(dataset, location, of) for of in formats)
+
+
+def _root(location: str) -> str:
+    if not location.startswith(("s3://", "file:///")) or "\0" in location:
+        message = f"The location {location!r} is neither s3://bucket/prefix nor file:///directory."
+        raise SettingsError(message)
+    return location.rstrip("/")

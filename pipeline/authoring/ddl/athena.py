@@ -1,0 +1,66 @@
+"""Athena: the external tables, and views over them. Athena runs one statement at a time."""
+
+from datetime import date
+
+import pyarrow as pa
+
+from pipeline.authoring.ddl import hive
+from pipeline.authoring.ddl.columns import (
+    CsvColumn,
+    by_value,
+    csv_columns,
+    csv_names,
+    only_in_path,
+    text_names,
+)
+from pipeline.authoring.ddl.dialect import ansi, comment, is_nested, is_wide, listed, named, once
+from pipeline.core.dataset import Dataset, Format
+
+
+def statements(dataset: Dataset, location: str, as_format: Format, since: date) -> str:
+    """Write the table over one format and the views over the table."""
+    table = hive.table(dataset, location, as_format, since)
+    created = hive.create_table(dataset, table)
+    if as_format == "csv":
+        view, columns = f"{dataset.name}_csv", csv_names(dataset)
+        created += "\n\n" + _casting_view(dataset, table.name, view)
+    else:
+        view, columns = dataset.name, [name for name, _ in [*table.columns, *table.keys]]
+    return f"{created}\n\n{once(dataset, view, columns, ansi)}"
+
+
+def _casting_view(dataset: Dataset, table: str, view: str) -> str:
+    columns, keys = csv_columns(dataset), by_value(dataset)
+    selected = [
+        # The path's, which skips files; the copy in the file tells Athena no more.
+        ansi(of.name) if of.name in keys else named(_cast(of, ansi(name)), ansi(of.name))
+        for of, name in zip(columns, text_names(dataset), strict=True)
+    ]
+    selected += [ansi(of.name) for of in only_in_path(dataset)]
+    notes = comment(
+        "The strings with their types. An empty string is null where the field may be null. Arrays "
+        "and maps stay JSON text, for views here have no JSON type: json_parse(x) reads it, and "
+        "CAST(json_parse(x) AS ARRAY(VARCHAR)) and the like give it types. Times of day and "
+        "decimals of more than 38 digits stay text.",
+    )
+    return (
+        f"{notes}\nCREATE OR REPLACE VIEW {ansi(view)} AS\n"
+        f"SELECT\n{listed(selected)}\nFROM {ansi(table)};"
+    )
+
+
+def _cast(of: CsvColumn, column: str) -> str:
+    """Turn one string into its type."""
+    text = f"NULLIF({column}, '')"
+    if pa.types.is_string(of.type):
+        return text if of.nullable else column
+    if pa.types.is_binary(of.type) or pa.types.is_fixed_size_binary(of.type):
+        return f"from_base64({text if of.nullable else column})"
+    if is_nested(of.type) or is_wide(of.type) or pa.types.is_time(of.type):
+        return text
+    if pa.types.is_timestamp(of.type):
+        if of.type.tz:
+            return f"CAST(from_iso8601_timestamp_nanos({text}) AS timestamp(6))"
+        return f"CAST(replace({text}, 'T', ' ') AS timestamp(6))"
+    kind = "real" if pa.types.is_float32(of.type) else hive.scalar(of.type)
+    return f"CAST({text} AS {kind})"

@@ -1,0 +1,124 @@
+"""What a table of a dataset has: its fields, the columns of its CSV, its partition columns.
+
+A partition column by value, as `country`, is in the path and in the files. What the path says is
+unescaped and cast by the reader, and is what prunes; but null and the empty string share a
+directory, so of a nullable string only the file knows which it was.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
+from pipeline.core.schema.types import Scalar
+
+IDENTITY_NAMES = tuple(of.name for of in IDENTITY)
+
+
+@dataclass(frozen=True, slots=True)
+class PathColumn:
+    """A level of the Hive path.
+
+    `source` is the field of the files it is a function of, `symbols` what an enum's values are.
+    """
+
+    name: str
+    part: Literal["date", "hour", "value"]
+    source: pa.Field
+    symbols: tuple[str, ...]
+    may_be_empty: bool
+
+    @property
+    def type(self) -> pa.DataType:
+        """The type its values have."""
+        return {"date": pa.date32(), "hour": pa.int32()}.get(self.part, self.source.type)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the path tells the value: all but null or empty, where both may be."""
+        return not (self.may_be_empty and self.source.nullable)
+
+    @property
+    def hides_empty(self) -> bool:
+        """Whether null in the path is the empty string in truth."""
+        return self.may_be_empty and not self.source.nullable
+
+
+@dataclass(frozen=True, slots=True)
+class CsvColumn:
+    """A column of the CSV files: a field, or a record's field at any depth."""
+
+    header: str
+    name: str
+    type: pa.DataType
+    nullable: bool
+
+
+def path_columns(dataset: Dataset) -> tuple[PathColumn, ...]:
+    """Return the levels of the path, the outermost first."""
+    kinds = {of.name: of.type for of in dataset.record.fields if isinstance(of.type, Scalar)}
+    columns = list[PathColumn]()
+    for of in dataset.partition_by:
+        kind = kinds.get(of.field or "")
+        source = dataset.schema.field(of.field or ARRIVED_AT.name)
+        text = of.part == "value" and kind is not None and kind.name == "string"
+        symbols = kind.symbols if kind else ()
+        columns.append(PathColumn(of.name, of.part, source, symbols, text))
+    return tuple(columns)
+
+
+def only_in_path(dataset: Dataset) -> list[PathColumn]:
+    """Return the partition columns that no column of the files is named like."""
+    return [of for of in path_columns(dataset) if of.part != "value"]
+
+
+def by_value(dataset: Dataset) -> dict[str, PathColumn]:
+    """Return the partition columns that are columns of the files, too."""
+    return {of.name: of for of in path_columns(dataset) if of.part == "value"}
+
+
+def names(dataset: Dataset) -> list[str]:
+    """Return the columns of the views over Parquet, in order."""
+    return [*dataset.schema.names, *(of.name for of in only_in_path(dataset))]
+
+
+def csv_names(dataset: Dataset) -> list[str]:
+    """Return the columns of the views over CSV, in order."""
+    files = [of.name for of in csv_columns(dataset)]
+    return [*files, *(of.name for of in only_in_path(dataset))]
+
+
+def csv_columns(dataset: Dataset) -> list[CsvColumn]:
+    """Return the columns of the CSV files, in order; `a.b` is named `a__b`, if that is free."""
+    flat = [leaf for of in dataset.schema for leaf in _leaves(of, "", nullable=False)]
+    taken = {name.lower() for name in [*dataset.schema.names, *names(dataset)]}
+    columns = list[CsvColumn]()
+    for header, of, nullable in flat:
+        name = free(header.replace(".", "__"), taken) if "." in header else header
+        taken.add(name.lower())
+        columns.append(CsvColumn(header, name, of, nullable))
+    return columns
+
+
+def text_names(dataset: Dataset) -> list[str]:
+    """Name the CSV columns of a table of strings: the file's copy of a partition steps aside."""
+    keys, taken = by_value(dataset), {name.lower() for name in csv_names(dataset)}
+    return [
+        free(f"{of.name}_in_file", taken) if of.name in keys else of.name
+        for of in csv_columns(dataset)
+    ]
+
+
+def _leaves(field: Any, above: str, *, nullable: bool) -> list[tuple[str, pa.DataType, bool]]:
+    header, nullable = above + field.name, nullable or field.nullable
+    if not pa.types.is_struct(field.type):
+        return [(header, field.type, nullable)]
+    return [leaf for of in field.type for leaf in _leaves(of, f"{header}.", nullable=nullable)]
+
+
+def free(name: str, taken: set[str]) -> str:
+    """Return the name, with as many `_` behind it as make it unlike all of `taken` (lower case)."""
+    while name.lower() in taken:
+        name += "_"
+    return name

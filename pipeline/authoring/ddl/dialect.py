@@ -1,0 +1,154 @@
+"""What all dialects share: how nested types are spelled, comments, and `<dataset>_once`."""
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.authoring.ddl.columns import IDENTITY_NAMES, free, path_columns
+from pipeline.core.dataset import ARRIVED_AT, Dataset
+
+LONGEST_DECIMAL = 38  # digits, in every reader here
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a dialect writes types; `scalar` gives None for what the dialect lacks."""
+
+    scalar: Callable[[pa.DataType], str | None]
+    array: str
+    map: str
+    struct: str
+    member: Callable[[str, str], str]
+
+    def of(self, given: pa.DataType) -> str | None:
+        """Spell a type, without the parts that the dialect lacks; None if nothing is left."""
+        if pa.types.is_struct(given):
+            members = [(of.name, self.of(of.type)) for of in given]
+            spelled = [self.member(name, of) for name, of in members if of]
+            return self.struct.format(", ".join(spelled)) if spelled else None
+        if pa.types.is_list(given):
+            return self._around(self.array, given.value_type)
+        if pa.types.is_map(given):
+            return self._around(self.map, given.item_type)
+        return self.scalar(given)
+
+    def _around(self, outer: str, inner: pa.DataType) -> str | None:
+        spelled = self.of(inner)
+        return outer.format(spelled) if spelled else None
+
+    def lacks(self, fields: Iterable[pa.Field]) -> list[str]:
+        """Name what is left out of these fields, with its type."""
+        return [
+            f"{path} ({kind_of(of)})"
+            for field in fields
+            for path, of in scalars(field)
+            if not self.scalar(of)
+        ]
+
+
+def scalars(field: pa.Field) -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the scalars of a field at any depth, with their paths."""
+    open_ = [(field.name, field.type)]
+    while open_:
+        path, of = open_.pop(0)
+        if pa.types.is_struct(of):
+            open_ = [(f"{path}.{inner.name}", inner.type) for inner in of] + open_
+        elif pa.types.is_list(of):
+            open_.insert(0, (f"{path}[]", of.value_type))
+        elif pa.types.is_map(of):
+            open_.insert(0, (f"{path}{{}}", of.item_type))
+        else:
+            yield path, of
+
+
+def kind_of(of: pa.DataType) -> str:
+    """Name a type that some readers lack, as its schema would."""
+    if pa.types.is_time(of):
+        return "time-millis" if of.unit == "ms" else "time-micros"
+    return f"decimal of {of.precision} digits" if pa.types.is_decimal(of) else str(of)
+
+
+def is_wide(of: pa.DataType) -> bool:
+    """Whether a type is a decimal that no reader here can hold."""
+    return bool(pa.types.is_decimal(of) and of.precision > LONGEST_DECIMAL)
+
+
+def holds(of: pa.DataType, what: Callable[[pa.DataType], bool]) -> bool:
+    """Whether a type, or anything inside it, is such a one."""
+    return any(what(inner) for _, inner in scalars(pa.field("", of)))
+
+
+def is_nested(of: pa.DataType) -> bool:
+    """Whether a CSV cell of this type is JSON text."""
+    return bool(pa.types.is_list(of) or pa.types.is_map(of))
+
+
+def comment(*sentences: str) -> str:
+    """Write sentences as SQL comments, one paragraph each."""
+    lines = [line for of in sentences for line in textwrap.wrap(of, 96, break_long_words=False)]
+    return "\n".join(f"-- {line}" for line in lines)
+
+
+def joined(*parts: str) -> str:
+    """Write the parts that are not empty below each other."""
+    return "\n".join(filter(None, parts))
+
+
+def ansi(name: str) -> str:
+    """Quote an identifier as DuckDB, and Athena in queries, do."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def ansi_text(text: str) -> str:
+    """Quote a string as DuckDB, and Athena in queries, do."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def backticked(name: str) -> str:
+    """Quote an identifier as Spark, and Athena in DDL, do."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def escaped_text(text: str) -> str:
+    """Quote a string as Spark, and Athena in DDL, do."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Write the items of a list, a line each."""
+    return ",\n".join(f"  {line}" for line in lines)
+
+
+def named(value: str, name: str) -> str:
+    """Select a value under a name; both are quoted."""
+    return name if value == name else f"{value} AS {name}"
+
+
+def once(
+    dataset: Dataset,
+    view: str,
+    columns: list[str],
+    quote: Callable[[str], str],
+    create: str = "CREATE OR REPLACE VIEW",
+) -> str:
+    """Write the view that shows each identity of `view` once."""
+    copy = free("_copy", {name.lower() for name in columns})
+    # A document's partition is a function of the document, so that its copies share one. Naming
+    # it changes no result, and lets a filter on it through the window: files are skipped.
+    keys = dict.fromkeys([*IDENTITY_NAMES, *(of.name for of in path_columns(dataset))])
+    names = [quote(name) for name in columns]
+    return joined(
+        comment("Each identity once. A filter on a partition column still skips files."),
+        f"{create} {quote(view + '_once')} AS",
+        f"SELECT\n{listed(names)}",
+        "FROM (",
+        "  SELECT *, row_number() OVER (",
+        f"    PARTITION BY {', '.join(quote(name) for name in keys)}",
+        f"    ORDER BY {quote(ARRIVED_AT.name)}",
+        f"  ) AS {quote(copy)}",
+        f"  FROM {quote(view)}",
+        f") AS {quote('numbered')}",
+        f"WHERE {quote(copy)} = 1;",
+    )

@@ -1,0 +1,238 @@
+"""DuckDB: views over the files.
+
+Where a column is both in a file and in its path, DuckDB takes the path's. That skips files and is
+right, unless the column is a nullable string: then the file's is taken, and what only the path
+has is cut out of the file's name, by which DuckDB skips files just as well.
+"""
+
+import json
+import re
+from textwrap import indent
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from pipeline.authoring.ddl.columns import (
+    CsvColumn,
+    PathColumn,
+    by_value,
+    csv_columns,
+    csv_names,
+    names,
+    only_in_path,
+    path_columns,
+)
+from pipeline.authoring.ddl.dialect import (
+    Spelling,
+    ansi,
+    ansi_text,
+    comment,
+    holds,
+    is_nested,
+    is_wide,
+    joined,
+    listed,
+    named,
+    once,
+    scalars,
+)
+from pipeline.core.dataset import Dataset, Format
+
+# Of a file's name, and unlike any column: names of fields are letters, digits and _.
+_FILE = "file name"
+_PARTITION_NULL = "__HIVE_DEFAULT_PARTITION__"
+# A line of CSV may be longer than its document: quotes are doubled. The default is 2 MB.
+_LINE_BYTES = 4 * 2**20
+_CSV_OPTIONS = [
+    "all_varchar = true", "header = true", "delim = ','", "quote = '\"'", "escape = '\"'",
+    # Nothing is null, and "" is the empty string.
+    "nullstr = ''", "allow_quoted_nulls = false", f"max_line_size = {_LINE_BYTES}",
+]  # fmt: skip
+
+
+def statements(dataset: Dataset, location: str, as_format: Format) -> str:
+    """Write the views over one format."""
+    if as_format == "csv":
+        view, columns = f"{dataset.name}_csv", csv_names(dataset)
+        notes = _csv_notes(dataset)
+    else:
+        view, columns = dataset.name, names(dataset)
+        notes = _parquet_notes(dataset)
+    files = _view(dataset, view, location, as_format)
+    head = comment(*notes, "There must be at least one file.")
+    return f"{head}\n{files}\n\n{once(dataset, view, columns, ansi)}"
+
+
+def _view(dataset: Dataset, view: str, location: str, as_format: Format) -> str:
+    """Write a view whose columns are those of the schema, whatever the files have by now."""
+    if as_format == "csv":
+        cells = csv_columns(dataset)
+        expected = [f"NULL::{_cell_type(dataset, of)} AS {ansi(of.header)}" for of in cells]
+        selected = [named(_of_file(dataset, of), ansi(of.name)) for of in cells]
+    else:
+        keys = by_value(dataset)
+        expected = [f"NULL::{_PARQUET.of(of.type)} AS {ansi(of.name)}" for of in dataset.schema]
+        selected = [_of_path(dataset, keys.get(name), name) for name in dataset.schema.names]
+    for of in only_in_path(dataset):
+        selected.append(_only_in_path(dataset, of))
+        if _by_path(dataset):
+            expected.append(f"NULL::{_PARQUET.of(of.type)} AS {ansi(of.name)}")
+    if not _by_path(dataset):
+        expected.append(f"NULL::VARCHAR AS {ansi(_FILE)}")
+    return joined(
+        f"CREATE OR REPLACE VIEW {ansi(view)} AS",
+        f"SELECT\n{listed(selected)}",
+        f"FROM (\n  SELECT\n{indent(listed(expected), '  ')}\n  WHERE false",
+        "  UNION ALL BY NAME",
+        f"  FROM {_reader(dataset, location, as_format)}",
+        ");",
+    )
+
+
+def _cell_type(dataset: Dataset, of: CsvColumn) -> str | None:
+    """Text, but for what the path has instead."""
+    return _PARQUET.of(of.type) if _by_path(dataset) and of.name in by_value(dataset) else "VARCHAR"
+
+
+def _by_path(dataset: Dataset) -> bool:
+    """Whether the path's columns may replace the file's."""
+    return all(of.exact for of in path_columns(dataset))
+
+
+def _reader(dataset: Dataset, location: str, as_format: Format) -> str:
+    place = _path(location)
+    options = ["union_by_name = true", *(_CSV_OPTIONS if as_format == "csv" else [])]
+    if not _by_path(dataset):
+        options += ["hive_partitioning = false", f"filename = {ansi_text(_FILE)}"]
+    elif path_columns(dataset):
+        types = {of.name: _PARQUET.of(of.type) for of in path_columns(dataset)}
+        # Every one, so that nothing is guessed: '01' is no number.
+        pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in types.items())
+        options += ["hive_partitioning = true", f"hive_types = {{{pairs}}}"]
+    else:
+        options.append("hive_partitioning = false")
+    files = ansi_text(f"{place}/{dataset.name}/{as_format}/**/*.{as_format}")
+    return f"read_{as_format}(\n{indent(listed([files, *options]), '  ')}\n  )"
+
+
+def _path(location: str) -> str:
+    """Return the location as DuckDB takes it, with nothing in it that is a pattern."""
+    if location.startswith("file://"):
+        location = unquote(location.removeprefix("file://"))
+    return re.sub(r"[*?\[]", r"[\g<0>]", location)
+
+
+def _only_in_path(dataset: Dataset, of: PathColumn) -> str:
+    if _by_path(dataset):
+        return ansi(of.name)
+    # The last such directory: the location may hold others. Files are skipped by it.
+    found = f"regexp_extract({ansi(_FILE)}, {ansi_text(f'.*/{of.name}=([^/]*)/')}, 1)"
+    text = f"NULLIF({found}, {ansi_text(_PARTITION_NULL)})"
+    # TRY_CAST: filters on what might fail are not pushed to the files, and none would be skipped.
+    return f"TRY_CAST({text} AS {_PARQUET.of(of.type)}) AS {ansi(of.name)}"
+
+
+def _of_path(dataset: Dataset, of: PathColumn | None, name: str) -> str:
+    """Select a column that may have been replaced by the path's, with what that cannot say."""
+    if of is not None and of.hides_empty and _by_path(dataset):
+        return f"COALESCE({ansi(name)}, '') AS {ansi(name)}"
+    return ansi(name)
+
+
+def _of_file(dataset: Dataset, of: CsvColumn) -> str:
+    path = by_value(dataset).get(of.name)
+    if path is not None and _by_path(dataset):
+        column = ansi(of.header)
+        return f"COALESCE({column}, '')" if path.hides_empty else column
+    return _cast(of, ansi(of.header))
+
+
+# -------------------------------------------------------------------------------------- types
+
+
+def _scalar(of: pa.DataType) -> str | None:
+    if pa.types.is_decimal(of):
+        # What DuckDB reads a longer one of Parquet as.
+        return "DOUBLE" if is_wide(of) else f"DECIMAL({of.precision}, {of.scale})"
+    if pa.types.is_timestamp(of):
+        return "TIMESTAMPTZ" if of.tz else "TIMESTAMP"
+    if pa.types.is_time(of):
+        return "TIME"
+    return "BLOB" if pa.types.is_fixed_size_binary(of) else _SCALARS[of]
+
+
+_SCALARS = {
+    pa.bool_(): "BOOLEAN", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE", pa.string(): "VARCHAR", pa.binary(): "BLOB", pa.date32(): "DATE",
+}  # fmt: skip
+_PARQUET = Spelling(
+    _scalar, "{}[]", "MAP(VARCHAR, {})", "STRUCT({})", lambda name, of: f"{ansi(name)} {of}"
+)
+
+
+def _is_binary(of: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(of) or pa.types.is_fixed_size_binary(of))
+
+
+def _json_scalar(of: pa.DataType) -> str | None:
+    return "VARCHAR" if _is_binary(of) else _scalar(of)
+
+
+_JSON = Spelling(
+    _json_scalar, "{}[]", "MAP(VARCHAR, {})", "STRUCT({})", lambda name, of: f"{ansi(name)} {of}"
+)
+
+
+def _cast(of: CsvColumn, column: str) -> str:
+    """Turn one string of CSV into its type."""
+    if pa.types.is_string(of.type) or holds(of.type, is_wide):
+        return column
+    if _is_binary(of.type):
+        return f"from_base64({column})"
+    if is_nested(of.type):
+        # Not a cast, which refuses the files of older schemas for the members that they lack.
+        structure = ansi_text(json.dumps(_JSON.of(of.type), ensure_ascii=False))
+        return _decoded(of.type, f"from_json({column}, {structure})", 0)
+    return f"CAST({column} AS {_scalar(of.type)})"
+
+
+def _decoded(of: pa.DataType, value: str, depth: int) -> str:
+    """Turn base64 within nested values, which JSON holds as text, into bytes."""
+    if not holds(of, _is_binary):
+        return value
+    if _is_binary(of):
+        return f"from_base64({value})"
+    item = f"item{depth}"
+    if pa.types.is_list(of):
+        return f"list_transform({value}, lambda {item}: {_decoded(of.value_type, item, depth + 1)})"
+    if pa.types.is_map(of):
+        inner = _decoded(of.item_type, f"{item}.value", depth + 1)
+        entry = f"{{'key': {item}.key, 'value': {inner}}}"
+        entries = f"list_transform(map_entries({value}), lambda {item}: {entry})"
+        # map_entries of null is an empty list.
+        return f"CASE WHEN {value} IS NOT NULL THEN map_from_entries({entries}) END"
+    members = [
+        f"{ansi_text(inner.name)}: {_decoded(inner.type, f'{value}.{ansi(inner.name)}', depth)}"
+        for inner in of
+    ]
+    return f"CASE WHEN {value} IS NOT NULL THEN {{{', '.join(members)}}} END"
+
+
+# -------------------------------------------------------------------------------------- notes
+
+
+def _wide_fields(dataset: Dataset) -> str:
+    return ", ".join(path for of in dataset.schema for path, kind in scalars(of) if is_wide(kind))
+
+
+def _parquet_notes(dataset: Dataset) -> list[str]:
+    wide = _wide_fields(dataset)
+    return [f"Rounded to DOUBLE, as decimals here have 38 digits at most: {wide}."] if wide else []
+
+
+def _csv_notes(dataset: Dataset) -> list[str]:
+    wide = _wide_fields(dataset)
+    notes = ["Fields of records are columns of their own: a.b is a__b."]
+    if wide:
+        notes.append(f"Text, as decimals here have 38 digits at most: the column with {wide}.")
+    return notes

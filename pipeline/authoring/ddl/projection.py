@@ -1,0 +1,93 @@
+"""Athena's partition projection: Athena lists the partitions itself, nobody registers them.
+
+What is not listed does not exist for Athena, and null never is. So it is used only where it cannot
+hide a row: every column must be one whose values are known beforehand and never null.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import pyarrow as pa
+
+from pipeline.authoring.ddl.columns import PathColumn, path_columns
+from pipeline.core.dataset import ARRIVED_AT, Dataset
+
+_DAY = 86_400_000_000  # in microseconds
+_REPAIR = (
+    "Athena sees the partitions that were there when MSCK REPAIR TABLE last ran: run it whenever "
+    "there may be new ones."
+)
+
+
+def projection(dataset: Dataset, place: str, since: date) -> tuple[dict[str, str], list[str]]:
+    """Return the properties that make Athena list the partitions itself, or why it may not."""
+    keys = path_columns(dataset)
+    if not keys:
+        return {}, []
+    properties = {"projection.enabled": "true"}
+    for of in keys:
+        found = _projected(dataset, of, since)
+        if isinstance(found, str):
+            return {}, [f"No partition projection, as {of.name} {found}.", *_repair(keys)]
+        start = f"projection.{of.name.lower()}"
+        properties |= {f"{start}.{key}": value for key, value in found.items()}
+    if "${" in place:
+        return {}, ["No partition projection, as the location holds ${.", *_repair(keys)]
+    levels = "".join(f"{of.name}=${{{of.name.lower()}}}/" for of in keys)
+    properties["storage.location.template"] = place + levels
+    return properties, _unseen(dataset, keys, since)
+
+
+def _repair(keys: Sequence[PathColumn]) -> list[str]:
+    """Say how Athena learns of partitions instead."""
+    capital = next((of.name for of in keys if of.name != of.name.lower()), None)
+    if capital is None:
+        return [_REPAIR]
+    by_hand = (
+        f"It passes over names with capitals, such as {capital}: register these partitions by "
+        "ALTER TABLE ADD PARTITION with their LOCATION."
+    )
+    return [_REPAIR, by_hand]
+
+
+def _unseen(dataset: Dataset, keys: Sequence[PathColumn], since: date) -> list[str]:
+    """Say which rows lie outside the days that are listed."""
+    dated = {of.source.name for of in keys if of.part == "date"}
+    notes = [f"Rows that arrived before {since} are not seen: see --since."] if dated else []
+    if dated - {ARRIVED_AT.name}:
+        of_old = f"Nor are rows of a time when the event_time_window of {dataset.name} was wider."
+        notes.append(of_old)
+    return notes
+
+
+def _projected(dataset: Dataset, of: PathColumn, since: date) -> dict[str, str] | str:
+    """Return the projection of one column, or what speaks against it."""
+    if of.source.nullable:
+        return "may be null, and projection never looks for null"
+    if of.part == "hour":
+        return {"type": "integer", "range": "0,23", "digits": "2"}
+    if of.part == "date":
+        return _projected_date(dataset, of, since)
+    if pa.types.is_boolean(of.type):
+        return {"type": "enum", "values": "true,false"}
+    if of.symbols:
+        return {"type": "enum", "values": ",".join(of.symbols)}
+    return "has values that nobody can list beforehand"
+
+
+def _projected_date(dataset: Dataset, of: PathColumn, since: date) -> dict[str, str] | str:
+    """Bound the days: arrival by itself, the event time by its distance from arrival."""
+    low = high = 0
+    if of.source.name != ARRIVED_AT.name:
+        if of.source.name != dataset.event_time or dataset.window is None:
+            return f"is of {of.source.name}, which no event_time_window holds within bounds"
+        low, high = dataset.window
+    first = since + timedelta(days=max(low // _DAY, (date.min - since).days))
+    ahead = max(-(-high // _DAY), 0) + 1  # one more: whoever asks may have a slow clock
+    return {
+        "type": "date",
+        "format": "yyyy-MM-dd",
+        "range": f"{first.isoformat()},NOW+{ahead}DAYS",
+        "interval": "1",
+        "interval.unit": "DAYS",
+    }

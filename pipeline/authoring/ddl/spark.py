@@ -1,0 +1,225 @@
+"""Spark: temporary views, which need no metastore.
+
+The columns are declared, not found in the files: Spark would read country=01 as the number 1.
+It lets the path's value win over the file's, in Parquet; in CSV it even counts the file's columns
+without it and reads the neighbour's. So there the file's copy has another name; and where a
+partition is a nullable string, whose null and "" share a directory, the path is not asked.
+"""
+
+import re
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from pipeline.authoring.ddl.columns import (
+    CsvColumn,
+    PathColumn,
+    by_value,
+    csv_columns,
+    csv_names,
+    names,
+    only_in_path,
+    path_columns,
+    text_names,
+)
+from pipeline.authoring.ddl.dialect import (
+    Spelling,
+    backticked,
+    comment,
+    escaped_text,
+    holds,
+    is_nested,
+    is_wide,
+    listed,
+    named,
+    once,
+)
+from pipeline.core.dataset import Dataset, Format
+
+_VIEW = "CREATE OR REPLACE TEMPORARY VIEW"
+# Stands for an empty field, which is null, so that "" can stand for itself.
+_NULL = "\\u0001null\\u0001"
+_CSV_OPTIONS = {
+    "header": "'true'", "multiLine": "'true'", "quote": "'\"'", "escape": "'\"'",
+    # By default NUL, which would be lost from values.
+    "charToEscapeQuoteEscaping": "'\"'",
+    "nullValue": f"'{_NULL}'", "emptyValue": "''",
+}  # fmt: skip
+_MICROS_A_DAY = 86_400_000_000
+_MICROS_AN_HOUR = 3_600_000_000
+
+
+def statements(dataset: Dataset, location: str, as_format: Format) -> str:
+    """Write the views over one format."""
+    if as_format == "csv":
+        view, columns = f"{dataset.name}_csv", csv_names(dataset)
+        files, selected = f"{view}_text", _csv_columns(dataset)
+        declared = [f"{backticked(name)} STRING" for name in text_names(dataset)]
+        notes = _csv_notes(dataset)
+    else:
+        view, files = dataset.name, f"{dataset.name}_files"
+        keys = by_value(dataset)
+        kept = [of for of in dataset.schema if _PARQUET.of(of.type)]
+        columns = [name for name in names(dataset) if name not in _unreadable(dataset)]
+        selected = [_of_path(dataset, keys.get(of.name), of.name) for of in kept]
+        declared = [f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in kept]
+        notes = _parquet_notes(dataset)
+    selected += [_only_in_path(dataset, of) for of in only_in_path(dataset)]
+    declared += [
+        f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in _declared_keys(dataset, as_format)
+    ]
+    return (
+        f"{comment(*notes)}\n"
+        f"{_VIEW} {backticked(files)} (\n{listed(declared)}\n)\n"
+        f"USING {as_format} OPTIONS (\n{_options(dataset, location, as_format)}\n);\n\n"
+        f"{_VIEW} {backticked(view)} AS\nSELECT\n{listed(selected)}\nFROM {backticked(files)};\n\n"
+        f"{once(dataset, view, columns, backticked, _VIEW)}"
+    )
+
+
+def _by_path(dataset: Dataset) -> bool:
+    """Whether Spark is to look at the path at all."""
+    return all(of.exact for of in path_columns(dataset))
+
+
+def _declared_keys(dataset: Dataset, as_format: Format) -> list[PathColumn]:
+    if not _by_path(dataset):
+        return []
+    return list(path_columns(dataset)) if as_format == "csv" else only_in_path(dataset)
+
+
+def _options(dataset: Dataset, location: str, as_format: Format) -> str:
+    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
+    if not _by_path(dataset):
+        options["recursiveFileLookup"] = "'true'"
+    options |= _CSV_OPTIONS if as_format == "csv" else {}
+    return listed(f"{key} {value}" for key, value in options.items())
+
+
+def _path(location: str) -> str:
+    """Return the location as Spark takes it: not encoded, with nothing in it that is a pattern."""
+    if location.startswith("file://"):
+        location = "file:" + unquote(location.removeprefix("file://"))
+    return re.sub(r"[*?\[\]{}\\]", r"\\\g<0>", location)
+
+
+def _of_path(dataset: Dataset, of: PathColumn | None, name: str) -> str:
+    """Select a column that may be the path's, with what the path cannot say."""
+    column = backticked(name)
+    if of is None or not of.hides_empty or not _by_path(dataset):
+        return column
+    return f"COALESCE({column}, '') AS {column}"
+
+
+def _only_in_path(dataset: Dataset, of: PathColumn) -> str:
+    """Select a column of the path, or work it out as the pipeline did, in UTC."""
+    if _by_path(dataset):
+        return backticked(of.name)
+    kind = of.source.type
+    # In CSV it is text; in Parquet the cast does nothing.
+    source = f"CAST({backticked(of.source.name)} AS {_scalar(kind)})"
+    if not (pa.types.is_timestamp(kind) and kind.tz):
+        value = f"hour({source})" if of.part == "hour" else f"CAST({source} AS DATE)"
+    elif of.part == "hour":
+        value = f"CAST(pmod(unix_micros({source}), {_MICROS_A_DAY}) DIV {_MICROS_AN_HOUR} AS INT)"
+    else:
+        days = f"CAST(floor(unix_micros({source}) / {_MICROS_A_DAY}) AS INT)"
+        value = f"date_add(DATE '1970-01-01', {days})"
+    return f"{value} AS {backticked(of.name)}"
+
+
+# -------------------------------------------------------------------------------------- types
+
+
+def _scalar(of: pa.DataType) -> str | None:
+    if pa.types.is_decimal(of):
+        return None if is_wide(of) else f"DECIMAL({of.precision}, {of.scale})"
+    if pa.types.is_timestamp(of):
+        return "TIMESTAMP" if of.tz else "TIMESTAMP_NTZ"
+    if pa.types.is_time(of):
+        return "INT" if of.unit == "ms" else "BIGINT"
+    return "BINARY" if pa.types.is_fixed_size_binary(of) else _SCALARS[of]
+
+
+_SCALARS = {
+    pa.bool_(): "BOOLEAN", pa.int32(): "INT", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE", pa.string(): "STRING", pa.binary(): "BINARY", pa.date32(): "DATE",
+}  # fmt: skip
+
+
+def _json_scalar(of: pa.DataType) -> str | None:
+    return "STRING" if pa.types.is_time(of) else _scalar(of)
+
+
+def _member(name: str, of: str) -> str:
+    return f"{backticked(name)}: {of}"
+
+
+_PARQUET = Spelling(_scalar, "ARRAY<{}>", "MAP<STRING, {}>", "STRUCT<{}>", _member)
+_JSON = Spelling(_json_scalar, "ARRAY<{}>", "MAP<STRING, {}>", "STRUCT<{}>", _member)
+
+
+def _unreadable(dataset: Dataset) -> set[str]:
+    return {of.name for of in dataset.schema if not _PARQUET.of(of.type)}
+
+
+def _csv_columns(dataset: Dataset) -> list[str]:
+    keys, by_path = by_value(dataset), _by_path(dataset)
+    return [
+        _of_path(dataset, keys[of.name], of.name)
+        if by_path and of.name in keys
+        else named(_cast(of, backticked(name)), backticked(of.name))
+        for of, name in zip(csv_columns(dataset), text_names(dataset), strict=True)
+    ]
+
+
+def _cast(of: CsvColumn, column: str) -> str:
+    """Turn one string of CSV into its type."""
+    if pa.types.is_string(of.type) or pa.types.is_time(of.type) or holds(of.type, is_wide):
+        return column
+    if pa.types.is_binary(of.type) or pa.types.is_fixed_size_binary(of.type):
+        return f"unbase64({column})"
+    if is_nested(of.type):
+        schema = escaped_text(str(_JSON.of(of.type)))
+        return f"from_json({column}, {schema}, map('mode', 'FAILFAST'))"
+    return f"CAST({column} AS {_scalar(of.type)})"
+
+
+# -------------------------------------------------------------------------------------- notes
+
+_USE = (
+    "spark.sql() takes one statement at a time, without its semicolon. Outside Amazon's Spark an "
+    "S3 location is written s3a://."
+)
+_FLAT = (
+    "Fields of records are columns of their own: a.b is a__b. Times of day, and whatever holds a "
+    "decimal of more than 38 digits, stay text."
+)
+_TIMES = "Times of day are numbers since midnight: time-millis INT, time-micros BIGINT."
+
+
+def _path_notes(dataset: Dataset) -> list[str]:
+    told = ", ".join(of.name for of in path_columns(dataset) if not of.exact)
+    if not told:
+        return []
+    note = (
+        f"Null and the empty string share a directory, and only the file tells them apart: {told}. "
+        "So Spark does not look at the path, and skips no files by it."
+    )
+    return [note]
+
+
+def _parquet_notes(dataset: Dataset) -> list[str]:
+    notes = [_USE, *_path_notes(dataset)]
+    if any(holds(of.type, pa.types.is_time) for of in dataset.schema):
+        notes.append(_TIMES)
+    lacking = _PARQUET.lacks(dataset.schema)
+    if lacking:
+        notes.append(
+            f"Left out, as Spark has no such type: {', '.join(lacking)}. The files have them."
+        )
+    return notes
+
+
+def _csv_notes(dataset: Dataset) -> list[str]:
+    return [_USE, *_path_notes(dataset), _FLAT]

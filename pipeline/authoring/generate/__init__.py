@@ -1,0 +1,56 @@
+"""Documents made up from a dataset's schema: load that the pipeline accepts, whole.
+
+Every document fits the types, the rules, the event-time window and `[match]` of its dataset. What
+is drawn comes from a `Chance` that is handed in, so that the same seed makes the same documents.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from pipeline.authoring.generate.patterns import Chance, Impossible
+from pipeline.authoring.generate.values import Make, Moment, record_maker
+from pipeline.core.dataset import Dataset
+from pipeline.core.errors import DatasetError
+
+__all__ = ["Chance", "documents_of"]
+
+_NEAR = 60 * 1_000_000  # event times lie in the last minute that their window allows
+
+
+def documents_of(dataset: Dataset, chance: Chance) -> Callable[[int], bytes]:
+    """Return what makes one document, given the time in microseconds since 1970, UTC.
+
+    Raises `DatasetError` naming the field for which no value can be made up.
+    """
+    moments = {} if dataset.event_time is None else {dataset.event_time: _moment(dataset)}
+    try:
+        make = record_maker(dataset.record, moments, chance)
+    except Impossible as error:
+        raise DatasetError(
+            f"schemas/{dataset.name}: no documents can be made up, as {error}; produce a file of "
+            "documents instead."
+        ) from None
+    return _writer(dataset, make, chance)
+
+
+def _writer(dataset: Dataset, make: Make, chance: Chance) -> Callable[[int], bytes]:
+    match, encode = dataset.match, msgspec.json.Encoder().encode
+
+    def write(now: int) -> bytes:
+        document: dict[str, Any] = make(chance, now)
+        if match is not None:
+            document[match.key] = match.value
+        return encode(document)
+
+    return write
+
+
+def _moment(dataset: Dataset) -> Moment:
+    """Return the span of the event time around now, in microseconds."""
+    low, high = dataset.window or (-2 * _NEAR, 0)
+    # Documents take time to arrive, and are older then: they keep clear of the window's far end.
+    earliest = low + min(_NEAR, (high - low) // 2)
+    latest = min(high, max(earliest + _NEAR, 0))
+    return max(earliest, latest - _NEAR), latest

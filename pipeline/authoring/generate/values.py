@@ -1,0 +1,220 @@
+"""Values for the types of a schema, in the JSON that the pipeline reads."""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pybase64
+
+from pipeline.authoring.generate.patterns import Chance, Impossible, between, matching, pick
+from pipeline.core.schema.types import Array, Field, Map, Record, Rules, Scalar, Slot
+from pipeline.core.schema.values import MICROS
+
+Make = Callable[[Chance, int], Any]
+"""Makes one value; the number is now, in microseconds since 1970, UTC."""
+Moment = tuple[int, int]
+"""A span of time around now, in microseconds."""
+
+_ABSENT = 0.1  # of the values that may be null, or have a default
+_MOST_ITEMS = 3
+_SPAN = 1_000_000  # of numbers that no rule bounds on both sides
+_LONGEST = 12  # characters of text that no rule asks to be longer
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_TRIES = 1_000
+_DAY = 86_400_000_000
+_LAST_DAY: Moment = (-_DAY, 0)
+_EXACT = Context(prec=400)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def record_maker(record: Record, moments: Mapping[str, Moment], chance: Chance) -> Make:
+    """Return what makes a record's objects; `moments` are the spans of fields that are times.
+
+    One value of each field is made at once: where that cannot be, it raises `Impossible`.
+    """
+    fields = [
+        (of.key, of.optional, _maker(of, of.name, chance, moments.get(of.name, _LAST_DAY)))
+        for of in record.fields
+    ]
+
+    def make(chance: Chance, now: int) -> dict[str, Any]:
+        return {
+            key: value(chance, now)
+            for key, optional, value in fields
+            if not (optional and chance.random() < _ABSENT)
+        }
+
+    return make
+
+
+def _maker(slot: Slot, name: str, chance: Chance, moment: Moment = _LAST_DAY) -> Make:
+    """Return what makes the values of one place. `Impossible` names the field."""
+    match slot.type:
+        case Record() as record:
+            return record_maker(record, {}, chance)
+        case Array(item=item):
+            return _array(_maker(item, name, chance))
+        case Map(value=value):
+            return _map(_maker(value, name, chance))
+        case Scalar() as scalar:
+            rules = slot.rules if isinstance(slot, Field) else Rules()
+            try:
+                make = _scalar(scalar, rules, moment)
+                make(chance, 0)
+            except Impossible as error:
+                raise Impossible(f"of the field {name!r} {error}") from None
+            return make
+
+
+def _array(item: Make) -> Make:
+    return lambda chance, now: [item(chance, now) for _ in range(between(chance, 0, _MOST_ITEMS))]
+
+
+def _map(value: Make) -> Make:
+    return lambda chance, now: {
+        f"key_{number}": value(chance, now) for number in range(between(chance, 0, _MOST_ITEMS))
+    }
+
+
+def _scalar(of: Scalar, rules: Rules, moment: Moment) -> Make:
+    if of.symbols:
+        return lambda chance, _: pick(chance, of.symbols)
+    if of.kind == "decimal":
+        return _decimal(of.arrow.precision, of.arrow.scale, rules)
+    if of.name.startswith("epoch "):
+        return _epoch(of.name.removeprefix("epoch "), moment)
+    if of.name in _WRITTEN:
+        return _written(_WRITTEN[of.name], moment)
+    match of.name:
+        case "string":
+            return _string(rules)
+        case "int" | "long":
+            return _integer(of, rules)
+        case "float" | "double":
+            return _float(rules)
+        case _:
+            return _SIMPLE.get(of.name) or _bytes(of.arrow.byte_width)
+
+
+def _string(rules: Rules) -> Make:
+    least = rules.min_length or 0
+    most = max(least, _LONGEST) if rules.max_length is None else rules.max_length
+    if rules.pattern is not None:
+        return _patterned(rules.pattern, least, rules.max_length)
+    fewest, most = max(least, min(4, most)), max(least, min(_LONGEST, most))
+
+    def make(chance: Chance, _: int) -> str:
+        length = between(chance, fewest, most)
+        return "".join([pick(chance, _LETTERS) for _ in range(length)])
+
+    return make
+
+
+def _patterned(pattern: str, least: int, most: int | None) -> Make:
+    text = matching(pattern)
+    longest = math.inf if most is None else most
+
+    def make(chance: Chance, _: int) -> str:
+        for _ in range(_TRIES):
+            made = text(chance)
+            if least <= len(made) <= longest and _matches(made, pattern):
+                return made
+        raise Impossible("no text was found that its pattern and its lengths allow")
+
+    return make
+
+
+def _matches(text: str, pattern: str) -> bool:
+    """Ask RE2, whose verdict counts."""
+    found: bool = pc.match_substring_regex(pa.scalar(text), pattern).as_py()
+    return found
+
+
+def _integer(of: Scalar, rules: Rules) -> Make:
+    low, high = _steps(rules, Decimal(1))
+    low, high = max(low, of.low), min(high, of.high)
+    if low > high:
+        raise Impossible("no whole number lies between its bounds")
+    return lambda chance, _: between(chance, low, high)
+
+
+def _decimal(precision: int, scale: int, rules: Rules) -> Make:
+    step = Decimal(1).scaleb(-scale)
+    low, high = _steps(rules, step)
+    largest = 10**precision - 1
+    low, high = max(low, -largest), min(high, largest)
+    if low > high:
+        raise Impossible(f"no number of {precision} digits, {scale} after the point, is in bounds")
+    return lambda chance, _: f"{_EXACT.multiply(Decimal(between(chance, low, high)), step):f}"
+
+
+def _steps(rules: Rules, step: Decimal) -> tuple[int, int]:
+    """Return the least and the greatest number that the rules allow, counted in steps."""
+    low, high = rules.minimum, rules.maximum
+    if low is None:
+        low = Decimal(0) if high is None else min(Decimal(0), high - _SPAN)
+    if high is None:
+        high = max(low, Decimal(0)) + _SPAN
+    least = _EXACT.divide(low, step).to_integral_value(ROUND_CEILING)
+    return int(least), int(_EXACT.divide(high, step).to_integral_value(ROUND_FLOOR))
+
+
+def _float(rules: Rules) -> Make:
+    low = -math.inf if rules.minimum is None else float(rules.minimum)
+    high = math.inf if rules.maximum is None else float(rules.maximum)
+    if low == -math.inf:
+        low = min(0.0, high - _SPAN) if high < math.inf else 0.0
+    if high == math.inf:
+        high = low + 1_000.0
+
+    def make(chance: Chance, _: int) -> float:
+        value = low + (high - low) * chance.random()
+        short = round(value, 3)
+        return short if low <= short <= high else value
+
+    return make
+
+
+def _bytes(size: int) -> Make:
+    def make(chance: Chance, _: int) -> str:
+        return pybase64.b64encode(chance.getrandbits(8 * size).to_bytes(size)).decode()
+
+    return make
+
+
+def _uuid(chance: Chance, _: int) -> str:
+    digits = f"{chance.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+_SIMPLE: dict[str, Make] = {
+    "boolean": lambda chance, _: chance.random() < 0.5,  # noqa: PLR2004 - heads or tails
+    "bytes": _bytes(12),
+    "uuid": _uuid,
+}
+_WRITTEN: dict[str, Callable[[datetime], str]] = {
+    "date": lambda then: then.date().isoformat(),
+    "time-millis": lambda then: then.time().isoformat("milliseconds"),
+    "time-micros": lambda then: then.time().isoformat("microseconds"),
+    "timestamp-millis": lambda then: then.isoformat(timespec="milliseconds")[:-6] + "Z",
+    "timestamp-micros": lambda then: then.isoformat(timespec="microseconds")[:-6] + "Z",
+    "local-timestamp-millis": lambda then: then.isoformat(timespec="milliseconds")[:-6],
+    "local-timestamp-micros": lambda then: then.isoformat(timespec="microseconds")[:-6],
+}
+
+
+def _epoch(unit: str, moment: Moment) -> Make:
+    """Return what makes times, or days, that are counted since 1970."""
+    if unit == "days":
+        return lambda chance, now: (now + between(chance, *moment)) // _DAY
+    return lambda chance, now: (now + between(chance, *moment)) / MICROS[unit]
+
+
+def _written(write: Callable[[datetime], str], moment: Moment) -> Make:
+    return lambda chance, now: write(
+        _EPOCH + timedelta(microseconds=now + between(chance, *moment))
+    )

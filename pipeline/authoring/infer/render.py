@@ -1,0 +1,141 @@
+"""A guess to the texts of a dataset's folder."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.authoring.infer.guess import Guess
+from pipeline.core.dataset import Match
+
+_WIDTH = 140
+_WITH_ZONE, _LOCAL, _DATE = "timestamp-micros", "local-timestamp-micros", "date"
+_TIME_TYPES = (_WITH_ZONE, _DATE, _LOCAL)  # the best one first
+
+
+def avsc_text(record: Guess, documents: int) -> str:
+    """Write the schema, a field a line where it fits."""
+    schema = {
+        "type": "record",
+        "name": record.schema["name"],
+        "doc": f"Drafted from {documents:,} documents. Fields that all of them have are required "
+        'here: a document without one is a dead letter. "guess:" marks what may be otherwise.',
+        "fields": record.schema["fields"],
+    }
+    return _json(schema, 0) + "\n"
+
+
+def _json(value: Any, indent: int) -> str:
+    """Write JSON: what fits on a line on one line, and of the rest a member a line."""
+    flat = json.dumps(value, ensure_ascii=False)
+    is_leaf = not isinstance(value, dict | list) or not value
+    if is_leaf or (indent and len(flat) + indent <= _WIDTH):
+        return flat
+    inner = indent + 2
+    if isinstance(value, dict):
+        members = [
+            f"{json.dumps(key, ensure_ascii=False)}: {_json(of, inner)}"
+            for key, of in value.items()
+        ]
+    else:
+        members = [_json(of, inner) for of in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    joined = f",\n{' ' * inner}".join(members)
+    return f"{opening}\n{' ' * inner}{joined}\n{' ' * indent}{closing}"
+
+
+def config_text(record: Guess, match: Match | None, likely: Sequence[Match]) -> str:
+    """Write dataset.toml, with a comment at each guess."""
+    fields = record.schema["fields"]
+    parts = [
+        "# A draft: read it beside 1.avsc, whose docs tell what was guessed there.\n",
+        _partitions(fields),
+        '\n# "csv" beside "parquet" writes each row twice.\nformats = ["parquet"]\n',
+        _unknown_fields(record),
+        _event_time(fields),
+        _match(match, likely),
+    ]
+    return "".join(parts)
+
+
+def _partitions(fields: list[dict[str, Any]]) -> str:
+    names = {of["name"].lower() for of in fields}
+    best = _best_time(fields)
+    if best is not None and best["name"].lower() == "date" and _logical(best) == _DATE:
+        return (
+            f"\n# guess: by the dates in {best['name']}.\npartition_by = [{_toml(best['name'])}]\n"
+        )
+    if "date" in names:
+        return (
+            '\n# No guess: a field has the name "date", which a partition by day would have, too.\n'
+            '# Others: "hour()", the hour of arrival, or a field of few values.\n'
+            "partition_by = []\n"
+        )
+    if best is not None:
+        return (
+            f'\n# guess: by the day in {best["name"]}. Others: "date()" and "hour()", of arrival; '
+            f'a field of few values.\npartition_by = ["date({best["name"]})"]\n'
+        )
+    return (
+        "\n# guess: by the day of arrival, as no field is a time. Another: a field of few values.\n"
+        'partition_by = ["date()"]\n'
+    )
+
+
+def _unknown_fields(record: Guess) -> str:
+    text = '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
+    if record.left_out:
+        text += "# Left out of 1.avsc, and so dropped, because no one type holds what was seen:\n"
+    for of in record.left_out:
+        text += f"#   {_comment(of.path)} {of.why}\n"
+    return text + 'unknown_fields = "ignore"\n'
+
+
+def _event_time(fields: list[dict[str, Any]]) -> str:
+    best = _best_time([of for of in fields if _logical(of) == _WITH_ZONE])
+    if best is None:
+        return ""
+    return (
+        "\n# A document whose time is further from its arrival than this would be a dead letter:\n"
+        f'# event_time = {_toml(best["name"])}\n# event_time_window = ["-7d", "+1d"]\n'
+    )
+
+
+def _match(match: Match | None, likely: Sequence[Match]) -> str:
+    if match is not None:
+        return (
+            "\n# Which documents of the stream are this dataset's; all datasets look at one key.\n"
+            f"[match]\nfield = {_toml(match.key)}\nequals = {_toml(match.value)}\n"
+        )
+    text = "\n# This dataset takes every document that no other does. To take some alone, add:\n"
+    shown = likely[0] if likely else Match("type", "…")
+    text += "# (guess: the one key that says the same in all documents)\n" if likely else ""
+    return text + (
+        f"# [match]\n# field = {_comment(_toml(shown.key))}\n"
+        f"# equals = {_comment(_toml(shown.value))}\n"
+    )
+
+
+def _best_time(fields: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Choose the time of an event: required rather than not, exact rather than not, the first."""
+    times = [of for of in fields if _logical(of) in _TIME_TYPES]
+    return min(
+        times,
+        key=lambda of: ("default" in of, _TIME_TYPES.index(str(_logical(of)))),
+        default=None,
+    )
+
+
+def _logical(entry: dict[str, Any]) -> str | None:
+    """Return a field's logical type, looking through its union with null."""
+    of = entry["type"][1] if isinstance(entry["type"], list) else entry["type"]
+    return of.get("logicalType") if isinstance(of, dict) else None
+
+
+def _toml(value: str | int | bool) -> str:  # noqa: FBT001 - a value, not a switch
+    """Write a value in TOML, which takes JSON's strings but for one character."""
+    return _comment(json.dumps(value, ensure_ascii=False))
+
+
+def _comment(text: str) -> str:
+    """Escape the one control character that JSON lets stand."""
+    return text.replace("\x7f", "\\u007f")

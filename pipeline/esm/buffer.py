@@ -1,0 +1,75 @@
+"""Records that were received and are in no batch yet."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.core.records import StreamRecord
+from pipeline.esm.event import EVENT_BYTES, event_size
+
+Records = tuple[StreamRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    record: StreamRecord
+    received: int
+    size: int
+
+
+class Buffer:
+    """Gathers records in order, and cuts batches of at most `batch_size` and 6 MB off them."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._held: deque[_Held] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, record: StreamRecord, received: int, size: int) -> None:
+        """Take one record; `size` is what it takes in the text of an event, in bytes."""
+        self._held.append(_Held(record, received, size))
+        self._size += size
+
+    @property
+    def records(self) -> Records:
+        """The records that wait, in order."""
+        return tuple(held.record for held in self._held)
+
+    @property
+    def since(self) -> int:
+        """When the record that waits the longest was received."""
+        return self._held[0].received
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a batch need not wait for more records."""
+        return len(self) >= self._batch_size or event_size([self._size]) >= EVENT_BYTES
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the first record alone is too large for any event."""
+        return bool(self._held) and event_size([self._held[0].size]) > EVENT_BYTES
+
+    def cut(self) -> Records:
+        """Take off the longest batch that fits, or the one record that never will."""
+        taken = [self._take()]
+        size = taken[0].size
+        while self._held and len(taken) < self._batch_size:
+            size += self._held[0].size
+            if event_size([size]) > EVENT_BYTES:
+                break
+            taken.append(self._take())
+        return tuple(held.record for held in taken)
+
+    def remove(self, is_gone: Callable[[StreamRecord], bool]) -> None:
+        """Drop the records that are gone."""
+        self._held = deque(held for held in self._held if not is_gone(held.record))
+        self._size = sum(held.size for held in self._held)
+
+    def _take(self) -> _Held:
+        held = self._held.popleft()
+        self._size -= held.size
+        return held

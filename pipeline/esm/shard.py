@@ -1,0 +1,227 @@
+"""One shard of a mapping: records in, invocations out, and outcomes to what becomes of a batch.
+
+Where AWS's documentation does not say, this is what happens here:
+
+- What is left after progress (an answer that names another record than the first) or after a
+  bisect is a new batch: it is not filled up with later records, is invoked at once, and has all
+  its retries. The former is what AWS does: of three records with three retries, the last of them
+  named, it was delivered once with the others and four times alone.
+- An answer that names the first record, or means nothing, uses up a retry and bisects nothing.
+- A batch that is tried again as it was waits before: 1 s, then twice as long each time, at most
+  30 s. AWS backs off too, and publishes no figures.
+- A record that no event can hold is given up as if its retries were exhausted, after none.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from pipeline.core.errors import EventError
+from pipeline.core.records import StreamRecord
+from pipeline.esm.answer import again_from
+from pipeline.esm.buffer import Buffer
+from pipeline.esm.event import event_of, text_size
+from pipeline.esm.failure import Condition, FailedBatch
+from pipeline.esm.messages import Invoke, Outcome, Raised, Returned, Settled, Throttled, Wait
+from pipeline.esm.settings import Mapping
+
+Records = tuple[StreamRecord, ...]
+_SECOND = 1_000_000
+_LONGEST_BACKOFF = 30 * _SECOND
+_DOUBLINGS = 5  # after so many the wait has its full length
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Records that are delivered together, and how that went so far."""
+
+    records: Records
+    errors: int = 0
+    throttles: int = 0
+    not_before: int = 0
+
+
+class ShardMapping:
+    """One shard of one mapping.
+
+    `checkpoint` is the sequence number through which everything is done: delivered or given up.
+    After each `Invoke` comes `settle`, exactly once, before the next `next`.
+    """
+
+    def __init__(
+        self, mapping: Mapping, stream_arn: str, shard_id: str, checkpoint: str | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self._mapping = mapping
+        self._origin = (stream_arn, shard_id)
+        self._received = -1 if checkpoint is None else int(checkpoint)
+        self._buffer = Buffer(mapping.batch_size)
+        self._batches: deque[_Batch] = deque()
+        self._invoked: _Batch | None = None
+        # Done, and not yet under the checkpoint: an earlier record was not done.
+        self._done: list[int] = []
+
+    @property
+    def room(self) -> bool:
+        """Whether less than a full batch is buffered: more records are welcome."""
+        return not self._buffer.is_full
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is buffered and nothing in flight."""
+        return not (self._buffer or self._batches or self._invoked)
+
+    def receive(self, records: Iterable[StreamRecord], now: int) -> None:
+        """Take records in the shard's order; those that were received before are ignored.
+
+        Raises `EventError` where one does not follow the record before it.
+        """
+        last = -1
+        for record in records:
+            number = int(record.sequence_number)
+            if number <= last:
+                message = (
+                    f"Record {number} of {'/'.join(self._origin)} does not follow the record "
+                    f"before it ({last}); give a shard's records in rising order."
+                )
+                raise EventError(message)
+            last = number
+            if number > self._received:
+                self._buffer.add(record, now, text_size(record, *self._origin))
+                self._received = number
+
+    def next(self, now: int, *, closing: bool = False) -> Invoke | Wait | Settled:
+        """Say what to do now; `closing` does not wait for a batch to fill."""
+        if self._invoked is not None:
+            raise RuntimeError("An invocation is under way; call settle() with its outcome first.")
+        if self._mapping.record_age_seconds != -1:
+            oldest = now - self._mapping.record_age_seconds * _SECOND
+            too_old = self._remove(lambda record: record.arrived_at < oldest)
+            if too_old:
+                return self._settled(too_old)
+        if not self._batches:
+            instead = self._cut(now, closing=closing)
+            if instead is not None:
+                return instead
+        if now < self._batches[0].not_before:
+            return Wait(self._batches[0].not_before)
+        return self._invoke()
+
+    def settle(self, outcome: Outcome, now: int) -> Settled:
+        """Take the outcome of the invocation that `next` gave."""
+        batch = self._invoked
+        if batch is None:
+            raise RuntimeError("There is no invocation to settle; call next() for one before.")
+        self._invoked = None
+        if isinstance(outcome, Throttled):
+            batch.throttles += 1
+            return self._again(batch, now)
+        if isinstance(outcome, Raised):
+            if self._mapping.bisect and len(batch.records) > 1:
+                return self._split(batch.records, len(batch.records) // 2)
+            return self._failed_once(batch, outcome.error, now)
+        return self._answered(batch, outcome, now)
+
+    def expired(self, before: str) -> Settled:
+        """Give up the records before this sequence number: the stream does not keep them longer.
+
+        Not those of an invocation under way, whose outcome may still be good.
+        """
+        horizon = int(before)
+        return self._settled(self._remove(lambda record: int(record.sequence_number) < horizon))
+
+    # ------------------------------------------------------------------- what becomes of a batch
+
+    def _cut(self, now: int, *, closing: bool) -> Wait | Settled | None:
+        """Make a batch of what is buffered; return what there is to do instead, if that is so."""
+        if not self._buffer:
+            return Wait(None)
+        if self._buffer.is_stuck:
+            batch = _Batch(self._buffer.cut())
+            return self._settled([self._failed(batch, "RetryAttemptsExhausted", None)])
+        window_ends = self._buffer.since + self._mapping.window_seconds * _SECOND
+        if not (closing or self._buffer.is_full or now >= window_ends):
+            return Wait(window_ends)
+        self._batches.append(_Batch(self._buffer.cut()))
+        return None
+
+    def _invoke(self) -> Invoke:
+        batch = self._invoked = self._batches.popleft()
+        event = event_of(batch.records, *self._origin)
+        return Invoke(event, batch.records, batch.errors + 1)
+
+    def _answered(self, batch: _Batch, outcome: Returned, now: int) -> Settled:
+        """Go on after an answer: what it does not name is done."""
+        records = batch.records
+        start = len(records)
+        if self._mapping.report_failures:
+            start = again_from(outcome.value, records)
+        if start == 0:
+            return self._failed_once(batch, None, now)
+        if start < len(records):
+            self._batches.appendleft(_Batch(records[start:]))
+        self._note_done(records[:start])
+        return self._settled([])
+
+    def _split(self, records: Records, middle: int) -> Settled:
+        """Put the halves in the batch's place, in order: the second waits for the first."""
+        self._batches.extendleft((_Batch(records[middle:]), _Batch(records[:middle])))
+        return self._settled([])
+
+    def _failed_once(self, batch: _Batch, error: str | None, now: int) -> Settled:
+        """Try a batch again as it is, while it has retries."""
+        batch.errors += 1
+        if 0 <= self._mapping.retry_attempts < batch.errors:
+            return self._settled([self._failed(batch, "RetryAttemptsExhausted", error)])
+        return self._again(batch, now)
+
+    def _again(self, batch: _Batch, now: int) -> Settled:
+        doublings = min(batch.errors + batch.throttles - 1, _DOUBLINGS)
+        batch.not_before = now + min(_SECOND << doublings, _LONGEST_BACKOFF)
+        self._batches.appendleft(batch)
+        return self._settled([])
+
+    # ----------------------------------------------------------------------------------- the end
+
+    def _remove(self, is_gone: Callable[[StreamRecord], bool]) -> list[FailedBatch]:
+        """Give up the records that are gone, of all that wait; one failure for each run of them."""
+        failures: list[FailedBatch] = []
+        for batch in self._batches:
+            failures += self._runs(batch.records, is_gone, batch.errors)
+            batch.records = tuple(record for record in batch.records if not is_gone(record))
+        self._batches = deque(batch for batch in self._batches if batch.records)
+        failures += self._runs(self._buffer.records, is_gone, 0)
+        self._buffer.remove(is_gone)
+        return failures
+
+    def _runs(
+        self, records: Records, is_gone: Callable[[StreamRecord], bool], attempts: int
+    ) -> Iterator[FailedBatch]:
+        for gone, run in groupby(records, is_gone):
+            if gone:
+                yield self._failed(_Batch(tuple(run), attempts), "RecordAgeExceeded", None)
+
+    def _failed(self, batch: _Batch, condition: Condition, error: str | None) -> FailedBatch:
+        self._note_done(batch.records)
+        return FailedBatch(condition, batch.records, batch.errors, error, *self._origin)
+
+    def _note_done(self, records: Records) -> None:
+        self._done += [int(record.sequence_number) for record in records]
+
+    def _settled(self, failures: list[FailedBatch]) -> Settled:
+        """Move the checkpoint as far as everything is done, and tell."""
+        waiting = self._first_waiting()
+        passed = [number for number in self._done if waiting is None or number < waiting]
+        if not passed:
+            return Settled(None, tuple(failures))
+        self._done = [number for number in self._done if not (waiting is None or number < waiting)]
+        self.checkpoint = str(max(passed))
+        return Settled(self.checkpoint, tuple(failures))
+
+    def _first_waiting(self) -> int | None:
+        """Return the sequence number of the first record that is not done, if there is one."""
+        if self._invoked is not None:
+            return int(self._invoked.records[0].sequence_number)
+        records = self._batches[0].records if self._batches else self._buffer.records
+        return int(records[0].sequence_number) if records else None

@@ -1,0 +1,1 @@
+"""Files of JSON, on this machine or in S3, as batches."""

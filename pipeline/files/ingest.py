@@ -1,0 +1,227 @@
+"""One file of S3 down the road, part by part; what is stored is not done again.
+
+A part is a block of the file. When all of its objects are acknowledged, and not before, a small
+object beside the rows says so: `_parts/{digest}/{start}-{end}-{lines|array}`, with the bytes of
+the block in what the file unpacks to. Whoever comes for the file again, because time ran out or
+the notification came twice, begins where the parts that are there end; `complete` among them says
+that nothing is left. Delete them, and the file is taken again.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from pipeline.adapters.retry import Persistence
+from pipeline.adapters.store import DeadlineExceeded, ObjectStore
+from pipeline.core.errors import PipelineError
+from pipeline.core.layout import progress_folder
+from pipeline.core.report import Report
+from pipeline.files.blocks import START, Block, Place, blocks_of
+from pipeline.files.notifications import ObjectReference
+from pipeline.flow import System, process
+from pipeline.session import Session
+
+if TYPE_CHECKING:
+    from pipeline.files.objects import ObjectVersion
+
+_PART = re.compile(r"([0-9]{20})-([0-9]{20})-(lines|array)")
+_COMPLETE = "complete"
+_MARGIN = 2.0  # a part is begun when there is time for the slowest one so far, so many times
+
+
+class Objects(Protocol):
+    """Where files come from; see `pipeline.files.objects`."""
+
+    def find(self, wanted: ObjectReference) -> "ObjectVersion":
+        """Pin a version; raise `ObjectMissing` or `ObjectChanged` where it is gone."""
+        ...
+
+    def read(self, version: "ObjectVersion", start: int, end: int) -> bytes:
+        """Return the bytes from `start` to before `end`."""
+        ...
+
+
+def open_objects() -> Objects:
+    """Return the objects of S3. Raises `StoreRefused` if the AWS configuration is unusable."""
+    from pipeline.files.objects import S3Objects  # noqa: PLC0415 - 0.3 s to import
+
+    return S3Objects()
+
+
+class FileUnfinished(PipelineError):
+    """Time ran out, and parts were stored meanwhile: the next invocation goes on."""
+
+
+class FileReport(msgspec.Struct):
+    """What was done for one file, in this invocation alone.
+
+    `source` is its identity as soon as its version is known, its URI before. `stored_to` is the
+    offset of the first byte that is not stored; it is None where nothing was looked at.
+    """
+
+    source: str
+    was_complete: bool = False
+    stored_to: int | None = None
+    numbers: dict[str, int] = msgspec.field(
+        default_factory=lambda: dict.fromkeys(("parts", "bytes", "documents", "rows", "rejects"), 0)
+    )
+
+    def add(self, block: Block, stored: dict[str, int]) -> None:
+        """Count one part."""
+        size = block.end.offset - block.start.offset
+        for name, number in {"parts": 1, "bytes": size, **stored}.items():
+            self.numbers[name] += number
+        self.stored_to = block.end.offset
+
+    def unfinished(self) -> FileUnfinished:
+        """Say where the next invocation goes on."""
+        if self.stored_to is None:
+            return FileUnfinished(
+                f"There was no time to begin {self.source}; the next invocation does."
+            )
+        return FileUnfinished(
+            f"{self.source} is stored up to byte {self.stored_to:,} of what it unpacks to, and "
+            "there is no time for more; the next invocation goes on there."
+        )
+
+
+class Ingestion:
+    """Takes files within the time of one invocation.
+
+    `remaining` tells the seconds left, of which `reserve` are kept for the answer. `tell` is called
+    with the report of each part.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        objects: Objects,
+        remaining: Callable[[], float],
+        reserve: float,
+        tell: Callable[[Report], object],
+    ) -> None:
+        self.system = system
+        self._objects = objects
+        self._remaining = remaining
+        self._reserve = reserve
+        self._tell = tell
+        self._slowest = 0.0
+        self._parts = 0
+
+    def ingest(self, wanted: ObjectReference, report: FileReport) -> None:
+        """Store what is not yet stored of a file; return when all of it is.
+
+        Raises `ObjectMissing` for one that is gone, `FileError` for one that cannot be read, and
+        what `process` raises. When time runs out it is `FileUnfinished` if anything was stored in
+        this invocation, of this file or of those before it, as then the next one gets further; it
+        is `DeadlineExceeded` if nothing was, as then none will.
+        """
+        try:
+            self._ingest(wanted, report)
+        except DeadlineExceeded:
+            if not self._parts:
+                raise
+            raise report.unfinished() from None
+
+    def _ingest(self, wanted: ObjectReference, report: FileReport) -> None:
+        self._check_time(f"There is no time to begin {wanted.uri}")
+        patient = Persistence(wanted.uri, remaining=self._remaining, reserve=self._reserve)
+        version = patient.persist("find", functools.partial(self._objects.find, wanted))
+        report.source = version.source
+        progress = _Progress(self._session().output, version.source)
+        place = progress.place()
+        if place is None:
+            report.was_complete = True
+            return
+        report.stored_to = place.offset
+        for block in self._blocks(version, place, patient):
+            self._check_time(f"There is no time to store any part of {version.source}")
+            begun = self._remaining()
+            report.add(block, self._store(block, version))
+            self._slowest = max(self._slowest, begun - self._remaining())
+            self._parts += 1
+            place = block.end
+        progress = _Progress(self._session().output, version.source)
+        progress.complete(place)
+
+    def _check_time(self, what: str) -> None:
+        """Raise `DeadlineExceeded` unless there is time for a part as slow as the slowest."""
+        left = self._remaining() - self._reserve
+        if left <= 0 or left < _MARGIN * self._slowest:
+            message = f"{what}; raise the time-out or the memory of the function."
+            raise DeadlineExceeded(message)
+
+    def _blocks(
+        self, version: "ObjectVersion", start: Place, patient: Persistence
+    ) -> Iterator[Block]:
+        """Cut what is not yet stored, reading only while there is time to store what is read.
+
+        What is compressed is unpacked from its start, however far it is stored.
+        """
+        from pipeline.files.objects import ObjectReader  # noqa: PLC0415 - see open_objects
+
+        def fetch(begin: int, end: int) -> bytes:
+            self._check_time(f"{version.source} was read up to byte {begin:,}, and time ran out")
+            return patient.persist(
+                "read", functools.partial(self._objects.read, version, begin, end)
+            )
+
+        return blocks_of(ObjectReader(fetch, version.size), version.source, start)
+
+    def _store(self, block: Block, version: "ObjectVersion") -> dict[str, int]:
+        """Store one part and then the word that it is stored; return its numbers."""
+        session = self._session()
+        numbers = {"documents": 0, "rows": 0, "rejects": 0}
+        if block.documents:
+            batch = block.batch(version.source, version.modified_at)
+            stored = session.run(functools.partial(process, batch))
+            self._tell(stored)
+            numbers = {
+                "documents": stored.total("documents"),
+                "rows": stored.total("rows"),
+                "rejects": stored.rejects,
+            }
+        _Progress(session.output, version.source).stored(block, numbers)
+        return numbers
+
+    def _session(self) -> Session:
+        return Session(self.system, self._remaining, self._reserve)
+
+
+class _Progress:
+    """Which parts of one file are stored."""
+
+    def __init__(self, store: ObjectStore, source: str) -> None:
+        self.store = store
+        self.source = source
+        self.folder = progress_folder(source)
+
+    def place(self) -> Place | None:
+        """Return where the stored parts end, without a gap from the start; None at the end."""
+        place = START
+        for key in self.store.list(self.folder):
+            name = key.removeprefix(self.folder)
+            if name == _COMPLETE:
+                return None
+            part = _PART.fullmatch(name)
+            if part and int(part[1]) == place.offset:
+                place = Place(int(part[2]), part[3] == "array")
+        return place
+
+    def stored(self, block: Block, numbers: dict[str, int]) -> None:
+        """Write down that a part is stored."""
+        mode = "array" if block.end.in_array else "lines"
+        name = f"{block.start.offset:020}-{block.end.offset:020}-{mode}"
+        self._write(name, numbers)
+
+    def complete(self, end: Place) -> None:
+        """Write down that the whole file is."""
+        self._write(_COMPLETE, {"bytes": end.offset})
+
+    def _write(self, name: str, numbers: dict[str, int]) -> None:
+        body = json.dumps({"source": self.source, **numbers}) + "\n"
+        self.store.put(self.folder + name, body.encode())

@@ -1,0 +1,141 @@
+"""Objects of S3 as input: a version found and pinned, and read in ranges.
+
+An object may be overwritten or deleted while it is read. What was asked for is a version, or where
+a bucket has none an ETag: every range is asked for with it, so that two versions never mix, and
+`ObjectChanged` or `ObjectMissing` tell that it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.adapters.aws.s3 import s3_client
+from pipeline.adapters.aws.s3_errors import Call, explained
+from pipeline.adapters.protocol import StoreUnavailable
+from pipeline.files.notifications import ObjectReference
+
+RANGE_BYTES: Final = 8 * 2**20
+_UNVERSIONED: Final = "null"
+
+
+class ObjectVersion(msgspec.Struct, frozen=True):
+    """One version of an object; `size` in bytes, `modified_at` in microseconds since 1970."""
+
+    reference: ObjectReference
+    size: int
+    modified_at: int
+
+    @property
+    def source(self) -> str:
+        """The first part of its rows' identity: the version id, in a bucket without the ETag."""
+        of = self.reference
+        return f"{of.uri}?{of.version_id or of.etag}"
+
+
+class S3Objects:
+    """The objects of all buckets. Nothing is tried again here, see `Persistence`."""
+
+    def __init__(self, client: Any = None) -> None:
+        """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
+        self._client = client or s3_client()
+
+    def find(self, wanted: ObjectReference) -> ObjectVersion:
+        """Look at an object, and pin the version that is wanted, or else the one that is there.
+
+        The version id is S3's answer, whether it was asked for or not: a listing does not tell it,
+        a notification does, and both must come to one identity.
+        """
+        with explained(self._call(wanted)):
+            found = self._client.head_object(**_pinned(wanted))
+        version = found.get("VersionId")
+        reference = ObjectReference(
+            wanted.bucket,
+            wanted.key,
+            None if version == _UNVERSIONED else version,
+            found["ETag"].strip('"'),
+        )
+        return ObjectVersion(reference, int(found["ContentLength"]), _micros(found["LastModified"]))
+
+    def read(self, version: ObjectVersion, start: int, end: int) -> bytes:
+        """Return the bytes from `start` to before `end`, which must be in the object."""
+        wanted = version.reference
+        with explained(self._call(wanted)):
+            answer = self._client.get_object(**_pinned(wanted), Range=f"bytes={start}-{end - 1}")
+            # closing(), as the body's own `with` hands out the raw stream, which checks nothing.
+            with contextlib.closing(answer["Body"]) as stream:
+                body: bytes = stream.read()
+        if len(body) != end - start:
+            message = (
+                f"Could not read {wanted.uri}: S3 answered {len(body)} bytes where "
+                f"{end - start} were asked for; try again later."
+            )
+            raise StoreUnavailable(message)
+        return body
+
+    def page(
+        self, bucket: str, prefix: str, token: str | None = None
+    ) -> tuple[list[ObjectVersion], str | None]:
+        """Return objects whose keys start with `prefix`, each as it is now, without version.
+
+        They are up to 1,000, with the token of the next page, None at the end.
+        """
+        resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
+        behind = {"ContinuationToken": token} if token else {}
+        with explained(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
+            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
+        found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
+        return found, page.get("NextContinuationToken")
+
+    def _call(self, wanted: ObjectReference) -> Call:
+        resource = f"arn:{self._client.meta.partition}:s3:::{wanted.bucket}/*"
+        return Call("read", "s3:GetObject", wanted.uri, resource)
+
+
+class ObjectReader:
+    """A pinned version as a file, of which one range is in memory."""
+
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+        """Read `size` bytes by `fetch(start, end)`, which tries again what may be tried again."""
+        self._fetch = fetch
+        self._size = size
+        self._at = 0
+        self._start = 0
+        self._range = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, of one range at most; none at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(RANGE_BYTES), b""))
+        if self._at == self._start + len(self._range) and self._at < self._size:
+            self._start = self._at
+            self._range = self._fetch(self._at, min(self._at + RANGE_BYTES, self._size))
+        within = self._at - self._start
+        taken = self._range[within : within + size]
+        self._at += len(taken)
+        return taken
+
+    def seek(self, offset: int) -> None:
+        """Go to a byte, counted from the start."""
+        self._at = self._start = offset
+        self._range = b""
+
+
+def _pinned(wanted: ObjectReference) -> dict[str, str]:
+    place = {"Bucket": wanted.bucket, "Key": wanted.key}
+    if wanted.version_id:
+        return {**place, "VersionId": wanted.version_id}
+    return {**place, "IfMatch": f'"{wanted.etag}"'} if wanted.etag else place
+
+
+def _listed(bucket: str, entry: Any) -> ObjectVersion:
+    reference = ObjectReference(bucket, entry["Key"], etag=entry["ETag"].strip('"'))
+    return ObjectVersion(reference, int(entry["Size"]), _micros(entry["LastModified"]))
+
+
+def _micros(moment: Any) -> int:
+    micros: int = round(moment.timestamp() * 1_000_000)
+    return micros
