@@ -21,10 +21,10 @@ DISTANT = ("typical", "parquet and csv", "bad 1 %", "10 partitions", "100 partit
 
 def checked(corpus: Corpus, *, distant: bool = False) -> Callable[[], Invocation]:
     """Return the handler on a corpus; each call asserts what became of every document."""
-    system = system_of(corpus.datasets, distant=distant)
+    pipeline = system_of(corpus.datasets, distant=distant)
 
     def run() -> Invocation:
-        told = invoke(corpus.event, system)
+        told = invoke(corpus.event, pipeline)
         assert (told.documents, told.rows) == (corpus.documents, corpus.rows), corpus.name
         assert sum(told.rejects.values()) == corpus.bad, corpus.name
         return told

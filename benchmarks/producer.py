@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
-from pipeline.core.kpl import fill, open_aggregates
+from pipeline.core.kpl import deaggregate, pack_aggregate
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.producer import Options, Producer
 
@@ -64,7 +64,7 @@ def make(count: int, size: int, keys: int) -> Records:
 def our_aggregates(records: Records) -> Made:
     waiting = deque(records)
     while waiting:
-        count, data = fill(waiting, LIMIT)
+        count, data = pack_aggregate(waiting, LIMIT)
         for _ in range(count):
             waiting.popleft()
         yield "a", data
@@ -146,9 +146,9 @@ def our_puts(records: Records) -> Made:
 
 def decoded(made: Made) -> list[tuple[str | None, bytes]]:
     records = (StreamRecord(str(at), key, 0, data) for at, (key, data) in enumerate(made))
-    chunk, rejects = open_aggregates(Batch("stream", "shard", tuple(records)))
+    chunk, rejects = deaggregate(Batch("stream", "shard", tuple(records)))
     assert not rejects
-    return list(zip(chunk.positions.partition_key, chunk.payloads, strict=True))
+    return list(zip(chunk.provenance.partition_key, chunk.payloads, strict=True))
 
 
 def check(records: Records, runs: Sequence[Run]) -> None:

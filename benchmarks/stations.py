@@ -12,20 +12,20 @@ from benchmarks.corpora import Corpus, make
 from benchmarks.report import Plan, Section, Table, ms
 from pipeline.core.convert import convert
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
-from pipeline.core.deadletter import encode_dead_letters, file_by_arrival
+from pipeline.core.deadletter import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
 from pipeline.core.events import read_kinesis_event
-from pipeline.core.kpl import open_aggregates
+from pipeline.core.kpl import deaggregate
 from pipeline.core.ledger import Ledger
 from pipeline.core.partition import split
-from pipeline.core.payload import open_payloads
-from pipeline.core.records import Artifact, Bounds, Chunk, Rows
+from pipeline.core.payload import unpack_payloads
+from pipeline.core.records import Chunk, Limits, OutputObject, Rows
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
 from pipeline.measure.invocation import invoke, system_of
 from pipeline.measure.runs import Spread, interleaved
 
-_BOUNDS = Bounds()
+_BOUNDS = Limits()
 _ROOM = 900  # bytes that a partition path may have
 _Calls = dict[str, Callable[[], Any]]
 
@@ -43,8 +43,8 @@ class _Way:
     @classmethod
     def of(cls, corpus: Corpus) -> "_Way":
         batch = read_kinesis_event(corpus.event)
-        user_records, unopened = open_aggregates(batch)
-        ((documents, refused),) = open_payloads(user_records, _BOUNDS)
+        user_records, unopened = deaggregate(batch)
+        ((documents, refused),) = unpack_payloads(user_records, _BOUNDS)
         assert not unopened
         assert not refused
         (dataset,) = corpus.datasets
@@ -63,8 +63,8 @@ def _stations(corpus: Corpus) -> _Calls:
     assert sum(len(of.rows) for of in partitions) == corpus.documents
     return {
         "events": partial(read_kinesis_event, corpus.event),
-        "kpl": partial(open_aggregates, way.batch),
-        "payload": lambda: list(open_payloads(way.user_records, _BOUNDS)),
+        "kpl": partial(deaggregate, way.batch),
+        "payload": lambda: list(unpack_payloads(way.user_records, _BOUNDS)),
         "routing, one dataset": partial(Router(corpus.datasets).route, way.documents),
         f"routing, three datasets ({several.documents:,})": partial(split_router.route, mixed),
         "convert": partial(convert, way.documents, way.dataset),
@@ -91,8 +91,8 @@ def _for_the_laws(way: _Way) -> _Calls:
 
 
 def _documents(corpus: Corpus) -> Chunk:
-    user_records, _ = open_aggregates(read_kinesis_event(corpus.event))
-    ((documents, _),) = open_payloads(user_records, _BOUNDS)
+    user_records, _ = deaggregate(read_kinesis_event(corpus.event))
+    ((documents, _),) = unpack_payloads(user_records, _BOUNDS)
     assert len(documents) == corpus.documents
     return documents
 
@@ -105,13 +105,13 @@ def _rejects(corpus: Corpus) -> list[Any]:
 
 
 def _letters(rejects: list[Any]) -> list[bytes]:
-    return [encode_dead_letters(letters) for _, _, letters in file_by_arrival(rejects)]
+    return [encode_dead_letters(letters) for _, _, letters in group_by_arrival_hour(rejects)]
 
 
 def _ledger(way: _Way) -> None:
     ledger = Ledger()
     ledger.routed(way.dataset, way.documents)
-    ledger.stored([Artifact("k", way.dataset.name, "parquet", way.rows.units, 1)])
+    ledger.stored([OutputObject("k", way.dataset.name, "parquet", way.rows.units, 1)])
     ledger.check()
 
 
@@ -123,8 +123,8 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
     """Time the stations, the floor's kernels and the whole, in turns."""
     assert corpus.bad == 0
     kernels = {f"floor: {name}": call for name, call in floor.kernels(corpus).items()}
-    system = system_of(corpus.datasets)
-    whole: _Calls = {"the whole handler": partial(invoke, corpus.event, system)}
+    pipeline = system_of(corpus.datasets)
+    whole: _Calls = {"the whole handler": partial(invoke, corpus.event, pipeline)}
     calls = {**whole, **_stations(corpus), **kernels}
     found = interleaved(calls, plan.rounds, advance=plan.advance)
     total = found["the whole handler"].median

@@ -13,18 +13,18 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from pipeline.adapters.stopwatch import Stage, Stopwatch
+from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.adapters.store import ConcurrentWriter, ObjectStore
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
-from pipeline.core.deadletter import Letters, encode_dead_letters, file_by_arrival
+from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
-from pipeline.core.kpl import open_aggregates
+from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import data_key, dead_letter_key, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger
 from pipeline.core.partition import split
-from pipeline.core.payload import Part, check_documents, open_payloads
-from pipeline.core.records import Artifact, Batch, Bounds, Partition, Reject, units_of
+from pipeline.core.payload import Part, check_documents, unpack_payloads
+from pipeline.core.records import Batch, Limits, OutputObject, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
@@ -33,94 +33,105 @@ _Args = ParamSpec("_Args")
 _Good = TypeVar("_Good")
 
 
-class System(msgspec.Struct, frozen=True):
+class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next."""
 
     router: Router
-    bounds: Bounds
+    limits: Limits
     output: ObjectStore
     dead_letters: ObjectStore
 
 
-def process(batch: Batch, system: System, writer: ConcurrentWriter, watch: Stopwatch) -> Report:
+def process(
+    batch: Batch, pipeline: Pipeline, writer: ConcurrentWriter, timings: Stopwatch
+) -> Report:
     """Take one batch all the way; return only when every document of it is stored.
 
     Raises `StoreError` or `DeadlineExceeded` for a batch that could not be stored whole, and
     `ConservationError` for a defect of ours; the same batch may then simply be processed again.
     """
-    user_records, unopened = watch.run("decode", open_aggregates, batch)
-    parts = open_payloads(user_records, system.bounds)
-    return _deliver(batch, unopened, parts, system, writer, watch)
+    user_records, unopened = timings.run("decode", deaggregate, batch)
+    parts = unpack_payloads(user_records, pipeline.limits)
+    coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
+    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
 
-def resume(letters: Letters, system: System, writer: ConcurrentWriter, watch: Stopwatch) -> Report:
+def replay(
+    letters: ReplayBatch, pipeline: Pipeline, writer: ConcurrentWriter, timings: Stopwatch
+) -> Report:
     """Take dead letters the rest of the way, each from the stage that had rejected it."""
-    batch, bounds = letters.batch, system.bounds
-    user_records, unopened = watch.run("decode", open_aggregates, batch, letters.stream_records)
+    batch, limits = letters.batch, pipeline.limits
+    user_records, unopened = timings.run("decode", deaggregate, batch, letters.stream_records)
     parts = chain(
-        open_payloads(user_records, bounds),
-        open_payloads(letters.user_records, bounds),
-        [check_documents(letters.documents, bounds)],
+        unpack_payloads(user_records, limits),
+        unpack_payloads(letters.user_records, limits),
+        [check_documents(letters.documents, limits)],
     )
-    return _deliver(batch, unopened, parts, system, writer, watch)
+    opened = [user_records, letters.user_records, letters.documents]
+    coverage = Coverage(batch, letters.stream_records, [chunk.provenance for chunk in opened])
+    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
 
 def _deliver(
     batch: Batch,
     unopened: list[Reject],
     parts: Iterator[Part],
-    system: System,
+    coverage: Coverage,
+    pipeline: Pipeline,
     writer: ConcurrentWriter,
-    watch: Stopwatch,
+    timings: Stopwatch,
 ) -> Report:
-    """Store part after part, in this order; what did not open at all goes with the first."""
-    report, coverage = Report(batch, milliseconds=watch.milliseconds), Coverage()
-    for documents, refused in watch.each("decode", parts):
-        part = _Part(report, system, writer, watch, [*unopened, *refused])
+    """Store part after part, in this order; what did not open at all goes with the first.
+
+    Parts are unpacked one at a time, as the loop asks for the next: only one is in memory.
+    """
+    report = Report(batch, milliseconds=timings.milliseconds)
+    for documents, refused in timings.each("decode", parts):
+        part = _Part(report, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
-        for dataset, chunk in part.run("route", system.router.route, documents):
+        for dataset, chunk in part.run("route", pipeline.router.route, documents):
             part.ledger.routed(dataset, chunk)
             rows = part.run("convert", convert, chunk, dataset)
             rows = part.run("rules", check_rules, rows, dataset)
-            room = path_bytes(dataset, min(system.bounds.key_bytes, system.output.longest_key))
-            for partition in part.run("partition", split, rows, dataset, system.bounds, room):
+            room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
+            for partition in part.run("partition", split, rows, dataset, pipeline.limits, room):
                 part.put_rows(partition, dataset)
             report.of(dataset.name).documents += len(chunk)
             report.of(dataset.name).rows += len(rows)
         part.put_dead_letters()
         part.settle(coverage)
-    coverage.check(batch)
+    coverage.check()
     return report
 
 
 class _Part:
-    """As much of a batch as is unpacked at once; nearly always all of it."""
+    """The part of a batch that is unpacked in memory at once; usually the whole batch."""
 
     def __init__(
         self,
         report: Report,
-        system: System,
+        pipeline: Pipeline,
         writer: ConcurrentWriter,
-        watch: Stopwatch,
+        timings: Stopwatch,
         rejects: list[Reject],
     ) -> None:
         self.ledger = Ledger()
         self.rejects = rejects
         self._report = report
-        self._system = system
+        self._pipeline = pipeline
         self._writer = writer
-        self._watch = watch
-        self._put: list[Artifact] = []
+        self._timings = timings
+        self._handed_over: list[OutputObject] = []
 
     def run(
         self,
-        stage: Stage,
+        phase: Phase,
         station: Callable[_Args, tuple[_Good, list[Reject]]],
         *args: _Args.args,
         **kwargs: _Args.kwargs,
     ) -> _Good:
         """Run a station; what it rejects becomes dead letters, what is good goes on."""
-        good, rejects = self._watch.run(stage, station, *args, **kwargs)
+        good, rejects = self._timings.run(phase, station, *args, **kwargs)
         self.rejects += rejects
         return good
 
@@ -129,28 +140,29 @@ class _Part:
         batch, rows = self._report.batch, partition.rows
         for as_format in dataset.formats:
             key = data_key(batch, dataset.name, as_format, partition.path, self._report.parts)
-            body = self._watch.run("encode", encode, rows, dataset, as_format)
-            artifact = Artifact(key, dataset.name, as_format, rows.units, len(body))
-            self._hand_over(self._system.output, artifact, body)
+            body = self._timings.run("encode", encode, rows, dataset, as_format)
+            output_object = OutputObject(key, dataset.name, as_format, rows.units, len(body))
+            self._hand_over(self._pipeline.output, output_object, body)
 
     def put_dead_letters(self) -> None:
         """Hand the part's dead letters to the writer."""
         batch = self._report.batch
-        for dataset, hour, letters in file_by_arrival(self.rejects):
+        for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = dead_letter_key(batch, dataset, hour, self._report.parts)
-            body = self._watch.run("encode", encode_dead_letters, letters)
-            artifact = Artifact(key, dataset, DEAD_LETTERS, units_of(letters), len(body))
-            self._hand_over(self._system.dead_letters, artifact, body)
+            body = self._timings.run("encode", encode_dead_letters, letters)
+            output_object = OutputObject(key, dataset, DEAD_LETTERS, units_of(letters), len(body))
+            self._hand_over(self._pipeline.dead_letters, output_object, body)
 
     def settle(self, coverage: Coverage) -> None:
         """Wait until everything is acknowledged, and prove that it is everything."""
-        self._watch.run("store", self._writer.wait)
+        self._timings.run("store", self._writer.wait)
         self.ledger.refused([reject for reject in self.rejects if reject.dataset is None])
-        self.ledger.stored(self._put)
-        self._watch.run("check", self.ledger.check)
-        coverage.add(self.ledger)
-        self._report.add_part(self.rejects, self._put)
+        self.ledger.stored(self._handed_over)
+        self._timings.run("check", self.ledger.check)
+        coverage.add(self.ledger, self.rejects)
+        if self._handed_over:
+            self._report.add_part(self.rejects, self._handed_over)
 
-    def _hand_over(self, store: ObjectStore, artifact: Artifact, body: bytes) -> None:
-        self._watch.run("store", self._writer.put, store, artifact.key, body)
-        self._put.append(artifact)
+    def _hand_over(self, store: ObjectStore, output_object: OutputObject, body: bytes) -> None:
+        self._timings.run("store", self._writer.put, store, output_object.key, body)
+        self._handed_over.append(output_object)

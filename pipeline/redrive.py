@@ -17,7 +17,6 @@ Letters in `_redriven/` are never sent by a later run, even where Lambda deliver
 more and brought them back.
 """
 
-import functools
 import hashlib
 import re
 from collections.abc import Callable
@@ -27,19 +26,19 @@ from urllib.parse import unquote
 import msgspec
 
 from pipeline.adapters.store import MemoryStore, ObjectMissing, ObjectStore
+from pipeline.attempt import Attempt, countdown
 from pipeline.core.deadletter import (
     DOCUMENT,
-    Letter,
+    DeadLetter,
     decode_dead_letters,
     encode_lines,
-    resumed,
+    to_replay,
 )
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.events import read_failed_batch
 from pipeline.core.layout import ARCHIVE
 from pipeline.core.report import Report
-from pipeline.flow import System, process, resume
-from pipeline.session import Session, patience
+from pipeline.flow import Pipeline
 
 JOURNAL = ".sending"
 _LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
@@ -53,7 +52,7 @@ _INSIDE_URI = re.compile(
 _AGAIN = re.compile(r"-redrive-[0-9a-f]{16}$")
 _PATIENCE = 300.0  # seconds that the objects of one file may take to store, retries included
 
-Selector = Callable[[Letter], bool]
+Selector = Callable[[DeadLetter], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def _give_the_root(store: ObjectStore) -> str:
 
 
 def redrive_letters(
-    store: ObjectStore, key: str, system: System, select: Selector, *, dry_run: bool
+    store: ObjectStore, key: str, pipeline: Pipeline, select: Selector, *, dry_run: bool
 ) -> Outcome | None:
     """Send the selected letters of one file again, after those that a stopped run had begun.
 
@@ -121,38 +120,38 @@ def redrive_letters(
     if not dry_run:
         begun = frozenset(file.journal())
         if begun:
-            reports += _finish(file, begun, system)
+            reports += _finish(file, begun, pipeline)
             file = _File(store, key)
     rest = [letter for letter in file.waiting if not _comes_of(letter, begun)]
     chosen = [letter for letter in rest if select(letter)]
     if chosen:
         if not dry_run:
             file.begin([letter.unit for letter in chosen])
-        reports.append(_sent(file, chosen, system, dry_run=dry_run))
+        reports.append(_sent(file, chosen, pipeline, dry_run=dry_run))
     elif len(file.waiting) < len(file.letters) and not dry_run:
         file.settle([], [], "")  # brought back by Lambda, and rows already
     return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
 
 
-def _finish(file: "_File", begun: frozenset[tuple[int, ...]], system: System) -> list[Report]:
+def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline) -> list[Report]:
     """Send what a stopped run had begun to send; nothing of it is there if someone deleted it."""
     both = _distinct([*file.done, *file.letters])
     letters = [letter for letter in both if letter.unit in begun]
     if letters:
-        return [_sent(file, letters, system, dry_run=False)]
+        return [_sent(file, letters, pipeline, dry_run=False)]
     file.settle([], [], "")
     return []
 
 
-def _comes_of(letter: Letter, units: frozenset[tuple[int, ...]]) -> bool:
+def _comes_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
     """Tell whether a letter is one of these units, or is of a document of one."""
     return any(letter.unit[:size] in units for size in range(1, DOCUMENT + 1))
 
 
-def _sent(file: "_File", chosen: list[Letter], system: System, *, dry_run: bool) -> Report:
+def _sent(file: "_File", chosen: list[DeadLetter], pipeline: Pipeline, *, dry_run: bool) -> Report:
     """Send letters, and write down what became of them."""
     label = _label(file.key, chosen)
-    report, failing = _send(chosen, label, system, dry_run=dry_run)
+    report, failing = _send(chosen, label, pipeline, dry_run=dry_run)
     if not dry_run:
         file.settle(chosen, failing, label)
     return report
@@ -168,7 +167,7 @@ class _File:
         self.done = self._read(ARCHIVE + key)
 
     @property
-    def waiting(self) -> list[Letter]:
+    def waiting(self) -> list[DeadLetter]:
         """The letters that are no rows yet, and no records that opened."""
         done = {letter.unit for letter in self.done}
         return [letter for letter in self.letters if letter.unit not in done]
@@ -187,7 +186,7 @@ class _File:
         """Write down what is about to be sent."""
         self.store.put(self._journal, msgspec.json.encode(units))
 
-    def settle(self, sent: list[Letter], failing: list[Letter], label: str) -> None:
+    def settle(self, sent: list[DeadLetter], failing: list[DeadLetter], label: str) -> None:
         """Write down which letters are rows now and which still fail; `label` names what came."""
         still = {letter.unit for letter in failing}
         rows = [letter for letter in sent if letter.unit not in still]
@@ -206,26 +205,28 @@ class _File:
     def _journal(self) -> str:
         return f"{ARCHIVE}{self.key}{JOURNAL}"
 
-    def _read(self, key: str) -> list[Letter]:
+    def _read(self, key: str) -> list[DeadLetter]:
         try:
             return decode_dead_letters(self.store.get(key), f"{self.store.uri}/{key}")
         except ObjectMissing:
             return []
 
-    def _write(self, key: str, letters: list[Letter]) -> None:
+    def _write(self, key: str, letters: list[DeadLetter]) -> None:
         if letters:
             self.store.put(key, encode_lines(letters))
         else:
             self.store.delete(key)
 
 
-def redrive_batch(store: ObjectStore, key: str, system: System, *, dry_run: bool) -> Outcome:
+def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: bool) -> Outcome:
     """Store a batch that Lambda gave up on, under the keys it would have had."""
     body = store.get(key)
     batch = read_failed_batch(body, f"{store.uri}/{key}")
     if dry_run:
-        system = msgspec.structs.replace(system, output=MemoryStore(), dead_letters=MemoryStore())
-    report = Session(system, patience(_PATIENCE), 0.0).run(functools.partial(process, batch))
+        pipeline = msgspec.structs.replace(
+            pipeline, output=MemoryStore(), dead_letters=MemoryStore()
+        )
+    report = Attempt(pipeline, countdown(_PATIENCE), 0.0).process(batch)
     if not dry_run:
         store.put(ARCHIVE + key, body)
         store.delete(key)
@@ -233,28 +234,28 @@ def redrive_batch(store: ObjectStore, key: str, system: System, *, dry_run: bool
 
 
 def _send(
-    letters: list[Letter], label: str, system: System, *, dry_run: bool
-) -> tuple[Report, list[Letter]]:
+    letters: list[DeadLetter], label: str, pipeline: Pipeline, *, dry_run: bool
+) -> tuple[Report, list[DeadLetter]]:
     """Send letters of one file down the road; return also those that are letters again."""
     failing = MemoryStore()
-    system = msgspec.structs.replace(system, dead_letters=failing)
+    pipeline = msgspec.structs.replace(pipeline, dead_letters=failing)
     if dry_run:
-        system = msgspec.structs.replace(system, output=MemoryStore())
-    road = functools.partial(resume, resumed(letters, label))
-    report = Session(system, patience(_PATIENCE), 0.0).run(road)
+        pipeline = msgspec.structs.replace(pipeline, output=MemoryStore())
+    attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
+    report = attempt.replay(to_replay(letters, label))
     again = [
         letter for key in failing.list() for letter in decode_dead_letters(failing.get(key), key)
     ]
     return report, again
 
 
-def _distinct(letters: list[Letter]) -> list[Letter]:
+def _distinct(letters: list[DeadLetter]) -> list[DeadLetter]:
     """Order letters by unit; of two for one unit keep the last."""
     by_unit = {letter.unit: letter for letter in letters}
     return [by_unit[unit] for unit in sorted(by_unit)]
 
 
-def _label(key: str, letters: list[Letter]) -> str:
+def _label(key: str, letters: list[DeadLetter]) -> str:
     """Name what comes of some letters of a file: as its batch, and apart from all others'."""
     name = _AGAIN.sub("", key.rpartition("/")[2].removesuffix(".jsonl.gz"))
     units = ",".join(str(letter.unit) for letter in _distinct(letters))

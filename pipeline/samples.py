@@ -1,6 +1,5 @@
 """A dataset's samples, `good.ndjson` and `bad.ndjson`, run down the real road into memory."""
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import msgspec
 import pybase64
 
 from pipeline.adapters.store import MemoryStore
+from pipeline.attempt import Attempt, countdown
 from pipeline.core.dataset import Dataset
-from pipeline.core.deadletter import Letter, decode_dead_letters
+from pipeline.core.deadletter import DeadLetter, decode_dead_letters
 from pipeline.core.errors import DatasetError
-from pipeline.core.records import Batch, Bounds, StreamRecord
+from pipeline.core.records import Batch, Limits, StreamRecord
 from pipeline.core.routing import Router
-from pipeline.flow import System, process
-from pipeline.session import Session, patience
+from pipeline.flow import Pipeline
 
 # Samples are judged as if they had arrived then, so that event times in them do not grow old.
 SAMPLES_ARRIVED_AT = "2026-11-23T12:00:00Z"
@@ -89,7 +88,7 @@ def _run_bad(
 
 def _process(
     payloads: list[bytes], datasets: tuple[Dataset, ...], arrived_at: int, dataset: Dataset | None
-) -> tuple[dict[int, Letter], int]:
+) -> tuple[dict[int, DeadLetter], int]:
     """Return the dead letters by index of payload, and the number of rows of a dataset."""
     if not payloads:
         return {}, 0
@@ -98,9 +97,9 @@ def _process(
         for index, payload in enumerate(payloads)
     )
     dead_letters = MemoryStore()
-    system = System(Router(datasets), Bounds(), MemoryStore(), dead_letters)
-    road = functools.partial(process, Batch("samples/0", "0", records))
-    report = Session(system, patience(_PATIENCE), 0.0).run(road)
+    pipeline = Pipeline(Router(datasets), Limits(), MemoryStore(), dead_letters)
+    batch = Batch("samples/0", "0", records)
+    report = Attempt(pipeline, countdown(_PATIENCE), 0.0).process(batch)
     letters = {
         int(letter.sequence_number): letter
         for key in dead_letters.list()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pipeline.core.errors import SettingsError
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
@@ -17,8 +17,8 @@ _LONGEST_DIRECTORY = 255  # what file systems take
 _LONGEST_KEY = 1_024  # what S3 takes
 _SHORTEST_KEY = 512  # below it, no partition would fit beside the file's name
 
-# Each bound of `Bounds`: its variable, the least and the most it may be.
-BOUNDS = {
+# Each bound of `Limits`: its variable, the least and the most it may be.
+LIMITS = {
     "unpacked_bytes": ("PIPELINE_MAX_UNPACKED_BYTES", 1, _MOST),
     "documents": ("PIPELINE_MAX_DOCUMENTS", 1, _MOST),
     "document_bytes": ("PIPELINE_MAX_DOCUMENT_BYTES", 1, _MOST),
@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True):
     output: str
     dead_letters: str
     schemas: str
-    bounds: Bounds = Bounds()
+    limits: Limits = Limits()
     answer_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
     columnar: bool = True
@@ -55,9 +55,9 @@ class Settings(msgspec.Struct, frozen=True):
         schemas = environment.get("PIPELINE_SCHEMAS", "")
         if not schemas:
             faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
-        bounds = {
-            name: _number(environment, *where, getattr(Bounds(), name), faults)
-            for name, where in BOUNDS.items()
+        limits = {
+            name: _number(environment, *where, getattr(Limits(), name), faults)
+            for name, where in LIMITS.items()
         }
         reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
         columnar = environment.get("PIPELINE_COLUMNAR") or "on"
@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
             output,
             dead_letters,
             schemas,
-            Bounds(**bounds),
+            Limits(**limits),
             reserve / 1_000,
             namespace,
             columnar == "on",

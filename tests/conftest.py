@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from support import ROOT, Function
 
-from pipeline import session
+from pipeline import attempt
 from pipeline.core import convert
 
 # CI sees the same examples every time; on a developer's machine they are new ones every time.
@@ -39,5 +39,5 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
-    monkeypatch.setattr(session, "open_store", made.open_store)
+    monkeypatch.setattr(attempt, "open_store", made.open_store)
     return made

@@ -11,7 +11,7 @@ from support import batch_of
 
 from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
 from pipeline.adapters.aws.kinesis_errors import StreamError
-from pipeline.core.kpl import MAGIC, open_aggregates
+from pipeline.core.kpl import MAGIC, deaggregate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ class Kept:
         """List the partition key and the payload of each user record in it."""
         if not self.record.data.startswith(MAGIC):
             return [(self.record.partition_key, self.record.data)]
-        chunk, rejects = open_aggregates(batch_of(self.record.data))
+        chunk, rejects = deaggregate(batch_of(self.record.data))
         assert not rejects
-        keys = chunk.positions.partition_key
+        keys = chunk.provenance.partition_key
         return [(keys[at], data) for at, data in zip(chunk.at, chunk.payloads, strict=True)]
 
 

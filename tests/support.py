@@ -26,9 +26,9 @@ from pipeline.adapters.store import ConcurrentWriter, MemoryStore
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.integers import INT64, up_to, zeros
-from pipeline.core.records import Batch, Bounds, Chunk, Positions, StreamRecord
+from pipeline.core.records import Batch, Chunk, Limits, Provenance, StreamRecord
 from pipeline.core.routing import Router
-from pipeline.flow import System, process
+from pipeline.flow import Pipeline, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,7 +42,7 @@ SHARD = "shardId-000000000003"
 SOURCE = f"{ARN}/{SHARD}"
 FIRST = 49590338271490256608559692538361571095921575989136588898
 ARRIVED = datetime(2026, 11, 23, 9, 30, 0, 250_000, tzinfo=UTC)
-PLAIN = Bounds()
+PLAIN = Limits()
 
 Identity = tuple[str, str, int, int]
 
@@ -112,14 +112,14 @@ def chunk_of(*documents: bytes, arrived: datetime = ARRIVED) -> Chunk:
         for number, document in enumerate(documents)
     )
     count = len(documents)
-    positions = Positions(
+    provenance = Provenance(
         Batch(SOURCE, SHARD, records),
         up_to(count),
         zeros(count, INT64),
         zeros(count),
         [None] * count,
     )
-    return Chunk(positions, up_to(count), list(documents))
+    return Chunk(provenance, up_to(count), list(documents))
 
 
 # ----------------------------------------------------------------------------------- datasets
@@ -242,22 +242,22 @@ def deliver(
     datasets: Sequence[Dataset],
     into: Stored | None = None,
     *,
-    bounds: Bounds = PLAIN,
+    limits: Limits = PLAIN,
 ) -> Stored:
     """Take an event through the flow into stores in memory, and return these."""
     into = into or Stored()
-    report_of(event, datasets, into, bounds=bounds)
+    report_of(event, datasets, into, limits=limits)
     return into
 
 
 def report_of(
-    event: Any, datasets: Sequence[Dataset], into: Stored, *, bounds: Bounds = PLAIN
+    event: Any, datasets: Sequence[Dataset], into: Stored, *, limits: Limits = PLAIN
 ) -> Report:
     """Take an event through the flow, and return its report."""
     router = Router(check_together(datasets))
-    system = System(router, bounds, into.output, into.dead_letters)
+    pipeline = Pipeline(router, limits, into.output, into.dead_letters)
     with ConcurrentWriter(remaining=lambda: math.inf, reserve=0, concurrency=1) as writer:
-        return process(read_kinesis_event(event), system, writer, Stopwatch(lambda: 0.0))
+        return process(read_kinesis_event(event), pipeline, writer, Stopwatch(lambda: 0.0))
 
 
 class FaultyStore(MemoryStore):
@@ -308,5 +308,5 @@ class Function:
 
     def __call__(self, event: Any, seconds: float = 60.0) -> Any:
         """Invoke it with so much time."""
-        handlers._system.cache_clear()
+        handlers._pipeline.cache_clear()
         return handlers.kinesis(event, Context(seconds))

@@ -19,8 +19,8 @@ from support import ROOT, Context
 from pipeline import handlers
 from pipeline.adapters.aws.sns import NotifyError, Topic
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
-from pipeline.alerts import Message, Surroundings, message_of, read_alarms
-from pipeline.alerts.advice import ADVICE, OF_FILES, UNKNOWN
+from pipeline.alerts import AlertContext, Message, message_of, read_alarms
+from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN
 from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import SettingsError
 from pipeline.handlers.alarms import answer_alarms
@@ -31,7 +31,7 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:people"
 ALARMS = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"
 DASHBOARD = "https://example.com/dashboard"
 SETTINGS = AlertSettings(TOPIC, DASHBOARD, "s3://dead/letters", "/aws/lambda/pipeline")
-AROUND = Surroundings(DASHBOARD, "s3://dead/letters", "/aws/lambda/pipeline")
+AROUND = AlertContext(DASHBOARD, "s3://dead/letters", "/aws/lambda/pipeline")
 ARN = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:"
 
 
@@ -222,7 +222,7 @@ def test_an_alarm_of_an_unknown_metric_is_told_in_general_words() -> None:
     assert "What the template says." in message.text
 
 
-@pytest.mark.parametrize("metric", OF_FILES)
+@pytest.mark.parametrize("metric", FILES_ADVICE)
 def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric: str) -> None:
     ways = [
         by_sns(told(metric, Bucket="incoming")),
@@ -230,7 +230,7 @@ def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric:
         by_sns(told("", f"pipeline-Files{metric}Alarm-1X")),
     ]
     for (message,) in map(sent, ways):
-        assert OF_FILES[metric].wrong in message.text
+        assert FILES_ADVICE[metric].wrong in message.text
     for (message,) in map(sent, [by_sns(told(metric, FunctionName="MyFiles-Function-0aBc"))]):
         assert ADVICE[metric].wrong in message.text
 

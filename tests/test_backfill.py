@@ -27,7 +27,7 @@ from pipeline.adapters.aws import lambda_function as functions
 from pipeline.adapters.aws.lambda_function import DeployedFunction, FunctionError
 from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.protocol import StoreUnavailable
-from pipeline.adapters.retry import Persistence
+from pipeline.adapters.retry import Retrier
 from pipeline.cli import main
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
@@ -323,7 +323,7 @@ def test_lambda_that_is_not_reached_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    impatient = Persistence("x", remaining=lambda: math.inf, longest=0)
+    impatient = Retrier("x", remaining=lambda: math.inf, longest=0)
     with pytest.raises(FunctionError, match="Could not invoke x: EndpointConnectionError; check"):
         DeployedFunction("x", persistence=impatient).call({})
 
@@ -349,7 +349,7 @@ class Mishaps:
         )
 
     def function(self, name: str, *, concurrency: int = 8) -> DeployedFunction:
-        patient = Persistence(name, remaining=lambda: math.inf, longest=9, sleep=lambda _: None)
+        patient = Retrier(name, remaining=lambda: math.inf, longest=9, sleep=lambda _: None)
         return DeployedFunction(name, self, concurrency=concurrency, persistence=patient)
 
 
@@ -409,7 +409,7 @@ def test_lambda_that_throttles_for_long_is_told_as_that(
     def fare(_: int) -> Any:
         raise throttled()
 
-    patient = Persistence(HERE, remaining=lambda: math.inf, longest=0)
+    patient = Retrier(HERE, remaining=lambda: math.inf, longest=0)
     function = DeployedFunction(HERE, Mishaps(fare), persistence=patient)
     monkeypatch.setattr(functions, "DeployedFunction", lambda *_, **__: function)
     assert place.backfill("--function", HERE) == 1

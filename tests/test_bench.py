@@ -15,7 +15,7 @@ from support import ORDERS, ROOT, as_json, order
 
 from pipeline.cli import main
 from pipeline.core.events import read_kinesis_event
-from pipeline.core.kpl import open_aggregates
+from pipeline.core.kpl import deaggregate
 from pipeline.measure.events import AGGREGATE_BYTES, event_bytes, kinesis_event, pack
 from pipeline.measure.invocation import NotStored, invoke, system_of
 from pipeline.measure.prices import firehose_cost, pipeline_cost
@@ -106,7 +106,7 @@ def test_what_is_packed_comes_out_in_order_and_fits(*, aggregated: bool) -> None
     payloads = [as_json({"n": n, "text": "x" * (n % 700)}) for n in range(2_000)]
     packed = pack(payloads, 300_000, aggregated=aggregated)
     assert sum(event_bytes(len(of)) for of in packed.records) <= 300_000
-    chunk, rejects = open_aggregates(read_kinesis_event(kinesis_event(packed.records, 0.0)))
+    chunk, rejects = deaggregate(read_kinesis_event(kinesis_event(packed.records, 0.0)))
     assert not rejects
     assert chunk.payloads == payloads[: packed.payloads]
     assert 100 < packed.payloads < 2_000

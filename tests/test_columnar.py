@@ -20,9 +20,9 @@ from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.documents.columnar import ColumnarReader, Unreadable
 from pipeline.core.documents.columnar.kernels import kernel_of
 from pipeline.core.errors import DatasetError
-from pipeline.core.payload import open_payloads
+from pipeline.core.payload import unpack_payloads
 from pipeline.core.schema.types import Scalar
-from pipeline.core.schema.values import Misfit
+from pipeline.core.schema.values import ConversionError
 
 # Of each type: how a schema says it, and JSON texts that fit, nearly fit, or fit in a way that one
 # of the paths might see otherwise. The first two fit.
@@ -375,7 +375,7 @@ def convert_or_none(of: Scalar, text: str | None) -> Any:
     """Convert as the row path does; None for a misfit, which no column may take."""
     try:
         return None if text is None or of.convert is None else of.convert(text)
-    except Misfit:
+    except ConversionError:
         return None
 
 
@@ -417,7 +417,7 @@ def test_no_string_spans_two_documents(open_string: str) -> None:
     spanning = [open_string.encode(), closing.encode(), b'{"b":1} {"b":2}']
     documents = [*spanning, *(b'{"b":%d}' % number for number in range(300))]
     assert both_ways(of, documents) is not None
-    ((part, _),) = open_payloads(chunk_of(*documents), PLAIN)
+    ((part, _),) = unpack_payloads(chunk_of(*documents), PLAIN)
     rows, rejects = convert(part, of)
     assert (len(rows), [of.fault.reason for of in rejects]) == (300, ["not_json"] * 3)
 

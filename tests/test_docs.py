@@ -7,8 +7,8 @@ import pytest
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS
 from pipeline.cli import COMMANDS
 from pipeline.core.reasons import MEANINGS, Reason
-from pipeline.core.records import Bounds
-from pipeline.settings import BOUNDS
+from pipeline.core.records import Limits
+from pipeline.settings import LIMITS
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
@@ -33,6 +33,6 @@ def test_the_readme_lists_every_command(command: str) -> None:
     assert f"| `pipeline {command}" in README
 
 
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("name", LIMITS)
 def test_the_readme_lists_every_bound_with_its_default(name: str) -> None:
-    assert f"| `{BOUNDS[name][0]}` | {getattr(Bounds(), name):,} |" in README
+    assert f"| `{LIMITS[name][0]}` | {getattr(Limits(), name):,} |" in README

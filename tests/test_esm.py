@@ -96,7 +96,7 @@ def deliveries(shard: ShardMapping, outcome: Callable[[list[int]], Outcome]) -> 
         assert isinstance(settled, Settled)
         log += [["x", *numbers_of(failed.records)] for failed in settled.failures]
         assert len(log) < 1_000
-    assert shard.idle
+    assert shard.is_idle
     return log
 
 
@@ -335,7 +335,7 @@ def test_records_before_the_checkpoint_or_received_before_are_ignored(
         shard.receive(records(*some), NOW)
     todo = shard.next(NOW)
     assert (numbers_of(todo.records) if isinstance(todo, Invoke) else None) == delivered
-    assert shard.idle == (delivered is None)
+    assert shard.is_idle == (delivered is None)
 
 
 def test_a_record_in_flight_is_not_taken_again() -> None:
@@ -343,7 +343,7 @@ def test_a_record_in_flight_is_not_taken_again() -> None:
     invoked(shard)
     shard.receive(records(0, 1), NOW)
     assert shard.settle(Returned(None), NOW).checkpoint == sequence_number(1)
-    assert shard.idle
+    assert shard.is_idle
 
 
 def test_sequence_numbers_are_compared_as_integers() -> None:
@@ -431,7 +431,7 @@ def test_an_outcome_means_what_lambda_takes_it_for(
     moved = None if checkpoint is None else sequence_number(checkpoint)
     assert settled == Settled(moved, ())
     assert shard.checkpoint == moved
-    assert shard.idle == (delivered is None)
+    assert shard.is_idle == (delivered is None)
     if delivered is not None:
         todo = invoked(shard, NOW + SECOND)
         assert (numbers_of(todo.records), todo.attempt) == (delivered, attempt)
@@ -463,7 +463,7 @@ def test_n_retries_are_n_plus_1_invocations(outcome: Outcome, retries: int) -> N
     assert settled.failures == (
         FailedBatch("RetryAttemptsExhausted", todo.records, retries + 1, error, ARN, SHARD),
     )
-    assert shard.idle
+    assert shard.is_idle
 
 
 def test_after_progress_retries_count_anew_as_aws_was_seen_to_do() -> None:
@@ -831,7 +831,7 @@ class Shard(RuleBasedStateMachine):
             self.finish(self.shard)
             assert self.delivered | self.given_up == set(self.received)
             assert not self.delivered & self.given_up
-            assert self.shard.idle
+            assert self.shard.is_idle
         self.patch.stop()
 
     def finish(self, shard: ShardMapping) -> None:

@@ -986,7 +986,7 @@ class AsAlert(As):
 
 
 def forget_clients() -> None:
-    for opened in (handlers._system, handlers._objects, handlers._topic):
+    for opened in (handlers._pipeline, handlers._objects, handlers._topic):
         opened.cache_clear()
 
 

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore import exceptions as boto
 from botocore.stub import Stubber
-from servers import CREDENTIALS, Faults, faulty_proxy, kinesalite
+from servers import CREDENTIALS, Violations, faulty_proxy, kinesalite
 
 from pipeline.adapters.aws import kinesis
 from pipeline.adapters.aws.kinesis import (
@@ -30,9 +30,9 @@ from pipeline.adapters.aws.kinesis_errors import (
     StreamRefused,
     StreamThrottled,
     StreamUnavailable,
-    explained,
+    translate_errors,
 )
-from pipeline.core.kpl import open_aggregates
+from pipeline.core.kpl import deaggregate
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.producer import Options, Producer
 
@@ -159,7 +159,7 @@ def test_a_sequence_number_that_is_none_is_refused(stream: KinesisStream) -> Non
 def test_the_producer_loses_nothing_through_faults_and_a_reshard(url: str) -> None:
     target = made(url, "faults-and-a-reshard")
     client: Any = target._client
-    faults = Faults(throttled=5, partial=3, dropped_before=7, dropped_after=11)
+    faults = Violations(throttled=5, partial=3, dropped_before=7, dropped_after=11)
     count = 2_000
     chance = random.Random(7)
     with faulty_proxy(url, faults) as address:
@@ -186,7 +186,7 @@ def test_the_producer_loses_nothing_through_faults_and_a_reshard(url: str) -> No
 
 def test_the_producer_keeps_the_order_of_each_key_through_faults(url: str) -> None:
     target = made(url, "order-through-faults")
-    faults = Faults(throttled=5, partial=2, dropped_before=7, dropped_after=11)
+    faults = Violations(throttled=5, partial=2, dropped_before=7, dropped_after=11)
     key_of = [f"key {random.Random(number).randrange(9)}" for number in range(2_000)]
     with faulty_proxy(url, faults) as address:
         through = KinesisStream(target.stream, endpoint_url=address)
@@ -206,10 +206,10 @@ def user_records(stream: KinesisStream) -> Iterator[tuple[str | None, bytes]]:
     for shard in stream.list_shards():
         if not (records := read(stream, shard.shard_id)):
             continue
-        chunk, rejects = open_aggregates(Batch("stream", shard.shard_id, tuple(records)))
+        chunk, rejects = deaggregate(Batch("stream", shard.shard_id, tuple(records)))
         assert not rejects
         for at, payload in zip(chunk.at, chunk.payloads, strict=True):
-            yield chunk.positions.partition_key[at], payload
+            yield chunk.provenance.partition_key[at], payload
 
 
 # ---------------------------------------------------------------------------------- answers
@@ -339,7 +339,7 @@ def test_each_answer_has_its_kind_and_its_remedy(
         "Error": {"Code": code, "Message": "What\nKinesis says."},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    with pytest.raises(StreamError) as caught, explained(CALL):
+    with pytest.raises(StreamError) as caught, translate_errors(CALL):
         raise boto.ClientError(answer, "PutRecords")
     assert type(caught.value) is kind
     sentence = str(caught.value)
@@ -362,7 +362,7 @@ def test_each_answer_has_its_kind_and_its_remedy(
 def test_without_an_answer_the_sentence_says_what_to_check(
     error: Exception, kind: type[StreamError], says: str
 ) -> None:
-    with pytest.raises(StreamError) as caught, explained(CALL):
+    with pytest.raises(StreamError) as caught, translate_errors(CALL):
         raise error
     assert type(caught.value) is kind
     assert says in str(caught.value)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from support import PLAIN, batch_of, kinesis_event
 
 from pipeline.core import kpl
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate, fill, open_aggregates
-from pipeline.core.payload import open_payloads
-from pipeline.core.reasons import Reason, Stage
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate, deaggregate, pack_aggregate
+from pipeline.core.payload import unpack_payloads
+from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk
 
 HASH_KEYS = st.integers(0, 2**128 - 1).map(str)
@@ -28,7 +28,7 @@ MIXED = st.lists(USER_RECORDS | HASHED, min_size=1, max_size=8)
 
 def user_records(chunk: Chunk) -> list[tuple[int, int, str | None, bytes]]:
     """List stream record, sub-sequence number, partition key and payload of each user record."""
-    of = chunk.positions
+    of = chunk.provenance
     return [
         (of.record[at], of.sub[at], of.partition_key[at], payload)
         for at, payload in zip(chunk.at, chunk.payloads, strict=True)
@@ -45,7 +45,7 @@ def sealed(body: bytes) -> bytes:
 
 @given(MIXED)
 def test_decoding_undoes_encoding(records: list[UserRecord]) -> None:
-    chunk, rejects = open_aggregates(batch_of(aggregate(records)))
+    chunk, rejects = deaggregate(batch_of(aggregate(records)))
     assert not rejects
     assert user_records(chunk) == [
         (0, number, record.partition_key, record.data) for number, record in enumerate(records)
@@ -96,9 +96,9 @@ def test_lengths_of_every_size_are_written_as_protobuf_writes_them(length: int) 
 def test_indices_of_every_size_are_written_as_protobuf_writes_them() -> None:
     records = [UserRecord(f"key {number}", b"", str(number)) for number in range(20_000)]
     assert aggregate(records[:300]) == by_protobuf(records[:300])
-    chunk, rejects = open_aggregates(batch_of(aggregate(records)))
+    chunk, rejects = deaggregate(batch_of(aggregate(records)))
     assert not rejects
-    assert chunk.positions.partition_key == [of.partition_key for of in records]
+    assert chunk.provenance.partition_key == [of.partition_key for of in records]
 
 
 @given(MIXED, st.integers(0, 300), st.integers(1, 8))
@@ -106,7 +106,7 @@ def test_an_aggregate_takes_records_as_far_as_its_limits_go(
     records: list[UserRecord], limit: int, most: int
 ) -> None:
     given_records = [(of.partition_key, of.data, of.explicit_hash_key) for of in records]
-    count, data = fill(given_records, limit, most)
+    count, data = pack_aggregate(given_records, limit, most)
     sizes = [len(aggregate(records[:number])) for number in range(1, len(records) + 1)]
     assert count == min(most, sum(size <= limit for size in sizes))
     assert data == aggregate(records[:count])
@@ -118,7 +118,7 @@ def test_we_read_what_the_reference_writes(records: list[UserRecord]) -> None:
     for record in records:
         aggregator.add_user_record(record.partition_key, record.data, record.explicit_hash_key)
     _, _, data = aggregator.clear_and_get().get_contents()
-    chunk, rejects = open_aggregates(batch_of(data))
+    chunk, rejects = deaggregate(batch_of(data))
     assert not rejects
     assert [(key, payload) for _, _, key, payload in user_records(chunk)] == [
         (record.partition_key, record.data) for record in records
@@ -133,7 +133,7 @@ LONE = st.binary(max_size=40).filter(lambda data: not data.startswith(b"\xf3\x89
 def test_we_read_a_batch_as_the_reference_does(records: list[bytes | list[UserRecord]]) -> None:
     """Lone records and aggregates side by side, in the order of the stream."""
     raw = [record if isinstance(record, bytes) else aggregate(record) for record in records]
-    chunk, rejects = open_aggregates(batch_of(*raw))
+    chunk, rejects = deaggregate(batch_of(*raw))
     assert not rejects
     reference = deaggregate_records(kinesis_event(raw)["Records"])
     assert [(sub, key, payload) for _, sub, key, payload in user_records(chunk)] == [
@@ -153,9 +153,9 @@ FEW = [UserRecord("key", b'{"number":%d}' % number) for number in range(3)]
 
 def only_reject(data: bytes) -> Any:
     """Return the one reject that a stream record becomes, having checked that it keeps it."""
-    chunk, (reject,) = open_aggregates(batch_of(data))
+    chunk, (reject,) = deaggregate(batch_of(data))
     assert not len(chunk)
-    assert (reject.payload, reject.stage) == (data, Stage.AGGREGATE)
+    assert (reject.payload, reject.stage) == (data, RejectStage.AGGREGATE)
     return reject
 
 
@@ -219,16 +219,16 @@ def record_field(key_index: int, data: bytes, hash_index: int | None = None) -> 
 def test_a_bad_key_index_costs_its_own_record_only(bad: bytes) -> None:
     """The reference prints the payload and loses the rest."""
     body = b"\x0a\x01k" + record_field(0, b"one") + bad + record_field(0, b"two")
-    chunk, (reject,) = open_aggregates(batch_of(sealed(body)))
+    chunk, (reject,) = deaggregate(batch_of(sealed(body)))
     assert user_records(chunk) == [(0, 0, "k", b"one"), (0, 2, "k", b"two")]
     assert (reject.payload, reject.fault.reason) == (b"bad", Reason.KPL_KEY_INDEX)
-    assert reject.positions.sub[reject.at] == 1
+    assert reject.provenance.sub[reject.at] == 1
 
 
 def test_a_partition_key_that_is_not_utf8_is_no_text_and_no_exception() -> None:
     """Keys are text or absent, whatever stands in the aggregate."""
-    chunk, _ = open_aggregates(batch_of(sealed(b"\x0a\x01\xff" + record_field(0, b"one"))))
-    assert all(key is None or isinstance(key, str) for key in chunk.positions.partition_key)
+    chunk, _ = deaggregate(batch_of(sealed(b"\x0a\x01\xff" + record_field(0, b"one"))))
+    assert all(key is None or isinstance(key, str) for key in chunk.provenance.partition_key)
 
 
 # ------------------------------------------------------------------------- anything at all
@@ -283,7 +283,7 @@ def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
 
 @given(odd_bodies() | mutated(MIXED.map(lambda records: aggregate(records)[4:-16])))
 def test_what_is_cut_out_without_protobuf_is_what_protobuf_reads(body: bytes) -> None:
-    usual = kpl._usual(body)
+    usual = kpl._fast_parse(body)
     if usual is not None:
         assert (usual.partition_keys, usual.payloads) == by_reference(body)
 
@@ -299,18 +299,18 @@ def test_a_record_with_more_than_data_is_not_cut_out_whatever_its_length(length:
             record = b"\x08\x00\x1a" + kpl._varint(size) + bytes(size) + extra
             body = b"\x0a\x01k" + b"\x1a" + kpl._varint(len(record)) + record
             assert len(record) == length
-            assert kpl._usual(body) is None
+            assert kpl._fast_parse(body) is None
 
 
 @given(st.lists(USER_RECORDS, min_size=1, max_size=8))
 def test_usual_records_are_cut_out(records: list[UserRecord]) -> None:
-    assert kpl._usual(aggregate(records)[4:-16]) is not None
+    assert kpl._fast_parse(aggregate(records)[4:-16]) is not None
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384, 2**20, 2**21])
 def test_records_of_every_length_are_cut_out(length: int) -> None:
     data = bytes(length)
-    usual = kpl._usual(aggregate([UserRecord("k", data), UserRecord("l", b"x")])[4:-16])
+    usual = kpl._fast_parse(aggregate([UserRecord("k", data), UserRecord("l", b"x")])[4:-16])
     assert usual is not None
     assert usual.payloads == [data, b"x"]
 
@@ -330,9 +330,9 @@ ANYTHING = st.one_of(
 @given(st.lists(ANYTHING, min_size=1, max_size=4))
 def test_any_bytes_give_records_or_rejects(records: list[bytes]) -> None:
     """Never an exception, and every stream record is accounted for."""
-    chunk, rejects = open_aggregates(batch_of(*records))
-    seen = {reject.positions.record[reject.at] for reject in rejects}
-    for documents, refused in open_payloads(chunk, PLAIN):
-        seen |= {documents.positions.record[at] for at in documents.at}
-        seen |= {reject.positions.record[reject.at] for reject in refused}
+    chunk, rejects = deaggregate(batch_of(*records))
+    seen = {reject.provenance.record[reject.at] for reject in rejects}
+    for documents, refused in unpack_payloads(chunk, PLAIN):
+        seen |= {documents.provenance.record[at] for at in documents.at}
+        seen |= {reject.provenance.record[reject.at] for reject in refused}
     assert seen == set(range(len(records)))

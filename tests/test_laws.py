@@ -33,7 +33,7 @@ from pipeline.adapters.store import DeadlineExceeded, StoreRefused, StoreUnavail
 from pipeline.adapters.telemetry import METRICS
 from pipeline.core.errors import EventError, SettingsError
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 
 GOOD = as_json(order())
 
@@ -204,7 +204,7 @@ def test_no_verdict_depends_on_the_cut(
 ) -> None:
     """Law 8: however a batch is cut, into parts or into batches."""
     whole = deliver(kinesis_event(pieces), [ORDERS])
-    parts = deliver(kinesis_event(pieces), [ORDERS], bounds=Bounds(part_bytes=part_bytes))
+    parts = deliver(kinesis_event(pieces), [ORDERS], limits=Limits(part_bytes=part_bytes))
     assert parts.verdicts == whole.verdicts
     cut = data.draw(st.integers(1, len(pieces)))
     recut = deliver(kinesis_event(pieces[:cut]), [ORDERS])
@@ -344,7 +344,7 @@ def test_no_payload_is_logged_even_by_an_error_nobody_foresaw(
     def fails(*_: Any) -> None:
         raise ValueError(SECRET)
 
-    monkeypatch.setattr(handlers, "process", fails)
+    monkeypatch.setattr("pipeline.attempt.process", fails)
     with pytest.raises(handlers.UnexpectedError) as error:
         function(kinesis_event([GOOD]))
     out, err = capfd.readouterr()

@@ -37,7 +37,7 @@ from pipeline.core.events import read_failed_batch
 from pipeline.core.records import StreamRecord
 from pipeline.core.routing import Router
 from pipeline.esm import Mapping, Raised, Returned
-from pipeline.flow import System
+from pipeline.flow import Pipeline
 from pipeline.local import (
     Function,
     Job,
@@ -183,8 +183,8 @@ class Bench:
 
     def function(self) -> Function:
         stores = (self.stored.output, self.stored.dead_letters)
-        system = System(Router(check_together([ORDERS])), PLAIN, *stores)
-        return Function(system, Telemetry(lambda _: None, time.time), 0.0, self.timeout)
+        pipeline = Pipeline(Router(check_together([ORDERS])), PLAIN, *stores)
+        return Function(pipeline, Telemetry(lambda _: None, time.time), 0.0, self.timeout)
 
     def run(self) -> Runner:
         with self.open() as runner:

@@ -26,7 +26,7 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.layout import data_key, path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +41,10 @@ NASTY = [
 TEXTS = st.sampled_from(NASTY) | st.text(max_size=12)
 
 
-def paths_of(of: Dataset, *documents: Any, bounds: Bounds = PLAIN) -> dict[int, str]:
+def paths_of(of: Dataset, *documents: Any, limits: Limits = PLAIN) -> dict[int, str]:
     """Return the path that each document lies under; all of them must be good."""
     rows, unfit = convert(chunk_of(*map(as_json, documents)), of)
-    partitions, rejects = split(rows, of, bounds, 2_000)
+    partitions, rejects = split(rows, of, limits, 2_000)
     assert not unfit
     assert not rejects
     paths = [partition.path for partition in partitions]
@@ -172,10 +172,10 @@ def test_other_types_are_written_as_their_text() -> None:
 # --------------------------------------------------------------------------------- bounds
 
 
-def verdicts(of: Dataset, *documents: Any, bounds: Bounds = PLAIN, room: int = 2_000) -> list[Any]:
+def verdicts(of: Dataset, *documents: Any, limits: Limits = PLAIN, room: int = 2_000) -> list[Any]:
     """Return for each document None, or reason and path."""
     rows, _ = convert(chunk_of(*map(as_json, documents)), of)
-    _, rejects = split(rows, of, bounds, room)
+    _, rejects = split(rows, of, limits, room)
     found = {reject.at: (reject.fault.reason, reject.fault.path) for reject in rejects}
     return [found.get(at) for at in range(len(documents))]
 
@@ -185,7 +185,7 @@ def test_a_directory_is_bounded_in_bytes() -> None:
     too_long = (Reason.PARTITION_TOO_LONG, "$.name")
     documents = [{"name": text} for text in ("a" * 250, "a" * 251, "é" * 125, "é" * 126, "/" * 84)]
     assert verdicts(BY_NAME, *documents) == [None, too_long, None, too_long, too_long]
-    assert verdicts(BY_NAME, {"name": "ab"}, bounds=Bounds(partition_bytes=6)) == [too_long]
+    assert verdicts(BY_NAME, {"name": "ab"}, limits=Limits(partition_bytes=6)) == [too_long]
 
 
 def test_a_whole_path_is_bounded_in_bytes() -> None:
@@ -215,14 +215,14 @@ def test_the_bound_on_keys_is_the_one_that_is_set() -> None:
     document = as_json({"name": "x" * 240})
     key_bytes = 512
     assert path_bytes(BY_NAME, key_bytes) < 245
-    stored = deliver(kinesis_event([document]), [BY_NAME], bounds=Bounds(key_bytes=key_bytes))
+    stored = deliver(kinesis_event([document]), [BY_NAME], limits=Limits(key_bytes=key_bytes))
     assert [letter["reason"] for letter in stored.letters] == [Reason.PARTITION_TOO_LONG]
 
 
 def test_a_verdict_does_not_depend_on_the_cut_of_the_batch() -> None:
     """Keys hold sequence numbers, and these may be of any length; paths must not care."""
     chunk = chunk_of(b"{}")
-    name = data_key(chunk.positions.batch, "", "parquet", "", 10**6).rpartition("/")[2]
+    name = data_key(chunk.provenance.batch, "", "parquet", "", 10**6).rpartition("/")[2]
     assert len(name) <= 255
 
 

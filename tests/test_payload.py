@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from support import PLAIN, chunk_of
 
 from pipeline.core.documents import jsonpath as paths
-from pipeline.core.payload import Part, check_documents, open_payloads
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Bounds
+from pipeline.core.payload import Part, check_documents, unpack_payloads
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,9 @@ DOCUMENTS = st.recursive(
 )
 
 
-def only_part(payload: bytes, bounds: Bounds = PLAIN) -> Part:
+def only_part(payload: bytes, limits: Limits = PLAIN) -> Part:
     """Open one user record."""
-    (part,) = open_payloads(chunk_of(payload), bounds)
+    (part,) = unpack_payloads(chunk_of(payload), limits)
     return part
 
 
@@ -53,13 +53,13 @@ def documents_in(payload: bytes) -> list[bytes]:
     """Return the documents of one user record, having checked that they are numbered."""
     chunk, rejects = only_part(payload)
     assert not rejects
-    assert [chunk.positions.document[at] for at in chunk.at] == list(range(len(chunk)))
+    assert [chunk.provenance.document[at] for at in chunk.at] == list(range(len(chunk)))
     return chunk.payloads
 
 
-def reason_of(payload: bytes, bounds: Bounds = PLAIN) -> Reason:
+def reason_of(payload: bytes, limits: Limits = PLAIN) -> Reason:
     """Return why one user record is a reject, having checked that it is kept as it came."""
-    chunk, (reject,) = only_part(payload, bounds)
+    chunk, (reject,) = only_part(payload, limits)
     assert not len(chunk)
     assert reject.payload == payload
     return reject.fault.reason
@@ -156,32 +156,32 @@ def test_a_gzip_member_with_a_changed_byte_is_never_read_otherwise(data: st.Data
 @pytest.mark.parametrize("compress", [plain, gzip.compress, zstd])
 def test_the_unpacked_size_is_bounded(compress: Compress) -> None:
     """A bomb is stopped at the bound; exactly the bound is fine."""
-    bounds = Bounds(unpacked_bytes=1_000)
+    limits = Limits(unpacked_bytes=1_000)
     fits, over = (b'"%s"' % (b"x" * size) for size in (998, 999))
-    assert only_part(compress(fits), bounds)[0].payloads == [fits]
-    assert reason_of(compress(over), bounds) is Reason.UNPACKED_TOO_LARGE
-    assert reason_of(compress(b"x" * 50_000_000), bounds) is Reason.UNPACKED_TOO_LARGE
+    assert only_part(compress(fits), limits)[0].payloads == [fits]
+    assert reason_of(compress(over), limits) is Reason.UNPACKED_TOO_LARGE
+    assert reason_of(compress(b"x" * 50_000_000), limits) is Reason.UNPACKED_TOO_LARGE
 
 
 def test_the_number_of_documents_is_bounded() -> None:
-    bounds = Bounds(documents=3)
-    assert len(only_part(b"{}\n" * 3, bounds)[0]) == 3
-    assert reason_of(b"{}\n" * 4, bounds) is Reason.TOO_MANY_DOCUMENTS
+    limits = Limits(documents=3)
+    assert len(only_part(b"{}\n" * 3, limits)[0]) == 3
+    assert reason_of(b"{}\n" * 4, limits) is Reason.TOO_MANY_DOCUMENTS
 
 
 def test_the_size_of_a_document_is_bounded() -> None:
     """Its neighbours in the same record do not suffer."""
-    chunk, (reject,) = only_part(b'{}\n{"a":"long"}\n{}', Bounds(document_bytes=5))
+    chunk, (reject,) = only_part(b'{}\n{"a":"long"}\n{}', Limits(document_bytes=5))
     assert chunk.payloads == [b"{}", b"{}"]
     assert (reject.payload, reject.fault.reason) == (b'{"a":"long"}', Reason.DOCUMENT_TOO_LARGE)
-    assert reject.positions.document[reject.at] == 1
+    assert reject.provenance.document[reject.at] == 1
 
 
 def test_the_depth_of_a_document_is_bounded() -> None:
-    bounds = Bounds(depth=3)
+    limits = Limits(depth=3)
     assert documents_in(b"[[[[]]]]") == [b"[[[[]]]]"]
-    assert only_part(b'[[["]]]]["]]]', bounds)[0].payloads == [b'[[["]]]]["]]]']
-    assert reason_of(b"[[[[]]]]", bounds) is Reason.TOO_DEEP
+    assert only_part(b'[[["]]]]["]]]', limits)[0].payloads == [b'[[["]]]]["]]]']
+    assert reason_of(b"[[[[]]]]", limits) is Reason.TOO_DEEP
     assert reason_of(b"[" * 100_000) is Reason.TOO_DEEP
     assert reason_of(b'{"a":' * 100_000 + b"1" + b"}" * 100_000) is Reason.TOO_DEEP
 
@@ -200,9 +200,9 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
 ) -> None:
     """Each record is whole within one part, unless it alone reaches the bound."""
     payloads = [b'{"a":1}\n' * count for count in lines]
-    parts = list(open_payloads(chunk_of(*payloads), Bounds(part_bytes=part_bytes)))
+    parts = list(unpack_payloads(chunk_of(*payloads), Limits(part_bytes=part_bytes)))
     found = [
-        (part.positions.record[at], part.positions.document[at])
+        (part.provenance.record[at], part.provenance.document[at])
         for part, _ in parts
         for at in part.at
     ]
@@ -210,20 +210,20 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
         (record, number) for record, count in enumerate(lines) for number in range(count)
     ]
     assert sum(len(rejects) for _, rejects in parts) == lines.count(0)
-    homes = [{part.positions.record[at] for at in part.at} for part, _ in parts]
+    homes = [{part.provenance.record[at] for at in part.at} for part, _ in parts]
     assert all(not one & other for one, other in pairwise(homes))
 
 
 def test_there_is_always_a_part() -> None:
     """So that what did not open before it is delivered, too."""
-    assert len(list(open_payloads(chunk_of(), PLAIN))) == 1
+    assert len(list(unpack_payloads(chunk_of(), PLAIN))) == 1
 
 
 @pytest.mark.parametrize("magic", [0x50, 0x5A, 0x5F])
 def test_zstd_may_begin_with_a_skippable_frame(magic: int) -> None:
     frame = bytes(pa.Codec("zstd").compress(b'{"n": 1}', asbytes=True))
     skippable = bytes([magic]) + b"\x2a\x4d\x18\x04\0\0\0skip"
-    ((documents, rejects),) = open_payloads(chunk_of(skippable + frame + skippable), PLAIN)
+    ((documents, rejects),) = unpack_payloads(chunk_of(skippable + frame + skippable), PLAIN)
     assert (documents.payloads, rejects) == ([b'{"n": 1}'], [])
 
 
@@ -233,12 +233,12 @@ def test_documents_that_come_again_are_held_against_the_bounds_again() -> None:
     good, rejects = check_documents(again, PLAIN)
     assert good.payloads == [b"{}"]
     assert [(of.at, of.stage, of.fault.reason) for of in rejects] == [
-        (0, Stage.DOCUMENT, Reason.NOT_UTF8),
-        (2, Stage.DOCUMENT, Reason.TOO_DEEP),
+        (0, RejectStage.DOCUMENT, Reason.NOT_UTF8),
+        (2, RejectStage.DOCUMENT, Reason.TOO_DEEP),
     ]
 
 
 def test_keys_as_long_as_documents_are_not_kept_in_memory() -> None:
-    before = paths._kept_member.cache_info().currsize
-    assert paths.member("k" * 1_000) == "." + "k" * 1_000
-    assert paths._kept_member.cache_info().currsize == before
+    before = paths._kept_path_segment.cache_info().currsize
+    assert paths.path_segment("k" * 1_000) == "." + "k" * 1_000
+    assert paths._kept_path_segment.cache_info().currsize == before

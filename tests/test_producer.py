@@ -24,9 +24,9 @@ from pipeline.adapters.aws.kinesis_errors import (
     StreamUnavailable,
 )
 from pipeline.core.errors import SettingsError
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate, open_aggregates
-from pipeline.core.payload import open_payloads
-from pipeline.core.records import Bounds
+from pipeline.core.kpl import MAGIC, UserRecord, aggregate, deaggregate
+from pipeline.core.payload import unpack_payloads
+from pipeline.core.records import Limits
 from pipeline.producer import (
     FailedRecord,
     Options,
@@ -253,8 +253,8 @@ def test_compressed_payloads_are_opened_by_the_pipeline(compression: Any) -> Non
     large, small = sorted((of.record.data for of in stream.kept), key=len, reverse=True)
     assert len(large) < 100
     assert small == b"{}"
-    chunk, _ = open_aggregates(batch_of(large))
-    ((documents, rejects),) = open_payloads(chunk, Bounds())
+    chunk, _ = deaggregate(batch_of(large))
+    ((documents, rejects),) = unpack_payloads(chunk, Limits())
     assert (documents.payloads, rejects) == ([document], [])
 
 

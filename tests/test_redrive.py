@@ -23,13 +23,13 @@ from support import (
 
 from pipeline.adapters.store import MemoryStore
 from pipeline.core.dataset import Dataset
-from pipeline.core.deadletter import Letter
+from pipeline.core.deadletter import DeadLetter
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.layout import ARCHIVE
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 from pipeline.core.routing import Router
-from pipeline.flow import System
+from pipeline.flow import Pipeline
 from pipeline.redrive import redrivable, redrive_batch, redrive_letters
 
 STRICT = dataset({"name": "n", "type": "int", "maximum": 0})
@@ -43,20 +43,20 @@ def numbers(*values: object) -> dict[str, Any]:
     return kinesis_event([aggregate(records), b'{"m": 1}'])
 
 
-def every(_: Letter) -> bool:
+def every(_: DeadLetter) -> bool:
     return True
 
 
 def redrive(
-    stored: Stored, *datasets: Dataset, bounds: Bounds | None = None, **options: Any
+    stored: Stored, *datasets: Dataset, limits: Limits | None = None, **options: Any
 ) -> None:
     """Send all dead letters again."""
-    system = System(Router(datasets), bounds or Bounds(), stored.output, stored.dead_letters)
+    pipeline = Pipeline(Router(datasets), limits or Limits(), stored.output, stored.dead_letters)
     select = options.pop("select", every)
     for key, is_batch in redrivable(stored.dead_letters).items():
         assert not is_batch
         redrive_letters(
-            stored.dead_letters, key, system, select, dry_run=options.get("dry_run", False)
+            stored.dead_letters, key, pipeline, select, dry_run=options.get("dry_run", False)
         )
 
 
@@ -135,7 +135,7 @@ def test_a_dry_run_writes_nothing() -> None:
 def test_a_record_that_opens_at_last_brings_back_each_of_its_documents_once() -> None:
     """One of its documents fails on its own: its siblings must survive the next run."""
     lines = b"\n".join(as_json({"n": n}) for n in (1, 99, 2))
-    stored = deliver(kinesis_event([lines]), [LOOSER], bounds=Bounds(documents=2))
+    stored = deliver(kinesis_event([lines]), [LOOSER], limits=Limits(documents=2))
     assert [of["reason"] for of in stored.letters] == ["too_many_documents"]
     redrive(stored, LOOSER)
     assert sorted(row["n"] for row in stored.rows) == [1, 2]
@@ -215,9 +215,9 @@ def test_a_batch_that_lambda_gave_up_on_is_stored_under_its_own_keys(as_text: bo
     key = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.00-1"
     failed.put(key, as_json({"payload": json.dumps(event) if as_text else event}))
     late = Stored()
-    system = System(Router([STRICT]), Bounds(), late.output, late.dead_letters)
+    pipeline = Pipeline(Router([STRICT]), Limits(), late.output, late.dead_letters)
     assert redrivable(failed) == {key: True}
-    redrive_batch(failed, key, system, dry_run=False)
+    redrive_batch(failed, key, pipeline, dry_run=False)
     assert late.objects == stored.objects
     assert redrivable(failed) == {}
 
@@ -240,11 +240,11 @@ def test_no_series_of_redrives_and_redeliveries_doubles_a_row_or_loses_one(
     lines = b"\n".join(as_json({"n": n}) for n in values)
     aggregated = aggregate(UserRecord("k", as_json({"n": n})) for n in values)
     event = kinesis_event([lines, GARBLED, aggregated])
-    two = Bounds(documents=2)
-    stored = deliver(event, [STRICT], bounds=two)
+    two = Limits(documents=2)
+    stored = deliver(event, [STRICT], limits=two)
     for step in [*steps, "delivered again", (None, 30)]:
         if step == "delivered again":
-            deliver(event, [STRICT], stored, bounds=two)
+            deliver(event, [STRICT], stored, limits=two)
         else:
             reason, limit = step
             today = dataset({"name": "n", "type": "int", "maximum": limit})

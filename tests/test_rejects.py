@@ -17,8 +17,8 @@ from pipeline.cli import main
 from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT64, integers, zeros
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Batch, Fault, Positions, Reject, StreamRecord
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Batch, Provenance, Reject, StreamRecord, Violation
 from pipeline.core.schema.values import timestamp
 
 DAYS = ("2026-11-22T23:59:59Z", "2026-11-23T00:00:00Z")
@@ -232,8 +232,8 @@ def test_base64_that_is_none_is_named() -> None:
 def edited(**changes: object) -> bytes:
     """Return a file of two letters, of which the second one was changed."""
     batch = Batch("s/0", "0", (StreamRecord("5", None, 0, b"x"),))
-    positions = Positions(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
-    reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
+    provenance = Provenance(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
+    reject = Reject(provenance, 0, RejectStage.ROUTE, Violation(Reason.NO_DATASET, "None."), b"x")
     line = gzip.decompress(encode_dead_letters([reject]))
     return gzip.compress(line + json.dumps(json.loads(line) | changes).encode())
 
@@ -250,8 +250,8 @@ def test_a_letter_of_any_year_can_be_read_back(year: str) -> None:
 def written(micros: int) -> bytes:
     """Return a file of one letter that arrived then."""
     batch = Batch("s/0", "0", (StreamRecord("5", None, micros, b"x"),))
-    positions = Positions(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
-    reject = Reject(positions, 0, Stage.ROUTE, Fault(Reason.NO_DATASET, "None."), b"x")
+    provenance = Provenance(batch, integers([0]), zeros(1, INT64), zeros(1), [None])
+    reject = Reject(provenance, 0, RejectStage.ROUTE, Violation(Reason.NO_DATASET, "None."), b"x")
     return encode_dead_letters([reject])
 
 

@@ -327,7 +327,7 @@ def test_a_deadline_after_a_store_error_is_an_outage(gated: GatedStore) -> None:
 def test_errors_of_an_earlier_batch_do_not_count(gated: GatedStore) -> None:
     """A writer looks at the store errors since it was made."""
     health = StoreHealth()
-    health.saw(SLOW_DOWN)
+    health.record(SLOW_DOWN)
     writer = ConcurrentWriter(remaining=seconds(0.1), reserve=0, health=health)
     writer.put(gated, "a", b"1")
     with pytest.raises(DeadlineExceeded):

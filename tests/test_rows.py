@@ -12,7 +12,7 @@ from support import as_json, chunk_of, dataset
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
-from pipeline.core.reasons import Reason, Stage
+from pipeline.core.reasons import Reason, RejectStage
 
 INNER = {
     "type": "record",
@@ -52,7 +52,7 @@ def fault_of(document: bytes, of: Dataset = OPEN) -> tuple[Reason, str]:
     """Return reason and path of the reject that one document becomes."""
     rows, (reject,) = convert(chunk_of(document), of)
     assert not len(rows)
-    assert (reject.stage, reject.payload) == (Stage.CONVERT, document)
+    assert (reject.stage, reject.payload) == (RejectStage.CONVERT, document)
     assert (reject.dataset, reject.schema_version) == of.id
     assert reject.fault.message.endswith(".")
     return reject.fault.reason, reject.fault.path

@@ -36,7 +36,7 @@ def decimal_type(precision: int, scale: int) -> dict[str, Any]:
 
 
 CENTS = st.decimals(-(10**6), 10**6, places=2)
-BOUNDS = CENTS | st.decimals(-100, 100, places=5) | st.sampled_from([Decimal("1E+30"), Decimal(0)])
+LIMITS = CENTS | st.decimals(-100, 100, places=5) | st.sampled_from([Decimal("1E+30"), Decimal(0)])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_bounds_are_compared_exactly(
     of: Any, numbers: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
     """As Python's Decimal does, whatever the column's type and the bound's digits."""
-    low, high = sorted([data.draw(BOUNDS | numbers), data.draw(BOUNDS | numbers)])
+    low, high = sorted([data.draw(LIMITS | numbers), data.draw(LIMITS | numbers)])
     values = [low, high, *data.draw(st.lists(numbers, min_size=1, max_size=6))]
     if isinstance(of, str):
         values = [int(value) for value in values if value == int(value) and abs(value) < 2**31]

@@ -21,7 +21,7 @@ from support import Context, FaultyStore, Function, Stored, as_json, letter_payl
 
 from pipeline import handlers
 from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
-from pipeline.core.layout import ARCHIVE, is_ours
+from pipeline.core.layout import ARCHIVE, is_pipeline_key
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
 from pipeline.files.jsonarray import split_elements
@@ -34,7 +34,7 @@ ORDER_IDS = [f"7c9e6679-7425-40de-944b-{number:012}" for number in range(40)]
 DOCUMENTS = [as_json(order(order_id=of)) for of in ORDER_IDS]
 LINES = b"\n".join(DOCUMENTS) + b"\n"
 ARRAY = b"[\n" + b",\n".join(DOCUMENTS) + b"]\n"
-NOW_AND_THEN = 3_000  # bytes of a part, so that these files have several
+SMALL_PART_BYTES = 3_000  # bytes of a part, so that these files have several
 
 
 def as_zstd(data: bytes) -> bytes:
@@ -92,7 +92,7 @@ def bucket(aws: None, request: pytest.FixtureRequest) -> Bucket:
 @pytest.fixture
 def invoke(aws: None, function: Function) -> Callable[..., Any]:
     def call(event: Any, seconds: float = 60.0) -> Any:
-        handlers._system.cache_clear()
+        handlers._pipeline.cache_clear()
         return handlers.s3(event, Context(seconds))
 
     return call
@@ -100,7 +100,7 @@ def invoke(aws: None, function: Function) -> Callable[..., Any]:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", NOW_AND_THEN)
+    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", SMALL_PART_BYTES)
 
 
 def ids(stored: Stored) -> list[str]:
@@ -384,7 +384,7 @@ class Clock:
 
     def invoke(self, event: Any, seconds: float) -> Any:
         self.left = seconds
-        handlers._system.cache_clear()
+        handlers._pipeline.cache_clear()
         return handlers.s3(event, self)
 
 
@@ -541,7 +541,7 @@ def test_an_object_overwritten_while_it_is_read_is_never_mixed(
     small_parts: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", NOW_AND_THEN)
+    monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", SMALL_PART_BYTES)
     event, read, ranges = bucket.put(LINES), S3Objects.read, 0
 
     def overwritten(*given: Any) -> bytes:
@@ -650,9 +650,9 @@ def test_what_it_wrote_itself_is_not_read_again(
     function.stored.output.uri = f"s3://{bucket.name}/lake"
     invoke(bucket.put(LINES))
     for key in function.stored.output.list():
-        assert is_ours(key)
+        assert is_pipeline_key(key)
         assert invoke(bucket.put(b"{}", f"lake/{key}"))["ignored"] == 1
-    assert is_ours(f"{ARCHIVE}orders/date=2026-11-23/hour=09/x-0-1-0123abcd.jsonl.gz")
+    assert is_pipeline_key(f"{ARCHIVE}orders/date=2026-11-23/hour=09/x-0-1-0123abcd.jsonl.gz")
     for key in ("raw/in.ndjson", "_incoming/in.ndjson", "_parts.ndjson"):
         assert invoke(bucket.put(DOCUMENTS[0], f"lake/{key}"))["stored"] == 1
 

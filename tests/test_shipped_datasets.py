@@ -26,8 +26,8 @@ from support import (
 
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import Dataset
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Bounds
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Limits
 from pipeline.core.schema.types import Array, Field, Map, Record, Scalar, Slot
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ OF_EVERY_DATASET = {
     Reason.NOT_OBJECT,
     Reason.NO_DATASET,
 }
-UNROUTED = {Stage.DOCUMENT, Stage.ROUTE}
+UNROUTED = {RejectStage.DOCUMENT, RejectStage.ROUTE}
 
 each_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda of: of.name)
 
@@ -236,7 +236,7 @@ def test_good_ndjson_has_every_optional_field_absent_null_and_present(dataset: D
 def test_a_document_over_the_bound_is_the_one_reason_without_a_sample(dataset: Dataset) -> None:
     """At the bound a good document is a row; with one byte more it is too large."""
     good = lines_of(dataset, "good.ndjson")[0]
-    room = Bounds().document_bytes - len(good) - len(b',"note":""')
+    room = Limits().document_bytes - len(good) - len(b',"note":""')
     documents = [
         good.removesuffix(b"}") + b',"note":"' + b"x" * size + b'"}' for size in (room, room + 1)
     ]

@@ -24,7 +24,7 @@ from pipeline import handlers
 from pipeline.adapters.store import ConcurrentWriter
 from pipeline.core import layout, payload
 from pipeline.core.integers import INT64, zeros
-from pipeline.core.kpl import open_aggregates
+from pipeline.core.kpl import deaggregate
 from pipeline.core.records import Batch, Chunk, Reject
 
 CHUNK = 50
@@ -71,11 +71,11 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
 
 def sub_sequence_reset() -> AbstractContextManager[Any]:
     def all_first(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
-        chunk, rejects = open_aggregates(batch, *numbers)
-        chunk.positions.sub[:] = zeros(len(chunk.positions), INT64)
+        chunk, rejects = deaggregate(batch, *numbers)
+        chunk.provenance.sub[:] = zeros(len(chunk.provenance), INT64)
         return chunk, rejects
 
-    return patch("pipeline.flow.open_aggregates", all_first)
+    return patch("pipeline.flow.deaggregate", all_first)
 
 
 def reject_dropped() -> AbstractContextManager[Any]:
@@ -86,7 +86,7 @@ PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "answer before the write": (answer_before_the_write, "Laws 1 and 2: .* answered"),
     "key from the clock": (key_from_the_clock, "Law 5: "),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
-    "sub-sequence reset": (sub_sequence_reset, ".*document"),
+    "sub-sequence reset": (sub_sequence_reset, "The handler raised ConservationError: User records"),
     "reject dropped": (reject_dropped, "CRASHED|handler"),
 }
 

@@ -19,7 +19,7 @@ from lake import write_dataset
 from servers import (
     CREDENTIALS,
     NPM,
-    Faults,
+    Violations,
     faulty_proxy,
     kinesalite,
     kinesis_local,
@@ -169,7 +169,7 @@ def note(number: int, text: str) -> bytes:
 class Produced:
     """What the stream acknowledged: the position of each note, by its number."""
 
-    positions: dict[int, Position] = field(default_factory=dict)
+    provenance: dict[int, Position] = field(default_factory=dict)
 
     def put(self, producer: Producer, numbers: range, text: str) -> None:
         """Put notes, and wait until they are acknowledged."""
@@ -178,7 +178,7 @@ class Produced:
             for number in numbers
         }
         for number, future in futures.items():
-            self.positions[number] = future.result(timeout=120)
+            self.provenance[number] = future.result(timeout=120)
 
 
 def arn_of(url: str) -> str:
@@ -187,13 +187,13 @@ def arn_of(url: str) -> str:
 
 def fates(lake: Path, arn: str, produced: Produced) -> list[tuple[bool, str, int, int]]:
     """Ask what became of each identity: whether it was produced, its fate, how often, how many."""
-    positions = produced.positions
+    provenance = produced.provenance
     table = pa.table(
         {
-            "note": list(positions),
-            "source": [f"{arn}/{of.shard_id}" for of in positions.values()],
-            "number": [of.sequence_number for of in positions.values()],
-            "sub": [of.sub_sequence_number for of in positions.values()],
+            "note": list(provenance),
+            "source": [f"{arn}/{of.shard_id}" for of in provenance.values()],
+            "number": [of.sequence_number for of in provenance.values()],
+            "sub": [of.sub_sequence_number for of in provenance.values()],
         }
     )
     with duckdb.connect() as database:
@@ -228,7 +228,7 @@ class Lake:
 
 
 def test_200_mb_through_a_reshard_two_kills_and_an_outage_of_s3(tmp_path: Path) -> None:
-    text, count, outage = "All that is gold does not glitter. " * 600, 10_000, Faults()
+    text, count, outage = "All that is gold does not glitter. " * 600, 10_000, Violations()
     produced = Produced()
     with (
         kinesalite() as kinesis,
@@ -289,7 +289,7 @@ def split(client: Any, shard_id: str) -> None:
 def test_throttling_partial_failures_expired_iterators_and_dropped_connections(
     tmp_path: Path,
 ) -> None:
-    faults = Faults(throttled=4, partial=3, expired=3, dropped_before=7, dropped_after=5)
+    faults = Violations(throttled=4, partial=3, expired=3, dropped_before=7, dropped_after=5)
     produced, count = Produced(), 3_000
     with (
         kinesalite() as kinesis,
@@ -338,7 +338,7 @@ def test_an_update_of_the_shard_count_is_followed(tmp_path: Path) -> None:
         arn = arn_of(kinesis)
     assert fates(tmp_path / "lake", arn, produced) == each_once(count)
     parents = {"shardId-000000000000", "shardId-000000000001"}
-    assert parents < {of.shard_id for of in produced.positions.values()}
+    assert parents < {of.shard_id for of in produced.provenance.values()}
     assert {shard for shard, of in runner.checkpoints().items() if of.closed} == parents
 
 

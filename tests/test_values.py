@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.reasons import Reason
 from pipeline.core.schema import values
-from pipeline.core.schema.values import Misfit
+from pipeline.core.schema.values import ConversionError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -28,7 +28,7 @@ SECONDS = st.datetimes().map(lambda moment: moment.replace(microsecond=0))
 NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?\Z")
 
 
-def reason_of(misfit: pytest.ExceptionInfo[Misfit], value: object) -> Reason:
+def reason_of(misfit: pytest.ExceptionInfo[ConversionError], value: object) -> Reason:
     """Return why a value was refused; the sentence must not quote it."""
     assert str(misfit.value).endswith(".")
     assert len(str(value)) < 4 or str(value) not in str(misfit.value)
@@ -47,7 +47,7 @@ def test_a_timestamp_is_what_python_reads(moment: datetime, fraction: str, offse
     try:
         expected = (datetime.fromisoformat(text).astimezone(UTC) - EPOCH) // MICROSECOND
     except OverflowError:
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(ConversionError) as misfit:
             values.timestamp(text)
         assert reason_of(misfit, text) is Reason.OUT_OF_RANGE
     else:
@@ -72,13 +72,13 @@ def test_a_local_timestamp_is_what_python_reads(moment: datetime, fraction: str)
     ],
 )  # fmt: skip
 def test_a_timestamp_in_another_notation_is_refused(text: str) -> None:
-    with pytest.raises(Misfit) as misfit:
+    with pytest.raises(ConversionError) as misfit:
         values.timestamp(text)
     assert reason_of(misfit, text) is Reason.BAD_FORMAT
 
 
 def test_a_timestamp_without_zone_is_told_so() -> None:
-    with pytest.raises(Misfit, match="it has no time zone"):
+    with pytest.raises(ConversionError, match="it has no time zone"):
         values.timestamp("2026-11-23T09:30:00")
 
 
@@ -91,7 +91,7 @@ def test_a_timestamp_without_zone_is_told_so() -> None:
     ],
 )  # fmt: skip
 def test_a_timestamp_that_is_on_no_clock_or_calendar_is_refused(text: str) -> None:
-    with pytest.raises(Misfit) as misfit:
+    with pytest.raises(ConversionError) as misfit:
         values.timestamp(text)
     assert reason_of(misfit, text) is Reason.OUT_OF_RANGE
 
@@ -104,7 +104,7 @@ def test_a_date_is_what_python_reads(text: str) -> None:
     except ValueError:
         expected = None
     if expected is None or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        with pytest.raises(Misfit):
+        with pytest.raises(ConversionError):
             values.day(text)
     else:
         assert values.day(text) == (expected - date(1970, 1, 1)).days
@@ -119,7 +119,7 @@ def test_an_epoch_day_lies_within_the_calendar(days: int) -> None:
     try:
         date(1970, 1, 1) + timedelta(days)
     except OverflowError:
-        with pytest.raises(Misfit):
+        with pytest.raises(ConversionError):
             values.epoch_day(days)
     else:
         assert values.epoch_day(days) == days
@@ -137,7 +137,7 @@ def test_a_time_of_day_is_what_python_reads(of: time, fraction: str) -> None:
 
 @pytest.mark.parametrize("text", ["09:30", "9:30:00", "24:00:00", "09:30:60", "09:30:00Z", ""])
 def test_what_is_no_time_of_day_is_refused(text: str) -> None:
-    with pytest.raises(Misfit):
+    with pytest.raises(ConversionError):
         values.time_of_day(1)(text)
 
 
@@ -157,7 +157,7 @@ def test_an_epoch_is_a_double_times_its_unit_rounded_half_to_even(value: float, 
     try:
         EPOCH + timedelta(microseconds=micros)
     except OverflowError:
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(ConversionError) as misfit:
             values.epoch_timestamp(unit)(value)
         assert reason_of(misfit, value) is Reason.OUT_OF_RANGE
     else:
@@ -193,7 +193,7 @@ def test_a_decimal_keeps_its_value_exactly_or_is_refused(
         assert Fraction(read) == Fraction(Decimal(number))
         assert read.as_tuple().exponent == -scale
     else:
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(ConversionError) as misfit:
             decimal(token, precision, scale)
         assert reason_of(misfit, number) is Reason.DECIMAL_MISFIT
 
@@ -203,7 +203,7 @@ def test_a_decimal_keeps_its_value_exactly_or_is_refused(
 )
 def test_a_string_that_is_no_json_number_is_no_decimal(text: str) -> None:
     """Python's Decimal takes most of these."""
-    with pytest.raises(Misfit) as misfit:
+    with pytest.raises(ConversionError) as misfit:
         decimal(f'"{text}"', 10, 2)
     assert reason_of(misfit, text) is Reason.BAD_FORMAT
 
@@ -220,7 +220,7 @@ def test_zero_fits_whatever_its_exponent(exponent: str) -> None:
 
 @pytest.mark.parametrize("number", ["1e99999999999999999999", "1e-99999999999999999999"])
 def test_a_number_too_large_or_small_for_any_reader_does_not_fit(number: str) -> None:
-    with pytest.raises(Misfit) as misfit:
+    with pytest.raises(ConversionError) as misfit:
         decimal(number, 38, 19)
     assert reason_of(misfit, number) is Reason.DECIMAL_MISFIT
 
@@ -234,7 +234,7 @@ def test_a_float32_is_what_stays_finite_in_32_bits(value: float) -> None:
     try:
         struct.pack("<f", value)
     except OverflowError:
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(ConversionError) as misfit:
             values.float32(value)
         assert reason_of(misfit, value) is Reason.OUT_OF_RANGE
     else:
@@ -259,7 +259,7 @@ def test_a_uuid_is_kept_in_lower_case(value: UUID, upper: bool) -> None:
 )  # fmt: skip
 def test_a_uuid_in_another_notation_is_refused(text: str) -> None:
     """Python's UUID takes the first three."""
-    with pytest.raises(Misfit):
+    with pytest.raises(ConversionError):
         values.uuid(text)
 
 
@@ -273,7 +273,7 @@ def test_base64_is_what_the_standard_library_takes_strictly(text: str) -> None:
     try:
         expected = base64.b64decode(text, validate=True)
     except ValueError:  # binascii.Error is one
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(ConversionError) as misfit:
             read(text)
         assert misfit.value.reason is Reason.BAD_FORMAT
     else:
@@ -284,7 +284,7 @@ def test_base64_is_what_the_standard_library_takes_strictly(text: str) -> None:
 def test_base64_with_padding_in_the_wrong_place_is_refused(text: str) -> None:
     with pytest.raises(binascii.Error):
         binascii.a2b_base64(text, strict_mode=True)
-    with pytest.raises(Misfit):
+    with pytest.raises(ConversionError):
         values.base64(None)(text)
 
 
@@ -294,7 +294,7 @@ def test_a_fixed_has_its_exact_size(data: bytes, size: int) -> None:
     if len(data) == size:
         assert values.base64(size)(text) == data
     else:
-        with pytest.raises(Misfit, match=f"holds {len(data)} bytes, not {size}"):
+        with pytest.raises(ConversionError, match=f"holds {len(data)} bytes, not {size}"):
             values.base64(size)(text)
 
 

@@ -180,5 +180,5 @@ def _explained(action: str, uri: str, key: str) -> Iterator[None]:
         if number in _TRANSIENT:
             message = f"{what}; try again, and if it happens again, check the disk."
             raise StoreUnavailable(message) from error
-        message = f"{what}; {_REMEDIES.get(number, 'check the directory and its file system')}."
+        message = f"{what}; {_REMEDIES.get(number, 'check the directory and its file pipeline')}."
         raise StoreRefused(message) from error

@@ -35,7 +35,7 @@ class StoreHealth:
         self._errors = 0
         self._last: str | None = None
 
-    def saw(self, error: StoreError) -> None:
+    def record(self, error: StoreError) -> None:
         """Count `error`. Its text alone is kept: a traceback would hold the body in memory."""
         with self._lock:
             self._errors += 1
@@ -86,7 +86,7 @@ class _Attempts(msgspec.Struct):
     failed: int = 0
 
 
-class Persistence:
+class Retrier:
     """Repeats calls to one service that fail for now, until time runs out."""
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
@@ -129,7 +129,7 @@ class Persistence:
         """Begin a series of tries."""
         return _Attempts(operation, self._clock())
 
-    def persist(
+    def call(
         self, operation: str, call: Callable[[], _Answer], attempts: _Attempts | None = None
     ) -> _Answer:
         """Call until it works, or there is no time; `StoreUnavailable` alone is tried again."""
@@ -138,10 +138,10 @@ class Persistence:
             try:
                 return call()
             except StoreRefused as error:
-                self.health.saw(error)
+                self.health.record(error)
                 raise
             except StoreUnavailable as error:
-                self.health.saw(error)
+                self.health.record(error)
                 self._pause(attempts, error)
 
     def _pause(self, attempts: _Attempts, error: StoreUnavailable) -> None:
@@ -199,7 +199,7 @@ class RetryingStore:
         self.uri = inner.uri
         self.longest_key = inner.longest_key
         self._inner = inner
-        self._persistence = Persistence(
+        self._retrier = Retrier(
             inner.uri,
             remaining=remaining,
             reserve=reserve,
@@ -212,29 +212,29 @@ class RetryingStore:
             health=health,
             on_retry=on_retry,
         )
-        self.health: Final = self._persistence.health
+        self.health: Final = self._retrier.health
 
     @property
     def retries(self) -> int:
         """How many retries have happened so far, over all operations and threads."""
-        return self._persistence.retries
+        return self._retrier.retries
 
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`, trying again while there is time."""
-        self._persistence.persist("put", lambda: self._inner.put(key, body))
+        self._retrier.call("put", lambda: self._inner.put(key, body))
 
     def get(self, key: str) -> bytes:
         """Return the object under `key`, trying again while there is time."""
-        return self._persistence.persist("get", lambda: self._inner.get(key))
+        return self._retrier.call("get", lambda: self._inner.get(key))
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, trying again while there is time."""
-        self._persistence.persist("delete", lambda: self._inner.delete(key))
+        self._retrier.call("delete", lambda: self._inner.delete(key))
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix`, going on after the last one on an error."""
         keys: Iterator[str] | None = None
-        attempts = self._persistence.attempts("list")
+        attempts = self._retrier.attempts("list")
         last = b""
 
         def next_key() -> str | None:
@@ -246,8 +246,8 @@ class RetryingStore:
                 keys = None
                 raise
 
-        while (key := self._persistence.persist("list", next_key, attempts)) is not None:
+        while (key := self._retrier.call("list", next_key, attempts)) is not None:
             yield key
             last = key_order(key)
             # A key is progress: the next error is the first of a new series.
-            attempts = self._persistence.attempts("list")
+            attempts = self._retrier.attempts("list")

@@ -5,8 +5,8 @@ from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
-Stage = Literal["decode", "route", "convert", "rules", "partition", "encode", "store", "check"]
-STAGES: tuple[Stage, ...] = (
+Phase = Literal["decode", "route", "convert", "rules", "partition", "encode", "store", "check"]
+PHASES: tuple[Phase, ...] = (
     "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
 )  # fmt: skip
 _Answer = TypeVar("_Answer")
@@ -22,7 +22,7 @@ class Stopwatch(msgspec.Struct):
 
     def run(
         self,
-        stage: Stage,
+        stage: Phase,
         call: Callable[_Args, _Answer],
         *args: _Args.args,
         **kwargs: _Args.kwargs,
@@ -35,7 +35,7 @@ class Stopwatch(msgspec.Struct):
             spent = (self.clock() - start) * 1_000
             self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
 
-    def each(self, stage: Stage, items: Iterator[_Item]) -> Iterator[_Item]:
+    def each(self, stage: Phase, items: Iterator[_Item]) -> Iterator[_Item]:
         """Go through an iterator whose steps are a stage's work."""
         while (item := self.run(stage, lambda: next(items, None))) is not None:
             yield item

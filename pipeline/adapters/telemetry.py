@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from pipeline.adapters.stopwatch import STAGES, Stopwatch
+from pipeline.adapters.stopwatch import PHASES, Stopwatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report, Tally
 
@@ -43,7 +43,7 @@ METRICS: dict[str, Metric] = {
     ),
     **{
         f"{stage.title()}Milliseconds": Metric("Milliseconds", f"Time in the stage {stage!r}.")
-        for stage in STAGES
+        for stage in PHASES
     },
 }
 
@@ -160,7 +160,7 @@ def _metric(name: str) -> Metric:
 
 def _stages(milliseconds: dict[str, float]) -> dict[str, float]:
     return {
-        f"{stage.title()}Milliseconds": round(milliseconds.get(stage, 0.0), 3) for stage in STAGES
+        f"{stage.title()}Milliseconds": round(milliseconds.get(stage, 0.0), 3) for stage in PHASES
     }
 
 

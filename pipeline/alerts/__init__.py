@@ -6,12 +6,12 @@ text.py     both -> the message
 """
 
 from pipeline.alerts.alarm import Alarm, Unreadable, read_alarms, topics_of
-from pipeline.alerts.text import Message, Surroundings, malformed_message, message_of
+from pipeline.alerts.text import AlertContext, Message, malformed_message, message_of
 
 __all__ = [
     "Alarm",
+    "AlertContext",
     "Message",
-    "Surroundings",
     "Unreadable",
     "malformed_message",
     "message_of",

@@ -154,7 +154,7 @@ ADVICE: dict[str, Advice] = {
 }
 
 # Of what has the name of a metric above, and is told of the function for files, or of a bucket's.
-OF_FILES: dict[str, Advice] = {
+FILES_ADVICE: dict[str, Advice] = {
     "Errors": Advice(
         "Invocations of the function for files end before they can say which file failed. Its "
         "notification comes again after half an hour, and what was stored is not done again.",

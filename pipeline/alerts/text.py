@@ -5,7 +5,7 @@ import shlex
 
 import msgspec
 
-from pipeline.alerts.advice import ADVICE, OF_FILES, UNKNOWN, Advice
+from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN, Advice
 from pipeline.alerts.alarm import Alarm, Unreadable
 
 _SUBJECT_CHARACTERS = 99  # SNS takes ASCII of less than 100 characters, without line breaks
@@ -30,7 +30,7 @@ class Message(msgspec.Struct, frozen=True):
     text: str
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class AlertContext(msgspec.Struct, frozen=True):
     """What no alarm tells: the dashboard's URL, the dead letters' URI, the function's log group."""
 
     dashboard: str | None = None
@@ -38,7 +38,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     log_group: str | None = None
 
 
-def message_of(alarm: Alarm, around: Surroundings) -> Message:
+def message_of(alarm: Alarm, around: AlertContext) -> Message:
     """Write the message of an alarm."""
     advice = _advice(alarm)
     lines = [f"{_STATES[alarm.state]}: {alarm.name}", "", _sentence(alarm, advice), ""]
@@ -51,7 +51,7 @@ def message_of(alarm: Alarm, around: Surroundings) -> Message:
     return Message(_subject(f"{_STATES[alarm.state]}: {alarm.name}"), "\n".join(lines) + "\n")
 
 
-def malformed_message(what: Unreadable, around: Surroundings, request_id: str | None) -> Message:
+def malformed_message(what: Unreadable, around: AlertContext, request_id: str | None) -> Message:
     """Write the message about something that came in an alarm's place."""
     lines = [
         "The alert function was given something that is no alarm of CloudWatch:",
@@ -74,7 +74,9 @@ def _advice(alarm: Alarm) -> Advice:
     metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
     if metric is None:
         return UNKNOWN
-    return OF_FILES.get(metric, ADVICE[metric]) if _is_of_files(alarm, metric) else ADVICE[metric]
+    return (
+        FILES_ADVICE.get(metric, ADVICE[metric]) if _is_of_files(alarm, metric) else ADVICE[metric]
+    )
 
 
 def _is_of_files(alarm: Alarm, metric: str) -> bool:
@@ -117,7 +119,7 @@ def _console(alarm: Alarm) -> str:
     return f"https://{host}/cloudwatch/home?region={region}#alarmsV2:"
 
 
-def _command(advice: Advice, alarm: Alarm, around: Surroundings) -> str:
+def _command(advice: Advice, alarm: Alarm, around: AlertContext) -> str:
     log = shlex.quote(around.log_group) if around.log_group else _LOG_OF_FUNCTION
     command = advice.command.replace("{log}", log)
     values = {

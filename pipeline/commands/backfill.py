@@ -16,7 +16,7 @@ from pipeline.commands.progress import progress
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.lambda_function import Answer
-    from pipeline.adapters.retry import Persistence
+    from pipeline.adapters.retry import Retrier
     from pipeline.files.objects import ObjectVersion
 
 _TRIES = 3  # as Lambda itself does
@@ -213,10 +213,12 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
 
         function = DeployedFunction(options.function, concurrency=options.jobs)
         return functools.partial(_hand_over if options.hand_over else _call, function)
-    from pipeline.session import open_system
+    from pipeline.attempt import open_pipeline
 
     settings = settings_of(options)
-    return functools.partial(_invoke_here, open_system(settings), objects, settings.answer_reserve)
+    return functools.partial(
+        _invoke_here, open_pipeline(settings), objects, settings.answer_reserve
+    )
 
 
 def _call(function: Any, event: dict[str, Any]) -> "Answer":
@@ -248,14 +250,14 @@ def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
     return Answer({"handed_over": 1})
 
 
-def _invoke_here(system: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
+def _invoke_here(pipeline: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
     from pipeline.adapters.aws.lambda_function import Answer
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.handlers.files import FilesFailed, answer_files
 
     silent = Telemetry(lambda _: None, lambda: 0.0)
     try:
-        return Answer(answer_files(event, _Invocation(), system, objects, reserve, silent))
+        return Answer(answer_files(event, _Invocation(), pipeline, objects, reserve, silent))
     except FilesFailed as error:
         return Answer(None, type(error).__name__, str(error))
 
@@ -264,9 +266,9 @@ class _Invocation:
     """Lambda's context, of the longest invocation there is."""
 
     def __init__(self) -> None:
-        from pipeline.session import patience
+        from pipeline.attempt import countdown
 
-        self._left = patience(_INVOCATION)
+        self._left = countdown(_INVOCATION)
 
     def get_remaining_time_in_millis(self) -> int:
         return round(self._left() * 1_000)
@@ -275,16 +277,16 @@ class _Invocation:
 def _forget(chosen: Sequence["ObjectVersion"], objects: Any, options: argparse.Namespace) -> None:
     """Remove the progress of objects from the output."""
     from pipeline.adapters.protocol import ObjectMissing
+    from pipeline.attempt import open_retrying_store
     from pipeline.core.layout import progress_folder
-    from pipeline.session import open_patient
 
-    store = open_patient(settings_of(options).output)
+    store = open_retrying_store(settings_of(options).output)
     with progress("forget", len(chosen), "objects") as advance:
         for of in chosen:
             find = functools.partial(objects.find, of.reference)
             # One that is gone by now is told when its turn comes.
             with contextlib.suppress(ObjectMissing):
-                source = _patient(of.reference.uri).persist("find", find).source
+                source = _patient(of.reference.uri).call("find", find).source
                 # The last first: stopped half-way, what is left is still where a file goes on.
                 for key in reversed(list(store.list(progress_folder(source)))):
                     store.delete(key)
@@ -296,15 +298,15 @@ def _list(objects: Any, bucket: str, prefix: str) -> Iterator["ObjectVersion"]:
     patient, token, ended = _patient(f"s3://{bucket}/{prefix}"), None, False
     while not ended:
         page = functools.partial(objects.page, bucket, prefix, token)
-        found, token = patient.persist("list", page)
+        found, token = patient.call("list", page)
         yield from found
         ended = token is None
 
 
-def _patient(uri: str) -> "Persistence":
-    from pipeline.adapters.retry import Persistence
+def _patient(uri: str) -> "Retrier":
+    from pipeline.adapters.retry import Retrier
 
-    return Persistence(uri, remaining=lambda: math.inf, longest=_PATIENCE)
+    return Retrier(uri, remaining=lambda: math.inf, longest=_PATIENCE)
 
 
 def _place(uri: str) -> tuple[str, str]:
@@ -319,11 +321,11 @@ def _place(uri: str) -> tuple[str, str]:
 
 def _since(text: str | None) -> float:
     from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import Misfit, timestamp
+    from pipeline.core.schema.values import ConversionError, timestamp
 
     try:
         return -math.inf if text is None else timestamp(text)
-    except Misfit as misfit:
+    except ConversionError as misfit:
         message = f"--since {text}: {misfit}"
         raise SettingsError(message) from None
 

@@ -84,13 +84,13 @@ def run(options: argparse.Namespace) -> int:
 def _arrival(options: argparse.Namespace) -> float:
     """Return when the documents arrived, in seconds since 1970. Raises `SettingsError`."""
     from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import Misfit, timestamp
+    from pipeline.core.schema.values import ConversionError, timestamp
 
     if options.arrived_at is None:
         return Path(options.sample).stat().st_mtime
     try:
         return timestamp(options.arrived_at) / 1e6
-    except Misfit as misfit:
+    except ConversionError as misfit:
         message = f"--arrived-at {options.arrived_at}: {misfit}"
         raise SettingsError(message) from None
 

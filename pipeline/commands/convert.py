@@ -1,7 +1,6 @@
 """`pipeline convert`: files of NDJSON down the same road as a stream."""
 
 import argparse
-import functools
 import os
 import stat
 import time
@@ -45,20 +44,20 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert all files; return the exit code."""
+    from pipeline.attempt import open_pipeline
     from pipeline.commands.balance import Balance
-    from pipeline.session import open_system
 
     arrived_at = _arrival(options.arrived_at)
     for name in options.files:
         if name != "-":
             Path(name).stat()  # a name that is misspelt is told before hours of work, not after
     settings = settings_of(options)
-    system = open_system(settings)
+    pipeline = open_pipeline(settings)
     done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:
             with _opened(name, arrived_at) as source:
-                _convert(source, system, done)
+                _convert(source, pipeline, done)
     finally:
         seconds = time.perf_counter() - start
         if done.balance.documents:
@@ -91,12 +90,11 @@ class _Source:
     arrived_at: int
 
 
-def _convert(source: _Source, system: Any, done: _Done) -> None:
+def _convert(source: _Source, pipeline: Any, done: _Done) -> None:
     """Convert one file."""
+    from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
     from pipeline.files.blocks import batches_of
-    from pipeline.flow import process
-    from pipeline.session import Session, patience
 
     with progress(source.identity, source.size) as advance:
         at = 0
@@ -109,8 +107,8 @@ def _convert(source: _Source, system: Any, done: _Done) -> None:
             advance(at - before)
 
         for batch in batches_of(source.file, source.identity, source.arrived_at, count):
-            road = functools.partial(process, batch)
-            done.balance.add(Session(system, patience(_PATIENCE), 0.0).run(road))
+            attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
+            done.balance.add(attempt.process(batch))
 
 
 _PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
@@ -145,10 +143,10 @@ def _passing(name: str, arrived_at: int) -> str:
 def _arrival(text: str | None) -> int | None:
     """Read `--arrived-at`; raises `SettingsError`."""
     from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import Misfit, timestamp
+    from pipeline.core.schema.values import ConversionError, timestamp
 
     try:
         return None if text is None else timestamp(text)
-    except Misfit as misfit:
+    except ConversionError as misfit:
         message = f"--arrived-at {text}: {misfit}"
         raise SettingsError(message) from None

@@ -33,22 +33,22 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send everything again that was asked for; return the exit code."""
+    from pipeline.attempt import open_pipeline, open_retrying_store
     from pipeline.commands.balance import Balance
     from pipeline.redrive import redrivable
-    from pipeline.session import open_patient, open_system
 
     uris = [existing(uri) for uri in options.uris]
     balance, waiting, unreadable = Balance(), 0, list[str]()
     try:
         for uri in uris:
-            system = open_system(settings_of(options, uri))
-            store = open_patient(uri)
+            pipeline = open_pipeline(settings_of(options, uri))
+            store = open_retrying_store(uri)
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():
                     outcome = None
                     try:
-                        outcome = _redrive(store, key, system, options, is_batch=is_batch)
+                        outcome = _redrive(store, key, pipeline, options, is_batch=is_batch)
                     except (DeadLetterError, EventError) as error:
                         unreadable.append(str(error))  # what stands after it is not held up
                     if outcome is not None:
@@ -62,15 +62,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _redrive(
-    store: Any, key: str, system: Any, options: argparse.Namespace, *, is_batch: bool
+    store: Any, key: str, pipeline: Any, options: argparse.Namespace, *, is_batch: bool
 ) -> Any:
     from pipeline.redrive import redrive_batch, redrive_letters
 
     if not is_batch:
-        return redrive_letters(store, key, system, selector(options), dry_run=options.dry_run)
+        return redrive_letters(store, key, pipeline, selector(options), dry_run=options.dry_run)
     if options.reason or options.dataset:
         return None  # a batch that nobody opened yet has neither
-    return redrive_batch(store, key, system, dry_run=options.dry_run)
+    return redrive_batch(store, key, pipeline, dry_run=options.dry_run)
 
 
 def _show(balance: Any, waiting: int, *, dry_run: bool) -> None:

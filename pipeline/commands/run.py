@@ -161,11 +161,11 @@ def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
     """Find the stream, its summary and its identity; a service in trouble is asked again."""
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
     from pipeline.adapters.aws.kinesis_errors import StreamUnavailable
-    from pipeline.local import StreamIdentity, Trouble
+    from pipeline.local import FailureBackoff, StreamIdentity
 
     client = kinesis_client(options.endpoint_url, concurrency=_CONNECTIONS)
     kinesis = KinesisStream(options.stream, client)
-    trouble = Trouble(f"The stream {kinesis.stream}", tell, threading.Event())
+    trouble = FailureBackoff(f"The stream {kinesis.stream}", tell, threading.Event())
     for tries_left in reversed(range(_TRIES)):
         try:
             summary = kinesis.describe_stream_summary()
@@ -179,11 +179,11 @@ def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
 
 def _function(options: argparse.Namespace, settings: "Settings", write: Tell) -> "Function":
     from pipeline.adapters.telemetry import Telemetry
+    from pipeline.attempt import open_pipeline
     from pipeline.local import Function
-    from pipeline.session import open_system
 
     telemetry = Telemetry(write, time.time, settings.metrics_namespace)
-    return Function(open_system(settings), telemetry, settings.answer_reserve, options.timeout)
+    return Function(open_pipeline(settings), telemetry, settings.answer_reserve, options.timeout)
 
 
 def _mapping(options: argparse.Namespace) -> "Mapping":

@@ -12,10 +12,10 @@ import pyarrow as pa
 from pipeline.core.dataset import Dataset
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar import Columns, Unreadable
-from pipeline.core.documents.jsonpath import Faults, Where
+from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.integers import integers, to_arrow
-from pipeline.core.reasons import Stage
-from pipeline.core.records import Chunk, Fault, Reject, Rows
+from pipeline.core.reasons import RejectStage
+from pipeline.core.records import Chunk, Reject, Rows, Violation
 
 
 def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
@@ -31,7 +31,7 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     columns = [*_identity(chunk, read.taken), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
-        Reject.of(chunk, index, Stage.CONVERT, refused[index], dataset.id)
+        Reject.of(chunk, index, RejectStage.CONVERT, refused[index], dataset.id)
         for index in sorted(refused)
     ]
     return Rows.of(chunk, table, to_arrow(integers(read.taken))), rejects
@@ -43,7 +43,7 @@ FEWEST = 200
 _NOTHING = Columns([], ())
 
 
-def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Fault]]:
+def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
     """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
     documents = chunk.payloads
     if dataset.reader is None or len(documents) < FEWEST:
@@ -64,12 +64,12 @@ def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Faul
 
 def _by_rows(
     documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
-) -> tuple[Columns, dict[int, Fault]]:
+) -> tuple[Columns, dict[int, Violation]]:
     """Read these documents one by one; return the faults of those refused by their index."""
     structs, refused = dataset.decoder.decode([documents[index] for index in indices])
     good = [number for number, struct in enumerate(structs) if struct is not None]
-    faults = Faults()
-    columns = columns_of(dataset.record, [structs[number] for number in good], Where(), faults)
+    faults = Violations()
+    columns = columns_of(dataset.record, [structs[number] for number in good], ValuePath(), faults)
     refused |= {good[row]: fault for row, fault in faults.by_row.items()}
     if faults.by_row:
         fits = pa.array([row not in faults.by_row for row in range(len(good))], pa.bool_())
@@ -94,17 +94,17 @@ def _merged(one: Columns, other: Columns) -> Columns:
 
 def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:
     """The columns that tell which Kinesis record, and which part of it, each row came from."""
-    positions, batch = chunk.positions, chunk.positions.batch
+    provenance, batch = chunk.provenance, chunk.provenance.batch
     units = to_arrow(chunk.at)
     if len(good) < len(chunk):
         units = units.take(to_arrow(integers(good)))
-    record = to_arrow(positions.record).take(units)
+    record = to_arrow(provenance.record).take(units)
     numbers = pa.array([of.sequence_number for of in batch.records], pa.string())
     arrivals = pa.array([of.arrived_at for of in batch.records], pa.timestamp("us", tz="UTC"))
     return [
         pa.repeat(pa.scalar(batch.source, pa.string()), len(good)),
         numbers.take(record),
-        to_arrow(positions.sub).take(units),
-        to_arrow(positions.document).take(units),
+        to_arrow(provenance.sub).take(units),
+        to_arrow(provenance.document).take(units),
         arrivals.take(record),
     ]

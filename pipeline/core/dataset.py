@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar import ColumnarReader
 from pipeline.core.documents.field_rules import check_fields
-from pipeline.core.documents.jsonpath import Faults, Where
+from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.errors import DatasetError
 from pipeline.core.schema.avro import NO_KEY, read_schema
@@ -198,8 +198,8 @@ class _Folder:
             if of.default is NO_DEFAULT:
                 continue
             alone = record_of((of,), closed=False)
-            faults = Faults()
-            columns = columns_of(alone, [alone.json_type()], Where(), faults)
+            faults = Violations()
+            columns = columns_of(alone, [alone.json_type()], ValuePath(), faults)
             check_fields(alone.fields, columns, faults)
             for fault in faults.by_row.values():
                 message = f"{self.avsc}, field {above}{of.name}: its default: {fault.message}"

@@ -21,16 +21,16 @@ import pybase64
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Batch, Chunk, Positions, Reject, StreamRecord
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Batch, Chunk, Provenance, Reject, StreamRecord
 
-_BEFORE_DOCUMENTS = frozenset({Stage.AGGREGATE, Stage.PAYLOAD})
+_BEFORE_DOCUMENTS = frozenset({RejectStage.AGGREGATE, RejectStage.PAYLOAD})
 _STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 
 
-def file_by_arrival(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[Reject]]]:
+def group_by_arrival_hour(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[Reject]]]:
     """Group rejects by dataset and hour of arrival (`date=…/hour=…`), each in stream order."""
     groups: dict[tuple[str, str], list[Reject]] = defaultdict(list)
     for reject in rejects:
@@ -50,11 +50,11 @@ def _packed(lines: bytes) -> bytes:
     return gzip.compress(lines, compresslevel=3, mtime=0)
 
 
-class Letter(msgspec.Struct, frozen=True):
+class DeadLetter(msgspec.Struct, frozen=True):
     """One dead letter as read back; `line` is its JSON as it stood in the file."""
 
     line: bytes
-    stage: Stage
+    stage: RejectStage
     reason: str
     message: str
     path: str
@@ -78,12 +78,12 @@ class Letter(msgspec.Struct, frozen=True):
 
         Whatever comes of a letter has a unit that begins with the letter's.
         """
-        if self.stage is Stage.AGGREGATE and self.reason != Reason.KPL_KEY_INDEX:
+        if self.stage is RejectStage.AGGREGATE and self.reason != Reason.KPL_KEY_INDEX:
             return self.position[:1]
         return self.position[:2] if self.stage in _BEFORE_DOCUMENTS else self.position
 
 
-class Letters(msgspec.Struct, frozen=True):
+class ReplayBatch(msgspec.Struct, frozen=True):
     """Dead letters of one source, ready to enter the road again where each had left it."""
 
     batch: Batch
@@ -92,12 +92,12 @@ class Letters(msgspec.Struct, frozen=True):
     documents: Chunk
 
 
-def decode_dead_letters(body: bytes, where: str) -> list[Letter]:
+def decode_dead_letters(body: bytes, where: str) -> list[DeadLetter]:
     """Read one file of dead letters.
 
     Raises `DeadLetterError` naming file and line for what this program did not write.
     """
-    letters: list[Letter] = []
+    letters: list[DeadLetter] = []
     try:
         lines = gzip.decompress(body).splitlines()
     except (OSError, EOFError, zlib.error) as error:
@@ -127,12 +127,12 @@ def decode_dead_letters(body: bytes, where: str) -> list[Letter]:
     return letters
 
 
-def encode_lines(letters: Iterable[Letter]) -> bytes:
+def encode_lines(letters: Iterable[DeadLetter]) -> bytes:
     """Write letters again as they were read."""
     return _packed(b"".join(letter.line + b"\n" for letter in letters))
 
 
-def resumed(letters: Sequence[Letter], label: str) -> Letters:
+def to_replay(letters: Sequence[DeadLetter], label: str) -> ReplayBatch:
     """Put dead letters of one source back where they left the road, with their own positions.
 
     `label` names the objects that they become.
@@ -152,19 +152,19 @@ def resumed(letters: Sequence[Letter], label: str) -> Letters:
             continue
         chunk = user_records if len(of.unit) == _USER_RECORD else documents
         position = (number, of.sub_sequence_number, of.document, of.partition_key)
-        chunk.at.append(chunk.positions.add(*position))
+        chunk.at.append(chunk.provenance.add(*position))
         chunk.payloads.append(of.payload)
-    return Letters(batch, stream_records, user_records, documents)
+    return ReplayBatch(batch, stream_records, user_records, documents)
 
 
 def _no_chunk(batch: Batch) -> Chunk:
-    return Chunk(Positions(batch), array(INT32), [])
+    return Chunk(Provenance(batch), array(INT32), [])
 
 
 class _Written(msgspec.Struct):
     """A line of a file of dead letters."""
 
-    stage: Stage
+    stage: RejectStage
     reason: str
     message: str
     path: str
@@ -194,9 +194,9 @@ _written_line = msgspec.json.Decoder(_Written)
 _FIELD_NAMED = re.compile(r"field `(\w+)`|at `\$\.(\w+)`")
 
 
-def _read_letter(line: bytes) -> Letter:
+def _read_letter(line: bytes) -> DeadLetter:
     of = _written_line.decode(line)
-    return Letter(
+    return DeadLetter(
         line=line,
         stage=of.stage,
         reason=of.reason,
@@ -214,8 +214,8 @@ def _read_letter(line: bytes) -> Letter:
 
 
 def _letter(reject: Reject) -> dict[str, Any]:
-    positions, at = reject.positions, reject.at
-    record = positions.batch.records[positions.record[at]]
+    provenance, at = reject.provenance, reject.at
+    record = provenance.batch.records[provenance.record[at]]
     encoding, payload = _as_text(reject.payload)
     return {
         "stage": reject.stage,
@@ -224,12 +224,12 @@ def _letter(reject: Reject) -> dict[str, Any]:
         "path": reject.fault.path,
         "dataset": reject.dataset,
         "schema_version": reject.schema_version,
-        "source": positions.batch.source,
+        "source": provenance.batch.source,
         "sequence_number": record.sequence_number,
-        "sub_sequence_number": positions.sub[at],
-        "document": positions.document[at],
+        "sub_sequence_number": provenance.sub[at],
+        "document": provenance.document[at],
         "arrived_at": _written(record.arrived_at),
-        "partition_key": _writable(positions.partition_key[at]),
+        "partition_key": _writable(provenance.partition_key[at]),
         "payload_encoding": encoding,
         "payload": payload,
     }
@@ -248,8 +248,8 @@ def _as_text(payload: bytes) -> tuple[str, str]:
 
 
 def _arrived_at(reject: Reject) -> int:
-    positions = reject.positions
-    return positions.batch.records[positions.record[reject.at]].arrived_at
+    provenance = reject.provenance
+    return provenance.batch.records[provenance.record[reject.at]].arrived_at
 
 
 # A batch may be bad altogether, and its many letters share few hours, and few arrivals.
@@ -267,5 +267,5 @@ def _written(micros: int) -> str:
 
 
 def _position(reject: Reject) -> tuple[int, int, int]:
-    positions, at = reject.positions, reject.at
-    return positions.record[at], positions.sub[at], positions.document[at]
+    provenance, at = reject.provenance, reject.at
+    return provenance.record[at], provenance.sub[at], provenance.document[at]

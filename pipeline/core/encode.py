@@ -25,7 +25,7 @@ def encode(rows: Rows, dataset: Dataset, as_format: Format) -> bytes:
 
 def _parquet(rows: Rows, dataset: Dataset) -> bytes:
     """zstd, microseconds, and where the rows came from in the file's metadata."""
-    batch = rows.chunk.positions.batch
+    batch = rows.chunk.provenance.batch
     metadata = {
         "pipeline.dataset": dataset.name,
         "pipeline.schema_version": str(dataset.version),

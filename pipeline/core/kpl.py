@@ -37,8 +37,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from pipeline.core.integers import INT32, INT64, between, integers, up_to, zeros
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Batch, Chunk, Fault, Positions, Reject
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Batch, Chunk, Provenance, Reject, Violation
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
@@ -114,10 +114,10 @@ class UserRecord(msgspec.Struct, frozen=True):
 
 def aggregate(records: Iterable[UserRecord]) -> bytes:
     """Encode user records, in this order, as one KPL aggregate."""
-    return fill((of.partition_key, of.data, of.explicit_hash_key) for of in records)[1]
+    return pack_aggregate((of.partition_key, of.data, of.explicit_hash_key) for of in records)[1]
 
 
-def fill(
+def pack_aggregate(
     records: Iterable[tuple[Any, ...]], limit: float = math.inf, most: float = math.inf
 ) -> tuple[int, bytes]:
     """Encode records, from the first on, as one aggregate of at most `limit` bytes.
@@ -179,57 +179,57 @@ def _hash_key_entry(hash_key: str) -> bytes:
     return _written(2, hash_key.encode())
 
 
-def open_aggregates(
-    batch: Batch, numbers: Iterable[int] | None = None
-) -> tuple[Chunk, list[Reject]]:
+def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chunk, list[Reject]]:
     """Take stream records of a batch apart into their user records, in order.
 
     `numbers` are the records to take apart; by default all.
     """
     numbers = range(len(batch.records)) if numbers is None else list(numbers)
     if not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
-        return _as_they_are(batch, numbers), []
-    chunk, rejects = Chunk(Positions(batch), array(INT32), []), list[Reject]()
+        return _fast_unaggregated(batch, numbers), []
+    chunk, rejects = Chunk(Provenance(batch), array(INT32), []), list[Reject]()
     for number in numbers:
         record = batch.records[number]
         if not record.data.startswith(MAGIC):
-            chunk.at.append(chunk.positions.add(number, 0, 0, record.partition_key))
+            chunk.at.append(chunk.provenance.add(number, 0, 0, record.partition_key))
             chunk.payloads.append(record.data)
             continue
         opened = _open(record.data)
-        if isinstance(opened, Fault):
-            unit = chunk.positions.add(number, 0, 0, record.partition_key)
-            rejects.append(Reject(chunk.positions, unit, Stage.AGGREGATE, opened, record.data))
-        elif isinstance(opened, _Usual):
+        if isinstance(opened, Violation):
+            unit = chunk.provenance.add(number, 0, 0, record.partition_key)
+            rejects.append(
+                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, opened, record.data)
+            )
+        elif isinstance(opened, _SimpleAggregate):
             _append(chunk, number, opened.partition_keys, opened.payloads)
         else:
-            _take_apart(opened, number, chunk, rejects)
+            _append_message(opened, number, chunk, rejects)
     return chunk, rejects
 
 
-def _as_they_are(batch: Batch, numbers: Sequence[int]) -> Chunk:
+def _fast_unaggregated(batch: Batch, numbers: Sequence[int]) -> Chunk:
     """Return stream records of which none is an aggregate as the user records that they are."""
     records = [batch.records[number] for number in numbers]
     size = len(records)
     keys = [of.partition_key for of in records]
-    positions = Positions(batch, integers(numbers), zeros(size, INT64), zeros(size), keys)
-    return Chunk(positions, up_to(size), [of.data for of in records])
+    provenance = Provenance(batch, integers(numbers), zeros(size, INT64), zeros(size), keys)
+    return Chunk(provenance, up_to(size), [of.data for of in records])
 
 
 def _append(
     chunk: Chunk, number: int, keys: Iterable[str | None], payloads: Sequence[bytes]
 ) -> None:
     """Append user records, all that stream record `number` has."""
-    positions, start, size = chunk.positions, len(chunk.positions), len(payloads)
-    positions.record.extend(array(INT32, [number]) * size)
-    positions.sub.extend(up_to(size, INT64))
-    positions.document.extend(zeros(size))
-    positions.partition_key.extend(keys)
+    provenance, start, size = chunk.provenance, len(chunk.provenance), len(payloads)
+    provenance.record.extend(array(INT32, [number]) * size)
+    provenance.sub.extend(up_to(size, INT64))
+    provenance.document.extend(zeros(size))
+    provenance.partition_key.extend(keys)
     chunk.at.extend(between(start, start + size))
     chunk.payloads.extend(payloads)
 
 
-def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
+def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
     """Append an aggregate's user records to `chunk`; those with a bad key index are rejects."""
     records = list(message.records)  # each look into the message makes a new Python object
     keys = [_text(key) for key in message.partition_key_table]
@@ -241,12 +241,14 @@ def _take_apart(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) 
     for sub, record in enumerate(records):
         fault = _key_fault(record, len(keys), hash_keys)
         key = None if fault else keys[record.partition_key_index]
-        unit = chunk.positions.add(number, sub, 0, key)
+        unit = chunk.provenance.add(number, sub, 0, key)
         if fault is None:
             chunk.at.append(unit)
             chunk.payloads.append(record.data)
         else:
-            rejects.append(Reject(chunk.positions, unit, Stage.AGGREGATE, fault, record.data))
+            rejects.append(
+                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, fault, record.data)
+            )
 
 
 def _text(key: str | bytes) -> str:
@@ -262,14 +264,14 @@ def _hash_keys_hold(records: Any, table_size: int) -> bool:
     return largest < table_size
 
 
-def _key_fault(record: Any, keys: int, hash_keys: int) -> Fault | None:
+def _key_fault(record: Any, keys: int, hash_keys: int) -> Violation | None:
     """Name the first of a user record's key indices that leads outside its table."""
     given = [("partition", record.partition_key_index, keys)]
     if record.HasField("explicit_hash_key_index"):
         given.append(("explicit hash", record.explicit_hash_key_index, hash_keys))
     for name, index, size in given:
         if index >= size:
-            return Fault(
+            return Violation(
                 Reason.KPL_KEY_INDEX,
                 f"The user record's {name} key index is {index}, but the aggregate's table of "
                 f"them has {size} entries.",
@@ -278,34 +280,34 @@ def _key_fault(record: Any, keys: int, hash_keys: int) -> Fault | None:
 
 
 def _open(data: bytes) -> Any:
-    """Parse an aggregate: its records, its protobuf message, or the `Fault` it has."""
+    """Parse an aggregate: its records, its protobuf message, or the `Violation` it has."""
     body, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
     if len(data) < len(MAGIC) + DIGEST_BYTES or _digest(body) != digest:
         return _broken(data)
-    usual = _usual(body)
+    usual = _fast_parse(body)
     if usual is not None:
         return usual
     try:
         message = _messages.AggregatedRecord.FromString(body)
     except DecodeError:
-        return Fault(
+        return Violation(
             Reason.KPL_PROTOBUF,
             "The record is marked as a KPL aggregate and its MD5 is right, but what it holds is "
             "no AggregatedRecord.",
         )
     if not message.records:
-        return Fault(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
+        return Violation(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
     return message
 
 
-class _Usual(msgspec.Struct, frozen=True):
+class _SimpleAggregate(msgspec.Struct, frozen=True):
     """An aggregate's user records, where each is written as the format's usual writers do."""
 
     partition_keys: list[str]
     payloads: list[bytes]
 
 
-def _usual(body: bytes) -> _Usual | None:
+def _fast_parse(body: bytes) -> _SimpleAggregate | None:
     """Cut an aggregate's records out of their bytes; None where one has anything unusual.
 
     Usual is: a key index of one byte, the data, nothing else, and no number longer than it has to
@@ -322,15 +324,15 @@ def _usual(body: bytes) -> _Usual | None:
     indices = list(map(_second, records))
     if max(indices) >= min(len(keys), _ONE_BYTE):
         return None
-    heads = list(map(_usual_head, indices, lengths))
+    heads = list(map(_simple_head, indices, lengths))
     payloads = list(map(bytes.removeprefix, records, heads))
     if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
         return None  # a record without its head was left as it is
-    return _Usual([keys[index] for index in indices], payloads)
+    return _SimpleAggregate([keys[index] for index in indices], payloads)
 
 
 @functools.lru_cache(maxsize=32_768)
-def _usual_head(index: int, length: int) -> bytes:
+def _simple_head(index: int, length: int) -> bytes:
     """Return what stands before the data in a usual record of so many bytes.
 
     Of some lengths there is none: 127 bytes of data take a byte to count, and 128 two. What is
@@ -343,15 +345,15 @@ def _usual_head(index: int, length: int) -> bytes:
     return bytes(length + 1)
 
 
-def _broken(data: bytes) -> Fault:
+def _broken(data: bytes) -> Violation:
     """Tell an aggregate that was cut short from one whose bytes were changed."""
     end = _end_of_fields(data)
     if end is None or end + DIGEST_BYTES > len(data):
-        return Fault(
+        return Violation(
             Reason.KPL_TRUNCATED,
             f"The KPL aggregate ends after {len(data)} bytes, before its records or its MD5 do.",
         )
-    return Fault(
+    return Violation(
         Reason.KPL_CHECKSUM, "The KPL aggregate's MD5 does not match its bytes: they were changed."
     )
 

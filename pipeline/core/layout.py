@@ -59,6 +59,6 @@ def progress_folder(source: str) -> str:
     return f"{PROGRESS}{hashlib.sha256(source.encode()).hexdigest()[:32]}/"
 
 
-def is_ours(key: str) -> bool:
+def is_pipeline_key(key: str) -> bool:
     """Tell whether a key of the output, or of the dead letters, is one that this program writes."""
     return bool(_OURS.fullmatch(key))

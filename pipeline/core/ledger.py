@@ -1,19 +1,21 @@
 """Conservation: every unit of a batch is accounted for exactly once, or nothing is answered.
 
 The unit is the document; a record that did not open, or held none, counts as one. What the
-ledger counts are units (indices into `Positions`), not totals: two mistakes cannot cancel out.
+ledger counts are units (indices into `Provenance`), not totals: two mistakes cannot cancel out.
 """
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 
 import pyarrow as pa
 
+from pipeline.core.aggregates import MAGIC, count_user_records
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
-from pipeline.core.integers import INT32, Integers, to_arrow, up_to
-from pipeline.core.records import Artifact, Batch, Chunk, Positions, Reject, Units, units_of
+from pipeline.core.integers import INT32, INT64, Integers, integers, to_arrow, up_to, zeros
+from pipeline.core.records import Batch, Chunk, OutputObject, Provenance, Reject, Units, units_of
 
 DEAD_LETTERS = "dead-letters"
 
@@ -30,13 +32,13 @@ class Ledger:
         """Expect these documents once in each of the dataset's formats, or as dead letters."""
         self._formats[dataset.name] = dataset.formats
         for as_format in dataset.formats:
-            self._expected[dataset.name, as_format].append(((chunk.positions, chunk.at),))
+            self._expected[dataset.name, as_format].append(((chunk.provenance, chunk.at),))
 
     def refused(self, rejects: Iterable[Reject]) -> None:
         """Expect what was rejected before a dataset was found for it as dead letters."""
         self._expected[UNROUTED, DEAD_LETTERS].append(units_of(rejects))
 
-    def stored(self, artifacts: Iterable[Artifact]) -> None:
+    def stored(self, artifacts: Iterable[OutputObject]) -> None:
         """Enter objects whose writes were acknowledged."""
         for artifact in artifacts:
             is_letters = artifact.format == DEAD_LETTERS
@@ -51,7 +53,7 @@ class Ledger:
             if expected != stored and _in_order(expected) != _in_order(stored):
                 raise ConservationError(_difference(key, expected, stored))
 
-    def units(self) -> Iterator[tuple[Positions, Integers]]:
+    def units(self) -> Iterator[tuple[Provenance, Integers]]:
         """Yield what was expected, each unit once: a dataset's in the first of its formats."""
         for (dataset, as_format), entries in self._expected.items():
             if self._formats[dataset][0] == as_format:
@@ -60,33 +62,80 @@ class Ledger:
 
 
 class Coverage:
-    """The units that the parts of a batch held, against all that the batch was opened into."""
+    """The units that the parts of a batch held, against all that the batch must hold.
 
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[Positions, Integers]] = {}
+    A ledger knows what was routed; a document that decoding or routing lost is in none. So this
+    begins at the stream records: each owns at least one unit, each unit was in a ledger, and an
+    aggregate owns as many user records as its bytes say, read by other code than the decoder's.
+    """
 
-    def add(self, ledger: Ledger) -> None:
-        """Enter the units of a part whose ledger was checked."""
-        for positions, at in ledger.units():
-            self._seen.setdefault(id(positions), (positions, array(INT32)))[1].extend(at)
+    def __init__(
+        self, batch: Batch, stream_records: Sequence[int], opened: Sequence[Provenance]
+    ) -> None:
+        """Expect all units of what a batch was `opened` into, deaggregated records first.
 
-    def check(self, batch: Batch) -> None:
+        `stream_records` are the indices of those that were deaggregated.
+        """
+        self._batch = batch
+        self._stream_records = stream_records
+        self._opened = opened
+        self._seen = {id(origins): (origins, array(INT32)) for origins in opened}
+        self._unopened = set[int]()
+
+    def add(self, ledger: Ledger, rejects: Iterable[Reject]) -> None:
+        """Enter the units of a part whose ledger was checked, and its rejects."""
+        for origins, units in ledger.units():
+            self._seen.setdefault(id(origins), (origins, array(INT32)))[1].extend(units)
+        for reject in rejects:
+            if reject.is_stream_record:
+                number = reject.provenance.record[reject.at]
+                if reject.payload == self._batch.records[number].data:
+                    self._unopened.add(number)
+
+    def check(self) -> None:
         """Raise `ConservationError` unless no unit, and no stream record, was left out."""
         records: set[int] = set()
-        for positions, at in self._seen.values():
-            every = up_to(len(positions))
-            if at != every and to_arrow(at).sort() != to_arrow(every):
-                raise ConservationError(_left_out(batch))
-            records.update(positions.record)
-        if len(records) != len(batch.records):
-            raise ConservationError(_left_out(batch))
+        for origins, units in self._seen.values():
+            every = up_to(len(origins))
+            if units != every and to_arrow(units).sort() != to_arrow(every):
+                raise self._error("Units were lost, or doubled, before they were routed")
+            records.update(origins.record)
+        if len(records) != len(self._batch.records):
+            missing = next(n for n in range(len(self._batch.records)) if n not in records)
+            raise self._error(f"Nothing came of {self._batch.records[missing].sequence_number}")
+        self._check_user_records()
 
+    def _check_user_records(self) -> None:
+        """Hold the user records that there are against those that the stream records hold."""
+        numbers, origins = self._stream_records, self._opened[0]
+        counts = [self._user_records(number) for number in numbers]
+        if sum(counts) == len(counts):
+            records, subs = integers(numbers), zeros(len(counts), INT64)
+        else:
+            records = integers(chain.from_iterable(map(repeat, numbers, counts)))
+            subs = integers(chain.from_iterable(map(range, counts)), INT64)
+        if any(origins.document):  # each user record has one that is its first
+            first = [unit for unit, number in enumerate(origins.document) if number == 0]
+            found = [origins.record[unit] for unit in first], [origins.sub[unit] for unit in first]
+            same = found == (records.tolist(), subs.tolist())
+        else:
+            same = (origins.record, origins.sub) == (records, subs)
+        if not same:
+            raise self._error("User records were lost, or doubled, as aggregates were opened")
 
-def _left_out(batch: Batch) -> str:
-    return (
-        f"Documents of {batch.source}, {batch.first} to {batch.last}, were lost before they were "
-        "routed. This is a defect of the pipeline; the batch will be delivered again."
-    )
+    def _user_records(self, number: int) -> int:
+        """Count the user records that a stream record must own."""
+        data = self._batch.records[number].data
+        if not data.startswith(MAGIC) or number in self._unopened:
+            return 1
+        return count_user_records(data) or 0
+
+    def _error(self, what: str) -> ConservationError:
+        batch = self._batch
+        return ConservationError(
+            f"{what}, in {batch.source}, {batch.first} to {batch.last}. This is a defect of the "
+            "pipeline; the batch will be delivered again."
+        )
 
 
 _Flat = dict[int, Integers]
@@ -96,9 +145,9 @@ def _flat(entries: list[Units]) -> _Flat:
     """All units by the identity of their positions."""
     flat: _Flat = {}
     for units in entries:
-        for positions, at in units:
+        for provenance, at in units:
             if at:
-                flat.setdefault(id(positions), array(INT32)).extend(at)
+                flat.setdefault(id(provenance), array(INT32)).extend(at)
     return flat
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset, PartitionColumn
-from pipeline.core.documents.jsonpath import member
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Bounds, Fault, Partition, Reject, Rows
+from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Limits, Partition, Reject, Rows, Violation
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 # What Hive escapes in a directory's name, and NUL, which no file system takes.
@@ -30,7 +30,7 @@ def escape(value: str) -> str:
 
 
 def split(
-    rows: Rows, dataset: Dataset, bounds: Bounds, path_bytes: int
+    rows: Rows, dataset: Dataset, limits: Limits, path_bytes: int
 ) -> tuple[list[Partition], list[Reject]]:
     """Cut rows into partitions, in the order of their paths; rows keep their order within.
 
@@ -40,15 +40,15 @@ def split(
     if not dataset.partition_by:
         return ([Partition("", rows)] if len(rows) else []), []
     levels = [_level(rows.table, column) for column in dataset.partition_by]
-    faults: dict[int, Fault] = {}
+    faults: dict[int, Violation] = {}
     for level, column in zip(levels, dataset.partition_by, strict=True):
-        for row in _over(level, bounds.partition_bytes):
-            faults.setdefault(row, _too_long(dataset, column, bounds.partition_bytes))
+        for row in _over(level, limits.partition_bytes):
+            faults.setdefault(row, _too_long(dataset, column, limits.partition_bytes))
     paths = functools.reduce(_below, levels)
     for row in _over(paths, path_bytes):
         faults.setdefault(row, _too_long(dataset, dataset.partition_by[-1], path_bytes))
     bad = sorted(faults)
-    rejects = [rows.reject(row, Stage.PARTITION, faults[row], dataset.id) for row in bad]
+    rejects = [rows.reject(row, RejectStage.PARTITION, faults[row], dataset.id) for row in bad]
     if bad:
         keep = pa.array([row not in faults for row in range(len(rows))], pa.bool_())
         paths = paths.filter(keep)
@@ -122,10 +122,10 @@ def _grouped(rows: Rows, paths: pa.DictionaryArray) -> list[Partition]:
     return partitions
 
 
-def _too_long(dataset: Dataset, column: PartitionColumn, bound: int) -> Fault:
+def _too_long(dataset: Dataset, column: PartitionColumn, bound: int) -> Violation:
     keys = {of.name: of.key for of in dataset.record.fields}
-    path = "$" if column.field is None else "$" + member(keys[column.field])
-    return Fault(
+    path = "$" if column.field is None else "$" + path_segment(keys[column.field])
+    return Violation(
         Reason.PARTITION_TOO_LONG,
         f"The partition {column.name}=… would be longer than {bound} bytes.",
         path,

@@ -23,8 +23,8 @@ from pipeline.core.jsontext import (
     is_json,
     too_deep_to_read,
 )
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Bounds, Chunk, Fault, Positions, Reject
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation
 
 _GZIP = b"\x1f\x8b"
 # A frame; or, as parallel compressors write first, a skippable one.
@@ -37,45 +37,45 @@ _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 Part = tuple[Chunk, list[Reject]]
 
 
-def open_payloads(chunk: Chunk, bounds: Bounds) -> Iterator[Part]:
+def unpack_payloads(chunk: Chunk, limits: Limits) -> Iterator[Part]:
     """Open user records into documents, in parts that fit in memory together.
 
-    A part ends at the first stream record boundary where it holds `bounds.part_bytes` unpacked;
+    A part ends at the first stream record boundary where it holds `limits.part_bytes` unpacked;
     within one stream record only where that record alone unpacks to so much. At least one part.
     """
-    text = _text_of_documents(chunk.payloads, bounds)
+    text = _text_of_documents(chunk.payloads, limits)
     if text is not None:
         yield msgspec.structs.replace(chunk, text=text), []
         return
-    part = _Part(chunk.positions)
-    if _fits_in_one_part(chunk.payloads, bounds):
-        part.open_in_runs(chunk, bounds)
+    part = _Part(chunk.provenance)
+    if _fits_in_one_part(chunk.payloads, limits):
+        part.open_in_runs(chunk, limits)
         yield part.finished()
         return
     record, record_bytes = -1, 0
     for at, payload in zip(chunk.at, chunk.payloads, strict=True):
-        starts_record = chunk.positions.record[at] != record
+        starts_record = chunk.provenance.record[at] != record
         if starts_record:
-            record, record_bytes = chunk.positions.record[at], 0
-        if (part.size if starts_record else record_bytes) >= bounds.part_bytes:
+            record, record_bytes = chunk.provenance.record[at], 0
+        if (part.size if starts_record else record_bytes) >= limits.part_bytes:
             yield part.finished()
-            part, record_bytes = _Part(chunk.positions), 0
-        record_bytes += part.open(at, payload, bounds)
+            part, record_bytes = _Part(chunk.provenance), 0
+        record_bytes += part.open(at, payload, limits)
     yield part.finished()
 
 
-def check_documents(chunk: Chunk, bounds: Bounds) -> Part:
+def check_documents(chunk: Chunk, limits: Limits) -> Part:
     """Hold documents that come again against the bounds: some had been rejected for just them."""
-    faults = [_document_fault(payload, bounds) for payload in chunk.payloads]
+    faults = [_document_fault(payload, limits) for payload in chunk.payloads]
     good = chunk.take([index for index, fault in enumerate(faults) if fault is None])
     return good, [
-        Reject(chunk.positions, at, Stage.DOCUMENT, fault, payload)
+        Reject(chunk.provenance, at, RejectStage.DOCUMENT, fault, payload)
         for at, payload, fault in zip(chunk.at, chunk.payloads, faults, strict=True)
         if fault is not None
     ]
 
 
-def _text_of_documents(payloads: Sequence[bytes], bounds: Bounds) -> bytes | None:
+def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | None:
     """Join payloads of which each is plainly one document within the bounds; None where one is not.
 
     So most batches are, and a look at all payloads together costs a tenth of one at each.
@@ -83,21 +83,21 @@ def _text_of_documents(payloads: Sequence[bytes], bounds: Bounds) -> bytes | Non
     if not are_framed(payloads):
         return None
     longest = max(map(len, payloads))
-    if longest > min(bounds.unpacked_bytes, bounds.document_bytes):
+    if longest > min(limits.unpacked_bytes, limits.document_bytes):
         return None
     text = SEAM.join(payloads)
-    if b"\n" in text or len(text) - len(payloads) >= bounds.part_bytes:
+    if b"\n" in text or len(text) - len(payloads) >= limits.part_bytes:
         return None
     if not text.isascii() and not all(map(_is_utf8, payloads)):
         return None
-    if longest > 2 * bounds.depth and any(_is_too_deep(of, bounds) for of in payloads):
+    if longest > 2 * limits.depth and any(_is_too_deep(of, limits) for of in payloads):
         return None
     return text
 
 
-def _fits_in_one_part(payloads: Sequence[bytes], bounds: Bounds) -> bool:
+def _fits_in_one_part(payloads: Sequence[bytes], limits: Limits) -> bool:
     """Tell whether the payloads are no more than a part holds, and nothing in them unpacks."""
-    if sum(map(len, payloads)) >= bounds.part_bytes:
+    if sum(map(len, payloads)) >= limits.part_bytes:
         return False
     return not any(_is_packed(payload) for payload in payloads if payload[:1] != b"{")
 
@@ -106,9 +106,9 @@ def _is_packed(payload: bytes) -> bool:
     return payload.startswith(_GZIP) or _ZSTD.match(payload) is not None
 
 
-def _is_too_deep(document: bytes, bounds: Bounds) -> bool:
+def _is_too_deep(document: bytes, limits: Limits) -> bool:
     # A document of n bytes nests at most n / 2 deep.
-    return len(document) > 2 * bounds.depth and deeper_than(document, bounds.depth)
+    return len(document) > 2 * limits.depth and deeper_than(document, limits.depth)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -125,69 +125,71 @@ class _Part:
     The first document of a user record takes over its position; further ones get their own.
     """
 
-    def __init__(self, positions: Positions) -> None:
-        self.positions = positions
+    def __init__(self, provenance: Provenance) -> None:
+        self.provenance = provenance
         self.at = array(INT32)
         self.payloads: list[bytes] = []
         self.rejects: list[Reject] = []
         self.size = 0
 
     def finished(self) -> Part:
-        return Chunk(self.positions, self.at, self.payloads), self.rejects
+        return Chunk(self.provenance, self.at, self.payloads), self.rejects
 
-    def open_in_runs(self, chunk: Chunk, bounds: Bounds) -> None:
+    def open_in_runs(self, chunk: Chunk, limits: Limits) -> None:
         """Open user records, those between the odd ones together."""
         odd = [index for index, payload in enumerate(chunk.payloads) if not is_framed(payload)]
         start = 0
         for end in [*odd, len(chunk)]:
             for first in range(start, end, _RUN):
-                self._open_run(chunk, first, min(first + _RUN, end), bounds)
+                self._open_run(chunk, first, min(first + _RUN, end), limits)
             if end < len(chunk):
-                self.open(chunk.at[end], chunk.payloads[end], bounds)
+                self.open(chunk.at[end], chunk.payloads[end], limits)
             start = end + 1
 
-    def _open_run(self, chunk: Chunk, start: int, end: int, bounds: Bounds) -> None:
+    def _open_run(self, chunk: Chunk, start: int, end: int, limits: Limits) -> None:
         """Open user records of which most likely each is plainly a document."""
         at, payloads = chunk.at[start:end], chunk.payloads[start:end]
-        if _text_of_documents(payloads, bounds) is not None:
+        if _text_of_documents(payloads, limits) is not None:
             self.at += at
             self.payloads += payloads
             return
         for one, payload in zip(at, payloads, strict=True):
-            self.open(one, payload, bounds)
+            self.open(one, payload, limits)
 
-    def open(self, at: int, payload: bytes, bounds: Bounds) -> int:
+    def open(self, at: int, payload: bytes, limits: Limits) -> int:
         """Open one user record and return its unpacked size in bytes."""
-        unpacked = _unpack(payload, bounds.unpacked_bytes)
-        if isinstance(unpacked, Fault):
-            self._reject(at, 0, Stage.PAYLOAD, unpacked, payload)
+        unpacked = _unpack(payload, limits.unpacked_bytes)
+        if isinstance(unpacked, Violation):
+            self._reject(at, 0, RejectStage.PAYLOAD, unpacked, payload)
             return 0
-        documents = _split(unpacked, bounds.documents, whole=self.positions.batch.whole)
-        if isinstance(documents, Fault):
-            self._reject(at, 0, Stage.PAYLOAD, documents, payload)
+        documents = _split(unpacked, limits.documents, whole=self.provenance.batch.whole)
+        if isinstance(documents, Violation):
+            self._reject(at, 0, RejectStage.PAYLOAD, documents, payload)
             return 0
         for number, document in enumerate(documents):
-            fault = _document_fault(document, bounds)
+            fault = _document_fault(document, limits)
             if fault is None:
                 self.at.append(self._unit(at, number))
                 self.payloads.append(document)
             else:
-                self._reject(at, number, Stage.DOCUMENT, fault, document)
+                self._reject(at, number, RejectStage.DOCUMENT, fault, document)
         self.size += len(unpacked)
         return len(unpacked)
 
     def _unit(self, at: int, document: int) -> int:
         if document == 0:
             return at
-        of = self.positions
+        of = self.provenance
         return of.add(of.record[at], of.sub[at], document, of.partition_key[at])
 
-    def _reject(self, at: int, document: int, stage: Stage, fault: Fault, payload: bytes) -> None:
+    def _reject(
+        self, at: int, document: int, stage: RejectStage, fault: Violation, payload: bytes
+    ) -> None:
         unit = self._unit(at, document)
-        self.rejects.append(Reject(self.positions, unit, stage, fault, payload))
+        self.rejects.append(Reject(self.provenance, unit, stage, fault, payload))
 
 
-def _unpack(payload: bytes, bound: int) -> bytes | Fault:
+def _unpack(payload: bytes, bound: int) -> bytes | Violation:
     """Decompress by magic; other payloads come back as they are."""
     if payload.startswith(_GZIP):
         unpacked = _gunzip(payload, bound)
@@ -196,14 +198,14 @@ def _unpack(payload: bytes, bound: int) -> bytes | Fault:
     else:
         unpacked = payload
     if isinstance(unpacked, bytes) and len(unpacked) > bound:
-        return Fault(
+        return Violation(
             Reason.UNPACKED_TOO_LARGE,
             f"The payload unpacks to more than {bound} bytes; send it in several records.",
         )
     return unpacked
 
 
-def _gunzip(data: bytes, bound: int) -> bytes | Fault:
+def _gunzip(data: bytes, bound: int) -> bytes | Violation:
     """Unpack every member of a gzip file, at most one byte past the bound."""
     pieces, size = list[bytes](), 0
     while data and size <= bound:
@@ -219,7 +221,7 @@ def _gunzip(data: bytes, bound: int) -> bytes | Fault:
     return b"".join(pieces)
 
 
-def _unzstd(data: bytes, bound: int) -> bytes | Fault:
+def _unzstd(data: bytes, bound: int) -> bytes | Violation:
     """Unpack every frame of a zstd file, at most a piece past the bound."""
     pieces, size = list[bytes](), 0
     try:
@@ -232,23 +234,23 @@ def _unzstd(data: bytes, bound: int) -> bytes | Fault:
     return b"".join(pieces)
 
 
-def _corrupt(codec: str, why: object) -> Fault:
-    return Fault(
+def _corrupt(codec: str, why: object) -> Violation:
+    return Violation(
         Reason.CORRUPT_COMPRESSION, f"The payload begins as {codec} and cannot be unpacked: {why}."
     )
 
 
-def _split(payload: bytes, bound: int, *, whole: bool) -> list[bytes] | Fault:
+def _split(payload: bytes, bound: int, *, whole: bool) -> list[bytes] | Violation:
     """Cut a payload into its documents, at least one; if it is `whole`, into itself."""
     text = payload.strip(WHITESPACE)
     if not text:
-        return Fault(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
+        return Violation(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
     if whole or b"\n" not in text or is_json(text) or _is_deep_document(text):
         return [text]
     lines = list[bytes]()
     for line in _LINE.finditer(text):
         if len(lines) == bound:
-            return Fault(
+            return Violation(
                 Reason.TOO_MANY_DOCUMENTS,
                 f"The payload holds more than {bound} documents; send it in several records.",
             )
@@ -261,20 +263,20 @@ def _is_deep_document(text: bytes) -> bool:
     return too_deep_to_read(text) and not too_deep_to_read(text.partition(b"\n")[0])
 
 
-def _document_fault(document: bytes, bounds: Bounds) -> Fault | None:
+def _document_fault(document: bytes, limits: Limits) -> Violation | None:
     """Hold one document against the bounds; its JSON is judged where its schema is known."""
-    if len(document) > bounds.document_bytes:
-        return Fault(
+    if len(document) > limits.document_bytes:
+        return Violation(
             Reason.DOCUMENT_TOO_LARGE,
-            f"The document has {len(document)} bytes; the bound is {bounds.document_bytes}.",
+            f"The document has {len(document)} bytes; the bound is {limits.document_bytes}.",
         )
     if not document.isascii():
         try:
             document.decode()
         except UnicodeDecodeError as error:
-            return Fault(
+            return Violation(
                 Reason.NOT_UTF8, f"The document is not UTF-8: {error.reason} at byte {error.start}."
             )
-    if _is_too_deep(document, bounds):
-        return Fault(Reason.TOO_DEEP, f"The document nests deeper than {bounds.depth} levels.")
+    if _is_too_deep(document, limits):
+        return Violation(Reason.TOO_DEEP, f"The document nests deeper than {limits.depth} levels.")
     return None

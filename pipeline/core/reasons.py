@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Stage(StrEnum):
+class RejectStage(StrEnum):
     """Where a reject was made, which is also where a redrive takes it up again."""
 
     AGGREGATE = "aggregate"

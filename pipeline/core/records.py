@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.core.integers import INT32, INT64, Integers, from_arrow, to_arrow
-from pipeline.core.reasons import Reason, Stage
+from pipeline.core.reasons import Reason, RejectStage
 
 
 class StreamRecord(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Batch(msgspec.Struct, frozen=True):
         return self.records[-1].sequence_number
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True):
     """What one record may cost (beyond it: a reject) and what a batch may hold at once.
 
     A batch's bounds only decide how many objects it is written as, never what is rejected:
@@ -73,7 +73,7 @@ class Bounds(msgspec.Struct, frozen=True):
     open_partitions: int = 16
 
 
-class Positions(msgspec.Struct, frozen=True):
+class Provenance(msgspec.Struct, frozen=True):
     """Where each unit (a document, or a record that did not open) stands in its batch.
 
     Four columns of one length: index of the stream record in the batch (32 bits), position in the
@@ -99,17 +99,17 @@ class Positions(msgspec.Struct, frozen=True):
         return len(self.record) - 1
 
 
-Units = tuple[tuple[Positions, Integers], ...]
+Units = tuple[tuple[Provenance, Integers], ...]
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Payloads (user records, later documents), and for each its index in `positions` (32 bits).
+    """Payloads (user records, later documents), and for each its index in `provenance` (32 bits).
 
     `text`, if there is one, is all of them with `jsontext.SEAM` between: then each is known to
     begin with `{`, to end with `}`, and to hold no newline.
     """
 
-    positions: Positions
+    provenance: Provenance
     at: Integers
     payloads: list[bytes]
     text: bytes | None = None
@@ -120,13 +120,13 @@ class Chunk(msgspec.Struct, frozen=True):
     def take(self, indices: Sequence[int]) -> Chunk:
         """Return the chunk of these payloads alone, in this order."""
         return Chunk(
-            self.positions,
+            self.provenance,
             array(INT32, [self.at[i] for i in indices]),
             [self.payloads[i] for i in indices],
         )
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True):
     """What is wrong with one document: a stable reason, a sentence, and a JSON path."""
 
     reason: Reason
@@ -137,20 +137,32 @@ class Fault(msgspec.Struct, frozen=True):
 class Reject(msgspec.Struct, frozen=True):
     """A unit that becomes a dead letter: its bytes, its fault, and where it came from."""
 
-    positions: Positions
+    provenance: Provenance
     at: int
-    stage: Stage
-    fault: Fault
+    stage: RejectStage
+    fault: Violation
     payload: bytes
     dataset: str | None = None
     schema_version: int | None = None
 
+    @property
+    def is_stream_record(self) -> bool:
+        """Whether it is a whole stream record, that did not open, and not a part of one."""
+        return self.stage is RejectStage.AGGREGATE and (
+            self.fault.reason is not Reason.KPL_KEY_INDEX
+        )
+
     @classmethod
     def of(
-        cls, chunk: Chunk, index: int, stage: Stage, fault: Fault, dataset: tuple[str, int]
+        cls,
+        chunk: Chunk,
+        index: int,
+        stage: RejectStage,
+        fault: Violation,
+        dataset: tuple[str, int],
     ) -> Reject:
         """Make the reject of a chunk's document; `dataset` is its name and schema version."""
-        return cls(chunk.positions, chunk.at[index], stage, fault, chunk.payloads[index], *dataset)
+        return cls(chunk.provenance, chunk.at[index], stage, fault, chunk.payloads[index], *dataset)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -173,14 +185,16 @@ class Rows(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def reject(self, row: int, stage: Stage, fault: Fault, dataset: tuple[str, int]) -> Reject:
+    def reject(
+        self, row: int, stage: RejectStage, fault: Violation, dataset: tuple[str, int]
+    ) -> Reject:
         """Make the reject of one row's document."""
         return Reject.of(self.chunk, self.index[row].as_py(), stage, fault, dataset)
 
     @property
     def units(self) -> Units:
         """The units that these rows account for."""
-        return ((self.chunk.positions, from_arrow(self.unit)),)
+        return ((self.chunk.provenance, from_arrow(self.unit)),)
 
     def without(self, bad: Sequence[int]) -> Rows:
         """Return these rows without those at the given row numbers."""
@@ -211,16 +225,16 @@ class Partition(msgspec.Struct, frozen=True):
 
 def units_of(rejects: Iterable[Reject]) -> Units:
     """Return the units that rejects account for."""
-    by_positions: dict[int, tuple[Positions, Integers]] = {}
+    by_positions: dict[int, tuple[Provenance, Integers]] = {}
     for reject in rejects:
-        found = by_positions.get(id(reject.positions))
+        found = by_positions.get(id(reject.provenance))
         if found is None:
-            found = by_positions[id(reject.positions)] = reject.positions, array(INT32)
+            found = by_positions[id(reject.provenance)] = reject.provenance, array(INT32)
         found[1].append(reject.at)
     return tuple(by_positions.values())
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class OutputObject(msgspec.Struct, frozen=True):
     """An object handed to a store, and the units it accounts for.
 
     `format` is "parquet", "csv", or "dead-letters"; `dataset` is "unrouted" where none is known;

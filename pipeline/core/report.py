@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pipeline.core.dataset import UNROUTED
-from pipeline.core.records import Artifact, Batch, Reject
+from pipeline.core.records import Batch, OutputObject, Reject
 
 
 class Tally(msgspec.Struct):
@@ -54,7 +54,7 @@ class Report(msgspec.Struct):
         """Return a dataset's share, to add to."""
         return self.datasets.setdefault(dataset, Tally())
 
-    def add_part(self, rejects: Iterable[Reject], stored: Iterable[Artifact]) -> None:
+    def add_part(self, rejects: Iterable[Reject], stored: Iterable[OutputObject]) -> None:
         """Count what was stored of one part; rejects of no dataset are its documents, too."""
         self.parts += 1
         reasons = Counter((reject.dataset, reject.fault.reason) for reject in rejects)

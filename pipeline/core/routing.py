@@ -7,8 +7,8 @@ import msgspec
 
 from pipeline.core.dataset import Dataset
 from pipeline.core.jsontext import is_json, why_not_json
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Chunk, Fault, Reject
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Chunk, Reject, Violation
 
 
 class Router:
@@ -39,16 +39,16 @@ class Router:
         rejects: list[Reject] = []
         for index, document in enumerate(chunk.payloads):
             found = self._find(document)
-            if isinstance(found, Fault):
+            if isinstance(found, Violation):
                 rejects.append(
-                    Reject(chunk.positions, chunk.at[index], Stage.ROUTE, found, document)
+                    Reject(chunk.provenance, chunk.at[index], RejectStage.ROUTE, found, document)
                 )
             else:
                 taken[found.name].append(index)
         parts = [(of, _part(chunk, taken[of.name])) for of in self._datasets if taken[of.name]]
         return parts, rejects
 
-    def _find(self, document: bytes) -> Dataset | Fault:
+    def _find(self, document: bytes) -> Dataset | Violation:
         try:
             token = bytes(self._probe.decode(document).value)  # type: ignore[union-attr]  # see route
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -56,7 +56,7 @@ class Router:
         found = self._by_token.get(token) or self._by_decoded(token) or self._rest
         if found is None:
             message = "No dataset's [match] takes this document; add one, or correct its producer."
-            return Fault(Reason.NO_DATASET, message)
+            return Violation(Reason.NO_DATASET, message)
         return found
 
     def _by_decoded(self, token: bytes) -> Dataset | None:
@@ -79,7 +79,7 @@ def _part(chunk: Chunk, indices: list[int]) -> Chunk:
     return chunk if len(indices) == len(chunk) else chunk.take(indices)
 
 
-def _unreadable(document: bytes) -> Fault:
+def _unreadable(document: bytes) -> Violation:
     if is_json(document):
-        return Fault(Reason.NOT_OBJECT, "The document is JSON, but not an object.")
-    return Fault(Reason.NOT_JSON, why_not_json(document))
+        return Violation(Reason.NOT_OBJECT, "The document is JSON, but not an object.")
+    return Violation(Reason.NOT_JSON, why_not_json(document))

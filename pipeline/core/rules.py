@@ -8,25 +8,25 @@ import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset
 from pipeline.core.documents.field_rules import check_fields, ruled_fields
-from pipeline.core.documents.jsonpath import Faults, member
-from pipeline.core.reasons import Reason, Stage
-from pipeline.core.records import Fault, Reject, Rows
+from pipeline.core.documents.jsonpath import Violations, path_segment
+from pipeline.core.reasons import Reason, RejectStage
+from pipeline.core.records import Reject, Rows, Violation
 
 
 def check_rules(rows: Rows, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     """Drop the rows that break a rule of a field or the event-time window."""
-    faults = Faults()
+    faults = Violations()
     fields = ruled_fields(dataset.record)
     columns = [rows.table.column(of.name).combine_chunks() for of in fields]
     check_fields(fields, columns, faults)
     _check_window(rows.table, dataset, faults)
     bad = sorted(faults.by_row)
     return rows.without(bad), [
-        rows.reject(row, Stage.RULES, faults.by_row[row], dataset.id) for row in bad
+        rows.reject(row, RejectStage.RULES, faults.by_row[row], dataset.id) for row in bad
     ]
 
 
-def _check_window(table: pa.Table, dataset: Dataset, faults: Faults) -> None:
+def _check_window(table: pa.Table, dataset: Dataset, faults: Violations) -> None:
     """Note the rows whose event time is too far from their arrival."""
     if dataset.event_time is None or dataset.window is None:
         return
@@ -35,10 +35,10 @@ def _check_window(table: pa.Table, dataset: Dataset, faults: Faults) -> None:
     distance = pc.subtract(event, table.column(ARRIVED_AT.name).cast(pa.int64())).combine_chunks()
     outside = pc.or_(pc.less(distance, low), pc.greater(distance, high))
     key = next(of.key for of in dataset.record.fields if of.name == dataset.event_time)
-    fault = Fault(
+    fault = Violation(
         Reason.OUTSIDE_WINDOW,
         f"The event time is outside the window of {_span(low)} to {_span(high)} around arrival.",
-        "$" + member(key),
+        "$" + path_segment(key),
     )
     for row in pc.indices_nonzero(outside.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
         faults.add(row, fault)

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from pipeline.core.kpl import DIGEST_BYTES, MAGIC, UserRecord, aggregate
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 from pipeline.demo.documents import Shop
 
-_BOUNDS = Bounds()
+_BOUNDS = Limits()
 _NO_SUCH_KEY = 99
 encode = msgspec.json.encode
 

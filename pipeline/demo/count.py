@@ -16,7 +16,7 @@ from pipeline.core.dataset import UNROUTED
 from pipeline.demo.place import Place
 from pipeline.demo.verdict import Counted
 
-Letter = dict[str, Any]
+DeadLetter = dict[str, Any]
 
 _READERS = {
     "parquet": "read_parquet(?, hive_partitioning = false)",
@@ -66,7 +66,7 @@ def pattern(folder: Path, as_format: str) -> str:
     return f"{literally}/**/*.{as_format}"
 
 
-def dead_letters(place: Place) -> Iterator[Letter]:
+def dead_letters(place: Place) -> Iterator[DeadLetter]:
     """Read every dead letter, in the order of the files' names."""
     decode = msgspec.json.decode
     for path in sorted(place.dead_letters.rglob("*.jsonl.gz")):

@@ -44,8 +44,8 @@ class Shop:
             "@stream": "orders",
             "order_id": self._uuid(),
             "placed_at": self._moment(hours=48 if chance() < 0.01 else 0.005),
-            "country": self.pick(_COUNTRIES, _COUNTRY_WEIGHTS),
-            "status": self.pick(_STATUSES, _STATUS_WEIGHTS),
+            "country": self.choice(_COUNTRIES, _COUNTRY_WEIGHTS),
+            "status": self.choice(_STATUSES, _STATUS_WEIGHTS),
             # Some producers write money as a number, the careful ones as a string.
             "total": cents / 100 if chance() < 0.5 else f"{cents // 100}.{cents % 100:02}",
             "customer": self._customer(),
@@ -62,7 +62,7 @@ class Shop:
     def click(self) -> dict[str, Any]:
         """Make a click, a page view, a scroll or a purchase."""
         chance = self.random.random
-        event = self.pick(_EVENTS, _EVENT_WEIGHTS)
+        event = self.choice(_EVENTS, _EVENT_WEIGHTS)
         page = _PAGES[int(chance() * len(_PAGES))]
         click: dict[str, Any] = {
             "@stream": "clicks",
@@ -87,7 +87,7 @@ class Shop:
             click["properties"] = {"experiment": "checkout-2", "variant": "ab"[int(chance() * 2)]}
         return click
 
-    def pick(self, values: tuple[Any, ...], cumulative_weights: tuple[int, ...]) -> Any:
+    def choice(self, values: tuple[Any, ...], cumulative_weights: tuple[int, ...]) -> Any:
         """Pick one of several values, some more often than others."""
         return self.random.choices(values, cum_weights=cumulative_weights)[0]
 
@@ -112,7 +112,7 @@ class Shop:
         return customer
 
     def _device(self) -> dict[str, Any]:
-        kind, system, screen = self.pick(_DEVICES, _DEVICE_WEIGHTS)
+        kind, system, screen = self.choice(_DEVICES, _DEVICE_WEIGHTS)
         device: dict[str, Any] = {"type": kind, "os": system}
         if screen:
             width, height, ratio = screen

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.adapters.aws.kinesis import KinesisStream, NotStored, PutRecord, kinesis_client
-from pipeline.adapters.aws.kinesis_errors import StreamCall, StreamUnavailable, explained
+from pipeline.adapters.aws.kinesis_errors import StreamCall, StreamUnavailable, translate_errors
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
+from pipeline.attempt import open_pipeline
 from pipeline.core.errors import PipelineError
 from pipeline.core.report import Report
 from pipeline.demo.count import count
@@ -30,7 +31,6 @@ from pipeline.demo.verdict import Delivered, Redelivery, judge
 from pipeline.esm import Mapping, event_of
 from pipeline.local import Function, Job, Runner, StreamIdentity, open_state
 from pipeline.producer import Producer
-from pipeline.session import open_system
 from pipeline.settings import Settings
 
 _SHARDS: Final = 2
@@ -97,7 +97,7 @@ def _stream(url: str) -> KinesisStream:
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with explained(StreamCall("make", "kinesis:CreateStream", "the demo's stream")):
+            with translate_errors(StreamCall("make", "kinesis:CreateStream", "the demo's stream")):
                 client.create_stream(StreamName=stream.stream, ShardCount=_SHARDS)
             break
         except StreamUnavailable:
@@ -148,7 +148,7 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
             kinesis=kinesis,
             retention=summary.retention,
             state=state,
-            function=Function(open_system(settings), telemetry, settings.answer_reserve),
+            function=Function(open_pipeline(settings), telemetry, settings.answer_reserve),
             failures=MemoryStore(),
             mapping=Mapping(batch_size=10_000),
             concurrency=_SHARDS,

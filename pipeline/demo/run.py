@@ -18,7 +18,7 @@ from pipeline.demo.show import progress, show
 from pipeline.demo.stream import Stream
 from pipeline.demo.verdict import Delivered, Redelivery, judge
 from pipeline.handlers import kinesis
-from pipeline.settings import BOUNDS
+from pipeline.settings import LIMITS
 
 
 class NotStored(PipelineError):
@@ -91,7 +91,7 @@ def environment(place: Place) -> Iterator[None]:
     Bounds that are set here are somebody's own, and the stream is made to break the default ones.
     """
     before = dict(os.environ)
-    for variable, _, _ in BOUNDS.values():
+    for variable, _, _ in LIMITS.values():
         os.environ.pop(variable, None)
     os.environ["PIPELINE_OUTPUT"] = place.output.as_uri()
     os.environ["PIPELINE_DEAD_LETTERS"] = place.dead_letters.as_uri()

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.reasons import Reason
-from pipeline.demo.count import Letter, dead_letters, pattern, query
+from pipeline.demo.count import DeadLetter, dead_letters, pattern, query
 from pipeline.demo.folders import folder_tree
 from pipeline.demo.place import Place
 from pipeline.demo.verdict import Delivered, Verdict
@@ -114,7 +114,7 @@ def _letters(place: Place) -> Iterator[Any]:
             yield _letter(letter)
 
 
-def _letter(letter: Letter) -> Table:
+def _letter(letter: DeadLetter) -> Table:
     shard, sequence_number = letter["source"].rpartition("/")[2], letter["sequence_number"]
     within = f"user record {letter['sub_sequence_number']}, document {letter['document']}"
     in_text = letter["payload_encoding"] == "utf-8"

@@ -131,7 +131,7 @@ class Stream:
     def _user_record(self, broken: bytes | None = None) -> tuple[bool, bytes]:
         """Write a user record, `broken` somewhere in it; tell whether it may be aggregated."""
         shop = self._shop
-        style = shop.pick(tuple(_STYLES), _STYLE_WEIGHTS)
+        style = shop.choice(tuple(_STYLES), _STYLE_WEIGHTS)
         if style == "pretty" and broken is not None:
             style = "alone"  # what is no JSON cannot be printed prettily
         least, most, _ = _STYLES[style]

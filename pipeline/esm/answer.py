@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.core.records import StreamRecord
 
 
-def again_from(answer: Any, records: Sequence[StreamRecord]) -> int:
+def retry_from_index(answer: Any, records: Sequence[StreamRecord]) -> int:
     """Return the index of the first record of the batch to deliver again; its length if none."""
     if answer is None or answer in ("", []):
         return len(records)

@@ -49,7 +49,7 @@ class Buffer:
         return len(self) >= self._batch_size or event_size([self._size]) >= EVENT_BYTES
 
     @property
-    def is_stuck(self) -> bool:
+    def head_too_large(self) -> bool:
         """Whether the first record alone is too large for any event."""
         return bool(self._held) and event_size([self._held[0].size]) > EVENT_BYTES
 

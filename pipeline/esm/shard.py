@@ -19,7 +19,7 @@ from itertools import groupby
 
 from pipeline.core.errors import EventError
 from pipeline.core.records import StreamRecord
-from pipeline.esm.answer import again_from
+from pipeline.esm.answer import retry_from_index
 from pipeline.esm.buffer import Buffer
 from pipeline.esm.event import event_of, text_size
 from pipeline.esm.failure import Condition, FailedBatch
@@ -68,7 +68,7 @@ class ShardMapping:
         return not self._buffer.is_full
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing is buffered and nothing in flight."""
         return not (self._buffer or self._batches or self._invoked)
 
@@ -137,7 +137,7 @@ class ShardMapping:
         """Make a batch of what is buffered; return what there is to do instead, if that is so."""
         if not self._buffer:
             return Wait(None)
-        if self._buffer.is_stuck:
+        if self._buffer.head_too_large:
             batch = _Batch(self._buffer.cut())
             return self._settled([self._failed(batch, "RetryAttemptsExhausted", None)])
         window_ends = self._buffer.since + self._mapping.window_seconds * _SECOND
@@ -156,7 +156,7 @@ class ShardMapping:
         records = batch.records
         start = len(records)
         if self._mapping.report_failures:
-            start = again_from(outcome.value, records)
+            start = retry_from_index(outcome.value, records)
         if start == 0:
             return self._failed_once(batch, None, now)
         if start < len(records):

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from pipeline.adapters.retry import Persistence
+from pipeline.adapters.retry import Retrier
 from pipeline.adapters.store import DeadlineExceeded, ObjectStore
+from pipeline.attempt import Attempt
 from pipeline.core.errors import PipelineError
 from pipeline.core.layout import progress_folder
 from pipeline.core.report import Report
 from pipeline.files.blocks import START, Block, Place, blocks_of
 from pipeline.files.notifications import ObjectReference
-from pipeline.flow import System, process
-from pipeline.session import Session
+from pipeline.flow import Pipeline
 
 if TYPE_CHECKING:
     from pipeline.files.objects import ObjectVersion
@@ -98,13 +98,13 @@ class Ingestion:
 
     def __init__(
         self,
-        system: System,
+        pipeline: Pipeline,
         objects: Objects,
         remaining: Callable[[], float],
         reserve: float,
         tell: Callable[[Report], object],
     ) -> None:
-        self.system = system
+        self.pipeline = pipeline
         self._objects = objects
         self._remaining = remaining
         self._reserve = reserve
@@ -129,10 +129,10 @@ class Ingestion:
 
     def _ingest(self, wanted: ObjectReference, report: FileReport) -> None:
         self._check_time(f"There is no time to begin {wanted.uri}")
-        patient = Persistence(wanted.uri, remaining=self._remaining, reserve=self._reserve)
-        version = patient.persist("find", functools.partial(self._objects.find, wanted))
+        patient = Retrier(wanted.uri, remaining=self._remaining, reserve=self._reserve)
+        version = patient.call("find", functools.partial(self._objects.find, wanted))
         report.source = version.source
-        progress = _Progress(self._session().output, version.source)
+        progress = _Progress(self._attempt().output, version.source)
         place = progress.place()
         if place is None:
             report.was_complete = True
@@ -145,7 +145,7 @@ class Ingestion:
             self._slowest = max(self._slowest, begun - self._remaining())
             self._parts += 1
             place = block.end
-        progress = _Progress(self._session().output, version.source)
+        progress = _Progress(self._attempt().output, version.source)
         progress.complete(place)
 
     def _check_time(self, what: str) -> None:
@@ -155,9 +155,7 @@ class Ingestion:
             message = f"{what}; raise the time-out or the memory of the function."
             raise DeadlineExceeded(message)
 
-    def _blocks(
-        self, version: "ObjectVersion", start: Place, patient: Persistence
-    ) -> Iterator[Block]:
+    def _blocks(self, version: "ObjectVersion", start: Place, patient: Retrier) -> Iterator[Block]:
         """Cut what is not yet stored, reading only while there is time to store what is read.
 
         What is compressed is unpacked from its start, however far it is stored.
@@ -166,30 +164,28 @@ class Ingestion:
 
         def fetch(begin: int, end: int) -> bytes:
             self._check_time(f"{version.source} was read up to byte {begin:,}, and time ran out")
-            return patient.persist(
-                "read", functools.partial(self._objects.read, version, begin, end)
-            )
+            return patient.call("read", functools.partial(self._objects.read, version, begin, end))
 
         return blocks_of(ObjectReader(fetch, version.size), version.source, start)
 
     def _store(self, block: Block, version: "ObjectVersion") -> dict[str, int]:
         """Store one part and then the word that it is stored; return its numbers."""
-        session = self._session()
+        attempt = self._attempt()
         numbers = {"documents": 0, "rows": 0, "rejects": 0}
         if block.documents:
             batch = block.batch(version.source, version.modified_at)
-            stored = session.run(functools.partial(process, batch))
+            stored = attempt.process(batch)
             self._tell(stored)
             numbers = {
                 "documents": stored.total("documents"),
                 "rows": stored.total("rows"),
                 "rejects": stored.rejects,
             }
-        _Progress(session.output, version.source).stored(block, numbers)
+        _Progress(attempt.output, version.source).stored(block, numbers)
         return numbers
 
-    def _session(self) -> Session:
-        return Session(self.system, self._remaining, self._reserve)
+    def _attempt(self) -> Attempt:
+        return Attempt(self.pipeline, self._remaining, self._reserve)
 
 
 class _Progress:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.adapters.aws.s3 import s3_client
-from pipeline.adapters.aws.s3_errors import Call, explained
+from pipeline.adapters.aws.s3_errors import Call, translate_errors
 from pipeline.adapters.protocol import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
 
@@ -37,7 +37,7 @@ class ObjectVersion(msgspec.Struct, frozen=True):
 
 
 class S3Objects:
-    """The objects of all buckets. Nothing is tried again here, see `Persistence`."""
+    """The objects of all buckets. Nothing is tried again here, see `Retrier`."""
 
     def __init__(self, client: Any = None) -> None:
         """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
@@ -49,7 +49,7 @@ class S3Objects:
         The version id is S3's answer, whether it was asked for or not: a listing does not tell it,
         a notification does, and both must come to one identity.
         """
-        with explained(self._call(wanted)):
+        with translate_errors(self._call(wanted)):
             found = self._client.head_object(**_pinned(wanted))
         version = found.get("VersionId")
         reference = ObjectReference(
@@ -63,7 +63,7 @@ class S3Objects:
     def read(self, version: ObjectVersion, start: int, end: int) -> bytes:
         """Return the bytes from `start` to before `end`, which must be in the object."""
         wanted = version.reference
-        with explained(self._call(wanted)):
+        with translate_errors(self._call(wanted)):
             answer = self._client.get_object(**_pinned(wanted), Range=f"bytes={start}-{end - 1}")
             # closing(), as the body's own `with` hands out the raw stream, which checks nothing.
             with contextlib.closing(answer["Body"]) as stream:
@@ -85,7 +85,7 @@ class S3Objects:
         """
         resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
         behind = {"ContinuationToken": token} if token else {}
-        with explained(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
+        with translate_errors(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
         found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
         return found, page.get("NextContinuationToken")

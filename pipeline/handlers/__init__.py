@@ -18,10 +18,11 @@ import msgspec
 
 from pipeline.adapters.store import DeadlineExceeded, StoreError
 from pipeline.adapters.telemetry import Telemetry
+from pipeline.attempt import Attempt, open_pipeline
 from pipeline.core.errors import PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
-from pipeline.flow import System, process
+from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import (
     LARGEST_RESERVE,
     UnexpectedError,
@@ -29,14 +30,13 @@ from pipeline.handlers.invocation import (
     place_of,
     print_line,
 )
-from pipeline.session import Session, open_system
 from pipeline.settings import AlertSettings, Settings
 
 __all__ = ["UnexpectedError", "alert", "answer", "kinesis", "prepare", "s3"]
 
-SessionOpener = Callable[[System, Callable[[], float], float], Session]
+AttemptOpener = Callable[[Pipeline, Callable[[], float], float], Attempt]
 # What outlives an invocation. A wrong configuration stops the start here.
-_system = functools.lru_cache(maxsize=4)(open_system)
+_pipeline = functools.lru_cache(maxsize=4)(open_pipeline)
 
 
 # A function is one of the three: what only another one needs is loaded where that is opened.
@@ -60,16 +60,16 @@ def kinesis(event: Any, context: Any) -> dict[str, Any]:
     """Handle one event of a Kinesis event source mapping with ReportBatchItemFailures."""
     settings = Settings.from_environment(os.environ)
     telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
-    return answer(event, context, _system(settings), settings.answer_reserve, telemetry)
+    return answer(event, context, _pipeline(settings), settings.answer_reserve, telemetry)
 
 
 def answer(
     event: Any,
     context: Any,
-    system: System,
+    pipeline: Pipeline,
     answer_reserve: float,
     telemetry: Telemetry,
-    open_session: SessionOpener = Session,
+    open_attempt: AttemptOpener = Attempt,
 ) -> dict[str, Any]:
     """Store one event's batch in a system, and return what tells Lambda to go on or to repeat.
 
@@ -78,10 +78,10 @@ def answer(
     """
     batch = read_kinesis_event(event)
     remaining = deadline(context)
-    session = open_session(system, remaining, min(answer_reserve, remaining() * LARGEST_RESERVE))
-    told = _Told(telemetry, batch, session, getattr(context, "aws_request_id", None))
+    attempt = open_attempt(pipeline, remaining, min(answer_reserve, remaining() * LARGEST_RESERVE))
+    told = _Told(telemetry, batch, attempt, getattr(context, "aws_request_id", None))
     try:
-        report = session.run(functools.partial(process, batch))
+        report = attempt.process(batch)
     except StoreError as error:
         told.failed("store_failed", str(error))
         return {"batchItemFailures": [{"itemIdentifier": batch.first}]}
@@ -105,8 +105,8 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
 
     settings = Settings.from_environment(os.environ)
     telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
-    system = _system(settings)
-    return answer_files(event, context, system, _objects(), settings.answer_reserve, telemetry)
+    pipeline = _pipeline(settings)
+    return answer_files(event, context, pipeline, _objects(), settings.answer_reserve, telemetry)
 
 
 def alert(event: Any, context: Any) -> dict[str, int]:
@@ -124,12 +124,17 @@ class _Told(msgspec.Struct, frozen=True):
 
     telemetry: Telemetry
     batch: Batch
-    session: Session
+    attempt: Attempt
     request_id: str | None
 
     def failed(self, outcome: str, message: str) -> None:
         self.telemetry.failed(
-            outcome, message, self.batch, self.session.watch, self.session.retries, self.request_id
+            outcome,
+            message,
+            self.batch,
+            self.attempt.timings,
+            self.attempt.retries,
+            self.request_id,
         )
 
 
@@ -148,12 +153,12 @@ def prepare(environment: Mapping[str, str]) -> None:
 
 
 def _open_for_kinesis(environment: Mapping[str, str]) -> None:
-    _system(Settings.from_environment(environment))
+    _pipeline(Settings.from_environment(environment))
 
 
 def _open_for_s3(environment: Mapping[str, str]) -> None:
     importlib.import_module("pipeline.handlers.files")
-    _system(Settings.from_environment(environment))
+    _pipeline(Settings.from_environment(environment))
     _objects()
 
 

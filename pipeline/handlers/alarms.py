@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pipeline.alerts import (
     Alarm,
-    Surroundings,
+    AlertContext,
     Unreadable,
     malformed_message,
     message_of,
@@ -72,7 +72,7 @@ class _Teller:
         log: Log,
         request_id: str | None,
     ) -> None:
-        self._around = Surroundings(settings.dashboard, settings.dead_letters, settings.log_group)
+        self._around = AlertContext(settings.dashboard, settings.dead_letters, settings.log_group)
         self._topic = topic
         self._write = log
         self._request_id = request_id

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.adapters.store import DeadlineExceeded, ObjectMissing, StoreError
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
-from pipeline.core.layout import is_ours
+from pipeline.core.layout import is_pipeline_key
 from pipeline.files.ingest import FileReport, FileUnfinished, Ingestion, Objects
 from pipeline.files.notifications import (
     Delivery,
@@ -14,7 +14,7 @@ from pipeline.files.notifications import (
     is_awaited,
     read_notifications,
 )
-from pipeline.flow import System
+from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of
 
 
@@ -29,7 +29,7 @@ class FilesUnfinished(FilesFailed):
 def answer_files(
     event: Any,
     context: Any,
-    system: System,
+    pipeline: Pipeline,
     objects: Objects,
     answer_reserve: float,
     telemetry: Telemetry,
@@ -46,7 +46,7 @@ def answer_files(
     remaining = deadline(context)
     request_id = getattr(context, "aws_request_id", None)
     ingestion = Ingestion(
-        system,
+        pipeline,
         objects,
         remaining,
         min(answer_reserve, remaining() * LARGEST_RESERVE),
@@ -90,7 +90,7 @@ class _Files:
 
     def _take(self, wanted: ObjectReference) -> None:
         report = FileReport(wanted.uri)
-        if _is_output(wanted, self.ingestion.system):
+        if _is_output(wanted, self.ingestion.pipeline):
             self.counts["ignored"] += 1
             self.telemetry.file("ignored", wanted.uri, {}, self.request_id)
             return
@@ -125,9 +125,10 @@ class _Files:
         self.telemetry.file(outcome, source, {"FilesFailed": 1}, self.request_id, why)
 
 
-def _is_output(wanted: ObjectReference, system: System) -> bool:
+def _is_output(wanted: ObjectReference, pipeline: Pipeline) -> bool:
     """Tell what this program wrote from what it shall read, or it would feed itself for ever."""
-    stores = [f"{store.uri}/" for store in (system.output, system.dead_letters)]
+    stores = [f"{store.uri}/" for store in (pipeline.output, pipeline.dead_letters)]
     return any(
-        wanted.uri.startswith(store) and is_ours(wanted.uri.removeprefix(store)) for store in stores
+        wanted.uri.startswith(store) and is_pipeline_key(wanted.uri.removeprefix(store))
+        for store in stores
     )

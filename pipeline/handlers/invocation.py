@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.attempt import countdown
 from pipeline.core.errors import PipelineError
-from pipeline.session import patience
 
 LARGEST_RESERVE = 0.25
 """Of the time left: what the answer may keep, so that short time-outs leave time to work."""
@@ -21,7 +21,7 @@ class UnexpectedError(PipelineError):
 def deadline(context: Any) -> Callable[[], float]:
     """Return a function that tells the seconds left."""
     if context is None:
-        return patience(_WITHOUT_CONTEXT)
+        return countdown(_WITHOUT_CONTEXT)
     return lambda: float(context.get_remaining_time_in_millis()) / 1_000
 
 

@@ -20,10 +20,11 @@ from pipeline.local.function import Function
 from pipeline.local.runner import Runner
 from pipeline.local.state import State, StateRefused, StreamIdentity, open_state
 from pipeline.local.status import ShardStatus, StreamStatus
-from pipeline.local.trouble import Trouble
+from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import Job
 
 __all__ = [
+    "FailureBackoff",
     "Function",
     "Job",
     "Runner",
@@ -32,6 +33,5 @@ __all__ = [
     "StateRefused",
     "StreamIdentity",
     "StreamStatus",
-    "Trouble",
     "open_state",
 ]

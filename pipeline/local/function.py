@@ -10,7 +10,7 @@ from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.report import Report
 from pipeline.esm import Raised, Returned
-from pipeline.flow import System
+from pipeline.flow import Pipeline
 from pipeline.handlers import answer
 
 FUNCTION_ARN = "arn:aws:lambda:local:000000000000:function:pipeline-run"
@@ -66,7 +66,7 @@ class Function:
     when it next looks at its time, and what it returns late is true all the same.
     """
 
-    system: System
+    pipeline: Pipeline
     telemetry: Telemetry
     answer_reserve: float
     timeout: float = 60.0
@@ -77,6 +77,6 @@ class Function:
         telemetry = _HeardTelemetry(of.write, of.now, of.namespace, listener=listener)
         context = Context(self.timeout)
         try:
-            return Returned(answer(event, context, self.system, self.answer_reserve, telemetry))
+            return Returned(answer(event, context, self.pipeline, self.answer_reserve, telemetry))
         except (PipelineError, DeadlineExceeded) as error:
             return Raised(f"{type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused
 from pipeline.adapters.store import StoreError
 from pipeline.core.errors import PipelineError
 from pipeline.local.status import StreamStatus
-from pipeline.local.trouble import Trouble
+from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import End, Job, ShardWorker
 
 _LOOK_FOR_SHARDS: Final = 10.0  # seconds; also whenever a shard is drained
@@ -31,7 +31,7 @@ class Runner:
         self._job = job
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._trouble = Trouble("The list of shards", job.tell, self._stop)
+        self._trouble = FailureBackoff("The list of shards", job.tell, self._stop)
         self._closed = {of for of in job.state.shards() if job.state.checkpoint(of).closed}
         self._running: dict[str, Future[End]] = {}
         # Where the last listing failed, nobody knows whether there is more to begin.

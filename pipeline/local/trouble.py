@@ -17,7 +17,7 @@ _TELL_EVERY: Final = 20
 Tell = Callable[[str], object]
 
 
-class Trouble:
+class FailureBackoff:
     """What goes wrong again and again for one who keeps trying."""
 
     def __init__(self, who: str, tell: Tell, stop: threading.Event) -> None:

@@ -28,7 +28,7 @@ from pipeline.local.function import FUNCTION_ARN, Function
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import State
 from pipeline.local.status import ShardStatus
-from pipeline.local.trouble import Tell, Trouble
+from pipeline.local.trouble import FailureBackoff, Tell
 
 MAPPING_ID: Final = "pipeline-run"
 """What stands for the event source mapping in the keys of failed batches."""
@@ -87,7 +87,7 @@ class ShardWorker:
             job.mapping, job.state.stream_arn, shard_id, self._checkpoint.sequence_number
         )
         self._reader = ShardReader(job.kinesis, self._checkpoint, job.retention, job.tell, now)
-        self._trouble = Trouble(shard_id, job.tell, stop)
+        self._trouble = FailureBackoff(shard_id, job.tell, stop)
         self._unread = ""  # the last trouble with reading
 
     def run(self) -> End:
@@ -103,10 +103,10 @@ class ShardWorker:
                     self._invoke(step)
                 case Settled():
                     self._settle(step, ())
-                case Wait() if self._mapping.idle and self._reader.ended:
+                case Wait() if self._mapping.is_idle and self._reader.ended:
                     self._save(closed=True)
                     return "drained"
-                case Wait() if self._mapping.idle and self._at_tip and self._is_open():
+                case Wait() if self._mapping.is_idle and self._at_tip and self._is_open():
                     return "caught up"
                 case Wait():
                     self._read_or_wait(step)

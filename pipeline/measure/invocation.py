@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.adapters.stopwatch import STAGES
+from pipeline.adapters.stopwatch import PHASES
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 from pipeline.core.routing import Router
-from pipeline.flow import System
+from pipeline.flow import Pipeline
 from pipeline.handlers import answer
 
 PUT_SECONDS: Final = 0.1
@@ -49,17 +49,17 @@ class Invocation:
     stages: dict[str, float]
 
 
-def system_of(datasets: Sequence[Dataset], *, distant: bool = False) -> System:
+def system_of(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline:
     """Return a system on empty stores in memory; `distant` ones are as slow as S3."""
     store = DistantStore if distant else MemoryStore
-    return System(Router(datasets), Bounds(), store(), store())
+    return Pipeline(Router(datasets), Limits(), store(), store())
 
 
-def invoke(event: Any, system: System) -> Invocation:
+def invoke(event: Any, pipeline: Pipeline) -> Invocation:
     """Hand one event to the handler. Raises `NotStored` if the batch has to come again."""
     lines = list[str]()
     telemetry = Telemetry(lines.append, time.time)
-    answered = answer(event, None, system, _NO_RESERVE, telemetry)
+    answered = answer(event, None, pipeline, _NO_RESERVE, telemetry)
     told = json.loads(lines[0])
     if answered != _STORED:
         message = f"The handler did not store the batch: {told['message']}"
@@ -75,5 +75,5 @@ def invoke(event: Any, system: System) -> Invocation:
         bytes_in=told["BytesIn"],
         bytes_out=told["BytesOut"],
         objects=told["Objects"],
-        stages={stage: told[f"{stage.title()}Milliseconds"] for stage in STAGES},
+        stages={stage: told[f"{stage.title()}Milliseconds"] for stage in PHASES},
     )

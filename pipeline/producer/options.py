@@ -41,7 +41,7 @@ class Options:
     def __post_init__(self) -> None:
         """Name every fault at once."""
         largest = 10 * 2**20
-        bounds = (
+        limits = (
             ("linger", 0, 3_600),
             ("record_ttl", 0.001, 7 * 86_400),
             ("aggregate_bytes", 0, self.max_record_bytes - 1),
@@ -52,7 +52,7 @@ class Options:
         )
         faults = [
             f"{name} is {getattr(self, name)}; give a number from {low:,} to {high:,}."
-            for name, low, high in bounds
+            for name, low, high in limits
             if not low <= getattr(self, name) <= high
         ]
         if self.compression not in {None, "gzip", "zstd"}:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.adapters.aws.kinesis import PutRecord, Shard
 from pipeline.adapters.aws.kinesis_errors import StreamRefused
-from pipeline.core.kpl import MAGIC, fill
+from pipeline.core.kpl import MAGIC, pack_aggregate
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import Callback
 
@@ -25,7 +25,7 @@ _SOON = 64
 
 
 class Record(NamedTuple):
-    """A user record that waits; the first three are what `core.kpl.fill` reads."""
+    """A user record that waits; the first three are what `core.kpl.pack_aggregate` reads."""
 
     partition_key: str
     data: bytes
@@ -135,13 +135,13 @@ class ShardQueue:
 
     def _pack_one(self, options: Options) -> Packed:
         """Take one stream record: an aggregate, or one user record as it is."""
-        count, data = fill(self.records, options.aggregate_bytes, options.aggregate_count)
+        count, data = pack_aggregate(self.records, options.aggregate_bytes, options.aggregate_count)
         first = self.records[0]
         if count < 2:  # noqa: PLR2004 - an aggregate of one only costs bytes
             count, data = 1, first.data
             if data.startswith(MAGIC):
                 # As it is, every consumer would take it for an aggregate.
-                _, data = fill((first,))
+                _, data = pack_aggregate((first,))
             put = PutRecord(first.partition_key, data, first.explicit_hash_key)
         else:
             put = PutRecord(_AGGREGATES_KEY, data, str(hash_key_of(first)))

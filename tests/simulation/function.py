@@ -9,15 +9,15 @@ from typing import Any
 from pipeline import handlers
 from pipeline.adapters.store import DeadlineExceeded, RetryingStore
 from pipeline.adapters.telemetry import Telemetry
+from pipeline.attempt import Attempt
 from pipeline.core.errors import PipelineError
-from pipeline.core.records import Batch, Bounds
+from pipeline.core.records import Batch, Limits
 from pipeline.core.routing import Router
 from pipeline.esm import Raised, Returned
-from pipeline.flow import System, process
-from pipeline.session import Session
+from pipeline.flow import Pipeline
 
 from .clock import SimulatedClock
-from .faults import Faults
+from .faults import Violations
 from .formats import DATASETS
 from .history import LawBroken
 from .machine import TIME_OUT, Killed, Machine
@@ -36,7 +36,7 @@ class SimulatedFunction:
         self,
         random: Random,
         clock: SimulatedClock,
-        faults: Faults,
+        faults: Violations,
         lake: SimulatedStore,
         dead_letters: SimulatedStore,
     ) -> None:
@@ -46,13 +46,13 @@ class SimulatedFunction:
         self.stores = (lake, dead_letters)
         self.timeout = random.choice((3.0, 10.0, 60.0))
         self.skew = random.uniform(-300.0, 300.0)
-        bounds = Bounds(
+        limits = Limits(
             part_bytes=random.choice((1_000, 2**26, 2**26)),
             open_partitions=random.choice((1, 3, 16)),
         )
         # Documents are few in a batch here, and then the columnar path is the slow one.
         router = _COLUMNS if random.random() < 0.25 else _ROWS
-        self.system = System(router, bounds, lake, dead_letters)
+        self.pipeline = Pipeline(router, limits, lake, dead_letters)
         self._usual_steps = 60
 
     def invoke(self, event: Any, *, poisoned: bool) -> Returned | Raised:
@@ -62,9 +62,9 @@ class SimulatedFunction:
         telemetry = Telemetry(
             functools.partial(_log, machine), lambda: self.clock.seconds + self.skew
         )
-        opened = functools.partial(self._session, machine)
+        opened = functools.partial(self._attempt, machine)
         try:
-            value = handlers.answer(event, machine, self.system, _RESERVE, telemetry, opened)
+            value = handlers.answer(event, machine, self.pipeline, _RESERVE, telemetry, opened)
             self._usual_steps = machine.steps
             machine.step()
             if cause:
@@ -80,8 +80,8 @@ class SimulatedFunction:
     def redrive(self, batch: Batch) -> None:
         """Take a batch that was given up down the road once more, as `pipeline redrive` does."""
         machine = self._machine(None, "", _PATIENCE)
-        session = self._session(machine, self.system, lambda: _PATIENCE, 0.0)
-        session.run(functools.partial(process, batch))
+        attempt = self._attempt(machine, self.pipeline, lambda: _PATIENCE, 0.0)
+        attempt.process(batch)
 
     def _fate(self, *, poisoned: bool) -> tuple[int | None, str]:
         """Decide whether the invocation dies, at which step, and of what."""
@@ -98,11 +98,13 @@ class SimulatedFunction:
             store.machine = machine
         return machine
 
-    def _session(self, machine: Machine, system: System, remaining: Any, reserve: float) -> Session:
+    def _attempt(
+        self, machine: Machine, pipeline: Pipeline, remaining: Any, reserve: float
+    ) -> Attempt:
         """Open a session whose waiting and writing are this machine's."""
         machine.gives_up = machine.deadline - round(reserve * 1e6)
-        return Session(
-            system,
+        return Attempt(
+            pipeline,
             remaining,
             reserve,
             retrying=functools.partial(

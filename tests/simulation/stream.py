@@ -62,8 +62,8 @@ class SimulatedStream:
         self.shards: dict[str, Shard] = {}
         self.units: dict[tuple[str, str], tuple[Unit, ...]] = {}
         self._last = FIRST
-        bounds = [number * HASH_KEYS // shards for number in range(shards + 1)]
-        for low, high in pairwise(bounds):
+        limits = [number * HASH_KEYS // shards for number in range(shards + 1)]
+        for low, high in pairwise(limits):
             self._open(low, high)
 
     def put(self, hash_key: int, payload: Payload, partition_key: str, arrived_at: int) -> str:

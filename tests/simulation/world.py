@@ -33,7 +33,7 @@ from pipeline.esm import (
 )
 
 from .clock import SECOND, SimulatedClock
-from .faults import Faults
+from .faults import Violations
 from .formats import cheap_encoder
 from .function import SimulatedFunction
 from .history import History, LawBroken, SimulationFailed
@@ -87,7 +87,7 @@ class Poller:
     @property
     def at_rest(self) -> bool:
         """Whether there is nothing to do for now."""
-        return self.read == len(self.shard.records) and self.mapping.idle
+        return self.read == len(self.shard.records) and self.mapping.is_idle
 
 
 class World:
@@ -97,7 +97,7 @@ class World:
         self.random = Random(seed)
         self.clock = SimulatedClock()
         self.history = History(seed, self.clock)
-        self.faults = Faults.drawn(self.random)
+        self.faults = Violations.drawn(self.random)
         self.history.faults = self.faults.seen
         self.stream = SimulatedStream(self.random.randint(1, 3))
         self.laws = Laws(self.stream)

@@ -19,7 +19,7 @@ from pipeline.adapters.aws.kinesis_errors import (
     StreamCall,
     StreamRefused,
     StreamUnavailable,
-    explained,
+    translate_errors,
 )
 from pipeline.core.records import StreamRecord
 
@@ -142,7 +142,7 @@ def kinesis_client(
         tcp_keepalive=True,
     )
     try:
-        with explained(StreamCall("make a client for", "kinesis:*", "Kinesis")):
+        with translate_errors(StreamCall("make a client for", "kinesis:*", "Kinesis")):
             return boto3.client("kinesis", config=config, endpoint_url=endpoint_url)
     except ValueError as error:
         # What botocore raises for an endpoint that is no URL.
@@ -165,7 +165,7 @@ class KinesisStream:
         """Store up to 500 records; see `Kinesis.put_records`."""
         entries = [_entry(record) for record in records]
         call = self._call("write to", "kinesis:PutRecords")
-        with explained(call):
+        with translate_errors(call):
             answer = self._client.put_records(Records=entries, **self._name)
         with _whole(call):
             pairs = zip(entries, answer["Records"], strict=True)
@@ -177,7 +177,7 @@ class KinesisStream:
         page: dict[str, Any] = dict(self._name)
         while True:
             call = self._call("list the shards of", "kinesis:ListShards")
-            with explained(call):
+            with translate_errors(call):
                 answer = self._client.list_shards(**page)
             with _whole(call):
                 shards += [_shard(entry) for entry in answer["Shards"]]
@@ -193,7 +193,7 @@ class KinesisStream:
         if at is not None:
             position["Timestamp" if kind == "AT_TIMESTAMP" else "StartingSequenceNumber"] = at
         call = self._call(f"read {shard_id} of", "kinesis:GetShardIterator")
-        with explained(call):
+        with translate_errors(call):
             answer = self._client.get_shard_iterator(ShardId=shard_id, **position, **self._name)
         with _whole(call):
             iterator: str = answer["ShardIterator"]
@@ -202,7 +202,7 @@ class KinesisStream:
     def get_records(self, iterator: str, limit: int = MOST_RECORDS) -> Received:
         """Return what comes next, 10 MB at most."""
         call = self._call("read", "kinesis:GetRecords")
-        with explained(call):
+        with translate_errors(call):
             answer = self._client.get_records(ShardIterator=iterator, Limit=limit)
         with _whole(call):
             return Received(
@@ -213,7 +213,7 @@ class KinesisStream:
 
     def describe_stream_summary(self) -> StreamSummary:
         """Return what the stream is."""
-        with explained(self._call("describe", "kinesis:DescribeStreamSummary")):
+        with translate_errors(self._call("describe", "kinesis:DescribeStreamSummary")):
             answer = self._client.describe_stream_summary(**self._name)
         summary = answer["StreamDescriptionSummary"]
         return StreamSummary(

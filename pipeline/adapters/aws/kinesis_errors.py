@@ -62,10 +62,12 @@ class StreamCall:
 
 
 @contextlib.contextmanager
-def explained(call: StreamCall) -> Iterator[None]:
+def translate_errors(call: StreamCall) -> Iterator[None]:
     """Turn what botocore raises into the stream error it means."""
     try:
-        with s3_errors.explained(s3_errors.Call(call.verb, call.action, call.where, call.where)):
+        with s3_errors.translate_errors(
+            s3_errors.Call(call.verb, call.action, call.where, call.where)
+        ):
             yield from _answers(call)
     except StoreUnavailable as error:
         raise StreamUnavailable(str(error)) from error
@@ -78,7 +80,7 @@ def _answers(call: StreamCall) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _meaning_of_answer(error.response, call) from error
+        raise error_for_response(error.response, call) from error
     except ParamValidationError:
         # Its text quotes the parameters, and so payload; it is not even kept as the cause.
         raise ArgumentRefused(
@@ -107,7 +109,7 @@ _CREDENTIALS: Final = frozenset(
 )
 
 
-def _meaning_of_answer(response: Any, call: StreamCall) -> StreamError:
+def error_for_response(response: Any, call: StreamCall) -> StreamError:
     """Return the error for an answer of Kinesis that is not a success."""
     fault = response.get("Error", {})
     code = str(fault.get("Code", "no error code"))

@@ -15,7 +15,7 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from pipeline.adapters.protocol import StoreUnavailable
-from pipeline.adapters.retry import Persistence
+from pipeline.adapters.retry import Retrier
 from pipeline.core.errors import PipelineError
 
 _LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's bound
@@ -69,7 +69,7 @@ class DeployedFunction:
         client: Any = None,
         *,
         concurrency: int = 8,
-        persistence: Persistence | None = None,
+        persistence: Retrier | None = None,
     ) -> None:
         """Use `client`, or one that waits as long as a function may run."""
         self.name = name
@@ -83,7 +83,7 @@ class DeployedFunction:
                 tcp_keepalive=True,
             ),
         )
-        self._persistence = persistence or Persistence(
+        self._retrier = persistence or Retrier(
             name,
             remaining=lambda: math.inf,
             first_delay=0.5,
@@ -118,7 +118,7 @@ class DeployedFunction:
                     return answer.get("FunctionError"), stream.read()
 
         try:
-            return self._persistence.persist("invoke", once)
+            return self._retrier.call("invoke", once)
         except StoreUnavailable as error:
             raise FunctionError(str(error)) from error
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from pipeline.adapters.aws.s3_errors import Call, explained
+from pipeline.adapters.aws.s3_errors import Call, translate_errors
 from pipeline.adapters.protocol import LONGEST_KEY, StoreRefused, check_key
 
 _CONTENT_TYPES: Final = {
@@ -44,7 +44,7 @@ def s3_client(
         tcp_keepalive=True,
     )
     try:
-        with explained(Call("make a client for", "s3:*", "S3", "arn:aws:s3:::*")):
+        with translate_errors(Call("make a client for", "s3:*", "S3", "arn:aws:s3:::*")):
             return boto3.client("s3", config=config)
     except ValueError as error:
         # What botocore raises for an AWS_ENDPOINT_URL that is no URL.
@@ -79,7 +79,7 @@ class S3Store:
         """Store `body` under `key`."""
         check_key(key, self.longest_key, self.uri)
         suffix = "." + key.rpartition(".")[2]
-        with explained(self._call("write", "s3:PutObject", key)):
+        with translate_errors(self._call("write", "s3:PutObject", key)):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._base + key,
@@ -90,7 +90,7 @@ class S3Store:
     def get(self, key: str) -> bytes:
         """Return the whole object under `key`."""
         # The body is read inside, too: the connection can be lost in the middle of it.
-        with explained(self._call("read", "s3:GetObject", key)):
+        with translate_errors(self._call("read", "s3:GetObject", key)):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._base + key)
             # closing(), as the body's own `with` hands out the raw stream, whose read() checks
             # neither length nor checksum.
@@ -105,7 +105,7 @@ class S3Store:
         paginator = self._client.get_paginator("list_objects_v2")
         pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._base + prefix))
         while True:
-            with explained(call):
+            with translate_errors(call):
                 page = next(pages, None)
             if page is None:
                 return
@@ -114,7 +114,7 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, if there is one."""
-        with explained(self._call("delete", "s3:DeleteObject", key)):
+        with translate_errors(self._call("delete", "s3:DeleteObject", key)):
             self._client.delete_object(Bucket=self._bucket, Key=self._base + key)
 
     def _call(self, verb: str, action: str, key: str) -> Call:

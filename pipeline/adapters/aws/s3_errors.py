@@ -37,12 +37,12 @@ class Call(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def explained(call: Call) -> Iterator[None]:
+def translate_errors(call: Call) -> Iterator[None]:
     """Turn what botocore raises into the store error it means."""
     try:
         yield
     except boto.ClientError as error:
-        raise _meaning_of_answer(error.response, call) from error
+        raise error_for_response(error.response, call) from error
     except (boto.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError) as error:
         raise _meaning_of_failure(error, call) from error
 
@@ -91,7 +91,7 @@ _REGION_CODES: Final = frozenset(
 )
 
 
-def _meaning_of_answer(response: Any, call: Call) -> StoreError:
+def error_for_response(response: Any, call: Call) -> StoreError:
     """Return the error for an answer of S3 that is not a success."""
     fault = response.get("Error", {})
     code = str(fault.get("Code", "no error code"))

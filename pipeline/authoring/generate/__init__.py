@@ -1,7 +1,7 @@
 """Documents made up from a dataset's schema: load that the pipeline accepts, whole.
 
 Every document fits the types, the rules, the event-time window and `[match]` of its dataset. What
-is drawn comes from a `Chance` that is handed in, so that the same seed makes the same documents.
+is drawn comes from a `RandomSource` that is handed in: the same seed makes the same documents.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.authoring.generate.patterns import Chance, Impossible
-from pipeline.authoring.generate.values import Make, Moment, record_maker
+from pipeline.authoring.generate.patterns import CannotGenerate, RandomSource
+from pipeline.authoring.generate.values import Make, TimeRange, record_maker
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
 
@@ -19,7 +19,7 @@ __all__ = ["Chance", "documents_of"]
 _NEAR = 60 * 1_000_000  # event times lie in the last minute that their window allows
 
 
-def documents_of(dataset: Dataset, chance: Chance) -> Callable[[int], bytes]:
+def documents_of(dataset: Dataset, chance: RandomSource) -> Callable[[int], bytes]:
     """Return what makes one document, given the time in microseconds since 1970, UTC.
 
     Raises `DatasetError` naming the field for which no value can be made up.
@@ -27,7 +27,7 @@ def documents_of(dataset: Dataset, chance: Chance) -> Callable[[int], bytes]:
     moments = {} if dataset.event_time is None else {dataset.event_time: _moment(dataset)}
     try:
         make = record_maker(dataset.record, moments, chance)
-    except Impossible as error:
+    except CannotGenerate as error:
         raise DatasetError(
             f"schemas/{dataset.name}: no documents can be made up, as {error}; produce a file of "
             "documents instead."
@@ -35,7 +35,7 @@ def documents_of(dataset: Dataset, chance: Chance) -> Callable[[int], bytes]:
     return _writer(dataset, make, chance)
 
 
-def _writer(dataset: Dataset, make: Make, chance: Chance) -> Callable[[int], bytes]:
+def _writer(dataset: Dataset, make: Make, chance: RandomSource) -> Callable[[int], bytes]:
     match, encode = dataset.match, msgspec.json.Encoder().encode
 
     def write(now: int) -> bytes:
@@ -47,7 +47,7 @@ def _writer(dataset: Dataset, make: Make, chance: Chance) -> Callable[[int], byt
     return write
 
 
-def _moment(dataset: Dataset) -> Moment:
+def _moment(dataset: Dataset) -> TimeRange:
     """Return the span of the event time around now, in microseconds."""
     low, high = dataset.window or (-2 * _NEAR, 0)
     # Documents take time to arrive, and are older then: they keep clear of the window's far end.

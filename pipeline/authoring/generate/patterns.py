@@ -1,7 +1,7 @@
 """Texts that match a pattern: the part of RE2 that schemas use, read the other way round.
 
 Understood are characters, escapes, `.`, classes, groups, `|`, the quantifiers, and anchors at the
-ends. What is not understood is `Impossible`; the caller holds the result against RE2 itself.
+ends. What is not understood is `CannotGenerate`; the caller holds the result against RE2 itself.
 """
 
 import string
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
-class Chance(Protocol):
+class RandomSource(Protocol):
     """What decides; `random.Random` is one."""
 
     def random(self) -> float:
@@ -21,11 +21,11 @@ class Chance(Protocol):
         ...
 
 
-class Impossible(ValueError):
+class CannotGenerate(ValueError):
     """Nothing can be made up that fits; the text is a clause."""
 
 
-Text = Callable[[Chance], str]
+Text = Callable[[RandomSource], str]
 
 _WORD = string.ascii_letters + string.digits + "_"
 _PLAIN = _WORD + " -.,:/"
@@ -42,22 +42,22 @@ _ASCII = [chr(code) for code in range(0x20, 0x7F)]
 _MORE = 12  # repetitions that a quantifier without an end makes beyond its least
 
 
-def pick(chance: Chance, values: Sequence[str]) -> str:
+def choice(chance: RandomSource, values: Sequence[str]) -> str:
     """Pick one of several, each as likely as the others."""
     return values[int(chance.random() * len(values))]
 
 
-def between(chance: Chance, low: int, high: int) -> int:
+def between(chance: RandomSource, low: int, high: int) -> int:
     """Draw a whole number from `low` to `high`, both included."""
     return low + int(chance.random() * (high - low + 1))
 
 
 def matching(pattern: str) -> Text:
-    """Return what makes texts that match. Raises `Impossible`."""
+    """Return what makes texts that match. Raises `CannotGenerate`."""
     parser = _Parser(pattern)
     made = parser.alternatives()
     if parser.rest:
-        raise Impossible(f"its pattern has a {parser.rest[0]!r} where none is understood")
+        raise CannotGenerate(f"its pattern has a {parser.rest[0]!r} where none is understood")
     return made
 
 
@@ -100,7 +100,7 @@ class _Parser:
         inside, brace, rest = self.rest[1:].partition("}")
         first, comma, last = inside.partition(",")
         if not brace or not first.isdecimal() or (last and not last.isdecimal()):
-            raise Impossible("its pattern has a '{' that is no quantifier")
+            raise CannotGenerate("its pattern has a '{' that is no quantifier")
         self.rest = rest
         least = int(first)
         if not comma:
@@ -110,10 +110,10 @@ class _Parser:
     def _atom(self) -> Text:
         if self._took("("):
             if self.rest.startswith("?") and not self._took("?:"):
-                raise Impossible("its pattern has a group with flags or a name")
+                raise CannotGenerate("its pattern has a group with flags or a name")
             made = self.alternatives()
             if not self._took(")"):
-                raise Impossible("its pattern has a group without an end")
+                raise CannotGenerate("its pattern has a group without an end")
             return made
         if self._took("["):
             members = self._members()
@@ -121,7 +121,7 @@ class _Parser:
             members = _PLAIN
         else:
             members = self._character()
-        return lambda chance: pick(chance, members)
+        return lambda chance: choice(chance, members)
 
     def _members(self) -> str:
         """Read a class, after its bracket, as the characters in it."""
@@ -133,19 +133,19 @@ class _Parser:
                 self._took("-")
                 last = self._character()
                 if len(last) != 1:
-                    raise Impossible("its pattern has a range without an end")
+                    raise CannotGenerate("its pattern has a range without an end")
                 first = "".join(map(chr, range(ord(first), ord(last) + 1)))
             members += first
         if negated:
             members = "".join(one for one in _ASCII if one not in members)
         if not members:
-            raise Impossible("its pattern has a class of nothing in ASCII")
+            raise CannotGenerate("its pattern has a class of nothing in ASCII")
         return members
 
     def _character(self) -> str:
         """Read one character, or an escape, as what it stands for."""
         if not self.rest or self.rest.startswith("[:"):
-            raise Impossible("its pattern has a class that is not understood")
+            raise CannotGenerate("its pattern has a class that is not understood")
         one, self.rest = self.rest[0], self.rest[1:]
         if one != "\\" or not self.rest:
             return one
@@ -153,7 +153,7 @@ class _Parser:
         if one in _CLASSES or one in _CONTROLS:
             return _CLASSES.get(one) or _CONTROLS[one]
         if one.isalnum():
-            raise Impossible(f"its pattern has a \\{one}, which is not understood")
+            raise CannotGenerate(f"its pattern has a \\{one}, which is not understood")
         return one
 
     def _took(self, token: str) -> bool:

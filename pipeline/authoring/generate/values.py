@@ -10,13 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pybase64
 
-from pipeline.authoring.generate.patterns import Chance, Impossible, between, matching, pick
+from pipeline.authoring.generate.patterns import (
+    CannotGenerate,
+    RandomSource,
+    between,
+    choice,
+    matching,
+)
 from pipeline.core.schema.types import Array, Field, Map, Record, Rules, Scalar, Slot
 from pipeline.core.schema.values import MICROS
 
-Make = Callable[[Chance, int], Any]
+Make = Callable[[RandomSource, int], Any]
 """Makes one value; the number is now, in microseconds since 1970, UTC."""
-Moment = tuple[int, int]
+TimeRange = tuple[int, int]
 """A span of time around now, in microseconds."""
 
 _ABSENT = 0.1  # of the values that may be null, or have a default
@@ -26,22 +32,22 @@ _LONGEST = 12  # characters of text that no rule asks to be longer
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TRIES = 1_000
 _DAY = 86_400_000_000
-_LAST_DAY: Moment = (-_DAY, 0)
+_LAST_DAY: TimeRange = (-_DAY, 0)
 _EXACT = Context(prec=400)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def record_maker(record: Record, moments: Mapping[str, Moment], chance: Chance) -> Make:
+def record_maker(record: Record, moments: Mapping[str, TimeRange], chance: RandomSource) -> Make:
     """Return what makes a record's objects; `moments` are the spans of fields that are times.
 
-    One value of each field is made at once: where that cannot be, it raises `Impossible`.
+    One value of each field is made at once: where that cannot be, it raises `CannotGenerate`.
     """
     fields = [
         (of.key, of.optional, _maker(of, of.name, chance, moments.get(of.name, _LAST_DAY)))
         for of in record.fields
     ]
 
-    def make(chance: Chance, now: int) -> dict[str, Any]:
+    def make(chance: RandomSource, now: int) -> dict[str, Any]:
         return {
             key: value(chance, now)
             for key, optional, value in fields
@@ -51,8 +57,8 @@ def record_maker(record: Record, moments: Mapping[str, Moment], chance: Chance) 
     return make
 
 
-def _maker(slot: Slot, name: str, chance: Chance, moment: Moment = _LAST_DAY) -> Make:
-    """Return what makes the values of one place. `Impossible` names the field."""
+def _maker(slot: Slot, name: str, chance: RandomSource, moment: TimeRange = _LAST_DAY) -> Make:
+    """Return what makes the values of one place. `CannotGenerate` names the field."""
     match slot.type:
         case Record() as record:
             return record_maker(record, {}, chance)
@@ -65,8 +71,8 @@ def _maker(slot: Slot, name: str, chance: Chance, moment: Moment = _LAST_DAY) ->
             try:
                 make = _scalar(scalar, rules, moment)
                 make(chance, 0)
-            except Impossible as error:
-                raise Impossible(f"of the field {name!r} {error}") from None
+            except CannotGenerate as error:
+                raise CannotGenerate(f"of the field {name!r} {error}") from None
             return make
 
 
@@ -80,9 +86,9 @@ def _map(value: Make) -> Make:
     }
 
 
-def _scalar(of: Scalar, rules: Rules, moment: Moment) -> Make:
+def _scalar(of: Scalar, rules: Rules, moment: TimeRange) -> Make:
     if of.symbols:
-        return lambda chance, _: pick(chance, of.symbols)
+        return lambda chance, _: choice(chance, of.symbols)
     if of.kind == "decimal":
         return _decimal(of.arrow.precision, of.arrow.scale, rules)
     if of.name.startswith("epoch "):
@@ -107,9 +113,9 @@ def _string(rules: Rules) -> Make:
         return _patterned(rules.pattern, least, rules.max_length)
     fewest, most = max(least, min(4, most)), max(least, min(_LONGEST, most))
 
-    def make(chance: Chance, _: int) -> str:
+    def make(chance: RandomSource, _: int) -> str:
         length = between(chance, fewest, most)
-        return "".join([pick(chance, _LETTERS) for _ in range(length)])
+        return "".join([choice(chance, _LETTERS) for _ in range(length)])
 
     return make
 
@@ -118,12 +124,12 @@ def _patterned(pattern: str, least: int, most: int | None) -> Make:
     text = matching(pattern)
     longest = math.inf if most is None else most
 
-    def make(chance: Chance, _: int) -> str:
+    def make(chance: RandomSource, _: int) -> str:
         for _ in range(_TRIES):
             made = text(chance)
             if least <= len(made) <= longest and _matches(made, pattern):
                 return made
-        raise Impossible("no text was found that its pattern and its lengths allow")
+        raise CannotGenerate("no text was found that its pattern and its lengths allow")
 
     return make
 
@@ -138,7 +144,7 @@ def _integer(of: Scalar, rules: Rules) -> Make:
     low, high = _steps(rules, Decimal(1))
     low, high = max(low, of.low), min(high, of.high)
     if low > high:
-        raise Impossible("no whole number lies between its bounds")
+        raise CannotGenerate("no whole number lies between its bounds")
     return lambda chance, _: between(chance, low, high)
 
 
@@ -148,7 +154,9 @@ def _decimal(precision: int, scale: int, rules: Rules) -> Make:
     largest = 10**precision - 1
     low, high = max(low, -largest), min(high, largest)
     if low > high:
-        raise Impossible(f"no number of {precision} digits, {scale} after the point, is in bounds")
+        raise CannotGenerate(
+            f"no number of {precision} digits, {scale} after the point, is in bounds"
+        )
     return lambda chance, _: f"{_EXACT.multiply(Decimal(between(chance, low, high)), step):f}"
 
 
@@ -171,7 +179,7 @@ def _float(rules: Rules) -> Make:
     if high == math.inf:
         high = low + 1_000.0
 
-    def make(chance: Chance, _: int) -> float:
+    def make(chance: RandomSource, _: int) -> float:
         value = low + (high - low) * chance.random()
         short = round(value, 3)
         return short if low <= short <= high else value
@@ -180,13 +188,13 @@ def _float(rules: Rules) -> Make:
 
 
 def _bytes(size: int) -> Make:
-    def make(chance: Chance, _: int) -> str:
+    def make(chance: RandomSource, _: int) -> str:
         return pybase64.b64encode(chance.getrandbits(8 * size).to_bytes(size)).decode()
 
     return make
 
 
-def _uuid(chance: Chance, _: int) -> str:
+def _uuid(chance: RandomSource, _: int) -> str:
     digits = f"{chance.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
@@ -207,14 +215,14 @@ _WRITTEN: dict[str, Callable[[datetime], str]] = {
 }
 
 
-def _epoch(unit: str, moment: Moment) -> Make:
+def _epoch(unit: str, moment: TimeRange) -> Make:
     """Return what makes times, or days, that are counted since 1970."""
     if unit == "days":
         return lambda chance, now: (now + between(chance, *moment)) // _DAY
     return lambda chance, now: (now + between(chance, *moment)) / MICROS[unit]
 
 
-def _written(write: Callable[[datetime], str], moment: Moment) -> Make:
+def _written(write: Callable[[datetime], str], moment: TimeRange) -> Make:
     return lambda chance, now: write(
         _EPOCH + timedelta(microseconds=now + between(chance, *moment))
     )

@@ -17,7 +17,7 @@ from pipeline.authoring.infer.render import avsc_text, config_text
 from pipeline.core.dataset import Match, parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import WHITESPACE, Integer, deeper_than, is_json, read_exactly
-from pipeline.core.records import Bounds
+from pipeline.core.records import Limits
 from pipeline.core.schema.avro import NO_KEY
 
 __all__ = ["Draft", "LeftOut", "Line", "Samples", "check_name", "dataset_name"]
@@ -65,10 +65,10 @@ class Samples:
     would never become a row.
     """
 
-    def __init__(self, match_field: str | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(self, match_field: str | None = None, limits: Limits | None = None) -> None:
         self.documents = 0
         self.skipped = 0
-        self._bounds = bounds or Bounds()
+        self._bounds = limits or Limits()
         self._seen = Seen()
         self._match_field = match_field
         self._matches: list[Match | None] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.authoring.infer.names import RESERVED, column_names, is_name, type_name
 from pipeline.authoring.infer.observed import DEEPEST, MOST_SYMBOLS, Numbers, Seen, Texts
-from pipeline.core.documents.jsonpath import member
+from pipeline.core.documents.jsonpath import path_segment
 
 _ENUM_VALUES = 100  # that have to be seen before a list of symbols is believed to be closed,
 _ENUM_REPEATS = 20  # and how often each, on average
@@ -84,7 +84,7 @@ class At:
     def field(self, key: str, name: str) -> "At":
         """Return the place of a field."""
         keys = None if self.keys is None else (*self.keys, key)
-        return At(self.path + member(key), (*self.names, name), keys)
+        return At(self.path + path_segment(key), (*self.names, name), keys)
 
     def inside(self, brackets: str) -> "At":
         """Return the place of an array's items, or of a map's values."""

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.documents.jsonpath import Faults, Lazily, Where, member
+from pipeline.core.documents.jsonpath import LazySequence, ValuePath, Violations, path_segment
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Fault
+from pipeline.core.records import Violation
 from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record, Scalar, Slot
-from pipeline.core.schema.values import Misfit
+from pipeline.core.schema.values import ConversionError
 
 
 def columns_of(
-    record: Record, structs: Sequence[Any], where: Where, faults: Faults
+    record: Record, structs: Sequence[Any], where: ValuePath, faults: Violations
 ) -> list[pa.Array]:
     """Return a column for each field of the record, as long as `structs` (none of them None)."""
     rows = range(len(structs))
@@ -28,14 +28,14 @@ def columns_of(
         column(
             field,
             list(map(attrgetter(f"f{number}"), structs)),
-            Where(where, rows, member(field.key)),
+            ValuePath(where, rows, path_segment(field.key)),
             faults,
         )
         for number, field in enumerate(record.fields)
     ]
 
 
-def column(slot: Slot, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+def column(slot: Slot, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     """Return the Arrow array of decoded values (None: null or absent) of one place."""
     of = slot.type
     if of.json_type is msgspec.Raw:
@@ -46,31 +46,35 @@ def column(slot: Slot, values: list[Any], where: Where, faults: Faults) -> pa.Ar
         _note_missing(values, where, faults)
     build = _BUILDERS[type(of)]
     array: pa.Array = build(of, values, where, faults)
-    return loosened(array, slot.arrow)
+    return with_nullable_children(array, slot.arrow)
 
 
-def loosened(array: pa.Array, of: pa.DataType) -> pa.Array:
+def with_nullable_children(array: pa.Array, of: pa.DataType) -> pa.Array:
     """Return a record's array under the looser type of the same record where it may be null.
 
     A cast would refuse the nulls that stand for misfits, whose rows are dropped afterwards.
     """
     if array.type == of:
         return array
-    parts = [loosened(array.field(number), part.type) for number, part in enumerate(of)]
+    parts = [
+        with_nullable_children(array.field(number), part.type) for number, part in enumerate(of)
+    ]
     nowhere = array.is_null() if array.null_count else None
     return pa.StructArray.from_arrays(parts, fields=list(of), mask=nowhere)
 
 
-def _note_missing(values: list[Any], where: Where, faults: Faults) -> None:
+def _note_missing(values: list[Any], where: ValuePath, faults: Violations) -> None:
     if None not in values:
         return
     for index, value in enumerate(values):
         if value is None:
             message = "A value is required here and is null."
-            faults.add(where.row(index), Fault(Reason.MISSING_FIELD, message, where.path(index)))
+            faults.add(
+                where.row(index), Violation(Reason.MISSING_FIELD, message, where.path(index))
+            )
 
 
-def _scalars(of: Scalar, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+def _scalars(of: Scalar, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     if of.convert is not None:
         values = _converted(of.convert, values, where, faults)
     stored = pa.array(values, of.storage)
@@ -78,23 +82,23 @@ def _scalars(of: Scalar, values: list[Any], where: Where, faults: Faults) -> pa.
 
 
 def _converted(
-    convert: Callable[[Any], Any], values: list[Any], where: Where, faults: Faults
+    convert: Callable[[Any], Any], values: list[Any], where: ValuePath, faults: Violations
 ) -> list[Any]:
     converted: list[Any] = []
     for index, value in enumerate(values):
         try:
             converted.append(None if value is None else convert(value))
-        except Misfit as misfit:
-            fault = Fault(misfit.reason, str(misfit), where.path(index))
+        except ConversionError as misfit:
+            fault = Violation(misfit.reason, str(misfit), where.path(index))
             faults.add(where.row(index), fault)
             converted.append(None)
     return converted
 
 
-def _records(of: Record, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+def _records(of: Record, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     """Build the parts of the objects that are there, then spread them over those that are not."""
     present = [index for index, value in enumerate(values) if value is not None]
-    inner = columns_of(of, [values[index] for index in present], Where(where, present), faults)
+    inner = columns_of(of, [values[index] for index in present], ValuePath(where, present), faults)
     if len(present) == len(values):
         return pa.StructArray.from_arrays(inner, fields=list(of.arrow))
     number = {index: position for position, index in enumerate(present)}
@@ -105,19 +109,19 @@ def _records(of: Record, values: list[Any], where: Where, faults: Faults) -> pa.
     )
 
 
-def _lists(of: Array, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+def _lists(of: Array, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     items = list(chain.from_iterable(filter(None, values)))
-    numbers = Lazily(lambda: [f"[{number}]" for number in _numbers(values)])
-    inside = Where(where, Lazily(lambda: _parents(values)), numbers)
+    numbers = LazySequence(lambda: [f"[{number}]" for number in _numbers(values)])
+    inside = ValuePath(where, LazySequence(lambda: _parents(values)), numbers)
     flat = column(of.item, items, inside, faults)
     return pa.ListArray.from_arrays(_offsets(values), flat, type=of.arrow)
 
 
-def _maps(of: Map, values: list[Any], where: Where, faults: Faults) -> pa.Array:
+def _maps(of: Map, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     keys = list(chain.from_iterable(filter(None, values)))
     items = list(chain.from_iterable(value.values() for value in values if value))
-    segments = Lazily(lambda: [member(key) for key in keys])
-    inside = Where(where, Lazily(lambda: _parents(values)), segments)
+    segments = LazySequence(lambda: [path_segment(key) for key in keys])
+    inside = ValuePath(where, LazySequence(lambda: _parents(values)), segments)
     flat = column(of.value, items, inside, faults)
     return pa.MapArray.from_arrays(
         _offsets(values), pa.array(keys, pa.string()), flat, type=of.arrow

@@ -9,9 +9,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.documents.jsonpath import Faults, Where, member
+from pipeline.core.documents.jsonpath import ValuePath, Violations, path_segment
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Fault
+from pipeline.core.records import Violation
 from pipeline.core.schema.types import Array, Field, Map, Record, Rules, Slot, Type
 
 # Exact for every bound that `avro` lets pass: below 10**309, and at most 76 digits of a column.
@@ -35,13 +35,13 @@ def _ruled(slot: Slot) -> bool:
             return False
 
 
-def check_fields(fields: Sequence[Field], columns: Sequence[pa.Array], faults: Faults) -> None:
+def check_fields(fields: Sequence[Field], columns: Sequence[pa.Array], faults: Violations) -> None:
     """Note the rows in which a value breaks a rule; there is a column for each field."""
     for of, column in zip(fields, columns, strict=True):
-        _walk(of, column, Where(Where(), range(len(column)), member(of.key)), faults)
+        _walk(of, column, ValuePath(ValuePath(), range(len(column)), path_segment(of.key)), faults)
 
 
-def _walk(slot: Slot, array: pa.Array, where: Where, faults: Faults) -> None:
+def _walk(slot: Slot, array: pa.Array, where: ValuePath, faults: Violations) -> None:
     """Check one place and everything below it."""
     if isinstance(slot, Field) and slot.rules:
         _check(slot.rules, array, where, faults)
@@ -49,25 +49,27 @@ def _walk(slot: Slot, array: pa.Array, where: Where, faults: Faults) -> None:
         case Record() as record:
             for of in record.fields:
                 inner = pc.struct_field(array, of.name)
-                _walk(of, inner, Where(where, range(len(array)), member(of.key)), faults)
+                _walk(of, inner, ValuePath(where, range(len(array)), path_segment(of.key)), faults)
         case Array(item=inner) | Map(value=inner) if _ruled(inner):
             _walk_items(slot.type, inner, array, where, faults)
         case _:
             pass
 
 
-def _walk_items(of: Type, inner: Slot, array: pa.Array, where: Where, faults: Faults) -> None:
+def _walk_items(
+    of: Type, inner: Slot, array: pa.Array, where: ValuePath, faults: Violations
+) -> None:
     """Check the items of arrays, or the values of maps."""
     if isinstance(of, Map):
         entry = pa.struct([pa.field("key", pa.string()), pa.field("value", inner.arrow)])
         array = array.cast(pa.list_(entry))  # Arrow knows the parents of a list's items only
     flat, parents = array.flatten(), pc.list_parent_indices(array).to_pylist()
     if isinstance(of, Map):
-        segments = [member(key) for key in pc.struct_field(flat, "key").to_pylist()]
+        segments = [path_segment(key) for key in pc.struct_field(flat, "key").to_pylist()]
         flat = pc.struct_field(flat, "value")
     else:
         segments = [f"[{number}]" for number in _numbers(parents)]
-    _walk(inner, flat, Where(where, parents, segments), faults)
+    _walk(inner, flat, ValuePath(where, parents, segments), faults)
 
 
 def _numbers(parents: list[int]) -> Iterator[int]:
@@ -76,33 +78,33 @@ def _numbers(parents: list[int]) -> Iterator[int]:
         yield from (number for number, _ in enumerate(items))
 
 
-def _check(rules: Rules, array: pa.Array, where: Where, faults: Faults) -> None:
+def _check(rules: Rules, array: pa.Array, where: ValuePath, faults: Violations) -> None:
     """Note every value that breaks a rule; null breaks none."""
     for broken, fault in _verdicts(rules, array):
         for index in pc.indices_nonzero(broken.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
             faults.add(where.row(index), msgspec.structs.replace(fault, path=where.path(index)))
 
 
-def _verdicts(rules: Rules, array: pa.Array) -> Iterator[tuple[pa.Array, Fault]]:
+def _verdicts(rules: Rules, array: pa.Array) -> Iterator[tuple[pa.Array, Violation]]:
     """For each rule that holds: which values break it, and what to say of them."""
     if rules.minimum is not None:
         message = f"The number is below its minimum, {rules.minimum}."
-        yield _beyond(array, rules.minimum, pc.less), Fault(Reason.BELOW_MINIMUM, message)
+        yield _beyond(array, rules.minimum, pc.less), Violation(Reason.BELOW_MINIMUM, message)
     if rules.maximum is not None:
         message = f"The number is above its maximum, {rules.maximum}."
-        yield _beyond(array, rules.maximum, pc.greater), Fault(Reason.ABOVE_MAXIMUM, message)
+        yield _beyond(array, rules.maximum, pc.greater), Violation(Reason.ABOVE_MAXIMUM, message)
     if rules.min_length is not None:
         message = f"The string is shorter than {rules.min_length} characters."
         too_short = pc.less(pc.utf8_length(array), _length(rules.min_length))
-        yield too_short, Fault(Reason.TOO_SHORT, message)
+        yield too_short, Violation(Reason.TOO_SHORT, message)
     if rules.max_length is not None:
         message = f"The string is longer than {rules.max_length} characters."
         too_long = pc.greater(pc.utf8_length(array), _length(rules.max_length))
-        yield too_long, Fault(Reason.TOO_LONG, message)
+        yield too_long, Violation(Reason.TOO_LONG, message)
     if rules.pattern is not None:
         message = f"The string does not match {rules.pattern!r}."
         mismatch = pc.invert(pc.match_substring_regex(array, rules.pattern))
-        yield mismatch, Fault(Reason.PATTERN_MISMATCH, message)
+        yield mismatch, Violation(Reason.PATTERN_MISMATCH, message)
 
 
 def _length(bound: int) -> pa.Scalar:

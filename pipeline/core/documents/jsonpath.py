@@ -8,27 +8,27 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.core.records import Fault
+from pipeline.core.records import Violation
 
 _Item = TypeVar("_Item")
 _plain = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def member(key: str) -> str:
+def path_segment(key: str) -> str:
     """Return the path segment of an object's key: `.total`, or `["@stream"]`."""
     # A producer's keys may be as long as documents: those are not kept.
-    return _kept_member(key) if len(key) <= _KEPT else _member(key)
+    return _kept_path_segment(key) if len(key) <= _KEPT else _path_segment(key)
 
 
-def _member(key: str) -> str:
+def _path_segment(key: str) -> str:
     return f".{key}" if _plain.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
 
 
 _KEPT = 128  # characters
-_kept_member = lru_cache(maxsize=4_096)(_member)
+_kept_path_segment = lru_cache(maxsize=4_096)(_path_segment)
 
 
-class Lazily(Sequence[_Item]):
+class LazySequence(Sequence[_Item]):
     """A sequence that is made when it is first looked into: faults are rare, and paths are long."""
 
     def __init__(self, make: Callable[[], Sequence[_Item]]) -> None:
@@ -44,14 +44,14 @@ class Lazily(Sequence[_Item]):
         return len(self[:])
 
 
-class Where(msgspec.Struct, frozen=True):
+class ValuePath(msgspec.Struct, frozen=True):
     """Leads from the values of one (nested, flattened) column back to documents.
 
     `parents` gives each value's index in the column above; `segments` its own piece of the
     path, one for all or one each. The outermost column has neither: value i is document i's.
     """
 
-    above: "Where | None" = None
+    above: "ValuePath | None" = None
     parents: Sequence[int] = ()
     segments: str | Sequence[str] = ""
 
@@ -67,11 +67,11 @@ class Where(msgspec.Struct, frozen=True):
         return self.above.path(self.parents[index]) + own
 
 
-class Faults(msgspec.Struct, frozen=True):
+class Violations(msgspec.Struct, frozen=True):
     """The first fault found of each row."""
 
-    by_row: dict[int, Fault] = msgspec.field(default_factory=dict)
+    by_row: dict[int, Violation] = msgspec.field(default_factory=dict)
 
-    def add(self, row: int, fault: Fault) -> None:
+    def add(self, row: int, fault: Violation) -> None:
         """Note a fault; a row keeps its first."""
         self.by_row.setdefault(row, fault)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.documents.jsonpath import member
+from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.jsontext import (
     Float,
     Integer,
@@ -23,14 +23,14 @@ from pipeline.core.jsontext import (
     write_exactly,
 )
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Fault
+from pipeline.core.records import Violation
 from pipeline.core.schema.types import Array, JsonKind, Map, Record, Scalar, Slot
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _anything = msgspec.json.Decoder()
-_IS_NULL = Fault(Reason.MISSING_FIELD, "A value is required here and is null.", "")
-_IS_ABSENT = Fault(Reason.MISSING_FIELD, "A required field is absent.", "")
+_IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required here and is null.", "")
+_IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
 
 
 class RowDecoder:
@@ -40,31 +40,31 @@ class RowDecoder:
         self.record = record
         self._decoder = msgspec.json.Decoder(record.json_type)
 
-    def decode(self, documents: Sequence[bytes]) -> tuple[list[Any], dict[int, Fault]]:
+    def decode(self, documents: Sequence[bytes]) -> tuple[list[Any], dict[int, Violation]]:
         """Decode UTF-8 documents; return structs (None where refused) and the faults by index."""
         structs: list[Any] = []
-        faults: dict[int, Fault] = {}
+        faults: dict[int, Violation] = {}
         decode = self._decoder.decode
         for index, document in enumerate(documents):
             try:
                 structs.append(decode(document))
             except _REFUSED:
                 decoded = self._once_more(document)
-                if isinstance(decoded, Fault):
+                if isinstance(decoded, Violation):
                     faults[index], decoded = decoded, None
                 structs.append(decoded)
         return structs, faults
 
-    def refused(self, documents: Sequence[bytes]) -> dict[int, Fault]:
+    def refused(self, documents: Sequence[bytes]) -> dict[int, Violation]:
         """Return the faults that `decode` tells; to keep all structs would take twice the time."""
-        faults: dict[int, Fault] = {}
+        faults: dict[int, Violation] = {}
         decode = self._decoder.decode
         for index, document in enumerate(documents):
             try:
                 decode(document)
             except _REFUSED:
                 decoded = self._once_more(document)
-                if isinstance(decoded, Fault):
+                if isinstance(decoded, Violation):
                     faults[index] = decoded
         return faults
 
@@ -74,17 +74,17 @@ class RowDecoder:
             value = _anything.decode(document)
         except _UNREADABLE:
             if not is_json(document):
-                return Fault(Reason.NOT_JSON, why_not_json(document))
+                return Violation(Reason.NOT_JSON, why_not_json(document))
             value = read_exactly(document)  # it has a number that only text can hold
         if not isinstance(value, dict):
-            return Fault(Reason.NOT_OBJECT, f"The document is {_kind(value)}, not an object.")
+            return Violation(Reason.NOT_OBJECT, f"The document is {_kind(value)}, not an object.")
         fault = fault_of_record(self.record, value)
         if fault is not None:
             return _inside("$", fault)
         return self._decoder.decode(write_exactly(read_exactly(document)))
 
 
-def fault_of_record(record: Record, value: dict[str, Any]) -> Fault | None:
+def fault_of_record(record: Record, value: dict[str, Any]) -> Violation | None:
     """Find the first fault of an object, in the order of the schema's fields.
 
     Numbers may be numbers, or text as `read_exactly` reads them. The fault's path begins here.
@@ -96,35 +96,35 @@ def fault_of_record(record: Record, value: dict[str, Any]) -> Fault | None:
         else:
             fault = None if of.optional else _IS_NULL if of.key in value else _IS_ABSENT
         if fault is not None:
-            return _inside(member(of.key), fault)
+            return _inside(path_segment(of.key), fault)
     if record.closed:
         known = {of.key for of in record.fields}
         for key in value:
             if key not in known:
                 message = "The schema knows no such field, and this dataset rejects those."
-                return Fault(Reason.UNKNOWN_FIELD, message, member(key))
+                return Violation(Reason.UNKNOWN_FIELD, message, path_segment(key))
     return None
 
 
-def _fault_of_object(record: Record, value: Any) -> Fault | None:
+def _fault_of_object(record: Record, value: Any) -> Violation | None:
     if not isinstance(value, dict):
         return _wrong_type("an object", value)
     return fault_of_record(record, value)
 
 
-def _fault_of_array(of: Array, value: Any) -> Fault | None:
+def _fault_of_array(of: Array, value: Any) -> Violation | None:
     if not isinstance(value, list):
         return _wrong_type("an array", value)
     return _first_inside(of.item, value, (f"[{number}]" for number in count()))
 
 
-def _fault_of_map(of: Map, value: Any) -> Fault | None:
+def _fault_of_map(of: Map, value: Any) -> Violation | None:
     if not isinstance(value, dict):
         return _wrong_type("an object", value)
-    return _first_inside(of.value, value.values(), map(member, value))
+    return _first_inside(of.value, value.values(), map(path_segment, value))
 
 
-def _first_inside(slot: Slot, values: Iterable[Any], segments: Iterable[str]) -> Fault | None:
+def _first_inside(slot: Slot, values: Iterable[Any], segments: Iterable[str]) -> Violation | None:
     check, of = _CHECKS[type(slot.type)], slot.type
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
         if value is None and slot.optional:
@@ -135,22 +135,22 @@ def _first_inside(slot: Slot, values: Iterable[Any], segments: Iterable[str]) ->
     return None
 
 
-def _fault_of_scalar(of: Scalar, value: Any) -> Fault | None:
+def _fault_of_scalar(of: Scalar, value: Any) -> Violation | None:
     """Hold one JSON value against a scalar's JSON type; its text is judged on conversion."""
     wanted, types = _KINDS[of.kind]
     if type(value) not in types:
         return _wrong_type(wanted, value)
     if of.symbols and value not in of.symbols:
         message = f"The string is none of the symbols {', '.join(of.symbols)}."
-        return Fault(Reason.UNKNOWN_SYMBOL, message, "")
+        return Violation(Reason.UNKNOWN_SYMBOL, message, "")
     if (of.kind == "integer" and not _within(value, of.low, of.high)) or (
         of.kind == "number" and not _is_finite(value)
     ):
-        return Fault(Reason.OUT_OF_RANGE, f"The number is out of range for type {of.name}.", "")
+        return Violation(Reason.OUT_OF_RANGE, f"The number is out of range for type {of.name}.", "")
     return None
 
 
-_CHECKS: dict[type, Callable[[Any, Any], Fault | None]] = {
+_CHECKS: dict[type, Callable[[Any, Any], Violation | None]] = {
     Record: _fault_of_object,
     Array: _fault_of_array,
     Map: _fault_of_map,
@@ -192,13 +192,13 @@ def _is_finite(number: float | str) -> bool:
         return False
 
 
-def _wrong_type(wanted: str, value: Any) -> Fault:
-    return Fault(Reason.WRONG_TYPE, f"Wanted {wanted}; this is {_kind(value)}.", "")
+def _wrong_type(wanted: str, value: Any) -> Violation:
+    return Violation(Reason.WRONG_TYPE, f"Wanted {wanted}; this is {_kind(value)}.", "")
 
 
-def _inside(segment: str, fault: Fault) -> Fault:
+def _inside(segment: str, fault: Violation) -> Violation:
     """Return a fault as it is seen from one level above."""
-    return Fault(fault.reason, fault.message, segment + fault.path)
+    return Violation(fault.reason, fault.message, segment + fault.path)
 
 
 def _kind(value: Any) -> str:

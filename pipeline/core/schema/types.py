@@ -72,7 +72,7 @@ class Slot(msgspec.Struct, frozen=True):
     @property
     def arrow(self) -> pa.DataType:
         """The Arrow type of this place."""
-        return _loose(self.type.arrow) if self.nullable else self.type.arrow
+        return _with_nullable_parts(self.type.arrow) if self.nullable else self.type.arrow
 
     @property
     def json_type(self) -> Any:
@@ -155,8 +155,10 @@ def map_of(value: Slot) -> Map:
     return Map(value, dict[str, value.json_type], pa.map_(pa.string(), of))  # type: ignore[name-defined]  # made at run time
 
 
-def _loose(of: pa.DataType) -> pa.DataType:
+def _with_nullable_parts(of: pa.DataType) -> pa.DataType:
     """Let the parts of a record that may be null be null with it; Parquet wants that said."""
     if not pa.types.is_struct(of):
         return of
-    return pa.struct([pa.field(part.name, _loose(part.type), nullable=True) for part in of])
+    return pa.struct(
+        [pa.field(part.name, _with_nullable_parts(part.type), nullable=True) for part in of]
+    )

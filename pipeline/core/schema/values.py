@@ -1,8 +1,8 @@
 """JSON strings and numbers to the values Arrow stores, one at a time.
 
 These functions are the definition of what each type accepts: any faster way has to agree with
-them. Each takes what the strict decoder read and raises `Misfit` for what does not fit. Text
-is matched against ASCII digits only, and messages never quote the value.
+them. Each takes what the strict decoder read and raises `ConversionError` for what does not fit.
+Text is matched against ASCII digits only, and messages never quote the value.
 """
 
 import binascii
@@ -37,7 +37,7 @@ _nonzero = re.compile("[1-9]")
 _text = msgspec.json.Decoder(str)
 
 
-class Misfit(ValueError):
+class ConversionError(ValueError):
     """A value of the right JSON type that its field's type cannot hold."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -51,7 +51,7 @@ def float32(value: float) -> float:
         struct.pack("<f", value)  # the native format would give infinity instead of an error
     except OverflowError:
         message = "The number is too large for a 32-bit float."
-        raise Misfit(Reason.OUT_OF_RANGE, message) from None
+        raise ConversionError(Reason.OUT_OF_RANGE, message) from None
     return value
 
 
@@ -59,7 +59,7 @@ def uuid(text: str) -> str:
     """Accept the canonical 36 characters in any case; give lower case."""
     if not _uuid.fullmatch(text):
         message = "The string is no UUID of 36 characters."
-        raise Misfit(Reason.BAD_FORMAT, message)
+        raise ConversionError(Reason.BAD_FORMAT, message)
     return text.lower()
 
 
@@ -71,10 +71,10 @@ def base64(size: int | None) -> Callable[[str], bytes]:
             data = pybase64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             message = "The string is no padded base64."
-            raise Misfit(Reason.BAD_FORMAT, message) from None
+            raise ConversionError(Reason.BAD_FORMAT, message) from None
         if size is not None and len(data) != size:
             message = f"The base64 holds {len(data)} bytes, not {size}."
-            raise Misfit(Reason.BAD_FORMAT, message)
+            raise ConversionError(Reason.BAD_FORMAT, message)
         return data
 
     return read
@@ -97,18 +97,18 @@ def decimal_of(precision: int, scale: int) -> Callable[[msgspec.Raw], Decimal | 
             return None
         if text[0] in _NO_NUMBER:
             message = "Wanted a number, or a string that is one; this is neither."
-            raise Misfit(Reason.WRONG_TYPE, message)
+            raise ConversionError(Reason.WRONG_TYPE, message)
         digits = _text.decode(raw) if text[0] == '"' else text
         if not _number.fullmatch(digits):
             message = "The value is no decimal number."
-            raise Misfit(Reason.BAD_FORMAT, message)
+            raise ConversionError(Reason.BAD_FORMAT, message)
         if not _nonzero.search(digits.lower().partition("e")[0]):
             return unit * 0  # whatever its exponent, which may be beyond Decimal's
         try:
             return Decimal(digits).quantize(unit, context=context)
         except decimal.DecimalException:
             message = f"The number does not fit {precision} digits, {scale} after the point."
-            raise Misfit(Reason.DECIMAL_MISFIT, message) from None
+            raise ConversionError(Reason.DECIMAL_MISFIT, message) from None
 
     return read
 
@@ -118,7 +118,7 @@ def day(text: str) -> int:
     match = _date.fullmatch(text)
     if not match:
         message = "The string is no date of the form 2026-11-23."
-        raise Misfit(Reason.BAD_FORMAT, message)
+        raise ConversionError(Reason.BAD_FORMAT, message)
     return _days(*match.groups())
 
 
@@ -126,7 +126,7 @@ def epoch_day(days: int) -> int:
     """Days since 1970 within the years 0001 to 9999."""
     if not FIRST_DAY <= days <= LAST_DAY:
         message = "The day is outside the years 0001 to 9999."
-        raise Misfit(Reason.OUT_OF_RANGE, message)
+        raise ConversionError(Reason.OUT_OF_RANGE, message)
     return days
 
 
@@ -140,7 +140,7 @@ def time_of_day(divisor: int) -> Callable[[str], int]:
         match = _time.fullmatch(text)
         if not match:
             message = "The string is no time of day of the form 09:30:00.123."
-            raise Misfit(Reason.BAD_FORMAT, message)
+            raise ConversionError(Reason.BAD_FORMAT, message)
         return _micros(*match.groups()) // divisor
 
     return read
@@ -155,7 +155,7 @@ def timestamp(text: str) -> int:
     if not match:
         zone = " (it has no time zone)" if _local_timestamp.fullmatch(text) else ""
         message = f"The string is no timestamp of the form 2026-11-23T09:30:00.123456Z{zone}."
-        raise Misfit(Reason.BAD_FORMAT, message)
+        raise ConversionError(Reason.BAD_FORMAT, message)
     *parts, sign, hours, minutes = match.groups()
     micros = _instant(*parts)
     if sign:
@@ -169,7 +169,7 @@ def local_timestamp(text: str) -> int:
     match = _local_timestamp.fullmatch(text)
     if not match:
         message = "The string is no local timestamp of the form 2026-11-23T09:30:00.123456."
-        raise Misfit(Reason.BAD_FORMAT, message)
+        raise ConversionError(Reason.BAD_FORMAT, message)
     return _instant(*match.groups())
 
 
@@ -181,7 +181,7 @@ def epoch_timestamp(unit: str) -> Callable[[float], int]:
         micros = value * factor
         if not FIRST_DAY * _DAY <= micros < (LAST_DAY + 1) * _DAY:
             message = "The time is outside the years 0001 to 9999."
-            raise Misfit(Reason.OUT_OF_RANGE, message)
+            raise ConversionError(Reason.OUT_OF_RANGE, message)
         return _within_years(round(micros))
 
     return read
@@ -196,7 +196,7 @@ def _days(year: str, month: str, of_month: str) -> int:
         return date(int(year), int(month), int(of_month)).toordinal() - _EPOCH_ORDINAL
     except ValueError:
         message = "The date is not in the calendar."
-        raise Misfit(Reason.OUT_OF_RANGE, message) from None
+        raise ConversionError(Reason.OUT_OF_RANGE, message) from None
 
 
 def _micros(
@@ -205,7 +205,7 @@ def _micros(
     h, m, s = int(hours or 0), int(minutes or 0), int(seconds or 0)
     if h > 23 or m > 59 or s > 59:  # noqa: PLR2004 - a clock's
         message = "The time of day is not on the clock."
-        raise Misfit(Reason.OUT_OF_RANGE, message)
+        raise ConversionError(Reason.OUT_OF_RANGE, message)
     micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return ((h * 60 + m) * 60 + s) * 1_000_000 + micros
 
@@ -213,5 +213,5 @@ def _micros(
 def _within_years(micros: int) -> int:
     if not FIRST_DAY * _DAY <= micros < (LAST_DAY + 1) * _DAY:
         message = "The time is outside the years 0001 to 9999 in UTC."
-        raise Misfit(Reason.OUT_OF_RANGE, message)
+        raise ConversionError(Reason.OUT_OF_RANGE, message)
     return micros

@@ -24,10 +24,10 @@ import pyarrow.json as pj
 
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar.decimals import Spelling
-from pipeline.core.documents.columnar.framing import framed, without_false_numbers
-from pipeline.core.documents.columnar.kernels import either, mask_of
+from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
+from pipeline.core.documents.columnar.kernels import either, mask_from_indices
 from pipeline.core.documents.columnar.plan import Plan, is_readable
-from pipeline.core.documents.jsonpath import Faults, Where
+from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.jsontext import SEAM
 from pipeline.core.schema.types import Record, record_of
@@ -65,8 +65,8 @@ class ColumnarReader:
         text = text or _joined(documents, taken)
         joined = len(taken)
         numbers = self._spelling.as_numbers(documents)
-        taken = without_false_numbers(documents, text, taken)
-        taken = self._spelling.without_odd(documents, text, taken, numbers)
+        taken = exclude_nan_infinity(documents, text, taken)
+        taken = self._spelling.exclude_nonplain_decimals(documents, text, taken, numbers)
         structs: list[Any] = []
         if self._others is not None:
             taken, structs = self._others.decode(documents, taken)
@@ -133,9 +133,9 @@ class _Others:
 
     def add_to(self, built: dict[str, pa.Array], structs: list[Any]) -> pa.Array | None:
         """Add their columns; return the mask of the structs whose values do not fit."""
-        faults = Faults()
-        columns = columns_of(self._record, structs, Where(), faults)
+        faults = Violations()
+        columns = columns_of(self._record, structs, ValuePath(), faults)
         for of, made in zip(self._record.fields, columns, strict=True):
             if of.name in self._names:
                 built[of.name] = made
-        return mask_of(faults.by_row, len(structs)) if faults.by_row else None
+        return mask_from_indices(faults.by_row, len(structs)) if faults.by_row else None

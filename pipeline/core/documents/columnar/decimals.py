@@ -44,7 +44,7 @@ class Spelling:
             found.update(_numbers_of(self._fields, value))
         return frozenset(found)
 
-    def without_odd(
+    def exclude_nonplain_decimals(
         self,
         documents: Sequence[bytes],
         text: bytes,

@@ -29,7 +29,7 @@ class EvenText(msgspec.Struct, frozen=True):
         return self.data[at :: self.length] == char.encode() * self.count
 
 
-def even_text(column: pa.Array) -> EvenText | None:
+def fixed_width_text(column: pa.Array) -> EvenText | None:
     """Return the texts of a column, nulls left out, where all are of one length.
 
     As most times and identifiers are: then a place of all is a stride of their bytes, and to look

@@ -25,7 +25,7 @@ def framed(documents: Sequence[bytes]) -> Sequence[int]:
     return [index for index, of in enumerate(documents) if is_framed(of)]
 
 
-def without_false_numbers(
+def exclude_nan_infinity(
     documents: Sequence[bytes], text: bytes, indices: Sequence[int]
 ) -> Sequence[int]:
     """Leave out documents in which NaN or Infinity may stand for a number.

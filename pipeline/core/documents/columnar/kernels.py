@@ -19,9 +19,9 @@ from pipeline.core.documents.columnar.fixed_width import (
     MICROS_LOCAL,
     are_instants,
     are_uuids,
-    even_text,
+    fixed_width_text,
 )
-from pipeline.core.schema.values import FIRST_DAY, LAST_DAY, MICROS, Misfit
+from pipeline.core.schema.values import FIRST_DAY, LAST_DAY, MICROS, ConversionError
 
 if TYPE_CHECKING:
     from pipeline.core.schema.types import Scalar
@@ -71,15 +71,15 @@ def _each(of: Scalar, column: pa.Array) -> Column:
     for index, value in enumerate(column.to_pylist()):
         try:
             converted.append(None if value is None else convert(value))
-        except Misfit:
+        except ConversionError:
             misfits.append(index)
             converted.append(None)
     stored = pa.array(converted, of.storage)
-    mask = mask_of(misfits, len(column)) if misfits else None
+    mask = mask_from_indices(misfits, len(column)) if misfits else None
     return (stored if of.storage == of.arrow else stored.cast(of.arrow)), mask
 
 
-def mask_of(true: Iterable[int], size: int) -> pa.Array:
+def mask_from_indices(true: Iterable[int], size: int) -> pa.Array:
     """Return the mask that is true at these indices."""
     flags = bytearray(size)
     for index in true:
@@ -115,7 +115,7 @@ def _floats(of: Scalar, column: pa.Array) -> Column:
 
 def _uuids(_: Scalar, column: pa.Array) -> Column:
     misfits = None
-    if not are_uuids(even_text(column)):
+    if not are_uuids(fixed_width_text(column)):
         column, misfits = _matching(column, _UUID)
     return pc.ascii_lower(column), misfits
 
@@ -126,7 +126,7 @@ def _timestamps(zone: str) -> Callable[[Scalar, pa.Array], Column]:
 
     def kernel(of: Scalar, column: pa.Array) -> Column:
         misfits = None
-        if not are_instants(even_text(column), with_zone=bool(zone)):
+        if not are_instants(fixed_width_text(column), with_zone=bool(zone)):
             column, misfits = _matching(column, pattern)
         try:
             instants = _cut(column, longest).cast(of.arrow)

@@ -12,10 +12,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.documents.arrow_builder import column, loosened
+from pipeline.core.documents.arrow_builder import column, with_nullable_children
 from pipeline.core.documents.columnar.decimals import has_decimal
-from pipeline.core.documents.columnar.kernels import Column, either, kernel_of, mask_of
-from pipeline.core.documents.jsonpath import Faults, Where
+from pipeline.core.documents.columnar.kernels import Column, either, kernel_of, mask_from_indices
+from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.schema.types import NO_DEFAULT, Array, Field, Map, Record, Scalar, Slot, Type
 
 # Makes the column of what was read; the mask tells where there is something around the value
@@ -72,7 +72,7 @@ def _place(slot: Slot, key: str, numbers: frozenset[str]) -> _Place:
     inner = _type(slot.type, key, numbers)
     default = None
     if slot.default is not NO_DEFAULT:
-        default = column(slot, [None], Where(), Faults())
+        default = column(slot, [None], ValuePath(), Violations())
 
     def finish(values: pa.Array, inside: pa.Array | None) -> Column:
         absent = None
@@ -81,7 +81,7 @@ def _place(slot: Slot, key: str, numbers: frozenset[str]) -> _Place:
         made, misfits = inner.finish(values, inside)
         if default is not None and made.null_count:
             made = _filled(made, default)
-        return loosened(made, slot.arrow), either(absent, misfits)
+        return with_nullable_children(made, slot.arrow), either(absent, misfits)
 
     return _Place(inner.read, finish)
 
@@ -126,7 +126,9 @@ def _array(of: Array, key: str, numbers: frozenset[str]) -> _Place:
         lists = pa.ListArray.from_arrays(values.offsets, made, type=of.arrow, mask=nowhere)
         if bad is None:
             return lists, None
-        return lists, mask_of(pc.list_parent_indices(values).filter(bad).to_pylist(), len(values))
+        return lists, mask_from_indices(
+            pc.list_parent_indices(values).filter(bad).to_pylist(), len(values)
+        )
 
     return _Place(pa.list_(item.read), finish)
 

@@ -14,26 +14,27 @@ from pipeline.adapters.store import (
     StoreHealth,
     open_store,
 )
+from pipeline.core.deadletter import ReplayBatch
+from pipeline.core.records import Batch
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
-from pipeline.flow import System
+from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
 
 _PATIENCE = 60.0  # seconds
-Road = Callable[[System, ConcurrentWriter, Stopwatch], Report]
 
 
-class Session:
-    """Lends a system's stores retries, and a writer, within the time there is.
+class Attempt:
+    """One attempt at a batch: stores with retries and a concurrent writer, within the time left.
 
-    `remaining` tells the seconds left, of which `reserve` are kept for the answer. Where the time
-    is simulated, so are waiting and writing: `retrying` and `writing` make the retrying stores and
-    the writer, and `clock` is the stopwatch's, in seconds.
+    `remaining` returns the seconds left, of which `reserve` are kept for the response. Where the
+    time is simulated, so are waiting and writing: `retrying` and `writing` make the retrying stores
+    and the writer, and `clock` is the stopwatch's, in seconds.
     """
 
     def __init__(
         self,
-        system: System,
+        pipeline: Pipeline,
         remaining: Callable[[], float],
         reserve: float,
         *,
@@ -46,54 +47,63 @@ class Session:
         self._retrying = retrying
         self._writing = writing
         self.health = StoreHealth()
-        self.output = self._patient(system.output)
-        self.dead_letters = self._patient(system.dead_letters)
-        self.system = System(system.router, system.bounds, self.output, self.dead_letters)
-        self.watch = Stopwatch(clock)
+        self.output = self._retried(pipeline.output)
+        self.dead_letters = self._retried(pipeline.dead_letters)
+        self.pipeline = Pipeline(pipeline.router, pipeline.limits, self.output, self.dead_letters)
+        self.timings = Stopwatch(clock)
 
     @property
     def retries(self) -> int:
         """How many store calls were tried again."""
         return self.output.retries + self.dead_letters.retries
 
-    def run(self, road: Road) -> Report:
-        """Go down `process` or `resume`, given all but what this session lends."""
-        writer = self._writing(
-            remaining=self.remaining,
-            reserve=self.reserve,
-            most_waiting=self.system.bounds.open_partitions,
-            health=self.health,
-        )
-        with writer:
-            report = road(self.system, writer, self.watch)
+    def process(self, batch: Batch) -> Report:
+        """Take a batch all the way; see `flow.process`."""
+        with self._writer() as writer:
+            report = process(batch, self.pipeline, writer, self.timings)
         report.retries = self.retries
         return report
 
-    def _patient(self, store: ObjectStore) -> RetryingStore:
+    def replay(self, letters: ReplayBatch) -> Report:
+        """Take dead letters the rest of the way; see `flow.replay`."""
+        with self._writer() as writer:
+            report = replay(letters, self.pipeline, writer, self.timings)
+        report.retries = self.retries
+        return report
+
+    def _writer(self) -> ConcurrentWriter:
+        return self._writing(
+            remaining=self.remaining,
+            reserve=self.reserve,
+            most_waiting=self.pipeline.limits.open_partitions,
+            health=self.health,
+        )
+
+    def _retried(self, store: ObjectStore) -> RetryingStore:
         return self._retrying(
             store, remaining=self.remaining, reserve=self.reserve, health=self.health
         )
 
 
-def open_system(settings: Settings) -> System:
+def open_pipeline(settings: Settings) -> Pipeline:
     """Build what outlives a batch; a wrong configuration stops the start here."""
     datasets = read_datasets(Path(settings.schemas))
     if not settings.columnar:
         datasets = tuple(of.by_rows() for of in datasets)
-    return System(
+    return Pipeline(
         Router(datasets),
-        settings.bounds,
+        settings.limits,
         open_store(settings.output),
         open_store(settings.dead_letters),
     )
 
 
-def open_patient(uri: str) -> ObjectStore:
+def open_retrying_store(uri: str) -> ObjectStore:
     """Open a store whose calls are tried again for a while, for work that no Lambda times."""
     return RetryingStore(open_store(uri), remaining=lambda: math.inf, longest=_PATIENCE)
 
 
-def patience(seconds: float) -> Callable[[], float]:
+def countdown(seconds: float) -> Callable[[], float]:
     """Return a function that tells how much of this time is left."""
     end = time.monotonic() + seconds
     return lambda: end - time.monotonic()

@@ -1,0 +1,72 @@
+"""How many user records a KPL aggregate holds, counted in its bytes.
+
+The deaggregator is the most optimised code on the way in, so conservation does not take its word
+for it. This is a second reading of the same bytes that shares no code with it: it walks over the
+fields of AggregatedRecord, which are a tag, a length, and so many bytes, and counts those of
+number 3, `records`. In an aggregate of 300 user records that is 300 steps.
+
+    F3 89 9A C2 | 0A 01 61 | 1A 07 08 00 1A 03 ... | 1A 07 08 00 1A 03 ... | 16 bytes of MD5
+                  table      record 0                record 1
+"""
+
+MAGIC = b"\xf3\x89\x9a\xc2"
+_DIGEST_BYTES = 16
+_TABLE_TAGS, _RECORDS_TAG = b"\x0a\x12", 0x1A  # fields 1 and 2, and 3
+_MORE = 0x80  # of a varint's byte: another one follows
+_FIXED = {1: 8, 5: 4}  # wire types of a fixed size, in bytes
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_HEAD = 3  # bytes: a tag, and a length of up to two
+
+
+# How far it is from one record to the next, by the three bytes that it begins with. Only lengths of
+# two bytes are kept, of which there are 16,384; a look-up takes half the time of the arithmetic.
+_steps: dict[bytes, int] = {}
+
+
+def count_user_records(aggregate: bytes) -> int | None:
+    """Count the user records of an aggregate; None where its bytes are not a run of fields.
+
+    `aggregate` is a stream record's data, from the magic bytes to the MD5, which is not checked.
+    """
+    end = len(aggregate) - _DIGEST_BYTES
+    offset, count = len(MAGIC), 0
+    step_of = _steps.get
+    try:
+        while offset < end:
+            step = step_of(aggregate[offset : offset + 3])  # a constant is faster than its name
+            if step is not None:
+                offset += step
+                count += 1
+                continue
+            if aggregate[offset] in _TABLE_TAGS and aggregate[offset + 1] < _MORE:
+                offset += 2 + aggregate[offset + 1]
+                continue
+            tag, content = _varint(aggregate, offset)
+            count += tag == _RECORDS_TAG
+            begin, offset = offset, _end_of_field(aggregate, tag & 7, content)
+            if tag == _RECORDS_TAG and aggregate[content] >= _MORE > aggregate[content + 1]:
+                _steps[aggregate[begin : begin + _HEAD]] = offset - begin
+    except (IndexError, KeyError):
+        return None
+    return count if offset == end else None
+
+
+def _end_of_field(data: bytes, wire_type: int, content: int) -> int:
+    """Return the offset behind a field whose content, or its length, begins at `content`."""
+    if wire_type == _LENGTH_DELIMITED:
+        length, start = _varint(data, content)
+        return start + length
+    if wire_type == _VARINT:
+        return _varint(data, content)[1]
+    return content + _FIXED[wire_type]
+
+
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
+    """Read a number of 7 bits a byte, the lowest first; return it, and the offset behind it."""
+    number = shift = 0
+    while True:
+        byte = data[offset]
+        number |= (byte & ~_MORE) << shift
+        offset, shift = offset + 1, shift + 7
+        if byte < _MORE:
+            return number, offset
