@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
+from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored, Shard, Stored
 from pipeline.core.kpl import deaggregate, pack_aggregate
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.producer import Options, Producer
@@ -124,7 +124,7 @@ class Nowhere:
             for number, last in enumerate(LAST_HASH_KEYS)
         ]
 
-    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | NotStored]:
+    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         """Say that all is stored, where it belongs."""
         self.made += [(of.partition_key, of.data) for of in records]
         shards = (

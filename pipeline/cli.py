@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline import demo
-from pipeline.adapters.protocol import DeadlineExceeded, StoreError
 from pipeline.commands import (
     backfill,
     bench,
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed("terminated.", _TERMINATED)
     except KeyboardInterrupt:
         return _failed("interrupted.", _INTERRUPTED)
-    except (PipelineError, StoreError, DeadlineExceeded) as error:
+    except PipelineError as error:
         return _failed(str(error))
     except OSError as error:
         return _failed(_sentence(error))

@@ -25,7 +25,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pipeline.adapters.store import MemoryStore, ObjectMissing, ObjectStore
+from pipeline.adapters.store import MemoryStore, ObjectStore
 from pipeline.attempt import Attempt, countdown
 from pipeline.core.deadletter import (
     DOCUMENT,
@@ -34,7 +34,7 @@ from pipeline.core.deadletter import (
     encode_lines,
     to_replay,
 )
-from pipeline.core.errors import DeadLetterError
+from pipeline.core.errors import DeadLetterError, ObjectMissing
 from pipeline.core.events import read_failed_batch
 from pipeline.core.layout import ARCHIVE
 from pipeline.core.report import Report

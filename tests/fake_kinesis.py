@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from support import batch_of
 
-from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard, Stored
-from pipeline.adapters.aws.kinesis_errors import StreamError
+from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored, Shard, Stored
+from pipeline.core.errors import StreamError
 from pipeline.core.kpl import MAGIC, deaggregate
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FakeKinesis:
             self.listings += 1
             return list(self.shards)
 
-    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | NotStored]:
+    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         self._check_limits(records)
         with self.lock:
             self.calls.append(list(records))

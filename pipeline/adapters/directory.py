@@ -11,15 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.protocol import (
-    LONGEST_KEY,
-    KeyRefused,
-    ObjectMissing,
-    StoreRefused,
-    StoreUnavailable,
-    check_key,
-    key_order,
-)
+from pipeline.adapters.protocol import LONGEST_KEY, check_key, key_order
+from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 _PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)
 """The file names of unfinished writes."""

@@ -1,7 +1,7 @@
 """What every object store promises: its operations, its errors, its keys.
 
 An object store holds whole objects under keys. The pipeline asks little of it, and every store
-keeps the same promises, which `tests/test_stores.py` checks for each:
+keeps the same promises, which `tests/adapters/test_stores.py` checks for each:
 
 * `put` is whole or absent, overwrites, and has stored the object when it returns;
 * `list` yields keys in the order of their UTF-8 bytes;
@@ -14,60 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from pipeline.core.errors import KeyRefused
+
 LONGEST_KEY: Final = 1024
 """Bytes of UTF-8 that S3 allows a key; the other stores keep the same bound."""
 
 _LONGEST_QUOTE: Final = 200
 """Characters of a refused key that its message shows."""
-
-
-class StoreError(Exception):
-    """Something a store could not do. Its text is one sentence for an operator."""
-
-
-class StoreUnavailable(StoreError):
-    """The store failed for now (throttling, server error, time-out, lost connection): retry."""
-
-
-class StoreRefused(StoreError):
-    """The store will not do it until someone changes something: a retry does not help."""
-
-
-class KeyRefused(StoreRefused, ValueError):
-    """The key is none that every store could hold, or one that would leave the store's root."""
-
-
-class UriRefused(StoreRefused, ValueError):
-    """The URI names no store."""
-
-
-class ObjectMissing(StoreError):
-    """There is no object under the key that was asked for."""
-
-    @classmethod
-    def at(cls, *where: str) -> ObjectMissing:
-        """Build the error for an object from its URI, or the store's URI and the key."""
-        return cls(f"There is no object {'/'.join(where)}; list the store to see what it holds.")
-
-
-class ObjectChanged(ObjectMissing):
-    """The version of the object that was asked for is there no more: another took its place."""
-
-    @classmethod
-    def at(cls, *where: str) -> ObjectChanged:
-        """Build the error for an object from its URI, or the store's URI and the key."""
-        return cls(
-            f"The object {'/'.join(where)} was overwritten meanwhile; what was asked for is kept "
-            "only in a bucket with versions."
-        )
-
-
-class DeadlineExceeded(Exception):
-    """Time ran out although no store reported an error.
-
-    Not a `StoreError`: the batch is too much for the time it has. The handler lets it pass, so
-    that Lambda bisects the batch instead of delivering the same one again.
-    """
 
 
 class ObjectStore(Protocol):

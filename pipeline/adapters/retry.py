@@ -10,13 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.adapters.protocol import (
-    ObjectStore,
-    StoreError,
-    StoreRefused,
-    StoreUnavailable,
-    key_order,
-)
+from pipeline.adapters.protocol import ObjectStore, key_order
+from pipeline.core.errors import StoreError, StoreRefused, StoreUnavailable
 
 _Answer = TypeVar("_Answer")
 

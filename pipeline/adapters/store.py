@@ -11,21 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from pipeline.adapters.protocol import (
-    LONGEST_KEY,
+from pipeline.adapters.protocol import LONGEST_KEY, ObjectStore, check_key, key_order
+from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
+from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.core.errors import (
     DeadlineExceeded,
     KeyRefused,
     ObjectMissing,
-    ObjectStore,
     StoreError,
     StoreRefused,
     StoreUnavailable,
     UriRefused,
-    check_key,
-    key_order,
 )
-from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
-from pipeline.adapters.writer import ConcurrentWriter
 
 __all__ = [
     "LONGEST_KEY",

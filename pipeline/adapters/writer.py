@@ -10,8 +10,9 @@ from typing import Final, Self
 
 import msgspec
 
-from pipeline.adapters.protocol import DeadlineExceeded, ObjectStore, StoreUnavailable
+from pipeline.adapters.protocol import ObjectStore
 from pipeline.adapters.retry import StoreHealth
+from pipeline.core.errors import DeadlineExceeded, StoreUnavailable
 
 
 class _Write(msgspec.Struct, frozen=True):

@@ -223,7 +223,7 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
 
 def _call(function: Any, event: dict[str, Any]) -> "Answer":
     """Invoke a function, and make sure that its answer is one of our handler's."""
-    from pipeline.adapters.aws.lambda_function import FunctionError
+    from pipeline.core.errors import FunctionError
 
     answer: Answer = function.call(event)
     if answer.error_type is None and not _tells_what_became_of_it(answer.value):
@@ -253,7 +253,8 @@ def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
 def _invoke_here(pipeline: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
     from pipeline.adapters.aws.lambda_function import Answer
     from pipeline.adapters.telemetry import Telemetry
-    from pipeline.handlers.files import FilesFailed, answer_files
+    from pipeline.core.errors import FilesFailed
+    from pipeline.handlers.files import answer_files
 
     silent = Telemetry(lambda _: None, lambda: 0.0)
     try:
@@ -276,8 +277,8 @@ class _Invocation:
 
 def _forget(chosen: Sequence["ObjectVersion"], objects: Any, options: argparse.Namespace) -> None:
     """Remove the progress of objects from the output."""
-    from pipeline.adapters.protocol import ObjectMissing
     from pipeline.attempt import open_retrying_store
+    from pipeline.core.errors import ObjectMissing
     from pipeline.core.layout import progress_folder
 
     store = open_retrying_store(settings_of(options).output)

@@ -97,7 +97,8 @@ def _arrival(options: argparse.Namespace) -> float:
 
 def _sample(path: Path) -> list[bytes]:
     """Read the file's first documents, as many as a full event could hold."""
-    from pipeline.files.blocks import FileError, lines_of
+    from pipeline.core.errors import FileError
+    from pipeline.files.blocks import lines_of
     from pipeline.measure.events import FULL_EVENT
 
     documents, room = list[bytes](), FULL_EVENT

@@ -94,8 +94,8 @@ def tell_unreadable(sentences: list[str]) -> int:
 
 def _letters(store: Any, key: str) -> Any:
     """Read one file; none where a redrive that was stopped had sent all of it."""
-    from pipeline.adapters.store import ObjectMissing
     from pipeline.core.deadletter import decode_dead_letters
+    from pipeline.core.errors import ObjectMissing
 
     try:
         body = store.get(key)

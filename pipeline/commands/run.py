@@ -160,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
 def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
     """Find the stream, its summary and its identity; a service in trouble is asked again."""
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
-    from pipeline.adapters.aws.kinesis_errors import StreamUnavailable
+    from pipeline.core.errors import StreamUnavailable
     from pipeline.local import FailureBackoff, StreamIdentity
 
     client = kinesis_client(options.endpoint_url, concurrency=_CONNECTIONS)

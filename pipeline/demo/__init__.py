@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DemoRefused
 
 DOCUMENTS = 100_000
 SEED = 1
@@ -25,10 +25,6 @@ documents a record, and about one in a hundred broken, in every way there is. Ha
 Lambda handler event by event, on this machine. Then show what came out, and count it again
 without the handler's help: every document is a row or a dead letter, or the exit code is 1.
 """
-
-
-class Incomplete(PipelineError):
-    """Something that the demo needs is not installed."""
 
 
 def register(subparsers: Any) -> None:
@@ -77,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
-        raise Incomplete(message) from None
+        raise DemoRefused(message) from None
     return (run_live if options.stream else run)(options.documents, options.out, options.seed)
 
 

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.adapters.aws.kinesis import KinesisStream, NotStored, PutRecord, kinesis_client
-from pipeline.adapters.aws.kinesis_errors import StreamCall, StreamUnavailable, translate_errors
+from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord, RecordNotStored, kinesis_client
+from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DemoRefused, StreamUnavailable
 from pipeline.core.report import Report
 from pipeline.demo.count import count
 from pipeline.demo.documents import HOURS
@@ -43,10 +43,6 @@ _ABSENT = (
 )
 
 
-class NoStream(PipelineError):
-    """There is no stream to show the demo on."""
-
-
 def run_live(documents: int, out: Path | None, seed: int) -> int:
     """Run the demo on a stream; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
@@ -65,10 +61,10 @@ def run_live(documents: int, out: Path | None, seed: int) -> int:
 
 @contextlib.contextmanager
 def _kinesalite() -> Iterator[KinesisStream]:
-    """Run a server with one stream in it. Raises `NoStream`."""
+    """Run a server with one stream in it. Raises `DemoRefused`."""
     program = shutil.which("kinesalite")
     if program is None:
-        raise NoStream(_ABSENT)
+        raise DemoRefused(_ABSENT)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -127,9 +123,9 @@ def _produce(stream: Stream, kinesis: KinesisStream) -> None:
 
 def _put(kinesis: KinesisStream, records: list[PutRecord]) -> None:
     """Put stream records on a server that does not throttle."""
-    failed = [of for of in kinesis.put_records(records) if isinstance(of, NotStored)]
+    failed = [of for of in kinesis.put_records(records) if isinstance(of, RecordNotStored)]
     if failed:
-        raise NoStream(f"The demo's stream did not take a record: {failed[0].message}")
+        raise DemoRefused(f"The demo's stream did not take a record: {failed[0].message}")
 
 
 def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redelivery]:
@@ -161,7 +157,7 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
         delivered.seconds = time.perf_counter() - seconds
         delivered.processor_seconds = time.process_time() - processor
     if told:
-        raise NoStream("\n".join(told))
+        raise DemoRefused("\n".join(told))
     delivered.add(log)
     batch = last[0].batch
     return delivered, deliver_again(event_of(batch.records, summary.arn, batch.shard), place)

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pipeline
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DemoRefused
 
 DATASETS = ("clicks", "orders")
 _MARK = ".pipeline-demo"
 _MARK_TEXT = "Made by `pipeline demo`, which may replace what is beside this file.\n"
-
-
-class PlaceRefused(PipelineError):
-    """The demo will not write there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ def prepare(out: Path | None) -> Place:
     root = Path(tempfile.mkdtemp(prefix="pipeline-demo-")) if out is None else out.resolve()
     if root.exists() and not root.is_dir():
         message = f"{root} is no directory; name one, or none for a temporary directory."
-        raise PlaceRefused(message)
+        raise DemoRefused(message)
     root.mkdir(parents=True, exist_ok=True)
     mark = root / _MARK
     if any(root.iterdir()) and not mark.is_file():
@@ -52,7 +48,7 @@ def prepare(out: Path | None) -> Place:
             f"{root} is not empty, and no earlier demo made it; name a new directory, or none for "
             "a temporary one."
         )
-        raise PlaceRefused(message)
+        raise DemoRefused(message)
     mark.write_text(_MARK_TEXT, "utf-8")
     place = Place(root)
     for folder in (place.output, place.dead_letters, place.schemas):

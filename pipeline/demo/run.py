@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import BatchNotStored
 from pipeline.demo.count import count
 from pipeline.demo.place import Place, prepare
 from pipeline.demo.shard import Event
@@ -19,10 +19,6 @@ from pipeline.demo.stream import Stream
 from pipeline.demo.verdict import Delivered, Redelivery, judge
 from pipeline.handlers import kinesis
 from pipeline.settings import LIMITS
-
-
-class NotStored(PipelineError):
-    """The handler did not store an event."""
 
 
 def run(documents: int, out: Path | None, seed: int) -> int:
@@ -70,7 +66,7 @@ def _handle(event: Event) -> list[dict[str, Any]]:
     if answer != {"batchItemFailures": []}:
         why = next((line["message"] for line in lines if "message" in line), "it did not say why")
         message = f"The handler could not store an event: {why}"
-        raise NotStored(message)
+        raise BatchNotStored(message)
     return lines
 
 

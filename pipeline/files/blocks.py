@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol, cast
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import FileError
 from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.files.jsonarray import element, split_elements
@@ -46,10 +46,6 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes, none at the end."""
         ...
-
-
-class FileError(PipelineError):
-    """A file cannot be read to its end; the text names it and says where it stops."""
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from pipeline.adapters.retry import Retrier
-from pipeline.adapters.store import DeadlineExceeded, ObjectStore
+from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DeadlineExceeded, FileUnfinished
 from pipeline.core.layout import progress_folder
 from pipeline.core.report import Report
 from pipeline.files.blocks import START, Block, Place, blocks_of
@@ -50,10 +50,6 @@ def open_objects() -> Objects:
     from pipeline.files.objects import S3Objects  # noqa: PLC0415 - 0.3 s to import
 
     return S3Objects()
-
-
-class FileUnfinished(PipelineError):
-    """Time ran out, and parts were stored meanwhile: the next invocation goes on."""
 
 
 class FileReport(msgspec.Struct):

@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.adapters.aws.s3 import s3_client
 from pipeline.adapters.aws.s3_errors import Call, translate_errors
-from pipeline.adapters.protocol import StoreUnavailable
+from pipeline.core.errors import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
 
 RANGE_BYTES: Final = 8 * 2**20

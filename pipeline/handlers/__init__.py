@@ -16,20 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.adapters.store import DeadlineExceeded, StoreError
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt, open_pipeline
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, UnexpectedError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
 from pipeline.flow import Pipeline
-from pipeline.handlers.invocation import (
-    LARGEST_RESERVE,
-    UnexpectedError,
-    deadline,
-    place_of,
-    print_line,
-)
+from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of, print_line
 from pipeline.settings import AlertSettings, Settings
 
 __all__ = ["UnexpectedError", "alert", "answer", "kinesis", "prepare", "s3"]

@@ -3,11 +3,18 @@
 from collections import Counter
 from typing import Any
 
-from pipeline.adapters.store import DeadlineExceeded, ObjectMissing, StoreError
 from pipeline.adapters.telemetry import Telemetry
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import (
+    DeadlineExceeded,
+    FilesFailed,
+    FilesUnfinished,
+    FileUnfinished,
+    ObjectMissing,
+    PipelineError,
+    StoreError,
+)
 from pipeline.core.layout import is_pipeline_key
-from pipeline.files.ingest import FileReport, FileUnfinished, Ingestion, Objects
+from pipeline.files.ingest import FileReport, Ingestion, Objects
 from pipeline.files.notifications import (
     Delivery,
     ObjectReference,
@@ -16,14 +23,6 @@ from pipeline.files.notifications import (
 )
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of
-
-
-class FilesFailed(PipelineError):
-    """Files of an event are not stored to their end; the text says which, and why."""
-
-
-class FilesUnfinished(FilesFailed):
-    """They are only not stored yet: the next invocation goes on where this one stopped."""
 
 
 def answer_files(

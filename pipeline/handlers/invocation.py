@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.attempt import countdown
-from pipeline.core.errors import PipelineError
 
 LARGEST_RESERVE = 0.25
 """Of the time left: what the answer may keep, so that short time-outs leave time to work."""
 
 _WITHOUT_CONTEXT = 60.0  # seconds that a call without Lambda's context may take
-
-
-class UnexpectedError(PipelineError):
-    """An error nobody foresaw. It names type and place, not the text, which may quote payload."""
 
 
 def deadline(context: Any) -> Callable[[], float]:

@@ -16,9 +16,10 @@ stored: as a row, as a dead letter, or in a failed batch. What is delivered twic
 the same identity both times.
 """
 
+from pipeline.core.errors import StateRefused
 from pipeline.local.function import Function
 from pipeline.local.runner import Runner
-from pipeline.local.state import State, StateRefused, StreamIdentity, open_state
+from pipeline.local.state import State, StreamIdentity, open_state
 from pipeline.local.status import ShardStatus, StreamStatus
 from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import Job

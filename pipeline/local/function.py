@@ -5,7 +5,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.adapters.store import DeadlineExceeded
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.errors import PipelineError
 from pipeline.core.report import Report
@@ -78,5 +77,5 @@ class Function:
         context = Context(self.timeout)
         try:
             return Returned(answer(event, context, self.pipeline, self.answer_reserve, telemetry))
-        except (PipelineError, DeadlineExceeded) as error:
+        except PipelineError as error:
             return Raised(f"{type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pipeline.adapters.aws.kinesis import MOST_RECORDS, Kinesis
-from pipeline.adapters.aws.kinesis_errors import ArgumentRefused, IteratorExpired
+from pipeline.core.errors import ArgumentRefused, IteratorExpired
 from pipeline.core.records import StreamRecord
 from pipeline.local.state import Checkpoint
 

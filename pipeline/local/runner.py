@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.adapters.aws.kinesis import Shard
-from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused
-from pipeline.adapters.store import StoreError
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, StoreError, StreamError, StreamRefused
 from pipeline.local.status import StreamStatus
 from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import End, Job, ShardWorker

@@ -18,17 +18,12 @@ from typing import TypeVar
 import msgspec
 
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.store import ObjectMissing
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ObjectMissing, StateRefused
 
 _STREAM = "stream.json"
 _SHARDS = "shards/"
 _SUFFIX = ".json"
 _Kind = TypeVar("_Kind")
-
-
-class StateRefused(PipelineError):
-    """The state directory is in use, or is another stream's, or cannot be read."""
 
 
 class StreamIdentity(msgspec.Struct, frozen=True):

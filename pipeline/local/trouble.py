@@ -5,8 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused
-from pipeline.adapters.store import StoreError, StoreRefused
+from pipeline.core.errors import StoreError, StoreRefused, StreamError, StreamRefused
 
 _FIRST_PAUSE: Final = 0.2  # seconds, and then twice as long each time, up to:
 _LONGEST_PAUSE: Final = 30.0

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from pipeline.adapters.aws.kinesis import Kinesis, Shard
-from pipeline.adapters.aws.kinesis_errors import StreamError, StreamMissing, StreamRefused
-from pipeline.adapters.store import ObjectStore, StoreError
+from pipeline.adapters.store import ObjectStore
+from pipeline.core.errors import StoreError, StreamError, StreamMissing, StreamRefused
 from pipeline.core.records import StreamRecord
 from pipeline.core.report import Report
 from pipeline.esm import (

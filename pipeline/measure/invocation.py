@@ -10,7 +10,7 @@ from pipeline.adapters.stopwatch import PHASES
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import BatchNotStored
 from pipeline.core.records import Limits
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
@@ -21,10 +21,6 @@ PUT_SECONDS: Final = 0.1
 PUT_BYTES_PER_SECOND: Final = 50e6
 _NO_RESERVE: Final = 0.0
 _STORED: Final[dict[str, Any]] = {"batchItemFailures": []}
-
-
-class NotStored(PipelineError):
-    """The handler did not store the batch; there is nothing to measure."""
 
 
 class DistantStore(MemoryStore):
@@ -56,14 +52,14 @@ def system_of(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline
 
 
 def invoke(event: Any, pipeline: Pipeline) -> Invocation:
-    """Hand one event to the handler. Raises `NotStored` if the batch has to come again."""
+    """Hand one event to the handler. Raises `BatchNotStored` if the batch has to come again."""
     lines = list[str]()
     telemetry = Telemetry(lines.append, time.time)
     answered = answer(event, None, pipeline, _NO_RESERVE, telemetry)
     told = json.loads(lines[0])
     if answered != _STORED:
         message = f"The handler did not store the batch: {told['message']}"
-        raise NotStored(message)
+        raise BatchNotStored(message)
     rejects: dict[str, int] = {}
     for reasons in told["rejects"].values():
         for reason, count in reasons.items():

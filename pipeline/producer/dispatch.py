@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from pipeline.adapters.aws.kinesis import Kinesis, NotStored, Stored
-from pipeline.adapters.aws.kinesis_errors import StreamError, StreamRefused, StreamThrottled
+from pipeline.adapters.aws.kinesis import Kinesis, RecordNotStored, Stored
+from pipeline.core.errors import StreamError, StreamRefused, StreamThrottled
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import (
     FailedRecord,
@@ -35,7 +35,7 @@ _THROTTLED = "ProvisionedThroughputExceededException"
 
 Job = Callable[[], None]
 Request = list[tuple[ShardQueue, Packed]]
-Answer = Stored | NotStored | StreamError
+Answer = Stored | RecordNotStored | StreamError
 
 
 class Dispatcher:
@@ -336,14 +336,14 @@ def _is_final(queue: ShardQueue, answer: Answer) -> bool:
 
 
 def _is_throttled(answer: Answer) -> bool:
-    if isinstance(answer, NotStored):
+    if isinstance(answer, RecordNotStored):
         return answer.code == _THROTTLED
     return isinstance(answer, StreamThrottled)
 
 
 def _reason(answer: Answer, queue: ShardQueue) -> str:
     """Say why a stream record was not stored."""
-    if isinstance(answer, NotStored):
+    if isinstance(answer, RecordNotStored):
         said = " ".join(answer.message.split())[:_LONGEST_MESSAGE].rstrip(".")
         return f'Kinesis answered {answer.code} ("{said}") for {queue.shard_id}.'
     return str(answer)

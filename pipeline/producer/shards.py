@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.adapters.aws.kinesis import PutRecord, Shard
-from pipeline.adapters.aws.kinesis_errors import StreamRefused
+from pipeline.core.errors import StreamRefused
 from pipeline.core.kpl import MAGIC, pack_aggregate
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import Callback

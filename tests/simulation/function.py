@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 from pipeline import handlers
-from pipeline.adapters.store import DeadlineExceeded, RetryingStore
+from pipeline.adapters.store import RetryingStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import DeadlineExceeded, PipelineError
 from pipeline.core.records import Batch, Limits
 from pipeline.core.routing import Router
 from pipeline.esm import Raised, Returned

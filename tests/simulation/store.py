@@ -7,13 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from pipeline.adapters.store import (
-    ConcurrentWriter,
-    MemoryStore,
-    StoreRefused,
-    StoreUnavailable,
-)
+from pipeline.adapters.store import ConcurrentWriter, MemoryStore
 from pipeline.adapters.writer import _Write
+from pipeline.core.errors import StoreRefused, StoreUnavailable
 
 from .faults import Violations
 from .history import History

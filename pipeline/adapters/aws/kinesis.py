@@ -15,12 +15,8 @@ from typing import Any, Final, Literal, Protocol
 import boto3
 from botocore.config import Config
 
-from pipeline.adapters.aws.kinesis_errors import (
-    StreamCall,
-    StreamRefused,
-    StreamUnavailable,
-    translate_errors,
-)
+from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
+from pipeline.core.errors import StreamRefused, StreamUnavailable
 from pipeline.core.records import StreamRecord
 
 MOST_RECORDS: Final = 10_000
@@ -49,7 +45,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class NotStored:
+class RecordNotStored:
     """Why one stream record of a call was not stored, in Kinesis' words."""
 
     code: str
@@ -96,7 +92,7 @@ class Kinesis(Protocol):
     stream: str
     """The stream's name, for messages."""
 
-    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | NotStored]:
+    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         """Store up to 500 records, each alone: the answers are in the order of `records`.
 
         After a `StreamUnavailable`, any of them may have been stored.
@@ -161,7 +157,7 @@ class KinesisStream:
         self._name = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
         self.stream = stream.rpartition("/")[2]
 
-    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | NotStored]:
+    def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         """Store up to 500 records; see `Kinesis.put_records`."""
         entries = [_entry(record) for record in records]
         call = self._call("write to", "kinesis:PutRecords")
@@ -251,9 +247,9 @@ def _entry(record: PutRecord) -> dict[str, Any]:
     return entry
 
 
-def _outcome(result: dict[str, Any]) -> Stored | NotStored:
+def _outcome(result: dict[str, Any]) -> Stored | RecordNotStored:
     if result.get("ErrorCode"):
-        return NotStored(result["ErrorCode"], result.get("ErrorMessage") or "no message")
+        return RecordNotStored(result["ErrorCode"], result.get("ErrorMessage") or "no message")
     return Stored(result["ShardId"], result["SequenceNumber"])
 
 

@@ -14,39 +14,20 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, ParamValidationError
 
 from pipeline.adapters.aws import s3_errors
-from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import (
+    ArgumentRefused,
+    IteratorExpired,
+    StoreRefused,
+    StoreUnavailable,
+    StreamError,
+    StreamMissing,
+    StreamRefused,
+    StreamThrottled,
+    StreamUnavailable,
+)
 
 _LONGEST_MESSAGE: Final = 300
 """Characters of Kinesis' own message that ours quotes."""
-
-
-class StreamError(PipelineError):
-    """Something a stream could not do. Its text is one sentence for an operator."""
-
-
-class StreamUnavailable(StreamError):
-    """The stream failed for now (server error, time-out, lost connection): retry."""
-
-
-class StreamThrottled(StreamUnavailable):
-    """The stream had more to do than its shards, or the account's limits, allow: retry later."""
-
-
-class StreamRefused(StreamError):
-    """The stream will not do it until someone changes something: a retry does not help."""
-
-
-class StreamMissing(StreamRefused):
-    """There is no such stream, or no such shard."""
-
-
-class ArgumentRefused(StreamRefused):
-    """An argument is not what the stream takes, as a sequence number of another shard."""
-
-
-class IteratorExpired(StreamError):
-    """A shard iterator is too old: ask for a new one after the last record that was received."""
 
 
 @dataclass(frozen=True, slots=True)

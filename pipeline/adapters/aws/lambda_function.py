@@ -14,9 +14,8 @@ import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from pipeline.adapters.protocol import StoreUnavailable
 from pipeline.adapters.retry import Retrier
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import FunctionError, StoreUnavailable
 
 _LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's bound
 _PATIENCE: Final = 300.0  # seconds that Lambda may be throttling, or away
@@ -42,10 +41,6 @@ _REMEDIES: Final = {
     "UnrecognizedClientException": _NEW_CREDENTIALS,
     "InvalidSignatureException": _NEW_CREDENTIALS,
 }
-
-
-class FunctionError(PipelineError):
-    """A function could not be invoked; the text says which, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

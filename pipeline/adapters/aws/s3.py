@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 
 from pipeline.adapters.aws.s3_errors import Call, translate_errors
-from pipeline.adapters.protocol import LONGEST_KEY, StoreRefused, check_key
+from pipeline.adapters.protocol import LONGEST_KEY, check_key
+from pipeline.core.errors import StoreRefused
 
 _CONTENT_TYPES: Final = {
     ".parquet": "application/vnd.apache.parquet",

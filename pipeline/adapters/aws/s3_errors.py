@@ -11,7 +11,7 @@ import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from pipeline.adapters.protocol import (
+from pipeline.core.errors import (
     ObjectChanged,
     ObjectMissing,
     StoreError,

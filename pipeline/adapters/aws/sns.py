@@ -8,14 +8,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import NotifyError
 
 _LONGEST_TEXT: Final = 200_000
 """Bytes of a message that are sent; SNS takes 256 KB of subject and text together."""
-
-
-class NotifyError(PipelineError):
-    """A message could not be sent; the text says where to, and what to do."""
 
 
 class Topic:

@@ -24,11 +24,11 @@ from support import Context
 
 from pipeline import handlers
 from pipeline.adapters.aws import lambda_function as functions
-from pipeline.adapters.aws.lambda_function import DeployedFunction, FunctionError
+from pipeline.adapters.aws.lambda_function import DeployedFunction
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.protocol import StoreUnavailable
 from pipeline.adapters.retry import Retrier
 from pipeline.cli import main
+from pipeline.core.errors import FunctionError, StoreUnavailable
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
 from pipeline.files.notifications import read_notifications

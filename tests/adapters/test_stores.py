@@ -17,22 +17,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
+from support import ROOT
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.protocol import (
-    KeyRefused,
-    ObjectMissing,
-    ObjectStore,
-    StoreRefused,
-    StoreUnavailable,
-)
+from pipeline.adapters.protocol import ObjectStore
 from pipeline.adapters.retry import RetryingStore
 from pipeline.adapters.store import MemoryStore, open_store
+from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 Fresh = Callable[[], ObjectStore]
 
-ROOT = Path(__file__).parent.parent
 BUCKET = "stores"
 _numbers = itertools.count()
 

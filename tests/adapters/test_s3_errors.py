@@ -12,8 +12,8 @@ import boto3
 import pytest
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
-from pipeline.adapters.protocol import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 from pipeline.adapters.retry import RetryingStore
+from pipeline.core.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 
 SECRET = b"the payload, which no message may show"
 

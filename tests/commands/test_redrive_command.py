@@ -25,8 +25,8 @@ from support import (
 
 from pipeline import handlers
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.protocol import StoreRefused
 from pipeline.cli import main
+from pipeline.core.errors import StoreRefused
 from pipeline.core.kpl import UserRecord, aggregate
 
 CONFIG = 'partition_by = ["date()"]\nformats = ["parquet", "csv"]\n[match]\nfield = "kind"\nequals = "thing"'

@@ -1,8 +1,7 @@
 """What the README lists is what the code has."""
 
-from pathlib import Path
-
 import pytest
+from support import ROOT
 
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS
 from pipeline.cli import COMMANDS
@@ -10,7 +9,7 @@ from pipeline.core.reasons import MEANINGS, Reason
 from pipeline.core.records import Limits
 from pipeline.settings import LIMITS
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_reason_has_a_meaning() -> None:

@@ -29,9 +29,14 @@ from support import (
 )
 
 from pipeline import handlers
-from pipeline.adapters.store import DeadlineExceeded, StoreRefused, StoreUnavailable
 from pipeline.adapters.telemetry import METRICS
-from pipeline.core.errors import EventError, SettingsError
+from pipeline.core.errors import (
+    DeadlineExceeded,
+    EventError,
+    SettingsError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate
 from pipeline.core.records import Limits
 

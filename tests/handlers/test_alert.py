@@ -17,12 +17,12 @@ from moto.server import ThreadedMotoServer
 from support import ROOT, Context
 
 from pipeline import handlers
-from pipeline.adapters.aws.sns import NotifyError, Topic
+from pipeline.adapters.aws.sns import Topic
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
 from pipeline.alerts import AlertContext, Message, message_of, read_alarms
 from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN
 from pipeline.alerts.alarm import Alarm
-from pipeline.core.errors import SettingsError
+from pipeline.core.errors import NotifyError, SettingsError
 from pipeline.handlers.alarms import answer_alarms
 from pipeline.settings import AlertSettings
 

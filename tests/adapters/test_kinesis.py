@@ -16,21 +16,20 @@ from servers import CREDENTIALS, Violations, faulty_proxy, kinesalite
 from pipeline.adapters.aws import kinesis
 from pipeline.adapters.aws.kinesis import (
     KinesisStream,
-    NotStored,
     PutRecord,
+    RecordNotStored,
     Stored,
     kinesis_client,
 )
-from pipeline.adapters.aws.kinesis_errors import (
+from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
+from pipeline.core.errors import (
     ArgumentRefused,
     IteratorExpired,
-    StreamCall,
     StreamError,
     StreamMissing,
     StreamRefused,
     StreamThrottled,
     StreamUnavailable,
-    translate_errors,
 )
 from pipeline.core.kpl import deaggregate
 from pipeline.core.records import Batch, StreamRecord
@@ -242,7 +241,7 @@ def test_records_that_are_not_stored_keep_their_place() -> None:
     assert stream.stream == "shop"
     assert stream.put_records([PutRecord("a", b"one"), PutRecord("b", b"two", "0")]) == [
         Stored("shardId-000000000000", "7"),
-        NotStored("ProvisionedThroughputExceededException", "Too much"),
+        RecordNotStored("ProvisionedThroughputExceededException", "Too much"),
     ]
 
 

@@ -34,12 +34,11 @@ from support import ORDERS, ROOT, Context, Stored, as_json, kinesis_event, order
 from tables import deployable, tables
 
 from pipeline import handlers
-from pipeline.adapters.aws.sns import NotifyError
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
 from pipeline.authoring.ddl import statements
-from pipeline.core.errors import DatasetError
+from pipeline.core.errors import DatasetError, NotifyError
 from pipeline.core.layout import PROGRESS
 from pipeline.files.notifications import ObjectReference, notify_of
 from pipeline.settings import AlertSettings, Settings

@@ -16,10 +16,10 @@ import pytest
 from fake_kinesis import FakeKinesis, shards_of
 from support import ROOT
 
-from pipeline.adapters.aws.kinesis import NotStored, PutRecord
-from pipeline.adapters.aws.kinesis_errors import StreamMissing
+from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored
 from pipeline.cli import main
 from pipeline.commands import produce
+from pipeline.core.errors import StreamMissing
 from pipeline.producer import producer
 
 LINES = b'{"n": 1, "k": "a"}\n\n  \n{"n": 2, "k": 7}\r\nnonsense\n{"k": null}\n{"n": 3, "k": "a"}'
@@ -165,7 +165,7 @@ def quick_options(compression: Any) -> Any:
 
 
 def throttles_key_of(text: bytes) -> Any:
-    throttled = NotStored("ProvisionedThroughputExceededException", "Rate exceeded.")
+    throttled = RecordNotStored("ProvisionedThroughputExceededException", "Rate exceeded.")
 
     def mishap(_number: int, records: list[PutRecord]) -> Any:
         return {at: throttled for at, of in enumerate(records) if text in of.data}

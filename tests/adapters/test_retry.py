@@ -8,25 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ROOT
 
-from pipeline.adapters.protocol import (
+from pipeline.adapters.protocol import ObjectStore
+from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
+from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.core.errors import (
     DeadlineExceeded,
     ObjectMissing,
-    ObjectStore,
     StoreError,
     StoreRefused,
     StoreUnavailable,
 )
-from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
-from pipeline.adapters.store import MemoryStore
-from pipeline.adapters.writer import ConcurrentWriter
 
-ROOT = Path(__file__).parent.parent
 SLOW_DOWN = StoreUnavailable("The store is busy; try again later.")
 FORBIDDEN = StoreRefused("The store says no; grant the permission.")
 

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import batch_of
 
-from pipeline.adapters.aws.kinesis import NotStored, PutRecord, Shard
-from pipeline.adapters.aws.kinesis_errors import (
+from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored, Shard
+from pipeline.core.errors import (
     ArgumentRefused,
+    SettingsError,
     StreamError,
     StreamMissing,
     StreamThrottled,
     StreamUnavailable,
 )
-from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate, deaggregate
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Limits
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 QUICK = Options(linger=0.002)
 SOON = Options(linger=0.002, record_ttl=0.2)
-THROTTLED = NotStored("ProvisionedThroughputExceededException", "Rate exceeded for shard")
+THROTTLED = RecordNotStored("ProvisionedThroughputExceededException", "Rate exceeded for shard")
 
 
 def put_all(sends: Producer, records: Iterable[tuple[Any, ...]]) -> None:
@@ -83,7 +83,7 @@ class Chaos:
                 return StreamThrottled("Too much.")
             if chance < 0.3:
                 return ArgumentRefused("Something was not right.")
-            bad = (THROTTLED, NotStored("InternalFailure", "Internal service failure."))
+            bad = (THROTTLED, RecordNotStored("InternalFailure", "Internal service failure."))
             return {
                 at: self.random.choice(bad)
                 for at in range(len(records))

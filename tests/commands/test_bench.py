@@ -14,10 +14,11 @@ import pytest
 from support import ORDERS, ROOT, as_json, order
 
 from pipeline.cli import main
+from pipeline.core.errors import BatchNotStored
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.kpl import deaggregate
 from pipeline.measure.events import AGGREGATE_BYTES, event_bytes, kinesis_event, pack
-from pipeline.measure.invocation import NotStored, invoke, system_of
+from pipeline.measure.invocation import invoke, system_of
 from pipeline.measure.prices import firehose_cost, pipeline_cost
 from pipeline.measure.runs import Spread, interleaved, one_core, peak_memory
 
@@ -138,7 +139,7 @@ def test_what_was_not_stored_is_not_measured(monkeypatch: pytest.MonkeyPatch) ->
         "pipeline.measure.invocation.answer",
         lambda *given: given[-1].write(told) or {"batchItemFailures": [{"itemIdentifier": "1"}]},
     )
-    with pytest.raises(NotStored, match="the store is down"):
+    with pytest.raises(BatchNotStored, match="the store is down"):
         invoke({}, system_of((ORDERS,)))
 
 

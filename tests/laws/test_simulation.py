@@ -86,7 +86,10 @@ PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "answer before the write": (answer_before_the_write, "Laws 1 and 2: .* answered"),
     "key from the clock": (key_from_the_clock, "Law 5: "),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
-    "sub-sequence reset": (sub_sequence_reset, "The handler raised ConservationError: User records"),
+    "sub-sequence reset": (
+        sub_sequence_reset,
+        "The handler raised ConservationError: User records",
+    ),
     "reject dropped": (reject_dropped, "CRASHED|handler"),
 }
 

@@ -18,21 +18,24 @@ import pytest
 from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_event, order
 
 from pipeline.adapters.aws.kinesis import Received, Shard
-from pipeline.adapters.aws.kinesis_errors import (
+from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.telemetry import Telemetry
+from pipeline.commands import shards
+from pipeline.commands.run import _default_state, _log
+from pipeline.commands.shards import display
+from pipeline.core.dataset import check_together
+from pipeline.core.errors import (
     ArgumentRefused,
     IteratorExpired,
+    StateRefused,
+    StoreRefused,
+    StoreUnavailable,
     StreamError,
     StreamMissing,
     StreamRefused,
     StreamThrottled,
     StreamUnavailable,
 )
-from pipeline.adapters.store import MemoryStore, StoreRefused, StoreUnavailable
-from pipeline.adapters.telemetry import Telemetry
-from pipeline.commands import shards
-from pipeline.commands.run import _default_state, _log
-from pipeline.commands.shards import display
-from pipeline.core.dataset import check_together
 from pipeline.core.events import read_failed_batch
 from pipeline.core.records import StreamRecord
 from pipeline.core.routing import Router
@@ -43,7 +46,6 @@ from pipeline.local import (
     Job,
     Runner,
     State,
-    StateRefused,
     StreamIdentity,
     StreamStatus,
     open_state,

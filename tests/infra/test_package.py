@@ -621,7 +621,7 @@ def test_a_full_event_fits_into_the_memory(function: Lambda, memory: int) -> Non
     assert again.memory == pytest.approx(told_memory()[memory], rel=0.3)
     # A function has a processor's share by its memory, but no less than all of one to start on.
     second = (again.processor - first.processor) / min(1.0, memory / 1_769)
-    # Shown by `make test ARGS="tests/test_package.py -k memory -n 0 --log-cli-level=INFO"`.
+    # Shown by `make test ARGS="tests/infra/test_package.py -k memory -n 0 --log-cli-level=INFO"`.
     REPORT.info(
         "%d MB: start-up %.2f s; a full event, %.2f s of its processor's share; peak %d MB",
         memory, first.start or 0, second, again.memory,

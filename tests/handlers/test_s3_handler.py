@@ -20,14 +20,13 @@ from moto.server import ThreadedMotoServer
 from support import Context, FaultyStore, Function, Stored, as_json, letter_payload, order
 
 from pipeline import handlers
-from pipeline.adapters.protocol import StoreRefused, StoreUnavailable
+from pipeline.core.errors import FilesFailed, FilesUnfinished, StoreRefused, StoreUnavailable
 from pipeline.core.layout import ARCHIVE, is_pipeline_key
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
 from pipeline.files.jsonarray import split_elements
 from pipeline.files.notifications import ObjectReference, notify_of, read_notifications
 from pipeline.files.objects import ObjectReader, S3Objects
-from pipeline.handlers.files import FilesFailed, FilesUnfinished
 
 REGION = "eu-central-1"
 ORDER_IDS = [f"7c9e6679-7425-40de-944b-{number:012}" for number in range(40)]
