@@ -34,7 +34,7 @@ class Kept:
         chunk, rejects = deaggregate(batch_of(self.record.data))
         assert not rejects
         keys = chunk.provenance.partition_key
-        return [(keys[at], data) for at, data in zip(chunk.at, chunk.payloads, strict=True)]
+        return [(keys[at], data) for at, data in zip(chunk.unit, chunk.payloads, strict=True)]
 
 
 @dataclass

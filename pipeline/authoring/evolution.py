@@ -7,7 +7,7 @@ is CSV, which is read by position, new fields come last.
 
 from collections.abc import Iterator
 
-from pipeline.core.schema.types import Array, Field, Map, Record, Scalar, Slot, Type
+from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Scalar, Type
 
 _WIDER = {("int", "long"), ("float", "double")}
 
@@ -65,7 +65,7 @@ def _field(old: Field, new: Field, at: str, *, positional: bool) -> Iterator[str
     yield from _type(old.type, new.type, at, positional=positional)
 
 
-def _slot(old: Slot, new: Slot, at: str, *, positional: bool) -> Iterator[str]:
+def _slot(old: FieldType, new: FieldType, at: str, *, positional: bool) -> Iterator[str]:
     if old.nullable != new.nullable:
         yield f"items of {at} change whether they may be null; leave that as it was."
     yield from _type(old.type, new.type, at, positional=positional)

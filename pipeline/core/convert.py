@@ -95,7 +95,7 @@ def _merged(one: Columns, other: Columns) -> Columns:
 def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:
     """The columns that tell which Kinesis record, and which part of it, each row came from."""
     provenance, batch = chunk.provenance, chunk.provenance.batch
-    units = to_arrow(chunk.at)
+    units = to_arrow(chunk.unit)
     if len(good) < len(chunk):
         units = units.take(to_arrow(integers(good)))
     record = to_arrow(provenance.record).take(units)

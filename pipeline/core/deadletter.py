@@ -152,7 +152,7 @@ def to_replay(letters: Sequence[DeadLetter], label: str) -> ReplayBatch:
             continue
         chunk = user_records if len(of.unit) == _USER_RECORD else documents
         position = (number, of.sub_sequence_number, of.document, of.partition_key)
-        chunk.at.append(chunk.provenance.add(*position))
+        chunk.unit.append(chunk.provenance.add(*position))
         chunk.payloads.append(of.payload)
     return ReplayBatch(batch, stream_records, user_records, documents)
 
@@ -214,14 +214,14 @@ def _read_letter(line: bytes) -> DeadLetter:
 
 
 def _letter(reject: Reject) -> dict[str, Any]:
-    provenance, at = reject.provenance, reject.at
+    provenance, at = reject.provenance, reject.unit
     record = provenance.batch.records[provenance.record[at]]
     encoding, payload = _as_text(reject.payload)
     return {
         "stage": reject.stage,
-        "reason": reject.fault.reason,
-        "message": reject.fault.message,
-        "path": reject.fault.path,
+        "reason": reject.violation.reason,
+        "message": reject.violation.message,
+        "path": reject.violation.path,
         "dataset": reject.dataset,
         "schema_version": reject.schema_version,
         "source": provenance.batch.source,
@@ -249,7 +249,7 @@ def _as_text(payload: bytes) -> tuple[str, str]:
 
 def _arrived_at(reject: Reject) -> int:
     provenance = reject.provenance
-    return provenance.batch.records[provenance.record[reject.at]].arrived_at
+    return provenance.batch.records[provenance.record[reject.unit]].arrived_at
 
 
 # A batch may be bad altogether, and its many letters share few hours, and few arrivals.
@@ -267,5 +267,5 @@ def _written(micros: int) -> str:
 
 
 def _position(reject: Reject) -> tuple[int, int, int]:
-    provenance, at = reject.provenance, reject.at
+    provenance, at = reject.provenance, reject.unit
     return provenance.record[at], provenance.sub[at], provenance.document[at]

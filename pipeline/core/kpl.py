@@ -191,7 +191,7 @@ def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chu
     for number in numbers:
         record = batch.records[number]
         if not record.data.startswith(MAGIC):
-            chunk.at.append(chunk.provenance.add(number, 0, 0, record.partition_key))
+            chunk.unit.append(chunk.provenance.add(number, 0, 0, record.partition_key))
             chunk.payloads.append(record.data)
             continue
         opened = _open(record.data)
@@ -225,7 +225,7 @@ def _append(
     provenance.sub.extend(up_to(size, INT64))
     provenance.document.extend(zeros(size))
     provenance.partition_key.extend(keys)
-    chunk.at.extend(between(start, start + size))
+    chunk.unit.extend(between(start, start + size))
     chunk.payloads.extend(payloads)
 
 
@@ -243,7 +243,7 @@ def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Rejec
         key = None if fault else keys[record.partition_key_index]
         unit = chunk.provenance.add(number, sub, 0, key)
         if fault is None:
-            chunk.at.append(unit)
+            chunk.unit.append(unit)
             chunk.payloads.append(record.data)
         else:
             rejects.append(

@@ -44,7 +44,7 @@ def dead_letter_key(batch: Batch, dataset: str, hour: str, part: int) -> str:
 
 
 def _file_name(batch: Batch, part: int) -> str:
-    name = batch.label or batch_name(batch)
+    name = batch.key_stem or batch_name(batch)
     return f"{name}-{part}" if part else name
 
 

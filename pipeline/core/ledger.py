@@ -32,7 +32,7 @@ class Ledger:
         """Expect these documents once in each of the dataset's formats, or as dead letters."""
         self._formats[dataset.name] = dataset.formats
         for as_format in dataset.formats:
-            self._expected[dataset.name, as_format].append(((chunk.provenance, chunk.at),))
+            self._expected[dataset.name, as_format].append(((chunk.provenance, chunk.unit),))
 
     def refused(self, rejects: Iterable[Reject]) -> None:
         """Expect what was rejected before a dataset was found for it as dead letters."""
@@ -88,7 +88,7 @@ class Coverage:
             self._seen.setdefault(id(origins), (origins, array(INT32)))[1].extend(units)
         for reject in rejects:
             if reject.is_stream_record:
-                number = reject.provenance.record[reject.at]
+                number = reject.provenance.record[reject.unit]
                 if reject.payload == self._batch.records[number].data:
                     self._unopened.add(number)
 

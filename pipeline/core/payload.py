@@ -53,7 +53,7 @@ def unpack_payloads(chunk: Chunk, limits: Limits) -> Iterator[Part]:
         yield part.finished()
         return
     record, record_bytes = -1, 0
-    for at, payload in zip(chunk.at, chunk.payloads, strict=True):
+    for at, payload in zip(chunk.unit, chunk.payloads, strict=True):
         starts_record = chunk.provenance.record[at] != record
         if starts_record:
             record, record_bytes = chunk.provenance.record[at], 0
@@ -70,7 +70,7 @@ def check_documents(chunk: Chunk, limits: Limits) -> Part:
     good = chunk.take([index for index, fault in enumerate(faults) if fault is None])
     return good, [
         Reject(chunk.provenance, at, RejectStage.DOCUMENT, fault, payload)
-        for at, payload, fault in zip(chunk.at, chunk.payloads, faults, strict=True)
+        for at, payload, fault in zip(chunk.unit, chunk.payloads, faults, strict=True)
         if fault is not None
     ]
 
@@ -143,12 +143,12 @@ class _Part:
             for first in range(start, end, _RUN):
                 self._open_run(chunk, first, min(first + _RUN, end), limits)
             if end < len(chunk):
-                self.open(chunk.at[end], chunk.payloads[end], limits)
+                self.open(chunk.unit[end], chunk.payloads[end], limits)
             start = end + 1
 
     def _open_run(self, chunk: Chunk, start: int, end: int, limits: Limits) -> None:
         """Open user records of which most likely each is plainly a document."""
-        at, payloads = chunk.at[start:end], chunk.payloads[start:end]
+        at, payloads = chunk.unit[start:end], chunk.payloads[start:end]
         if _text_of_documents(payloads, limits) is not None:
             self.at += at
             self.payloads += payloads
@@ -162,7 +162,9 @@ class _Part:
         if isinstance(unpacked, Violation):
             self._reject(at, 0, RejectStage.PAYLOAD, unpacked, payload)
             return 0
-        documents = _split(unpacked, limits.documents, whole=self.provenance.batch.whole)
+        documents = _split(
+            unpacked, limits.documents, one_document=self.provenance.batch.one_document_per_record
+        )
         if isinstance(documents, Violation):
             self._reject(at, 0, RejectStage.PAYLOAD, documents, payload)
             return 0
@@ -240,12 +242,12 @@ def _corrupt(codec: str, why: object) -> Violation:
     )
 
 
-def _split(payload: bytes, bound: int, *, whole: bool) -> list[bytes] | Violation:
-    """Cut a payload into its documents, at least one; if it is `whole`, into itself."""
+def _split(payload: bytes, bound: int, *, one_document: bool) -> list[bytes] | Violation:
+    """Cut a payload into its documents, at least one; if it is `one_document`, into itself."""
     text = payload.strip(WHITESPACE)
     if not text:
         return Violation(Reason.EMPTY_RECORD, "The record is empty, or white space alone.")
-    if whole or b"\n" not in text or is_json(text) or _is_deep_document(text):
+    if one_document or b"\n" not in text or is_json(text) or _is_deep_document(text):
         return [text]
     lines = list[bytes]()
     for line in _LINE.finditer(text):

@@ -34,16 +34,16 @@ class Batch(msgspec.Struct, frozen=True):
     """The stream records of one invocation: one shard's, in order, at least one.
 
     `source` is the stream's ARN and the shard id, the first part of every row's identity.
-    `label` names the batch's objects where its place on the stream does not: what is sent again
-    must not overwrite what its batch stored. `whole` says that each record is one document, as one
+    `key_stem` names the batch's objects where its place on the stream does not: what is sent again
+    must not overwrite what its batch stored. `one_document_per_record` says that each record is one document, as one
     of a file is, whatever its lines look like.
     """
 
     source: str
     shard: str
     records: tuple[StreamRecord, ...]
-    label: str | None = None
-    whole: bool = False
+    key_stem: str | None = None
+    one_document_per_record: bool = False
 
     @property
     def first(self) -> str:
@@ -110,7 +110,7 @@ class Chunk(msgspec.Struct, frozen=True):
     """
 
     provenance: Provenance
-    at: Integers
+    unit: Integers
     payloads: list[bytes]
     text: bytes | None = None
 
@@ -121,7 +121,7 @@ class Chunk(msgspec.Struct, frozen=True):
         """Return the chunk of these payloads alone, in this order."""
         return Chunk(
             self.provenance,
-            array(INT32, [self.at[i] for i in indices]),
+            array(INT32, [self.unit[i] for i in indices]),
             [self.payloads[i] for i in indices],
         )
 
@@ -138,9 +138,9 @@ class Reject(msgspec.Struct, frozen=True):
     """A unit that becomes a dead letter: its bytes, its fault, and where it came from."""
 
     provenance: Provenance
-    at: int
+    unit: int
     stage: RejectStage
-    fault: Violation
+    violation: Violation
     payload: bytes
     dataset: str | None = None
     schema_version: int | None = None
@@ -149,7 +149,7 @@ class Reject(msgspec.Struct, frozen=True):
     def is_stream_record(self) -> bool:
         """Whether it is a whole stream record, that did not open, and not a part of one."""
         return self.stage is RejectStage.AGGREGATE and (
-            self.fault.reason is not Reason.KPL_KEY_INDEX
+            self.violation.reason is not Reason.KPL_KEY_INDEX
         )
 
     @classmethod
@@ -162,7 +162,9 @@ class Reject(msgspec.Struct, frozen=True):
         dataset: tuple[str, int],
     ) -> Reject:
         """Make the reject of a chunk's document; `dataset` is its name and schema version."""
-        return cls(chunk.provenance, chunk.at[index], stage, fault, chunk.payloads[index], *dataset)
+        return cls(
+            chunk.provenance, chunk.unit[index], stage, fault, chunk.payloads[index], *dataset
+        )
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -180,7 +182,7 @@ class Rows(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, chunk: Chunk, table: pa.Table, index: pa.Array) -> Rows:
         """Make rows of a chunk's documents."""
-        return cls(chunk, table, index, to_arrow(chunk.at).take(index))
+        return cls(chunk, table, index, to_arrow(chunk.unit).take(index))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -230,7 +232,7 @@ def units_of(rejects: Iterable[Reject]) -> Units:
         found = by_positions.get(id(reject.provenance))
         if found is None:
             found = by_positions[id(reject.provenance)] = reject.provenance, array(INT32)
-        found[1].append(reject.at)
+        found[1].append(reject.unit)
     return tuple(by_positions.values())
 
 

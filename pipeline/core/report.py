@@ -57,7 +57,7 @@ class Report(msgspec.Struct):
     def add_part(self, rejects: Iterable[Reject], stored: Iterable[OutputObject]) -> None:
         """Count what was stored of one part; rejects of no dataset are its documents, too."""
         self.parts += 1
-        reasons = Counter((reject.dataset, reject.fault.reason) for reject in rejects)
+        reasons = Counter((reject.dataset, reject.violation.reason) for reject in rejects)
         for (dataset, reason), count in reasons.items():
             tally = self.of(dataset or UNROUTED)
             tally.rejects[reason] += count

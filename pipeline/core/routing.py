@@ -41,7 +41,7 @@ class Router:
             found = self._find(document)
             if isinstance(found, Violation):
                 rejects.append(
-                    Reject(chunk.provenance, chunk.at[index], RejectStage.ROUTE, found, document)
+                    Reject(chunk.provenance, chunk.unit[index], RejectStage.ROUTE, found, document)
                 )
             else:
                 taken[found.name].append(index)

@@ -71,7 +71,7 @@ class Block(msgspec.Struct, frozen=True):
         # "_" or "." is no data to Athena and Spark, which would not show these rows.
         shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].rstrip(".").lstrip("._-") or "file"
         records = (StreamRecord(str(at), None, arrived_at, text) for at, text in self.documents)
-        return Batch(name, shard, tuple(records), whole=True)
+        return Batch(name, shard, tuple(records), one_document_per_record=True)
 
 
 def batches_of(

@@ -207,7 +207,7 @@ def user_records(stream: KinesisStream) -> Iterator[tuple[str | None, bytes]]:
             continue
         chunk, rejects = deaggregate(Batch("stream", shard.shard_id, tuple(records)))
         assert not rejects
-        for at, payload in zip(chunk.at, chunk.payloads, strict=True):
+        for at, payload in zip(chunk.unit, chunk.payloads, strict=True):
             yield chunk.provenance.partition_key[at], payload
 
 

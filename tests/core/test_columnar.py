@@ -239,7 +239,9 @@ def both_ways(of: Dataset, documents: list[bytes]) -> int:
     # As text, too: Arrow holds 0.0 and -0.0 for equal.
     assert rows.table.equals(expected.table)
     assert str(rows.table.to_pylist()) == str(expected.table.to_pylist())
-    assert [(of.at, of.fault) for of in rejects] == [(of.at, of.fault) for of in refused]
+    assert [(of.unit, of.violation) for of in rejects] == [
+        (of.unit, of.violation) for of in refused
+    ]
     return len(rows)
 
 
@@ -419,7 +421,7 @@ def test_no_string_spans_two_documents(open_string: str) -> None:
     assert both_ways(of, documents) is not None
     ((part, _),) = unpack_payloads(chunk_of(*documents), PLAIN)
     rows, rejects = convert(part, of)
-    assert (len(rows), [of.fault.reason for of in rejects]) == (300, ["not_json"] * 3)
+    assert (len(rows), [of.violation.reason for of in rejects]) == (300, ["not_json"] * 3)
 
 
 def test_a_text_full_of_escapes_is_searched_once() -> None:

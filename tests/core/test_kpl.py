@@ -31,7 +31,7 @@ def user_records(chunk: Chunk) -> list[tuple[int, int, str | None, bytes]]:
     of = chunk.provenance
     return [
         (of.record[at], of.sub[at], of.partition_key[at], payload)
-        for at, payload in zip(chunk.at, chunk.payloads, strict=True)
+        for at, payload in zip(chunk.unit, chunk.payloads, strict=True)
     ]
 
 
@@ -165,7 +165,7 @@ def test_a_changed_byte_is_told_by_the_checksum() -> None:
     for at in [whole.index(b"number"), whole.index(b"key"), len(whole) - 1, len(whole) - 16]:
         changed = bytearray(whole)
         changed[at] ^= 1
-        assert only_reject(bytes(changed)).fault.reason is Reason.KPL_CHECKSUM
+        assert only_reject(bytes(changed)).violation.reason is Reason.KPL_CHECKSUM
 
 
 @given(MIXED)
@@ -174,7 +174,7 @@ def test_an_aggregate_cut_short_anywhere_is_told_as_such(records: list[UserRecor
     whole = aggregate(records)
     boundaries = {len(MAGIC)} | {len(MAGIC) + end for end in field_ends(whole[4:-16])}
     for length in range(len(MAGIC), len(whole)):
-        reason = only_reject(whole[:length]).fault.reason
+        reason = only_reject(whole[:length]).violation.reason
         if length - 16 in boundaries:
             assert reason in {Reason.KPL_TRUNCATED, Reason.KPL_CHECKSUM}
         else:
@@ -199,13 +199,13 @@ def field_ends(body: bytes) -> list[int]:
 @pytest.mark.parametrize("body", [b"\xff", b"\x1a\x05abc", b"\x0b"])
 def test_a_sealed_body_that_is_no_aggregate_is_told_as_such(body: bytes) -> None:
     """The MD5 is right; what it seals is no protobuf."""
-    assert only_reject(sealed(body)).fault.reason is Reason.KPL_PROTOBUF
+    assert only_reject(sealed(body)).violation.reason is Reason.KPL_PROTOBUF
 
 
 @pytest.mark.parametrize("body", [b"", b"\x0a\x01a"])
 def test_an_aggregate_of_no_records_is_a_reject(body: bytes) -> None:
     """The reference lets it vanish."""
-    assert only_reject(sealed(body)).fault.reason is Reason.KPL_NO_RECORDS
+    assert only_reject(sealed(body)).violation.reason is Reason.KPL_NO_RECORDS
 
 
 def record_field(key_index: int, data: bytes, hash_index: int | None = None) -> bytes:
@@ -221,8 +221,8 @@ def test_a_bad_key_index_costs_its_own_record_only(bad: bytes) -> None:
     body = b"\x0a\x01k" + record_field(0, b"one") + bad + record_field(0, b"two")
     chunk, (reject,) = deaggregate(batch_of(sealed(body)))
     assert user_records(chunk) == [(0, 0, "k", b"one"), (0, 2, "k", b"two")]
-    assert (reject.payload, reject.fault.reason) == (b"bad", Reason.KPL_KEY_INDEX)
-    assert reject.provenance.sub[reject.at] == 1
+    assert (reject.payload, reject.violation.reason) == (b"bad", Reason.KPL_KEY_INDEX)
+    assert reject.provenance.sub[reject.unit] == 1
 
 
 def test_a_partition_key_that_is_not_utf8_is_no_text_and_no_exception() -> None:
@@ -331,8 +331,8 @@ ANYTHING = st.one_of(
 def test_any_bytes_give_records_or_rejects(records: list[bytes]) -> None:
     """Never an exception, and every stream record is accounted for."""
     chunk, rejects = deaggregate(batch_of(*records))
-    seen = {reject.provenance.record[reject.at] for reject in rejects}
+    seen = {reject.provenance.record[reject.unit] for reject in rejects}
     for documents, refused in unpack_payloads(chunk, PLAIN):
-        seen |= {documents.provenance.record[at] for at in documents.at}
-        seen |= {reject.provenance.record[reject.at] for reject in refused}
+        seen |= {documents.provenance.record[at] for at in documents.unit}
+        seen |= {reject.provenance.record[reject.unit] for reject in refused}
     assert seen == set(range(len(records)))

@@ -176,7 +176,7 @@ def verdicts(of: Dataset, *documents: Any, limits: Limits = PLAIN, room: int = 2
     """Return for each document None, or reason and path."""
     rows, _ = convert(chunk_of(*map(as_json, documents)), of)
     _, rejects = split(rows, of, limits, room)
-    found = {reject.at: (reject.fault.reason, reject.fault.path) for reject in rejects}
+    found = {reject.unit: (reject.violation.reason, reject.violation.path) for reject in rejects}
     return [found.get(at) for at in range(len(documents))]
 
 

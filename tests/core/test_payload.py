@@ -53,7 +53,7 @@ def documents_in(payload: bytes) -> list[bytes]:
     """Return the documents of one user record, having checked that they are numbered."""
     chunk, rejects = only_part(payload)
     assert not rejects
-    assert [chunk.provenance.document[at] for at in chunk.at] == list(range(len(chunk)))
+    assert [chunk.provenance.document[at] for at in chunk.unit] == list(range(len(chunk)))
     return chunk.payloads
 
 
@@ -62,7 +62,7 @@ def reason_of(payload: bytes, limits: Limits = PLAIN) -> Reason:
     chunk, (reject,) = only_part(payload, limits)
     assert not len(chunk)
     assert reject.payload == payload
-    return reject.fault.reason
+    return reject.violation.reason
 
 
 @given(DOCUMENTS, st.sampled_from([None, 2]), CODECS)
@@ -173,8 +173,8 @@ def test_the_size_of_a_document_is_bounded() -> None:
     """Its neighbours in the same record do not suffer."""
     chunk, (reject,) = only_part(b'{}\n{"a":"long"}\n{}', Limits(document_bytes=5))
     assert chunk.payloads == [b"{}", b"{}"]
-    assert (reject.payload, reject.fault.reason) == (b'{"a":"long"}', Reason.DOCUMENT_TOO_LARGE)
-    assert reject.provenance.document[reject.at] == 1
+    assert (reject.payload, reject.violation.reason) == (b'{"a":"long"}', Reason.DOCUMENT_TOO_LARGE)
+    assert reject.provenance.document[reject.unit] == 1
 
 
 def test_the_depth_of_a_document_is_bounded() -> None:
@@ -204,13 +204,13 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
     found = [
         (part.provenance.record[at], part.provenance.document[at])
         for part, _ in parts
-        for at in part.at
+        for at in part.unit
     ]
     assert found == [
         (record, number) for record, count in enumerate(lines) for number in range(count)
     ]
     assert sum(len(rejects) for _, rejects in parts) == lines.count(0)
-    homes = [{part.provenance.record[at] for at in part.at} for part, _ in parts]
+    homes = [{part.provenance.record[at] for at in part.unit} for part, _ in parts]
     assert all(not one & other for one, other in pairwise(homes))
 
 
@@ -232,7 +232,7 @@ def test_documents_that_come_again_are_held_against_the_bounds_again() -> None:
     again = chunk_of(b'{"a":"\xff"}', b"{}", b'{"a":' + b"[" * 300 + b"]" * 300 + b"}")
     good, rejects = check_documents(again, PLAIN)
     assert good.payloads == [b"{}"]
-    assert [(of.at, of.stage, of.fault.reason) for of in rejects] == [
+    assert [(of.unit, of.stage, of.violation.reason) for of in rejects] == [
         (0, RejectStage.DOCUMENT, Reason.NOT_UTF8),
         (2, RejectStage.DOCUMENT, Reason.TOO_DEEP),
     ]

@@ -54,8 +54,8 @@ def fault_of(document: bytes, of: Dataset = OPEN) -> tuple[Reason, str]:
     assert not len(rows)
     assert (reject.stage, reject.payload) == (RejectStage.CONVERT, document)
     assert (reject.dataset, reject.schema_version) == of.id
-    assert reject.fault.message.endswith(".")
-    return reject.fault.reason, reject.fault.path
+    assert reject.violation.message.endswith(".")
+    return reject.violation.reason, reject.violation.path
 
 
 NOTHING_BUT_ID: dict[str, Any] = {
@@ -144,8 +144,8 @@ def test_one_bad_document_costs_its_neighbours_nothing() -> None:
     rows, rejects = convert(chunk_of(*documents), OPEN)
     assert rows.index.to_pylist() == list(range(1, len(documents), 2))
     assert rows.table.column("id").to_pylist() == list(range(len(FAULTS)))
-    assert [reject.at for reject in rejects] == list(range(0, len(documents), 2))
-    assert [(reject.fault.reason, reject.fault.path) for reject in rejects] == [
+    assert [reject.unit for reject in rejects] == list(range(0, len(documents), 2))
+    assert [(reject.violation.reason, reject.violation.path) for reject in rejects] == [
         (reason, path) for _, reason, path in FAULTS
     ]
 
@@ -221,8 +221,8 @@ def test_a_document_with_repeated_keys_is_the_one_without(pairs: list[tuple[str,
             convert(chunk_of(document), of) for document in (as_object(pairs), as_json(dict(pairs)))
         )
         assert one.table.to_pylist() == other.table.to_pylist()
-        assert [reject.fault for reject in one_rejects] == [
-            reject.fault for reject in other_rejects
+        assert [reject.violation for reject in one_rejects] == [
+            reject.violation for reject in other_rejects
         ]
 
 

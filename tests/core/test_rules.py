@@ -23,11 +23,11 @@ def faults_of(of: Dataset, *documents: bytes) -> dict[int, tuple[Reason, str]]:
     rows, unfit = convert(chunk_of(*documents), of)
     assert not unfit
     good, rejects = check_rules(rows, of)
-    assert sorted([*good.index.to_pylist(), *(reject.at for reject in rejects)]) == list(
+    assert sorted([*good.index.to_pylist(), *(reject.unit for reject in rejects)]) == list(
         range(len(documents))
     )
-    assert all(reject.payload == documents[reject.at] for reject in rejects)
-    return {reject.at: (reject.fault.reason, reject.fault.path) for reject in rejects}
+    assert all(reject.payload == documents[reject.unit] for reject in rejects)
+    return {reject.unit: (reject.violation.reason, reject.violation.path) for reject in rejects}
 
 
 def decimal_type(precision: int, scale: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import Dataset
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits
-from pipeline.core.schema.types import Array, Field, Map, Record, Scalar, Slot
+from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,9 +107,9 @@ def possible_reasons(dataset: Dataset) -> set[Reason]:
     return reasons
 
 
-def slots_of(record: Record) -> Iterator[Slot]:
+def slots_of(record: Record) -> Iterator[FieldType]:
     """Yield every place of a record, at any depth."""
-    open_ = list[Slot](record.fields)
+    open_ = list[FieldType](record.fields)
     while open_:
         slot = open_.pop()
         yield slot
@@ -122,7 +122,7 @@ def slots_of(record: Record) -> Iterator[Slot]:
                 pass
 
 
-def reasons_of(slot: Slot) -> set[Reason]:
+def reasons_of(slot: FieldType) -> set[Reason]:
     """Return the reasons that one place can give, without what is inside it."""
     reasons = {Reason.WRONG_TYPE}
     reasons |= set() if slot.optional else {Reason.MISSING_FIELD}

@@ -43,7 +43,7 @@ _OTHERWISE = 0.25
 
 
 @dataclass(slots=True)
-class Violations:
+class Faults:
     """Decides what goes wrong, and counts it."""
 
     random: Random
@@ -52,7 +52,7 @@ class Violations:
     calm: bool = False
 
     @classmethod
-    def drawn(cls, random: Random) -> Violations:
+    def drawn(cls, random: Random) -> Faults:
         """Draw which faults there are in this history, at least three kinds of them."""
         names = [of.name for of in fields(Rates)]
         chosen = random.sample(names, random.randint(3, len(names)))

@@ -17,7 +17,7 @@ from pipeline.esm import Raised, Returned
 from pipeline.flow import Pipeline
 
 from .clock import SimulatedClock
-from .faults import Violations
+from .faults import Faults
 from .formats import DATASETS
 from .history import LawBroken
 from .machine import TIME_OUT, Killed, Machine
@@ -36,7 +36,7 @@ class SimulatedFunction:
         self,
         random: Random,
         clock: SimulatedClock,
-        faults: Violations,
+        faults: Faults,
         lake: SimulatedStore,
         dead_letters: SimulatedStore,
     ) -> None:

@@ -6,7 +6,7 @@ from random import Random
 
 from .clock import SECOND, SimulatedClock
 from .documents import Payload, some_aggregate, some_payload
-from .faults import Violations
+from .faults import Faults
 from .history import History
 from .stream import SimulatedStream
 
@@ -25,7 +25,7 @@ class SimulatedProducer:
         random: Random,
         stream: SimulatedStream,
         clock: SimulatedClock,
-        faults: Violations,
+        faults: Faults,
         history: History,
     ) -> None:
         self.random = random

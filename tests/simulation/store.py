@@ -11,7 +11,7 @@ from pipeline.adapters.store import ConcurrentWriter, MemoryStore
 from pipeline.adapters.writer import _Write
 from pipeline.core.errors import StoreRefused, StoreUnavailable
 
-from .faults import Violations
+from .faults import Faults
 from .history import History
 from .invariants import Laws
 from .machine import Hanging, Machine
@@ -23,7 +23,7 @@ _TIME_OUT = 2.0  # seconds until a client gives up on an answer
 class SimulatedStore(MemoryStore):
     """A store that throttles, fails, hangs, and stores what it does not confirm."""
 
-    def __init__(self, name: str, faults: Violations, history: History, laws: Laws) -> None:
+    def __init__(self, name: str, faults: Faults, history: History, laws: Laws) -> None:
         super().__init__(name)
         self.faults = faults
         self.history = history

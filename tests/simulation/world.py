@@ -33,7 +33,7 @@ from pipeline.esm import (
 )
 
 from .clock import SECOND, SimulatedClock
-from .faults import Violations
+from .faults import Faults
 from .formats import cheap_encoder
 from .function import SimulatedFunction
 from .history import History, LawBroken, SimulationFailed
@@ -97,7 +97,7 @@ class World:
         self.random = Random(seed)
         self.clock = SimulatedClock()
         self.history = History(seed, self.clock)
-        self.faults = Violations.drawn(self.random)
+        self.faults = Faults.drawn(self.random)
         self.history.faults = self.faults.seen
         self.stream = SimulatedStream(self.random.randint(1, 3))
         self.laws = Laws(self.stream)

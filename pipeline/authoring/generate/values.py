@@ -17,7 +17,7 @@ from pipeline.authoring.generate.patterns import (
     choice,
     matching,
 )
-from pipeline.core.schema.types import Array, Field, Map, Record, Rules, Scalar, Slot
+from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Rules, Scalar
 from pipeline.core.schema.values import MICROS
 
 Make = Callable[[RandomSource, int], Any]
@@ -57,7 +57,7 @@ def record_maker(record: Record, moments: Mapping[str, TimeRange], chance: Rando
     return make
 
 
-def _maker(slot: Slot, name: str, chance: RandomSource, moment: TimeRange = _LAST_DAY) -> Make:
+def _maker(slot: FieldType, name: str, chance: RandomSource, moment: TimeRange = _LAST_DAY) -> Make:
     """Return what makes the values of one place. `CannotGenerate` names the field."""
     match slot.type:
         case Record() as record:

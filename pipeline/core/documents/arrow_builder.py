@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.core.documents.jsonpath import LazySequence, ValuePath, Violations, path_segment
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record, Scalar, Slot
+from pipeline.core.schema.types import NO_DEFAULT, Array, FieldType, Map, Record, Scalar
 from pipeline.core.schema.values import ConversionError
 
 
@@ -35,7 +35,7 @@ def columns_of(
     ]
 
 
-def column(slot: Slot, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
+def column(slot: FieldType, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
     """Return the Arrow array of decoded values (None: null or absent) of one place."""
     of = slot.type
     if of.json_type is msgspec.Raw:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipeline.core.documents.jsonpath import ValuePath, Violations, path_segment
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import Array, Field, Map, Record, Rules, Slot, Type
+from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Rules, Type
 
 # Exact for every bound that `avro` lets pass: below 10**309, and at most 76 digits of a column.
 _EXACT = Context(prec=400, Emax=10**6, Emin=-(10**6))
@@ -23,7 +23,7 @@ def ruled_fields(record: Record) -> list[Field]:
     return [of for of in record.fields if _ruled(of)]
 
 
-def _ruled(slot: Slot) -> bool:
+def _ruled(slot: FieldType) -> bool:
     if isinstance(slot, Field) and slot.rules:
         return True
     match slot.type:
@@ -41,7 +41,7 @@ def check_fields(fields: Sequence[Field], columns: Sequence[pa.Array], faults: V
         _walk(of, column, ValuePath(ValuePath(), range(len(column)), path_segment(of.key)), faults)
 
 
-def _walk(slot: Slot, array: pa.Array, where: ValuePath, faults: Violations) -> None:
+def _walk(slot: FieldType, array: pa.Array, where: ValuePath, faults: Violations) -> None:
     """Check one place and everything below it."""
     if isinstance(slot, Field) and slot.rules:
         _check(slot.rules, array, where, faults)
@@ -57,7 +57,7 @@ def _walk(slot: Slot, array: pa.Array, where: ValuePath, faults: Violations) -> 
 
 
 def _walk_items(
-    of: Type, inner: Slot, array: pa.Array, where: ValuePath, faults: Violations
+    of: Type, inner: FieldType, array: pa.Array, where: ValuePath, faults: Violations
 ) -> None:
     """Check the items of arrays, or the values of maps."""
     if isinstance(of, Map):

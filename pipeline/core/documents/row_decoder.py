@@ -24,7 +24,7 @@ from pipeline.core.jsontext import (
 )
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import Array, JsonKind, Map, Record, Scalar, Slot
+from pipeline.core.schema.types import Array, FieldType, JsonKind, Map, Record, Scalar
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
@@ -124,7 +124,9 @@ def _fault_of_map(of: Map, value: Any) -> Violation | None:
     return _first_inside(of.value, value.values(), map(path_segment, value))
 
 
-def _first_inside(slot: Slot, values: Iterable[Any], segments: Iterable[str]) -> Violation | None:
+def _first_inside(
+    slot: FieldType, values: Iterable[Any], segments: Iterable[str]
+) -> Violation | None:
     check, of = _CHECKS[type(slot.type)], slot.type
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
         if value is None and slot.optional:

@@ -26,10 +26,10 @@ from pipeline.core.schema import values
 from pipeline.core.schema.types import (
     NO_DEFAULT,
     Field,
+    FieldType,
     Record,
     Rules,
     Scalar,
-    Slot,
     Type,
     array_of,
     map_of,
@@ -163,9 +163,9 @@ class _Reader:
         default = self.default(entry, of, at, nullable=nullable)
         return Field(of, nullable, default, name, key, self.rules(entry, of, at))
 
-    def slot(self, schema: Any, at: str, scope: _Scope) -> Slot:
+    def slot(self, schema: Any, at: str, scope: _Scope) -> FieldType:
         of, nullable = self.slot_type(schema, at, scope, None)
-        return Slot(of, nullable)
+        return FieldType(of, nullable)
 
     def slot_type(self, schema: Any, at: str, scope: _Scope, epoch: Any) -> tuple[Type, bool]:
         """Read a type, or a union of null and one type."""

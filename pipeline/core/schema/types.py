@@ -54,7 +54,7 @@ class Scalar(msgspec.Struct, frozen=True):
     high: int = 0
 
 
-class Slot(msgspec.Struct, frozen=True):
+class FieldType(msgspec.Struct, frozen=True):
     """A place that holds one value: an array's item, a map's value, or a record's field.
 
     `default` is what the strict decoder would read for it; it stands for null and absence.
@@ -81,7 +81,7 @@ class Slot(msgspec.Struct, frozen=True):
         return inner | None if self.optional and inner is not msgspec.Raw else inner
 
 
-class Field(Slot, frozen=True):
+class Field(FieldType, frozen=True):
     """A record's field: `name` in the output, `key` in the JSON object."""
 
     name: str = ""
@@ -106,7 +106,7 @@ class Record(msgspec.Struct, frozen=True):
 class Array(msgspec.Struct, frozen=True):
     """A JSON array."""
 
-    item: Slot
+    item: FieldType
     json_type: Any
     arrow: pa.DataType
 
@@ -114,7 +114,7 @@ class Array(msgspec.Struct, frozen=True):
 class Map(msgspec.Struct, frozen=True):
     """A JSON object with keys of the producer's choosing."""
 
-    value: Slot
+    value: FieldType
     json_type: Any
     arrow: pa.DataType
 
@@ -143,13 +143,13 @@ def record_of(fields: tuple[Field, ...], *, closed: bool) -> Record:
     return Record(fields, struct, pa.struct([of.arrow_field for of in fields]), closed)
 
 
-def array_of(item: Slot) -> Array:
+def array_of(item: FieldType) -> Array:
     """Make an array type."""
     of = pa.field("element", item.arrow, nullable=item.nullable)
     return Array(item, list[item.json_type], pa.list_(of))  # type: ignore[name-defined]  # made at run time
 
 
-def map_of(value: Slot) -> Map:
+def map_of(value: FieldType) -> Map:
     """Make a map type."""
     of = pa.field("value", value.arrow, nullable=value.nullable)
     return Map(value, dict[str, value.json_type], pa.map_(pa.string(), of))  # type: ignore[name-defined]  # made at run time

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.schema.types import Array, Field, Record, Scalar, Slot, Type
+from pipeline.core.schema.types import Array, Field, FieldType, Record, Scalar, Type
 
 _SAMPLE = 8
 # A key may be spelled with escapes, all of such characters as it has itself. These match the last
@@ -104,7 +104,7 @@ def _numbers_of(fields: Sequence[Field], value: Any) -> Iterator[str]:
             yield from _numbers_in(of, of.key, value.get(of.key))
 
 
-def _numbers_in(slot: Slot, key: str, value: Any) -> Iterator[str]:
+def _numbers_in(slot: FieldType, key: str, value: Any) -> Iterator[str]:
     of = slot.type
     if isinstance(of, Record):
         yield from _numbers_of(of.fields, value)

@@ -16,7 +16,16 @@ from pipeline.core.documents.arrow_builder import column, with_nullable_children
 from pipeline.core.documents.columnar.decimals import has_decimal
 from pipeline.core.documents.columnar.kernels import Column, either, kernel_of, mask_from_indices
 from pipeline.core.documents.jsonpath import ValuePath, Violations
-from pipeline.core.schema.types import NO_DEFAULT, Array, Field, Map, Record, Scalar, Slot, Type
+from pipeline.core.schema.types import (
+    NO_DEFAULT,
+    Array,
+    Field,
+    FieldType,
+    Map,
+    Record,
+    Scalar,
+    Type,
+)
 
 # Makes the column of what was read; the mask tells where there is something around the value
 # (None: everywhere).
@@ -67,7 +76,7 @@ class _Place(msgspec.Struct, frozen=True):
     finish: _Finish
 
 
-def _place(slot: Slot, key: str, numbers: frozenset[str]) -> _Place:
+def _place(slot: FieldType, key: str, numbers: frozenset[str]) -> _Place:
     """Read one place. `numbers` are the keys of decimals that are spelled as numbers."""
     inner = _type(slot.type, key, numbers)
     default = None
