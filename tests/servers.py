@@ -151,7 +151,7 @@ EXPIRED = "ExpiredIteratorException"
 
 
 @dataclass
-class Violations:
+class Faults:
     """What a proxy does to requests: to each so-many-th of an operation, or (0) to none.
 
     `throttled`: refused. `partial`: of PutRecords, every other record is refused and the rest
@@ -181,7 +181,7 @@ class Violations:
 
 
 @contextlib.contextmanager
-def faulty_proxy(target: str, faults: Violations) -> Iterator[str]:
+def faulty_proxy(target: str, faults: Faults) -> Iterator[str]:
     """Stand before the server at a URL, with faults; yields the URL to use instead."""
 
     class Handler(_ProxyHandler):
@@ -207,7 +207,7 @@ class _Dropped(Exception):
 class _ProxyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    faults: Violations
+    faults: Faults
     target: str
 
     def do_any(self) -> None:

@@ -35,8 +35,8 @@ class Batch(msgspec.Struct, frozen=True):
 
     `source` is the stream's ARN and the shard id, the first part of every row's identity.
     `key_stem` names the batch's objects where its place on the stream does not: what is sent again
-    must not overwrite what its batch stored. `one_document_per_record` says that each record is one document, as one
-    of a file is, whatever its lines look like.
+    must not overwrite what its batch stored. `one_document_per_record` says that each record is
+    one document, as those of a file are, whatever its lines look like.
     """
 
     source: str

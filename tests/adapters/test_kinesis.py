@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore import exceptions as boto
 from botocore.stub import Stubber
-from servers import CREDENTIALS, Violations, faulty_proxy, kinesalite
+from servers import CREDENTIALS, Faults, faulty_proxy, kinesalite
 
 from pipeline.adapters.aws import kinesis
 from pipeline.adapters.aws.kinesis import (
@@ -158,7 +158,7 @@ def test_a_sequence_number_that_is_none_is_refused(stream: KinesisStream) -> Non
 def test_the_producer_loses_nothing_through_faults_and_a_reshard(url: str) -> None:
     target = made(url, "faults-and-a-reshard")
     client: Any = target._client
-    faults = Violations(throttled=5, partial=3, dropped_before=7, dropped_after=11)
+    faults = Faults(throttled=5, partial=3, dropped_before=7, dropped_after=11)
     count = 2_000
     chance = random.Random(7)
     with faulty_proxy(url, faults) as address:
@@ -185,7 +185,7 @@ def test_the_producer_loses_nothing_through_faults_and_a_reshard(url: str) -> No
 
 def test_the_producer_keeps_the_order_of_each_key_through_faults(url: str) -> None:
     target = made(url, "order-through-faults")
-    faults = Violations(throttled=5, partial=2, dropped_before=7, dropped_after=11)
+    faults = Faults(throttled=5, partial=2, dropped_before=7, dropped_after=11)
     key_of = [f"key {random.Random(number).randrange(9)}" for number in range(2_000)]
     with faulty_proxy(url, faults) as address:
         through = KinesisStream(target.stream, endpoint_url=address)

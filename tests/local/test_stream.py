@@ -19,7 +19,7 @@ from lake import write_dataset
 from servers import (
     CREDENTIALS,
     NPM,
-    Violations,
+    Faults,
     faulty_proxy,
     kinesalite,
     kinesis_local,
@@ -228,7 +228,7 @@ class Lake:
 
 
 def test_200_mb_through_a_reshard_two_kills_and_an_outage_of_s3(tmp_path: Path) -> None:
-    text, count, outage = "All that is gold does not glitter. " * 600, 10_000, Violations()
+    text, count, outage = "All that is gold does not glitter. " * 600, 10_000, Faults()
     produced = Produced()
     with (
         kinesalite() as kinesis,
@@ -289,7 +289,7 @@ def split(client: Any, shard_id: str) -> None:
 def test_throttling_partial_failures_expired_iterators_and_dropped_connections(
     tmp_path: Path,
 ) -> None:
-    faults = Violations(throttled=4, partial=3, expired=3, dropped_before=7, dropped_after=5)
+    faults = Faults(throttled=4, partial=3, expired=3, dropped_before=7, dropped_after=5)
     produced, count = Produced(), 3_000
     with (
         kinesalite() as kinesis,
