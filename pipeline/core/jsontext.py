@@ -66,6 +66,17 @@ def too_deep_to_read(text: bytes) -> bool:
     return False
 
 
+def is_cut_short(text: bytes) -> bool:
+    """Tell whether a text is the beginning of a JSON value, and only its end is missing."""
+    try:
+        _raw.decode(text)
+    except msgspec.DecodeError as error:
+        return "truncated" in str(error)
+    except RecursionError:
+        pass
+    return False
+
+
 def why_not_json(text: bytes) -> str:
     """Say where a text that is not JSON stops being it, without quoting it."""
     try:

@@ -25,6 +25,13 @@ class Reason(StrEnum):
     KPL_KEY_INDEX = "kpl_key_index"
     EMPTY_RECORD = "empty_record"
     CORRUPT_COMPRESSION = "corrupt_compression"
+    NESTED_AGGREGATE = "nested_aggregate"
+    AVRO_DATA = "avro_data"
+    PROTOBUF = "protobuf"
+    MESSAGEPACK = "messagepack"
+    REGISTRY_DATA = "registry_data"
+    BASE64_TEXT = "base64_text"
+    OTHER_FORMAT = "other_format"
     UNPACKED_TOO_LARGE = "unpacked_too_large"
     TOO_MANY_DOCUMENTS = "too_many_documents"
     DOCUMENT_TOO_LARGE = "document_too_large"
@@ -55,8 +62,15 @@ MEANINGS: dict[Reason, str] = {
     Reason.KPL_PROTOBUF: "A KPL aggregate with a right MD5 over bytes that are no aggregate.",
     Reason.KPL_NO_RECORDS: "A valid KPL aggregate that holds no user records.",
     Reason.KPL_KEY_INDEX: "A user record that points outside its aggregate's key tables.",
-    Reason.EMPTY_RECORD: "A record of no bytes, or of white space alone.",
-    Reason.CORRUPT_COMPRESSION: "A gzip or zstd payload that cannot be unpacked to its end.",
+    Reason.EMPTY_RECORD: "A record of no bytes, of white space alone, or of an empty array.",
+    Reason.CORRUPT_COMPRESSION: "A gzip, zlib or zstd payload that cannot be unpacked to its end.",
+    Reason.NESTED_AGGREGATE: "A KPL aggregate within compression, or within another aggregate.",
+    Reason.AVRO_DATA: "Avro's binary data: a container file, or single objects.",
+    Reason.PROTOBUF: "What is, field by field, a protobuf message.",
+    Reason.MESSAGEPACK: "A MessagePack map or array.",
+    Reason.REGISTRY_DATA: "A schema registry's header (Glue, Confluent) before what is not JSON.",
+    Reason.BASE64_TEXT: "Base64 of JSON or of compressed data.",
+    Reason.OTHER_FORMAT: "Another known format, named in the message (Parquet, bzip2, UTF-16 …).",
     Reason.UNPACKED_TOO_LARGE: "A payload that unpacks past the bound (64 MiB by default).",
     Reason.TOO_MANY_DOCUMENTS: "A payload of more documents than the bound (10,000 by default).",
     Reason.DOCUMENT_TOO_LARGE: "A document over the bound (1 MiB by default).",

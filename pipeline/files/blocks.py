@@ -18,9 +18,9 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.core.errors import FileError
+from pipeline.core.framing.arrays import element, split_elements
 from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.records import Batch, StreamRecord
-from pipeline.files.jsonarray import element, split_elements
 
 BATCH_BYTES = 8 * 2**20
 BATCH_DOCUMENTS = (

@@ -24,7 +24,7 @@ from pipeline.core.errors import FilesFailed, FilesUnfinished, StoreRefused, Sto
 from pipeline.core.layout import ARCHIVE, is_pipeline_key
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
-from pipeline.files.jsonarray import split_elements
+from pipeline.core.framing.arrays import split_elements
 from pipeline.files.notifications import ObjectReference, notify_of, read_notifications
 from pipeline.files.objects import ObjectReader, S3Objects
 

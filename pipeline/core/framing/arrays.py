@@ -28,12 +28,13 @@ class Elements(msgspec.Struct, frozen=True):
     """The elements that end within a stretch, each with the offset of its first byte.
 
     `end` is the offset behind the last comma or the closing bracket, `closed` tells that it was
-    the bracket.
+    the bracket. `by_hand` are the numbers of those that were not read: they may not be JSON.
     """
 
     found: Found
     end: int
     closed: bool
+    by_hand: frozenset[int]
 
 
 def split_elements(text: bytes, enough: int = 2**63) -> Elements:
@@ -42,20 +43,21 @@ def split_elements(text: bytes, enough: int = 2**63) -> Elements:
     It is left off soon after `enough` elements. White space is no part of an element, and between
     two commas there may be none.
     """
-    found, at = Found(), 0
+    found, at, by_hand = Found(), 0, set[int]()
     while len(found) < enough:
         run, at = _run(text, at)
         found += run
-        by_hand = at if run else at + _RUN_BYTES
-        while at < by_hand and len(found) < enough:
+        until = at if run else at + _RUN_BYTES
+        while at < until and len(found) < enough:
             mark, end = _delimiter(text, at)
             if not mark:
-                return Elements(found, at, closed=False)
+                return Elements(found, at, closed=False, by_hand=frozenset(by_hand))
+            by_hand.add(len(found))
             found += element(text[at : end - 1], at)
             at = end
             if mark == b"]":
-                return Elements(found, at, closed=True)
-    return Elements(found, at, closed=False)
+                return Elements(found, at, closed=True, by_hand=frozenset(by_hand))
+    return Elements(found, at, closed=False, by_hand=frozenset(by_hand))
 
 
 def element(text: bytes, offset: int) -> Found:
@@ -93,7 +95,7 @@ def _delimiter(text: bytes, at: int) -> tuple[bytes, int]:
     while found := _DELIMITER.match(text, at):
         mark, at = found[1], found.end()
         if mark in _OPENING:
-            at = _behind_brackets(text, at)
+            at = behind_brackets(text, at)
             if at < 0:
                 break
         elif mark != b"}":  # which opens nothing here, and so is a part of what is wrong
@@ -101,7 +103,7 @@ def _delimiter(text: bytes, at: int) -> tuple[bytes, int]:
     return b"", at
 
 
-def _behind_brackets(text: bytes, at: int) -> int:
+def behind_brackets(text: bytes, at: int) -> int:
     """Return the offset behind the bracket that closes what was opened, -1 if none does."""
     depth = 1
     while depth:

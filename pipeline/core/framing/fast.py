@@ -1,0 +1,53 @@
+"""Objects in a row, read many at once: the usual case of a text that holds several documents."""
+
+import re
+from itertools import accumulate
+
+import msgspec
+
+from pipeline.core.framing.marks import Document
+
+_SEAM = re.compile(rb"\}[ \t\r\n]*+\{")
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def fast_objects(text: bytes, separators: tuple[bytes, ...]) -> list[Document] | None:
+    """Read objects in a row, all at once; None where they are not plainly that.
+
+    A comma is put into each seam, and the whole read as an array. If its elements, with the
+    separator between them, are the text again, each was an object of its own: a seam within a
+    string, or within another object, would have a comma too many.
+    """
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    separator = next((by for by in separators if b"}%b{" % by in text), separators[0])
+    objects = _read(text.replace(b"}%b{" % separator, b"},{"))
+    if objects is not None and separator.join(objects) == text:
+        step = len(separator)
+        offsets = accumulate([len(found) + step for found in objects[:-1]], initial=0)
+        return list(zip(offsets, objects, strict=True))
+    return _with_any_space(text) if b"" in separators else None
+
+
+def _with_any_space(text: bytes) -> list[Document] | None:
+    """Read objects in a row with any white space between them, or none."""
+    objects = _read(_SEAM.sub(b"},{", text))
+    if objects is None or b"".join(objects) != _SEAM.sub(b"}{", text):
+        return None
+    documents, start = list[Document](), 0
+    for found in objects:
+        start = text.index(found, start)
+        documents.append((start, found))
+        start += len(found)
+    return documents
+
+
+def _read(joined: bytes) -> list[bytes] | None:
+    """Return the elements of what commas were put into; None where it is not JSON."""
+    try:
+        return list(map(bytes, _elements.decode(b"[%b]" % joined)))
+    except (msgspec.DecodeError, RecursionError):
+        return None

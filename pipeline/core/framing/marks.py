@@ -1,0 +1,60 @@
+"""What stands between documents, and what tells that a line may go on in the next."""
+
+import re
+
+from pipeline.core.jsontext import WHITESPACE
+
+Document = tuple[int, bytes]
+"""A document, or a broken piece, and the offset of its first byte."""
+
+OPENING = b"{["
+GOES_ON = b',:]}"'
+"""What begins with one of these cannot be a document, but can go on in one."""
+
+# Between values: white space, a byte order mark, the record separator of RFC 7464, and what schema
+# registries write before each JSON document (Confluent: 0 and an id; Glue: 3, 0 and a UUID).
+_BETWEEN = re.compile(
+    rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\x00.{4}(?=[{\[])|\x03\x00.{16}(?=[{\[]))*+", re.DOTALL
+)
+_STRING = re.compile(rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"')
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_SPACE = b" \t\r\n,[]\x1e"
+
+
+def behind_space(text: bytes, start: int, end: int) -> int:
+    """Return the offset behind what may stand between values."""
+    found = _BETWEEN.match(text, start, end)
+    return found.end() if found else start
+
+
+def is_between(gap: bytes) -> bool:
+    """Tell whether bytes may stand between documents; a registry's header ends at a document."""
+    if not gap.strip(_SPACE):
+        return True
+    return not _BETWEEN.sub(b"", gap + b"{").removesuffix(b"{").strip(_SPACE)
+
+
+def trimmed(text: bytes, start: int, end: int) -> Document:
+    """Return a piece of text without the white space around it, and its offset."""
+    inner = text[start:end].lstrip(WHITESPACE)
+    return end - len(inner), inner.rstrip(WHITESPACE)
+
+
+def has_open_string(lines: bytes) -> bool:
+    """Tell whether a string does not end on its line, or a backslash stands outside of any.
+
+    JSON has none there: what is outside was a part of a string before a quote was changed.
+    """
+    bare = _STRING.sub(b"", lines)
+    return b'"' in bare or b"\\" in bare
+
+
+def may_go_on(lines: bytes) -> bool:
+    """Tell whether lines leave something open, so that the next line may belong to them."""
+    bare = _STRING.sub(b"", lines)
+    if b'"' in bare or b"\\" in bare or lines.rstrip(WHITESPACE)[-1:] in (b",", b":"):
+        return True
+    depth = 0
+    for bracket in _BRACKETS.findall(bare):
+        depth = depth + 1 if bracket[0] in OPENING else max(depth - 1, 0)
+    return depth > 0

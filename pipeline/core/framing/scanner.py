@@ -1,0 +1,376 @@
+"""Goes over one stretch of a text, value by value; see `framing` for what is certain, and why."""
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+from pipeline.core.framing.arrays import behind_brackets, split_elements
+from pipeline.core.framing.fast import fast_objects
+from pipeline.core.framing.marks import (
+    GOES_ON,
+    OPENING,
+    Document,
+    behind_space,
+    has_open_string,
+    may_go_on,
+    trimmed,
+)
+from pipeline.core.jsontext import WHITESPACE, is_cut_short, is_json
+
+_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DOTALL)
+_OBJECT, _ARRAY = b"{["
+_RUN_BYTES = 2**16
+
+
+class Mode(StrEnum):
+    """Where a stretch of text begins: what is known of the text before it."""
+
+    SEQUENCE = "sequence"
+    """Between two values, and nothing is broken so far."""
+    ARRAY = "array"
+    """In an array at the outermost level, behind its bracket or a comma."""
+    LINES = "lines"
+    """At the start of a line, and one before it was broken in itself."""
+    REST = "rest"
+    """Behind something that may go on: nothing is certain any more."""
+    EACH_LINE = "each-line"
+    """At the start of a line of a text of which its owner says that each line is a document."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """The documents and pieces that end within a stretch, and where, and as what, it goes on.
+
+    It `is_broken` if any of them is a piece, as far as that was looked at.
+    """
+
+    documents: list[Document]
+    end: int
+    mode: Mode
+    is_broken: bool
+
+
+class Scanner:
+    """Goes over one stretch; what it found so far may be taken back when a break is met."""
+
+    def __init__(self, text: bytes, *, ended: bool, enough: int, hold: bool, fast: bool) -> None:
+        self.text = text
+        self.found: list[Document] = []
+        self.is_broken = False
+        self._ended = ended
+        self._enough = enough
+        self._hold = hold and not ended
+        self._fast = fast
+        self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
+        self._pieces: tuple[int, int] | None = (
+            None  # those found last: offset and number of the first
+        )
+
+    # ------------------------------------------------------------------------------- sequences
+
+    def sequence(self, start: int) -> tuple[int, Mode]:
+        """Read values one after the other, as long as they are whole."""
+        while len(self.found) < self._enough:
+            start = self._fast_run(self._behind_space(start), (b"\n", b"", b"\r\n"))
+            start = self._behind_space(start)
+            if start == len(self.text):
+                return self._held(start), Mode.SEQUENCE
+            end = self._value(start)
+            if end is None:
+                if self.text[start] == _ARRAY:
+                    return start + 1, Mode.ARRAY
+                return self._broken(start)
+            start = end
+        return self._held(start), Mode.SEQUENCE
+
+    def _value(self, start: int) -> int | None:
+        """Take a whole value, and return the offset behind it; None where there is none."""
+        text = self.text
+        if text[start] in OPENING:
+            end = behind_brackets(text, start + 1)
+            if end < 0 or not is_json(text[start:end]):
+                return None
+            if text[start] == _OBJECT:
+                self.found.append((start, text[start:end]))
+            else:
+                self._take_array(start, end)
+            return end
+        scalar = _SCALAR.match(text, start)
+        if scalar is None or not is_json(scalar.group()):
+            return None
+        end = scalar.end()
+        behind = text[end : end + 1]
+        if behind in b',:]}"' if behind else not self._ended:
+            return None
+        self.found.append((start, scalar.group()))
+        return end
+
+    def _take_array(self, start: int, end: int) -> None:
+        """Take the elements of a whole array; one without an object in it is one document."""
+        elements = split_elements(self.text[start + 1 : end]).found
+        if elements and not any(element[:1] == b"{" for _, element in elements):
+            elements = [(-1, self.text[start:end])]
+        self._arrays.append((start, end, len(self.found)))
+        self.found += [(start + 1 + offset, element) for offset, element in elements]
+
+    def _fast_run(self, start: int, separators: tuple[bytes, ...]) -> int:
+        """Take objects in a row, some hundred at once; return the offset behind them.
+
+        Leaves to `_value` what is not plainly that, and the last one before what is not.
+        """
+        text = self.text
+        while self._fast and text[start : start + 1] == b"{" and len(self.found) < self._enough:
+            if self._ended and len(text) - start <= _RUN_BYTES:
+                end = start + len(text[start:].rstrip(WHITESPACE))
+            else:
+                limit = start + _RUN_BYTES
+                seams = (text.rfind(b"}%b{" % by, start, limit) for by in separators)
+                end = next((seam + 1 for seam in seams if seam >= 0), 0)
+            objects = fast_objects(text[start:end], separators) if end > 0 else None
+            if objects is None:
+                break
+            self.found += ((start + offset, found) for offset, found in objects)
+            start = self._behind_space(end)
+        return start
+
+    def _held(self, end: int) -> int:
+        """Leave the last value for the next stretch, if what comes next is not to be seen yet."""
+        if self._hold and self._has_values and self._behind_space(end) == len(self.text):
+            return self._take_back()
+        return end
+
+    @property
+    def _has_values(self) -> bool:
+        return bool(self.found or self._arrays)
+
+    def _behind_space(self, start: int) -> int:
+        """Return the offset behind what may stand between values."""
+        return behind_space(self.text, start, len(self.text))
+
+    def _last(self) -> tuple[int, int]:
+        """Return where the last value begins and ends; (0, 0) if there is none."""
+        start, end = 0, 0
+        if self.found:
+            start, last = self.found[-1]
+            end = start + len(last)
+        if self._arrays and self._arrays[-1][1] >= end:
+            start, end, _ = self._arrays[-1]
+        return start, end
+
+    def _take_back(self) -> int:
+        """Forget the last value, and return where it begins."""
+        start, end = self._last()
+        if self._arrays and self._arrays[-1][:2] == (start, end):
+            del self.found[self._arrays.pop()[2] :]
+        elif self.found:
+            self.found.pop()
+        return start
+
+    # ------------------------------------------------------------------------ what is not whole
+
+    def _broken(self, start: int) -> tuple[int, Mode]:
+        """Decide what is certain around the break at `start`, and go on behind it."""
+        text = self.text
+        end = start
+        if text[start] in OPENING:
+            end = behind_brackets(text, start + 1)
+            if end < 0:
+                if not self._ended:
+                    return start, Mode.SEQUENCE
+                if self._ends_too_early(start):
+                    return self._take_rest(start)
+                end = start
+        line_start, line_end = text.rfind(b"\n", 0, start) + 1, text.find(b"\n", end)
+        if line_end < 0:
+            if not self._ended:
+                while self._last()[1] > line_start:
+                    start = self._take_back()
+                return start, Mode.SEQUENCE
+            line_end = len(text)
+        first = self._first_uncertain(line_start, start, line_end)
+        if may_go_on(text[first:line_end]):
+            return self._take_rest(first)
+        pieces = self._values_and_pieces(start, line_end) if first == start else None
+        self._add_pieces(pieces or [trimmed(text, first, line_end)])
+        return min(line_end + 1, len(text)), Mode.LINES
+
+    def _ends_too_early(self, start: int, opened: bytes = b"") -> bool:
+        """Tell whether all that is wrong from here on is that it ends: what is before is whole.
+
+        Not where it ends like a document, within a string: then a quote may be what is wrong.
+        """
+        text = self.text
+        if not is_cut_short(opened + text[start:]):
+            return False
+        line_start = text.rfind(b"\n", 0, len(text.rstrip(WHITESPACE))) + 1
+        is_closed = text.rstrip(WHITESPACE)[-1:] in (b"}", b"]")
+        return not (is_closed and has_open_string(text[line_start:]))
+
+    def _first_uncertain(self, line_start: int, start: int, line_end: int) -> int:
+        """Take back what is not certain before a break; return where the broken piece begins."""
+        first = start
+        if has_open_string(self.text[line_start:line_end]):
+            while self._last()[1] > line_start and self._has_values:
+                first = self._take_back()
+        while self._has_values and self._may_belong_to_last(first):
+            first = self._take_back()
+        return first
+
+    def _may_belong_to_last(self, start: int) -> bool:
+        """Tell whether a break may be what is left of the value before it, closed too early."""
+        if self.text[start] in OPENING:
+            return False
+        return self.text[start] in GOES_ON or b"\n" not in self.text[self._last()[1] : start]
+
+    def _values_and_pieces(self, start: int, end: int) -> list[Document] | None:
+        """Tell whole values from broken ones, where brackets and quotes are whole; else None."""
+        text, items = self.text, list[Document]()
+        while (start := self._behind_space(start)) < end:
+            if text[start] != _OBJECT:
+                return None
+            behind = behind_brackets(text, start + 1)
+            if not 0 < behind <= end:
+                return None
+            items.append((start, text[start:behind]))
+            start = behind
+        return items
+
+    def _add_pieces(self, pieces: list[Document]) -> None:
+        if self._pieces is None:
+            self._pieces = pieces[0][0], len(self.found)
+        self.is_broken = True
+        self.found += pieces
+
+    def _take_rest(self, start: int) -> tuple[int, Mode]:
+        """Take everything from here on as one piece; of a text that goes on, as far as it is here.
+
+        All of the text if nothing in it is certain: then not even white space is left out.
+        """
+        self.is_broken = True
+        start = start if self.found else 0
+        self.found.append((start, self.text[start:]))
+        return len(self.text), Mode.REST
+
+    def rest(self, start: int) -> tuple[int, Mode]:
+        """Take what is left as one piece."""
+        if start < len(self.text):
+            self.found.append((start, self.text[start:]))
+        return len(self.text), Mode.REST
+
+    # ----------------------------------------------------------------------------------- lines
+
+    def lines(self, start: int) -> tuple[int, Mode]:
+        """Read values that begin at the start of a line, and lines that are broken in themselves.
+
+        `start` is the start of a line.
+        """
+        text = self.text
+        while start < len(text) and len(self.found) < self._enough:
+            run_end = self._fast_run(start, (b"\n", b"\r\n"))
+            behind = run_end if run_end > start else self._values_of_lines(start)
+            if behind is None:
+                break
+            if behind > start:
+                start, self._pieces = behind, None
+                continue
+            line_end = self._line_end(start)
+            if line_end is None:
+                break
+            line = text[start:line_end]
+            if line.strip(WHITESPACE):
+                first = self._first_of_pieces(start, line)
+                if may_go_on(text[first:line_end]) or line[:1] in (b" ", b"\t", b"\r", b"["):
+                    return self._take_rest(first)
+                self._add_pieces([trimmed(text, first, line_end)])
+            start = min(line_end + 1, len(text))
+        return self._held(start), Mode.LINES
+
+    def _first_of_pieces(self, start: int, line: bytes) -> int:
+        """Return where the broken piece that a line belongs to begins; forget what it takes over.
+
+        A line that is broken in itself begins one; one that is not goes on with those before it.
+        """
+        goes_on = line.lstrip(WHITESPACE)[0] in GOES_ON
+        if self._pieces is not None and (goes_on or may_go_on(line) or line[:1] in b" \t\r["):
+            start, number = self._pieces
+            del self.found[number:]
+            self._pieces = None
+        elif goes_on and self._has_values:
+            start = self._take_back()
+        return start
+
+    def _line_end(self, start: int) -> int | None:
+        """Return where a line ends; None where the stretch does not show it."""
+        end = self.text.find(b"\n", start)
+        if end < 0:
+            return len(self.text) if self._ended else None
+        return end
+
+    def _values_of_lines(self, start: int) -> int | None:
+        """Take values from the start of a line to the end of one, and return the offset behind.
+
+        Returns `start` where there are none, and None where the stretch does not show their end.
+        """
+        text, begun, values = self.text, start, list[Document]()
+        while text[start : start + 1] == b"{":
+            end = behind_brackets(text, start + 1)
+            if end < 0:
+                return begun if self._ended else None
+            if not is_json(text[start:end]):
+                return begun
+            values.append((start, text[start:end]))
+            line_end = self._line_end(end)
+            if line_end is None:
+                return None
+            if not text[end:line_end].strip(WHITESPACE):
+                self.found += values
+                return min(line_end + 1, len(text))
+            start = self._behind_space(end)
+        return begun
+
+    def each_line(self, start: int) -> tuple[int, Mode]:
+        """Take each line that is not blank, whatever is in it."""
+        text = self.text
+        while start < len(text) and len(self.found) < self._enough:
+            line_end = self._line_end(start)
+            if line_end is None:
+                break
+            begin = behind_space(text, start, line_end)
+            line = text[begin:line_end].rstrip(WHITESPACE)
+            if line:
+                self.found.append((begin, line))
+            start = min(line_end + 1, len(text))
+        return start, Mode.EACH_LINE
+
+    # ---------------------------------------------------------------------------------- arrays
+
+    def array(self, start: int) -> tuple[int, Mode]:
+        """Read elements from behind the bracket, or behind a comma, of an array."""
+        text = self.text
+        elements = split_elements(text[start:], self._enough - len(self.found))
+        end = start + elements.end
+        for number, (offset, element) in enumerate(elements.found):
+            begin = start + offset
+            if number in elements.by_hand and not is_json(element):
+                self.is_broken = True
+                visible = self._line_end(begin)
+                if visible is None and elements.closed:
+                    visible = end
+                line_start = text.rfind(b"\n", 0, begin) + 1
+                goes_on = text[begin] in GOES_ON
+                if goes_on or visible is None or has_open_string(text[line_start:visible]):
+                    return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
+            self.found.append((begin, element))
+        if elements.closed:
+            return end, Mode.SEQUENCE
+        rest = text[end:].strip(WHITESPACE)
+        if self._ended and rest and len(self.found) < self._enough:
+            if is_json(rest):  # the last element, and no bracket behind it
+                self.found.append(trimmed(text, end, len(text)))
+                return len(text), Mode.ARRAY
+            begin = end + len(text[end:]) - len(text[end:].lstrip(WHITESPACE))
+            if text[begin] not in GOES_ON and self._ends_too_early(begin, b"["):
+                return self._take_rest(begin)
+            line_start = text.rfind(b"\n", 0, begin) + 1
+            return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
+        return end, Mode.ARRAY
