@@ -1,6 +1,6 @@
 """Arrow columns to the text of CSV cells, a whole column at a time.
 
-Arrays and maps are JSON, their values written as a document would hold them.
+Arrays and maps are JSON text, with their values as a document would hold them.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ def flattened(name: str, array: pa.Array) -> dict[str, pa.Array]:
 
 
 def _cells(array: pa.Array) -> pa.Array:
-    """One column as Arrow's CSV writer is to print it: our text, or its own for numbers."""
+    """One column as Arrow's CSV writer is to print it: our text, or numbers as they are."""
     if pa.types.is_list(array.type) or pa.types.is_map(array.type):
         return pc.if_else(array.is_valid(), _json(array), pa.scalar(None, pa.string()))
-    if any(is_such(array.type) for is_such in _WRITTEN_ALIKE):
+    if any(is_of_kind(array.type) for is_of_kind in _WRITTEN_ALIKE):
         return array
     return _text(array)
 
 
 def _text(array: pa.Array) -> pa.Array:
-    """Return scalars as the text that a document would hold, null where they are."""
-    of = array.type
-    if pa.types.is_timestamp(of):
+    """Return scalars as the text that a document would hold; null stays null."""
+    arrow_type = array.type
+    if pa.types.is_timestamp(arrow_type):
         return _iso(array)
-    if pa.types.is_decimal(of):
+    if pa.types.is_decimal(arrow_type):
         return _digits(array)
-    if pa.types.is_binary(of) or pa.types.is_fixed_size_binary(of):
+    if pa.types.is_binary(arrow_type) or pa.types.is_fixed_size_binary(arrow_type):
         return _each(array, lambda value: pybase64.b64encode(value).decode())
     return array.cast(pa.string())
 
@@ -73,22 +73,26 @@ def _digits(array: pa.Array) -> pa.Array:
 
 
 def _json(array: pa.Array) -> pa.Array:
-    """Return each value as JSON text; `null` where there is none."""
-    of = array.type
-    if pa.types.is_struct(of):
+    """Return each value as JSON text; `null` where there is no value."""
+    arrow_type = array.type
+    if pa.types.is_struct(arrow_type):
         text = _objects(array)
-    elif pa.types.is_map(of):
+    elif pa.types.is_map(arrow_type):
         keys, items = _inside(array, array.keys), _inside(array, array.items)
         members = pc.binary_join_element_wise(_json(keys), _json(items), ":")
         text = _joined(array, members, "{}")
-    elif pa.types.is_list(of):
+    elif pa.types.is_list(arrow_type):
         text = _joined(array, _json(_inside(array, array.values)), "[]")
-    elif pa.types.is_floating(of):
-        if of.bit_width < 64:  # noqa: PLR2004 - bits of a double
-            # By way of their own shortest text: as doubles they would show digits they never had.
+    elif pa.types.is_floating(arrow_type):
+        if arrow_type.bit_width < 64:  # noqa: PLR2004 - bits of a double
+            # Through their own shortest text: as doubles they would show digits they never had.
             array = array.cast(pa.string()).cast(pa.float64())
         text = _each(array, lambda value: _write_json(value).decode())
-    elif pa.types.is_boolean(of) or pa.types.is_integer(of) or pa.types.is_decimal(of):
+    elif (
+        pa.types.is_boolean(arrow_type)
+        or pa.types.is_integer(arrow_type)
+        or pa.types.is_decimal(arrow_type)
+    ):
         text = _text(array)
     else:
         text = _quoted(_text(array))
@@ -112,16 +116,16 @@ def _objects(array: pa.Array) -> pa.Array:
 
 
 def _inside(array: pa.Array, values: pa.Array) -> pa.Array:
-    """Return those of a list's, or a map's, values that belong to this slice of it."""
+    """Return the values of a list or map column that belong to this slice of it."""
     first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
     return values.slice(first, last - first)
 
 
 def _joined(array: pa.Array, items: pa.Array, brackets: str) -> pa.Array:
-    """Join the texts of a list's, or a map's, items between brackets."""
+    """Join the texts of each list's or map's items between brackets."""
     offsets = pc.subtract(array.offsets, array.offsets[0])
-    nowhere = array.is_null() if array.null_count else None
-    lists = pa.ListArray.from_arrays(offsets, items, mask=nowhere)
+    mask = array.is_null() if array.null_count else None
+    lists = pa.ListArray.from_arrays(offsets, items, mask=mask)
     return pc.binary_join_element_wise(brackets[0], pc.binary_join(lists, ","), brackets[1], "")
 
 

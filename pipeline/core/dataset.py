@@ -67,7 +67,8 @@ class Dataset(msgspec.Struct, frozen=True):
     """One table: how its documents are read, checked, partitioned and written.
 
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
-    the row path, `decoder`, reads alone, to the same end.
+    the row path, `decoder`, reads alone, to the same end; so it does with chunks of fewer than
+    `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Dataset(msgspec.Struct, frozen=True):
     match: Match | None
     event_time: str | None
     window: tuple[int, int] | None
+    fewest_by_columns: int = 200
 
     @property
     def id(self) -> tuple[str, int]:
@@ -91,6 +93,10 @@ class Dataset(msgspec.Struct, frozen=True):
     def by_rows(self) -> "Dataset":
         """Return this dataset without the columnar path."""
         return msgspec.structs.replace(self, reader=None)
+
+    def by_columns(self) -> "Dataset":
+        """Return this dataset with the columnar path for chunks of any size."""
+        return msgspec.structs.replace(self, fewest_by_columns=0)
 
 
 def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Dataset:
@@ -158,7 +164,9 @@ class _Folder:
         if unknown:
             known = ", ".join(sorted(_KEYS))
             raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
-        record, fingerprint = read_schema(schema_text, self.avsc, closed=self.closed())
+        record, fingerprint = read_schema(
+            schema_text, self.avsc, rejects_unknown_fields=self.rejects_unknown_fields()
+        )
         self.check_names(record)
         self.check_defaults(record, "")
         event_time = self.event_time(record)
@@ -178,7 +186,7 @@ class _Folder:
             window=self.window(event_time),
         )
 
-    def closed(self) -> bool:
+    def rejects_unknown_fields(self) -> bool:
         value = self.config.get("unknown_fields", "ignore")
         if value not in ("ignore", "reject"):
             raise self.refuse('unknown_fields is "ignore" or "reject".')
@@ -197,7 +205,7 @@ class _Folder:
             self.check_defaults_in(of.type, f"{above}{of.name}")
             if of.default is NO_DEFAULT:
                 continue
-            alone = record_of((of,), closed=False)
+            alone = record_of((of,), rejects_unknown_fields=False)
             faults = Violations()
             columns = columns_of(alone, [alone.json_type()], ValuePath(), faults)
             check_fields(alone.fields, columns, faults)
