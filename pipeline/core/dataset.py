@@ -19,6 +19,7 @@ from pipeline.core.schema.types import (
     NO_DEFAULT,
     Array,
     Field,
+    LogicalType,
     Map,
     Record,
     Scalar,
@@ -45,7 +46,11 @@ _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can coun
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
 }  # fmt: skip
-_BY_VALUE = frozenset({"boolean", "int", "long", "string", "enum", "uuid", "date"})
+# Types whose values have a short text, and so can be partitioned by.
+_BY_VALUE = frozenset({
+    LogicalType.BOOLEAN, LogicalType.INT, LogicalType.LONG, LogicalType.STRING, LogicalType.ENUM,
+    LogicalType.UUID, LogicalType.DATE, LogicalType.EPOCH_DAYS,
+})  # fmt: skip
 
 
 class PartitionColumn(msgspec.Struct, frozen=True):
@@ -257,7 +262,8 @@ class _Folder:
             )
         part, of_time, plain = cast("_Parts", match.groups())
         if plain is not None:
-            if self.field_type(plain, record) not in _BY_VALUE:
+            field_type = self.field(plain, record).type
+            if not isinstance(field_type, Scalar) or field_type.logical not in _BY_VALUE:
                 raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
             return PartitionColumn(plain, "value", plain)
         if of_time is not None:
@@ -271,12 +277,6 @@ class _Folder:
             if of.name == name:
                 return of
         raise self.refuse(f"{name!r} is no top-level field of {self.avsc}.")
-
-    def field_type(self, name: str, record: Record) -> str:
-        of = self.field(name, record).type
-        if not isinstance(of, Scalar):
-            return "nested"
-        return "date" if of.arrow == pa.date32() else of.name
 
     def event_time(self, record: Record) -> str | None:
         name = self.config.get("event_time")

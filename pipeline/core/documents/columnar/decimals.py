@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.schema.types import Array, Field, FieldType, Record, Scalar, Type
+from pipeline.core.schema.types import Array, Field, FieldType, LogicalType, Record, Scalar, Type
 
 _SAMPLE = 8
 # A key may be spelled with escapes for the characters it has itself. These patterns match the last
@@ -92,7 +92,7 @@ def _nonplain(key: str, decimal: Scalar) -> bytes:
 def has_decimal(given: Type) -> bool:
     """Whether a type is a decimal, or one is inside of it."""
     if isinstance(given, Scalar):
-        return given.kind == "decimal"
+        return given.logical is LogicalType.DECIMAL
     if isinstance(given, Record):
         return any(has_decimal(field.type) for field in given.fields)
     return has_decimal(given.item.type if isinstance(given, Array) else given.value.type)
@@ -111,7 +111,7 @@ def _numbers_in(field_type: FieldType, key: str, value: Any) -> Iterator[str]:
     elif isinstance(inner, Array) and isinstance(value, list):
         for item in value:
             yield from _numbers_in(inner.item, key, item)
-    elif isinstance(inner, Scalar) and inner.kind == "decimal" and isinstance(value, int | float):
+    elif isinstance(inner, Scalar) and has_decimal(inner) and isinstance(value, int | float):
         yield key
 
 
@@ -123,5 +123,5 @@ def _decimals_of(fields: Sequence[Field]) -> Iterator[tuple[str, Scalar]]:
             inner = inner.item.type
         if isinstance(inner, Record):
             yield from _decimals_of(inner.fields)
-        elif isinstance(inner, Scalar) and inner.kind == "decimal":
+        elif isinstance(inner, Scalar) and inner.logical is LogicalType.DECIMAL:
             yield field.key, inner
