@@ -18,14 +18,17 @@ from pipeline.core.reasons import RejectStage
 from pipeline.core.records import Chunk, Reject, Rows, Violation
 
 
-def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
-    """Convert the documents of a chunk; rows keep the documents' order."""
-    by_columns, rejected = _by_columns(chunk, dataset)
+def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows, list[Reject]]:
+    """Convert the documents of a chunk; rows keep the documents' order.
+
+    Without `fast`, or if the dataset has no reader, the row path reads all of them.
+    """
+    by_columns, rejected = _fast_columns(chunk, dataset) if fast else (_NOTHING, {})
     left: Sequence[int] = ()
     if len(by_columns.indices) + len(rejected) < len(chunk):
         settled = {*by_columns.indices, *rejected}
         left = [index for index in range(len(chunk)) if index not in settled]
-    by_rows, violations = _by_rows(chunk.payloads, left, dataset)
+    by_rows, violations = _exact_columns(chunk.payloads, left, dataset)
     rejected |= violations
     read = _merged(by_columns, by_rows)
     columns = [*_identity(chunk, read.indices), *read.columns]
@@ -40,8 +43,12 @@ def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
 _NOTHING = Columns([], ())
 
 
-def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
-    """Read at once what can be; documents that block the reader are found by the row decoder."""
+def _fast_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
+    """Read at once what can be, by columns; what is not returned is left to `_exact_columns`.
+
+    Where a document blocks the reader, the row decoder finds those that it rejects, and the reader
+    tries once more without them.
+    """
     documents = chunk.payloads
     if dataset.reader is None or len(documents) < dataset.fewest_by_columns:
         return _NOTHING, {}
@@ -59,7 +66,7 @@ def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Viol
     return Columns(read.columns, [good[index] for index in read.indices]), rejected
 
 
-def _by_rows(
+def _exact_columns(
     documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
 ) -> tuple[Columns, dict[int, Violation]]:
     """Read these documents one by one; return the violations of the rejected, by their index."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -440,3 +441,24 @@ def test_shipped_orders_are_read_by_columns() -> None:
     documents = [json.dumps(order(total=f"{number}.50")).encode() for number in range(50)]
     assert ColumnarReader(of.record).read(documents).indices == range(50)
     assert both_ways(of, documents) == 50
+
+
+@pytest.mark.parametrize(("count", "tried"), [(9, []), (10, [10])])
+def test_the_columnar_path_begins_at_as_many_documents_as_the_dataset_says(
+    count: int, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `fast`, it never does."""
+    given = list[int]()
+
+    def read(_: ColumnarReader, documents: list[bytes], __: bytes | None) -> None:
+        given.append(len(documents))
+        raise Unreadable
+
+    monkeypatch.setattr(ColumnarReader, "read", read)
+    of = read_dataset(ROOT / "schemas" / "orders")
+    of = msgspec.structs.replace(of, fewest_by_columns=10)
+    chunk = chunk_of(*(json.dumps(order()).encode() for _ in range(count)))
+    assert len(convert(chunk, of, fast=False)[0]) == count
+    assert given == []
+    assert len(convert(chunk, of)[0]) == count
+    assert given == tried

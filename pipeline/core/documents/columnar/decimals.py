@@ -53,7 +53,8 @@ class Spelling:
     ) -> Sequence[int]:
         """Leave out documents in which one of these keys may not have a plain number.
 
-        `text` is the documents of these indices, joined.
+        `text` is the documents of these indices, joined: only if it has such a value at all are
+        they searched one by one.
         """
         if not numbers:
             return indices

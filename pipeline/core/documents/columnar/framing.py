@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.core.jsontext import are_framed, is_framed
+from pipeline.core.jsontext import fast_are_framed, is_framed
 
 _FEW = 10_000
 # What Arrow's reader accepts as numbers; outside of a string they are between such characters.
@@ -20,7 +20,7 @@ _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 
 def framed(documents: Sequence[bytes]) -> Sequence[int]:
     """Return the indices of the documents that begin and end with braces."""
-    if are_framed(documents):
+    if fast_are_framed(documents):
         return range(len(documents))
     return [index for index, document in enumerate(documents) if is_framed(document)]
 
@@ -30,15 +30,16 @@ def exclude_nan_infinity(
 ) -> Sequence[int]:
     """Leave out documents in which NaN or Infinity may be used as a number.
 
-    `text` is the documents of these indices, joined.
+    `text` is the documents of these indices, joined: only if it has one of these words at all are
+    they searched one by one.
     """
-    if not _fast_find(text, b"NaN") and not _fast_find(text, b"Inf"):
+    if not _has(text, b"NaN") and not _has(text, b"Inf"):
         return indices
     return [index for index in indices if not _FALSE_NUMBER.search(documents[index])]
 
 
-def _fast_find(text: bytes, token: bytes) -> bool:
-    """Whether a text holds a token; ten times as fast as `in` where its first letter is rare."""
+def _has(text: bytes, token: bytes) -> bool:
+    """Whether a text has a token; ten times as fast as `in` where its first letter is rare."""
     position = -1
     for _ in range(_FEW):
         position = text.find(token[:1], position + 1)
