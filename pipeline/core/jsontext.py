@@ -21,13 +21,13 @@ _first, _last = itemgetter(0), itemgetter(-1)
 
 
 class Integer(str):
-    """A JSON number without fraction or exponent, as it stands in the text."""
+    """A JSON number without fraction or exponent, as it is written in the text."""
 
     __slots__ = ()
 
 
 class Float(str):
-    """A JSON number with fraction or exponent, as it stands in the text."""
+    """A JSON number with fraction or exponent, as it is written in the text."""
 
     __slots__ = ()
 

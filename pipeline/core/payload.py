@@ -17,8 +17,8 @@ from pipeline.core.integers import INT32
 from pipeline.core.jsontext import (
     SEAM,
     WHITESPACE,
-    fast_are_framed,
     deeper_than,
+    fast_are_framed,
     is_framed,
     is_json,
     too_deep_to_read,

@@ -1,6 +1,6 @@
 """Field rules and the event-time window, vectorised on the table.
 
-They run on what was converted, whichever way, so they cannot differ between ways.
+They run on what was converted, by either path, so they cannot differ between paths.
 """
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ def _check_window(table: pa.Table, dataset: Dataset, violations: Violations) -> 
 
 
 def _span(micros: int) -> str:
-    """Write a duration as dataset.toml does, in the largest unit that takes it whole."""
+    """Write a duration as dataset.toml does, in the largest unit that divides it."""
     seconds = micros // 1_000_000
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
     unit, size = next((unit, size) for unit, size in units if seconds % size == 0)

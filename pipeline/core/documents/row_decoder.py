@@ -3,7 +3,7 @@
 msgspec decodes documents into structs and refuses what does not fit. To find out what exactly is
 wrong with a refused document, it is walked beside its type. The two differ in one thing only, a
 repeated key: msgspec checks every occurrence, and the contract is that the last one counts. So a
-document in which the walk finds no violation is written again without repeats and decoded anew.
+document in which the walk finds no violation is written without repeats and decoded again.
 """
 
 import math

@@ -16,7 +16,7 @@ from pipeline.core.jsontext import Integer
 from pipeline.core.schema import values
 from pipeline.core.schema.types import LogicalType, Scalar
 
-_LARGEST_FIXED = 2**20  # bytes; in Arrow a null takes as many
+_LARGEST_FIXED = 2**20  # bytes; in Arrow a null has as many
 _LONGEST_DECIMAL = 76  # digits
 _DECIMAL128 = 38  # digits
 _UTC_MICROS = pa.timestamp("us", tz="UTC")
@@ -30,9 +30,9 @@ class UnusableType(Exception):
 class Definition(msgspec.Struct, frozen=True):
     """One row of the table.
 
-    `avro` are the spellings, as pairs of Avro's type and its logicalType; `epoch` is the value of
-    the attribute that tells numbers from text. `make` reads the type's other attributes and raises
-    `UnusableType`.
+    `avro` are the spellings, as pairs of Avro's type and its logicalType; `epoch` is the
+    attribute's value where values are numbers since 1970. `make` reads the other attributes and
+    raises `UnusableType`.
     """
 
     logical: LogicalType

@@ -90,13 +90,15 @@ def _nonplain(key: str, decimal: Scalar) -> bytes:
     return rb'"%s"\s*+:\s*+(?!null|%s[\s,}])' % (re.escape(key.encode()), plain)
 
 
-def has_decimal(given: Type) -> bool:
+def has_decimal(schema_type: Type) -> bool:
     """Whether a type is a decimal, or one is inside of it."""
-    if isinstance(given, Scalar):
-        return given.logical is LogicalType.DECIMAL
-    if isinstance(given, Record):
-        return any(has_decimal(field.type) for field in given.fields)
-    return has_decimal(given.item.type if isinstance(given, Array) else given.value.type)
+    if isinstance(schema_type, Scalar):
+        return schema_type.logical is LogicalType.DECIMAL
+    if isinstance(schema_type, Record):
+        return any(has_decimal(field.type) for field in schema_type.fields)
+    return has_decimal(
+        schema_type.item.type if isinstance(schema_type, Array) else schema_type.value.type
+    )
 
 
 def _numbers_of(fields: Sequence[Field], value: Any) -> Iterator[str]:

@@ -61,17 +61,17 @@ def make_record_plan(fields: tuple[Field, ...], numbers: frozenset[str]) -> Reco
     return RecordPlan(pa.schema(read), fields, columns)
 
 
-def is_readable(given: Type) -> bool:
+def is_readable(schema_type: Type) -> bool:
     """Whether Arrow's reader can read a type.
 
     Not maps; and not decimals right inside an array, whose spelling nothing says beforehand.
     """
-    if isinstance(given, Record):
-        return all(is_readable(field.type) for field in given.fields)
-    if isinstance(given, Array):
-        item = given.item.type
+    if isinstance(schema_type, Record):
+        return all(is_readable(field.type) for field in schema_type.fields)
+    if isinstance(schema_type, Array):
+        item = schema_type.item.type
         return is_readable(item) and (isinstance(item, Record) or not has_decimal(item))
-    return not isinstance(given, Map)
+    return not isinstance(schema_type, Map)
 
 
 class ColumnPlan(msgspec.Struct, frozen=True):
@@ -100,15 +100,15 @@ def _field_plan(field_type: FieldType, key: str, numbers: frozenset[str]) -> Col
     return ColumnPlan(inner.read, finish)
 
 
-def _type_plan(given: Type, key: str, numbers: frozenset[str]) -> ColumnPlan:
-    if isinstance(given, Record):
-        return _struct_plan(given, numbers)
-    if isinstance(given, Array):
-        return _list_plan(given, key, numbers)
-    if isinstance(given, Scalar):
-        read, kernel = kernel_of(given, spelled_as_number=key in numbers)
+def _type_plan(schema_type: Type, key: str, numbers: frozenset[str]) -> ColumnPlan:
+    if isinstance(schema_type, Record):
+        return _struct_plan(schema_type, numbers)
+    if isinstance(schema_type, Array):
+        return _list_plan(schema_type, key, numbers)
+    if isinstance(schema_type, Scalar):
+        read, kernel = kernel_of(schema_type, spelled_as_number=key in numbers)
         return ColumnPlan(read, lambda values, _: kernel(values))
-    message = f"{given} is read by the row path"
+    message = f"{schema_type} is read by the row path"
     raise TypeError(message)
 
 
