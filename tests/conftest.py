@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from support import ROOT, Function
 
 from pipeline import attempt
-from pipeline.core import convert
+from pipeline.adapters.schemas import read_datasets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.core.dataset import Dataset
 
 # CI sees the same examples every time; on a developer's machine they are new ones every time.
 settings.register_profile("developer", deadline=None, max_examples=60)
@@ -20,13 +26,15 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
 )
 
-# So few documents as tests have would all be read one by one; PIPELINE_COLUMNAR=off does that.
-convert.FEWEST = 0
-
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name no test by binary data: what packs it puts the time in, and workers would differ."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
+def by_columns(folder: Path) -> tuple[Dataset, ...]:
+    """Read a folder's datasets, with the columnar path for so few documents as tests have."""
+    return tuple(dataset.by_columns() for dataset in read_datasets(folder))
 
 
 @pytest.fixture
@@ -40,4 +48,5 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
     monkeypatch.setattr(attempt, "open_store", made.open_store)
+    monkeypatch.setattr(attempt, "read_datasets", by_columns)
     return made

@@ -7,9 +7,21 @@ is CSV, which is read by position, new fields come last.
 
 from collections.abc import Iterator
 
-from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Scalar, Type
+from pipeline.core.schema.types import (
+    Array,
+    Field,
+    FieldType,
+    LogicalType,
+    Map,
+    Record,
+    Scalar,
+    Type,
+)
 
-_WIDER = {("int", "long"), ("float", "double")}
+_WIDER = {
+    (LogicalType.INT, LogicalType.LONG),
+    (LogicalType.FLOAT, LogicalType.DOUBLE),
+}
 
 
 def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
@@ -93,7 +105,7 @@ def _scalar(old: Scalar, new: Scalar, at: str) -> Iterator[str]:
             yield f"field {at} lost the symbol {gone[0]}; keep it, files hold it."
         return
     same = old.arrow == new.arrow and bool(old.symbols) == bool(new.symbols)
-    if not same and (old.name, new.name) not in _WIDER:
+    if not same and (old.logical, new.logical) not in _WIDER:
         yield (
             f"field {at} was {old.name} and is {new.name}; int may become long and float double. "
             "Add a new field of that type beside it."

@@ -1,8 +1,8 @@
 """Documents of one dataset to an Arrow table with identity columns, and rejects.
 
 The row path is the definition of what is accepted and of every value; the columnar path is an
-accelerator before it. What the columnar path does not take goes to the row path, document by
-document, and the rows of both stand in the documents' order.
+accelerator before it. What the columnar path does not accept goes to the row path, document by
+document, and the rows of both are put into the documents' order.
 """
 
 from collections.abc import Sequence
@@ -18,89 +18,98 @@ from pipeline.core.reasons import RejectStage
 from pipeline.core.records import Chunk, Reject, Rows, Violation
 
 
-def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
-    """Convert the documents of a chunk; rows keep the documents' order."""
-    fast, refused = _by_columns(chunk, dataset)
+def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows, list[Reject]]:
+    """Convert the documents of a chunk; rows keep the documents' order.
+
+    Without `fast`, or if the dataset has no reader, the row path reads all of them.
+    """
+    by_columns, rejected = _fast_columns(chunk, dataset) if fast else (_NOTHING, {})
     left: Sequence[int] = ()
-    if len(fast.taken) + len(refused) < len(chunk):
-        settled = {*fast.taken, *refused}
+    if len(by_columns.indices) + len(rejected) < len(chunk):
+        settled = {*by_columns.indices, *rejected}
         left = [index for index in range(len(chunk)) if index not in settled]
-    slow, faults = _by_rows(chunk.payloads, left, dataset)
-    refused |= faults
-    read = _merged(fast, slow)
-    columns = [*_identity(chunk, read.taken), *read.columns]
+    by_rows, violations = _exact_columns(chunk.payloads, left, dataset)
+    rejected |= violations
+    read = _merged(by_columns, by_rows)
+    columns = [*_identity(chunk, read.indices), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
-        Reject.of(chunk, index, RejectStage.CONVERT, refused[index], dataset.id)
-        for index in sorted(refused)
+        Reject.of(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
+        for index in sorted(rejected)
     ]
-    return Rows.of(chunk, table, to_arrow(integers(read.taken))), rejects
+    return Rows.of(chunk, table, to_arrow(integers(read.indices))), rejects
 
-
-FEWEST = 200
-"""Documents from which on the columnar path is the faster one: its start takes 0.7 ms."""
 
 _NOTHING = Columns([], ())
 
 
-def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
-    """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
+def _fast_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
+    """Read at once what can be, by columns; what is not returned is left to `_exact_columns`.
+
+    Where a document blocks the reader, the row decoder finds those that it rejects, and the reader
+    tries once more without them.
+    """
     documents = chunk.payloads
-    if dataset.reader is None or len(documents) < FEWEST:
+    if dataset.reader is None or len(documents) < dataset.fewest_by_columns:
         return _NOTHING, {}
     try:
         return dataset.reader.read(documents, chunk.text), {}
     except Unreadable:
-        refused = dataset.decoder.refused(documents)
-    if not refused:
+        rejected = dataset.decoder.find_violations(documents)
+    if not rejected:
         return _NOTHING, {}
-    good = [index for index in range(len(documents)) if index not in refused]
+    good = [index for index in range(len(documents)) if index not in rejected]
     try:
         read = dataset.reader.read([documents[index] for index in good])
     except Unreadable:
-        return _NOTHING, refused
-    return Columns(read.columns, [good[index] for index in read.taken]), refused
+        return _NOTHING, rejected
+    return Columns(read.columns, [good[index] for index in read.indices]), rejected
 
 
-def _by_rows(
+def _exact_columns(
     documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
 ) -> tuple[Columns, dict[int, Violation]]:
-    """Read these documents one by one; return the faults of those refused by their index."""
-    structs, refused = dataset.decoder.decode([documents[index] for index in indices])
+    """Read these documents one by one; return the violations of the rejected, by their index."""
+    structs, rejected = dataset.decoder.decode([documents[index] for index in indices])
     good = [number for number, struct in enumerate(structs) if struct is not None]
-    faults = Violations()
-    columns = columns_of(dataset.record, [structs[number] for number in good], ValuePath(), faults)
-    refused |= {good[row]: fault for row, fault in faults.by_row.items()}
-    if faults.by_row:
-        fits = pa.array([row not in faults.by_row for row in range(len(good))], pa.bool_())
+    violations = Violations()
+    columns = columns_of(
+        dataset.record, [structs[number] for number in good], ValuePath(), violations
+    )
+    rejected |= {good[row]: violation for row, violation in violations.by_row.items()}
+    if violations.by_row:
+        fits = pa.array([row not in violations.by_row for row in range(len(good))], pa.bool_())
         columns = [column.filter(fits) for column in columns]
-        good = [number for number in good if number not in refused]
-    named = {indices[number]: fault for number, fault in refused.items()}
-    return Columns(columns, [indices[number] for number in good]), named
+        good = [number for number in good if number not in rejected]
+    by_index = {indices[number]: violation for number, violation in rejected.items()}
+    return Columns(columns, [indices[number] for number in good]), by_index
 
 
-def _merged(one: Columns, other: Columns) -> Columns:
-    """Bring the rows of two into the documents' order."""
-    if not one.taken or not other.taken:
-        return one if one.taken else other  # the other has its columns, if no rows
-    taken = [*one.taken, *other.taken]
-    order = sorted(range(len(taken)), key=taken.__getitem__)
+def _merged(by_columns: Columns, by_rows: Columns) -> Columns:
+    """Bring the rows of both paths into the documents' order."""
+    if not by_columns.indices or not by_rows.indices:
+        # Without rows `by_rows` still has one (empty) column per field.
+        return by_columns if by_columns.indices else by_rows
+    indices = [*by_columns.indices, *by_rows.indices]
+    order = sorted(range(len(indices)), key=indices.__getitem__)
     columns = [
         pa.concat_arrays(pair).take(pa.array(order, pa.int32()))
-        for pair in zip(one.columns, other.columns, strict=True)
+        for pair in zip(by_columns.columns, by_rows.columns, strict=True)
     ]
-    return Columns(columns, [taken[position] for position in order])
+    return Columns(columns, [indices[position] for position in order])
 
 
 def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:
-    """The columns that tell which Kinesis record, and which part of it, each row came from."""
+    """The columns that say which stream record, and which document of it, each row came from."""
     provenance, batch = chunk.provenance, chunk.provenance.batch
     units = to_arrow(chunk.unit)
     if len(good) < len(chunk):
         units = units.take(to_arrow(integers(good)))
     record = to_arrow(provenance.record).take(units)
-    numbers = pa.array([of.sequence_number for of in batch.records], pa.string())
-    arrivals = pa.array([of.arrived_at for of in batch.records], pa.timestamp("us", tz="UTC"))
+    numbers = pa.array([record.sequence_number for record in batch.records], pa.string())
+    arrivals = pa.array(
+        [record.arrived_at for record in batch.records], pa.timestamp("us", tz="UTC")
+    )
     return [
         pa.repeat(pa.scalar(batch.source, pa.string()), len(good)),
         numbers.take(record),

@@ -19,6 +19,7 @@ from pipeline.core.schema.types import (
     NO_DEFAULT,
     Array,
     Field,
+    LogicalType,
     Map,
     Record,
     Scalar,
@@ -45,7 +46,11 @@ _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can coun
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
 }  # fmt: skip
-_BY_VALUE = frozenset({"boolean", "int", "long", "string", "enum", "uuid", "date"})
+# Types whose values have a short text, and so can be partitioned by.
+_BY_VALUE = frozenset({
+    LogicalType.BOOLEAN, LogicalType.INT, LogicalType.LONG, LogicalType.STRING, LogicalType.ENUM,
+    LogicalType.UUID, LogicalType.DATE, LogicalType.EPOCH_DAYS,
+})  # fmt: skip
 
 
 class PartitionColumn(msgspec.Struct, frozen=True):
@@ -67,7 +72,8 @@ class Dataset(msgspec.Struct, frozen=True):
     """One table: how its documents are read, checked, partitioned and written.
 
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
-    the row path, `decoder`, reads alone, to the same end.
+    the row path, `decoder`, reads alone, to the same end; so it does with chunks of fewer than
+    `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
     """
 
     name: str
@@ -82,6 +88,7 @@ class Dataset(msgspec.Struct, frozen=True):
     match: Match | None
     event_time: str | None
     window: tuple[int, int] | None
+    fewest_by_columns: int = 200
 
     @property
     def id(self) -> tuple[str, int]:
@@ -91,6 +98,10 @@ class Dataset(msgspec.Struct, frozen=True):
     def by_rows(self) -> "Dataset":
         """Return this dataset without the columnar path."""
         return msgspec.structs.replace(self, reader=None)
+
+    def by_columns(self) -> "Dataset":
+        """Return this dataset with the columnar path for chunks of any size."""
+        return msgspec.structs.replace(self, fewest_by_columns=0)
 
 
 def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Dataset:
@@ -158,7 +169,9 @@ class _Folder:
         if unknown:
             known = ", ".join(sorted(_KEYS))
             raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
-        record, fingerprint = read_schema(schema_text, self.avsc, closed=self.closed())
+        record, fingerprint = read_schema(
+            schema_text, self.avsc, rejects_unknown_fields=self.rejects_unknown_fields()
+        )
         self.check_names(record)
         self.check_defaults(record, "")
         event_time = self.event_time(record)
@@ -178,7 +191,7 @@ class _Folder:
             window=self.window(event_time),
         )
 
-    def closed(self) -> bool:
+    def rejects_unknown_fields(self) -> bool:
         value = self.config.get("unknown_fields", "ignore")
         if value not in ("ignore", "reject"):
             raise self.refuse('unknown_fields is "ignore" or "reject".')
@@ -197,7 +210,7 @@ class _Folder:
             self.check_defaults_in(of.type, f"{above}{of.name}")
             if of.default is NO_DEFAULT:
                 continue
-            alone = record_of((of,), closed=False)
+            alone = record_of((of,), rejects_unknown_fields=False)
             faults = Violations()
             columns = columns_of(alone, [alone.json_type()], ValuePath(), faults)
             check_fields(alone.fields, columns, faults)
@@ -249,7 +262,8 @@ class _Folder:
             )
         part, of_time, plain = cast("_Parts", match.groups())
         if plain is not None:
-            if self.field_type(plain, record) not in _BY_VALUE:
+            field_type = self.field(plain, record).type
+            if not isinstance(field_type, Scalar) or field_type.logical not in _BY_VALUE:
                 raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
             return PartitionColumn(plain, "value", plain)
         if of_time is not None:
@@ -263,12 +277,6 @@ class _Folder:
             if of.name == name:
                 return of
         raise self.refuse(f"{name!r} is no top-level field of {self.avsc}.")
-
-    def field_type(self, name: str, record: Record) -> str:
-        of = self.field(name, record).type
-        if not isinstance(of, Scalar):
-            return "nested"
-        return "date" if of.arrow == pa.date32() else of.name
 
     def event_time(self, record: Record) -> str | None:
         name = self.config.get("event_time")

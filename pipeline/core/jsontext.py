@@ -1,10 +1,10 @@
-"""What can be told of a JSON text without a schema. All of it is linear in the text."""
+"""What can be said of a JSON text without a schema. All of it is linear in the text."""
 
 import json
 import re
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -21,13 +21,13 @@ _first, _last = itemgetter(0), itemgetter(-1)
 
 
 class Integer(str):
-    """A JSON number without fraction or exponent, as it stands in the text."""
+    """A JSON number without fraction or exponent, as it is written in the text."""
 
     __slots__ = ()
 
 
 class Float(str):
-    """A JSON number with fraction or exponent, as it stands in the text."""
+    """A JSON number with fraction or exponent, as it is written in the text."""
 
     __slots__ = ()
 
@@ -35,28 +35,33 @@ class Float(str):
 _exactly = json.JSONDecoder(parse_int=Integer, parse_float=Float)
 
 
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether a value that `read_exactly` read is a string, and not a number kept as its text."""
+    return isinstance(value, str) and not isinstance(value, Integer | Float)
+
+
 def is_json(text: bytes) -> bool:
-    """Tell whether a text is one JSON value by RFC 8259, without half surrogate pairs."""
+    """Whether a text is one JSON value by RFC 8259, without half surrogate pairs."""
     try:
-        text.decode()  # what the decoder skips it does not look at
+        text.decode()  # the JSON decoder does not check what it skips
         _raw.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
-def are_framed(texts: Sequence[bytes]) -> bool:
-    """Tell whether each text begins with `{` and ends with `}`."""
+def fast_are_framed(texts: Sequence[bytes]) -> bool:
+    """Whether all texts begin with `{` and end with `}`; False leaves each to `is_framed`."""
     return all(texts) and set(map(_first, texts)) == {_OPEN} and set(map(_last, texts)) == {_CLOSE}
 
 
 def is_framed(text: bytes) -> bool:
-    """Tell whether a text begins with `{` and ends with `}`."""
+    """Whether a text begins with `{` and ends with `}`."""
     return text[:1] == b"{" and text[-1:] == b"}"
 
 
 def too_deep_to_read(text: bytes) -> bool:
-    """Tell whether reading a text ends at its depth, whatever comes after."""
+    """Whether reading a text fails at its depth, whatever comes after."""
     try:
         _raw.decode(text)
     except RecursionError:
@@ -83,7 +88,7 @@ def why_not_json(text: bytes) -> str:
         text.decode()
         _raw.decode(text)
     except RecursionError:
-        return "The document is not JSON: it nests too deep to be read."
+        return "The document is not JSON: it is nested too deeply to be read."
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "truncated" in str(error):
             return "The document is not JSON: it ends too early, or has half a surrogate pair."
@@ -92,25 +97,25 @@ def why_not_json(text: bytes) -> str:
     raise ValueError(message)
 
 
-def deeper_than(text: bytes, bound: int) -> bool:
-    """Tell whether arrays and objects nest deeper than `bound` levels."""
-    if text.count(b"[") + text.count(b"{") <= bound:
+def deeper_than(text: bytes, limit: int) -> bool:
+    """Whether arrays and objects are nested deeper than `limit` levels."""
+    if text.count(b"[") + text.count(b"{") <= limit:
         return False
     depth = 0
     for bracket in _brackets.findall(_string.sub(b"", text)):
         depth += 1 if bracket[0] in _OPENING else -1
-        if depth > bound:
+        if depth > limit:
             return True
     return False
 
 
 def read_exactly(text: bytes) -> Any:
-    """Read valid JSON with every number kept as its text; of a repeated key the last counts."""
+    """Read valid JSON, keeping every number as its text; of a repeated key the last one counts."""
     return _exactly.decode(text.decode("utf-8-sig"))
 
 
 def write_exactly(value: Any) -> bytes:
-    """Write what `read_exactly` read, every number as it stood, no key repeated."""
+    """Write what `read_exactly` read: every number as it was, no key repeated."""
     return msgspec.json.encode(_with_raw_numbers(value))
 
 

@@ -1,6 +1,6 @@
 """Field rules and the event-time window, vectorised on the table.
 
-They run on what was converted, whichever way, so they cannot differ between ways.
+They run on what was converted, by either path, so they cannot differ between paths.
 """
 
 import pyarrow as pa
@@ -15,18 +15,18 @@ from pipeline.core.records import Reject, Rows, Violation
 
 def check_rules(rows: Rows, dataset: Dataset) -> tuple[Rows, list[Reject]]:
     """Drop the rows that break a rule of a field or the event-time window."""
-    faults = Violations()
+    violations = Violations()
     fields = ruled_fields(dataset.record)
-    columns = [rows.table.column(of.name).combine_chunks() for of in fields]
-    check_fields(fields, columns, faults)
-    _check_window(rows.table, dataset, faults)
-    bad = sorted(faults.by_row)
+    columns = [rows.table.column(field.name).combine_chunks() for field in fields]
+    check_fields(fields, columns, violations)
+    _check_window(rows.table, dataset, violations)
+    bad = sorted(violations.by_row)
     return rows.without(bad), [
-        rows.reject(row, RejectStage.RULES, faults.by_row[row], dataset.id) for row in bad
+        rows.reject(row, RejectStage.RULES, violations.by_row[row], dataset.id) for row in bad
     ]
 
 
-def _check_window(table: pa.Table, dataset: Dataset, faults: Violations) -> None:
+def _check_window(table: pa.Table, dataset: Dataset, violations: Violations) -> None:
     """Note the rows whose event time is too far from their arrival."""
     if dataset.event_time is None or dataset.window is None:
         return
@@ -34,18 +34,18 @@ def _check_window(table: pa.Table, dataset: Dataset, faults: Violations) -> None
     event = table.column(dataset.event_time).cast(pa.int64())
     distance = pc.subtract(event, table.column(ARRIVED_AT.name).cast(pa.int64())).combine_chunks()
     outside = pc.or_(pc.less(distance, low), pc.greater(distance, high))
-    key = next(of.key for of in dataset.record.fields if of.name == dataset.event_time)
-    fault = Violation(
+    key = next(field.key for field in dataset.record.fields if field.name == dataset.event_time)
+    violation = Violation(
         Reason.OUTSIDE_WINDOW,
         f"The event time is outside the window of {_span(low)} to {_span(high)} around arrival.",
         "$" + path_segment(key),
     )
     for row in pc.indices_nonzero(outside.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
-        faults.add(row, fault)
+        violations.add(row, violation)
 
 
 def _span(micros: int) -> str:
-    """Write a duration as dataset.toml does, in the largest unit that takes it whole."""
+    """Write a duration as dataset.toml does, in the largest unit that divides it."""
     seconds = micros // 1_000_000
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
     unit, size = next((unit, size) for unit, size in units if seconds % size == 0)

@@ -23,9 +23,9 @@ def record(name: str, *fields: dict[str, Any], **attributes: Any) -> dict[str, A
     return {"type": "record", "name": name, "fields": list(fields), **attributes}
 
 
-def field(name: str, of: Any) -> dict[str, Any]:
+def field(name: str, avro: Any) -> dict[str, Any]:
     """Make a field."""
-    return {"name": name, "type": of}
+    return {"name": name, "type": avro}
 
 
 # --------------------------------------------------------------------- as fastavro has it
@@ -33,20 +33,20 @@ def field(name: str, of: Any) -> dict[str, Any]:
 Tree = dict[str, Any] | None
 
 
-def tree_of(of: Type) -> Tree:
+def tree_of(schema_type: Type) -> Tree:
     """Return the names of a record's fields, at every depth."""
-    if not isinstance(of, Record):
+    if not isinstance(schema_type, Record):
         return None
-    return {part.name: tree_of(part.type) for part in of.fields}
+    return {part.name: tree_of(part.type) for part in schema_type.fields}
 
 
-def expected_tree(of: Any) -> Tree:
+def expected_tree(schema: Any) -> Tree:
     """Return the same of what fastavro expanded; what it left a name holds itself."""
-    if of == "int":
+    if schema == "int":
         return None
-    if isinstance(of, str):
+    if isinstance(schema, str):
         raise RecursionError
-    return {part["name"]: expected_tree(part["type"]) for part in of["fields"]}
+    return {part["name"]: expected_tree(part["type"]) for part in schema["fields"]}
 
 
 NAMES = st.sampled_from(["X", "Y", "Z", "a.X", "b.Y"])
@@ -64,8 +64,8 @@ def schemas(draw: st.DrawFn) -> dict[str, Any]:
         fields = [field(f"own{next(numbers)}", "int")]
         for _ in range(draw(st.integers(1, 4) if depth == 0 else st.integers(0, 2))):
             new = depth < 3 and draw(st.booleans())
-            of = made(draw(NAMES), depth + 1) if new else reference()
-            fields.append(field(f"f{next(numbers)}", of))
+            avro = made(draw(NAMES), depth + 1) if new else reference()
+            fields.append(field(f"f{next(numbers)}", avro))
         ended.append(name)
         return record(name, *fields, **draw(NAMESPACES))
 
@@ -89,21 +89,21 @@ def test_a_name_means_the_type_that_fastavro_takes_it_for(schema: dict[str, Any]
 
 
 def test_types_of_one_name_in_two_namespaces_are_two_types() -> None:
-    of = dataset(
+    things = dataset(
         field("f1", record("X", field("i", "int"), namespace="a")),
         field("f2", record("X", field("s", "string"), namespace="b")),
         field("f3", "a.X"),
     )
     document = as_json({"f1": {"i": 1}, "f2": {"s": "x"}, "f3": {"i": 2}})
-    rows, rejects = convert(chunk_of(document), of)
+    rows, rejects = convert(chunk_of(document), things)
     assert not rejects
     assert rows.table.column("f3").to_pylist() == [{"i": 2}]
 
 
 def test_a_type_in_one_of_its_name_in_another_namespace_does_not_hold_itself() -> None:
     inner = record("N", field("x", "int"), namespace="b")
-    of = dataset(field("f", record("N", field("n", inner), namespace="a")), field("g", "b.N"))
-    assert tree_of(of.record) == {"f": {"n": {"x": None}}, "g": {"x": None}}
+    things = dataset(field("f", record("N", field("n", inner), namespace="a")), field("g", "b.N"))
+    assert tree_of(things.record) == {"f": {"n": {"x": None}}, "g": {"x": None}}
 
 
 @pytest.mark.parametrize(
@@ -144,21 +144,22 @@ def test_a_type_with_a_name_that_is_none_stops_the_start(
 
 def nested(levels: int) -> dict[str, Any]:
     """Make a field of so many nullable records inside each other, its own file's among them."""
-    of: Any = "int"
+    avro: Any = "int"
     for level in range(levels - 1):
-        of = ["null", record(f"R{level}", field("x", of))]
-    return field("x", of)
+        avro = ["null", record(f"R{level}", field("x", avro))]
+    return field("x", avro)
 
 
 def by_name(levels: int) -> list[dict[str, Any]]:
-    """Make the same of types that are named, which takes no brackets inside each other."""
+    """Make the same of types that are named, which needs no brackets inside each other."""
     inner = ["int", *(f"R{level}" for level in range(levels - 2))]
     return [
-        field(f"x{level}", record(f"R{level}", field("x", of))) for level, of in enumerate(inner)
+        field(f"x{level}", record(f"R{level}", field("x", avro)))
+        for level, avro in enumerate(inner)
     ]
 
 
-def test_types_inside_each_other_are_read_down_to_a_bound() -> None:
+def test_types_inside_each_other_are_read_down_to_a_limit() -> None:
     document: Any = 1
     for _ in range(63):
         document = {"x": document}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -145,7 +146,7 @@ class Generator:
 
     def dataset(self) -> tuple[Dataset, list[Sample]]:
         fields = [self.field(number, 0) for number in range(self.chance.randrange(1, 7))]
-        schema = {"type": "record", "name": "T", "fields": [of.field for of in fields]}
+        schema = {"type": "record", "name": "T", "fields": [sample.field for sample in fields]}
         config = self.chance.choice(["", 'unknown_fields = "reject"'])
         return parse_dataset("things", {1: json.dumps(schema)}, config), fields
 
@@ -169,7 +170,7 @@ class Generator:
             fields = [
                 self.field(number, depth + 1) for number in range(self.chance.randrange(1, 4))
             ]
-            return self.name("record", fields=[of.field for of in fields]), "record", fields
+            return self.name("record", fields=[sample.field for sample in fields]), "record", fields
         if lot < 0.33:
             avro, kind, parts = self.type(depth + 1)
             if self.chance.random() < 0.3:
@@ -182,9 +183,9 @@ class Generator:
             avro = self.name(avro["type"], **avro)
         return avro, "scalar", texts
 
-    def name(self, kind: str, **of: Any) -> dict[str, Any]:
+    def name(self, kind: str, **attributes: Any) -> dict[str, Any]:
         self.named += 1
-        return {"type": kind, **of, "name": f"N{self.named}"}
+        return {"type": kind, **attributes, "name": f"N{self.named}"}
 
     def document(self, fields: list[Sample], odd: float) -> bytes:
         text = self.record(fields, odd)
@@ -194,16 +195,18 @@ class Generator:
 
     def record(self, fields: list[Sample], odd: float) -> str:
         pairs = []
-        for of in fields:
-            optional = "default" in of.field or isinstance(of.field["type"], list)
+        for sample in fields:
+            optional = "default" in sample.field or isinstance(sample.field["type"], list)
             lot = self.chance.random()
             if lot < odd or (optional and lot < 0.2):
                 continue
-            key = json.dumps(of.field.get("jsonName", of.field["name"]), ensure_ascii=lot < 0.5)
-            value = "null" if optional and lot > 0.8 else self.value(of.kind, of.parts, odd)
+            key = json.dumps(
+                sample.field.get("jsonName", sample.field["name"]), ensure_ascii=lot < 0.5
+            )
+            value = "null" if optional and lot > 0.8 else self.value(sample.kind, sample.parts, odd)
             pairs.append(f"{key}:{value}")
             if self.chance.random() < odd / 3:
-                pairs.append(f"{key}:{self.value(of.kind, of.parts, odd)}")
+                pairs.append(f"{key}:{self.value(sample.kind, sample.parts, odd)}")
         if self.chance.random() < 0.1:
             junk = JUNK if self.chance.random() < odd else JUNK[:7]
             pairs.append(f'"unknown":{self.chance.choice(junk)}')
@@ -219,28 +222,28 @@ class Generator:
             return text
         if kind == "record":
             return self.record(parts, odd)
-        inner, of = parts
+        inner, inner_parts = parts
         if kind == "nullable":
-            return "null" if self.chance.random() < 0.3 else self.value(inner, of, odd)
-        items = [self.value(inner, of, odd) for _ in range(self.chance.randrange(4))]
+            return "null" if self.chance.random() < 0.3 else self.value(inner, inner_parts, odd)
+        items = [self.value(inner, inner_parts, odd) for _ in range(self.chance.randrange(4))]
         if kind == "array":
             return f"[{','.join(items)}]"
         return "{" + ",".join(f'"k{number}":{item}' for number, item in enumerate(items)) + "}"
 
 
-def both_ways(of: Dataset, documents: list[bytes]) -> int:
+def both_ways(dataset: Dataset, documents: list[bytes]) -> int:
     """Convert on both paths, compare, and return how many rows there are."""
     chunk = chunk_of(*documents)
-    rows, rejects = convert(chunk, of)
-    expected, refused = convert(chunk, of.by_rows())
+    rows, rejects = convert(chunk, dataset.by_columns())
+    expected, refused = convert(chunk, dataset.by_rows())
     rows.table.validate(full=True)
     assert rows.table.schema.equals(expected.table.schema, check_metadata=True)
     assert rows.index.equals(expected.index)
     # As text, too: Arrow holds 0.0 and -0.0 for equal.
     assert rows.table.equals(expected.table)
     assert str(rows.table.to_pylist()) == str(expected.table.to_pylist())
-    assert [(of.unit, of.violation) for of in rejects] == [
-        (of.unit, of.violation) for of in refused
+    assert [(reject.unit, reject.violation) for reject in rejects] == [
+        (reject.unit, reject.violation) for reject in refused
     ]
     return len(rows)
 
@@ -250,22 +253,22 @@ def both_ways(of: Dataset, documents: list[bytes]) -> int:
 def test_both_paths_agree_on_any_schema_and_documents(seed: int, odd: float, count: int) -> None:
     generator = Generator(Random(seed))
     try:
-        of, fields = generator.dataset()
+        dataset, fields = generator.dataset()
     except DatasetError:  # a union's default, for one
         return
-    both_ways(of, [generator.document(fields, odd) for _ in range(count)])
+    both_ways(dataset, [generator.document(fields, odd) for _ in range(count)])
 
 
 def test_generated_chunks_that_fit_are_read_by_columns() -> None:
     tried = whole = 0
     for seed in range(400):
         generator = Generator(Random(seed))
-        of, fields = generator.dataset()
-        if of.record.closed:  # the generator adds unknown fields
+        dataset, fields = generator.dataset()
+        if dataset.record.rejects_unknown_fields:  # the generator adds unknown fields
             continue
         documents = [generator.document(fields, 0) for _ in range(9)]
         with suppress(Unreadable):  # decimals of one key that are spelled in two ways, for one
-            whole += len(ColumnarReader(of.record).read(documents).taken) == 9
+            whole += len(ColumnarReader(dataset.record).read(documents).indices) == 9
         tried += 1
     assert whole > 0.8 * tried
 
@@ -336,9 +339,9 @@ def even_texts(draw: st.DrawFn) -> tuple[str, list[str | None]]:
     for _ in range(draw(st.integers(0, 3))):
         text = list(draw(st.sampled_from([whole, whole, *TEXTS[kind]])))
         changes = st.tuples(st.integers(0, len(text) - 1), st.sampled_from(CHARACTERS))
-        for at, character in draw(st.lists(changes | st.sampled_from(AIMED), max_size=2)):
-            if at < len(text):
-                text[at] = character
+        for index, character in draw(st.lists(changes | st.sampled_from(AIMED), max_size=2)):
+            if index < len(text):
+                text[index] = character
         made.append("".join(text))
     return kind, draw(st.permutations([*made, *draw(st.lists(st.none(), max_size=2))]))
 
@@ -355,28 +358,29 @@ def column_of(texts: list[str | None], under: str) -> pa.Array:
 def test_texts_of_one_length_are_taken_just_as_one_by_one(
     drawn: tuple[str, list[str | None]], under: str
 ) -> None:
-    """What is no misfit has the value that its own conversion gives."""
+    """What is not a misfit has the value that its own conversion gives."""
     kind, texts = drawn
     base = "string" if kind == "uuid" else "long"
-    field = {"name": "a", "type": ["null", {"type": base, "logicalType": kind}], "default": None}
-    schema = {"type": "record", "name": "T", "fields": [field]}
-    (of,) = parse_dataset("even", {1: json.dumps(schema)}, "").record.fields
-    assert isinstance(of.type, Scalar)
-    _, kernel = kernel_of(of.type)
+    avro = {"name": "a", "type": ["null", {"type": base, "logicalType": kind}], "default": None}
+    schema = {"type": "record", "name": "T", "fields": [avro]}
+    (field,) = parse_dataset("even", {1: json.dumps(schema)}, "").record.fields
+    scalar = field.type
+    assert isinstance(scalar, Scalar)
+    _, kernel = kernel_of(scalar)
     column, misfits = kernel(column_of(texts, under))
-    taken = [False] * len(texts) if misfits is None else misfits.to_pylist()
-    one_by_one = [convert_or_none(of.type, text) for text in texts]
-    for text, misfit, value, expected in zip(texts, taken, column, one_by_one, strict=True):
+    are_misfits = [False] * len(texts) if misfits is None else misfits.to_pylist()
+    one_by_one = [convert_or_none(scalar, text) for text in texts]
+    for text, misfit, value, expected in zip(texts, are_misfits, column, one_by_one, strict=True):
         if not misfit:
-            stored = pa.array([expected], of.type.storage).cast(of.type.arrow)[0]
+            stored = pa.array([expected], scalar.storage).cast(scalar.arrow)[0]
             assert value == stored, text
             assert (text is None) == (expected is None)
 
 
-def convert_or_none(of: Scalar, text: str | None) -> Any:
-    """Convert as the row path does; None for a misfit, which no column may take."""
+def convert_or_none(scalar: Scalar, text: str | None) -> Any:
+    """Convert as the row path does; None for a misfit, which no column may accept."""
     try:
-        return None if text is None or of.convert is None else of.convert(text)
+        return None if text is None or scalar.convert is None else scalar.convert(text)
     except ConversionError:
         return None
 
@@ -397,7 +401,7 @@ def convert_or_none(of: Scalar, text: str | None) -> Any:
     ],
 )
 def test_documents_are_not_read_over_their_seams(documents: list[bytes]) -> None:
-    of = parse_dataset(
+    dataset = parse_dataset(
         "things",
         {
             1: json.dumps(
@@ -406,7 +410,7 @@ def test_documents_are_not_read_over_their_seams(documents: list[bytes]) -> None
         },
         "",
     )
-    both_ways(of, documents)
+    both_ways(dataset, documents)
 
 
 @pytest.mark.parametrize("open_string", ['{"s":"x}', '{"n":[{"s":"x}'])
@@ -414,29 +418,50 @@ def test_no_string_spans_two_documents(open_string: str) -> None:
     """Two that are one together, and one that is two, keep the count of rows."""
     schema = {"type": "record", "name": "T", "fields": [
         {"name": "s", "type": ["null", "string"]}, {"name": "b", "type": ["null", "int"]}]}  # fmt: skip
-    of = parse_dataset("things", {1: json.dumps(schema)}, "")
+    dataset = parse_dataset("things", {1: json.dumps(schema)}, "")
     closing = '{","b":1}' if open_string.startswith('{"s"') else '{"}],"b":1}'
     spanning = [open_string.encode(), closing.encode(), b'{"b":1} {"b":2}']
     documents = [*spanning, *(b'{"b":%d}' % number for number in range(300))]
-    assert both_ways(of, documents) is not None
+    assert both_ways(dataset, documents) is not None
     ((part, _),) = unpack_payloads(chunk_of(*documents), PLAIN)
-    rows, rejects = convert(part, of)
-    assert (len(rows), [of.violation.reason for of in rejects]) == (300, ["not_json"] * 3)
+    rows, rejects = convert(part, dataset.by_columns())
+    assert (len(rows), [reject.violation.reason for reject in rejects]) == (300, ["not_json"] * 3)
 
 
 def test_a_text_full_of_escapes_is_searched_once() -> None:
     """Beside a decimal that is spelled as a number, escapes in keys are looked for."""
     avro = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
     schema = {"type": "record", "name": "T", "fields": [{"name": "d", "type": avro}]}
-    of = parse_dataset("things", {1: json.dumps(schema)}, "")
+    dataset = parse_dataset("things", {1: json.dumps(schema)}, "")
     long = b'{"d":1.5,"s":"' + b"\\/" * 400_000 + b'"}'  # 80 s of quadratic search
-    assert both_ways(of, [b'{"d":1.5}', long]) >= 1
-    # Its key spelled with escapes is seen all the same: 1e1 is no plain number.
-    both_ways(of, [b'{"d":1.5}', b'{"\\u0064":1e1}', b'{"\\u0064" :"1.505"}'])
+    assert both_ways(dataset, [b'{"d":1.5}', long]) >= 1
+    # Its key spelled with escapes is seen all the same: 1e1 is not a plain number.
+    both_ways(dataset, [b'{"d":1.5}', b'{"\\u0064":1e1}', b'{"\\u0064" :"1.505"}'])
 
 
 def test_shipped_orders_are_read_by_columns() -> None:
-    of = read_dataset(ROOT / "schemas" / "orders")
+    dataset = read_dataset(ROOT / "schemas" / "orders")
     documents = [json.dumps(order(total=f"{number}.50")).encode() for number in range(50)]
-    assert ColumnarReader(of.record).read(documents).taken == range(50)
-    assert both_ways(of, documents) == 50
+    assert ColumnarReader(dataset.record).read(documents).indices == range(50)
+    assert both_ways(dataset, documents) == 50
+
+
+@pytest.mark.parametrize(("count", "tried"), [(9, []), (10, [10])])
+def test_the_columnar_path_begins_at_as_many_documents_as_the_dataset_says(
+    count: int, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `fast`, it never does."""
+    given = list[int]()
+
+    def read(_: ColumnarReader, documents: list[bytes], __: bytes | None) -> None:
+        given.append(len(documents))
+        raise Unreadable
+
+    monkeypatch.setattr(ColumnarReader, "read", read)
+    dataset = read_dataset(ROOT / "schemas" / "orders")
+    dataset = msgspec.structs.replace(dataset, fewest_by_columns=10)
+    chunk = chunk_of(*(json.dumps(order()).encode() for _ in range(count)))
+    assert len(convert(chunk, dataset, fast=False)[0]) == count
+    assert given == []
+    assert len(convert(chunk, dataset)[0]) == count
+    assert given == tried

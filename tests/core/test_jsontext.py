@@ -1,4 +1,4 @@
-"""What is told of JSON without a schema agrees with Python's own reader."""
+"""What is said of JSON without a schema agrees with Python's own reader."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ TEXTS = st.builds(
 def nearly_json(draw: st.DrawFn) -> bytes:
     """Put something where it may not belong."""
     text = draw(TEXTS)
-    at = draw(st.integers(0, len(text)))
-    end = draw(st.integers(at, min(at + 2, len(text))))
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, min(start + 2, len(text))))
     token = st.sampled_from([b"", *(b'{}[],:"\\ 0-.e1\n\x00\t'[i : i + 1] for i in range(18))])
     word = st.sampled_from([b"NaN", b"Infinity", b"null", b"01", b"\\u12", b"\\x", b"1e5"])
-    return text[:at] + draw(token | word) + text[end:]
+    return text[:start] + draw(token | word) + text[end:]
 
 
 def refuse(constant: str) -> NoReturn:
@@ -47,7 +47,7 @@ def refuse(constant: str) -> NoReturn:
 
 
 def python_reads(text: bytes) -> bool:
-    """Tell whether Python's reader, told to refuse NaN and Infinity, takes a text."""
+    """Whether Python's reader, made to refuse NaN and Infinity, accepts a text."""
     try:
         json.loads(text.decode(), parse_constant=refuse)
     except ValueError:
@@ -57,7 +57,7 @@ def python_reads(text: bytes) -> bool:
 
 @given(TEXTS | nearly_json())
 def test_what_is_json_is_what_python_reads(text: bytes) -> None:
-    """Half a surrogate pair aside, which Python takes and UTF-8 cannot hold."""
+    """Half a surrogate pair aside, which Python accepts and UTF-8 cannot hold."""
     assert is_json(text) == python_reads(text)
     if not is_json(text):
         assert why_not_json(text).startswith("The document is not JSON: ")
@@ -77,7 +77,7 @@ def test_half_a_surrogate_pair_is_not_json_here(text: bytes) -> None:
     assert "surrogate" in why_not_json(text)
 
 
-def test_depth_without_end_is_no_exception() -> None:
+def test_depth_without_end_raises_no_exception() -> None:
     for text in (b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000):
         assert not is_json(text)
         assert why_not_json(text).startswith("The document is not JSON: ")

@@ -1,4 +1,4 @@
-"""The row path: which documents it takes, and the one fault it names of those it does not."""
+"""The row path: which documents it accepts, and the one violation it reports of each other."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ OPEN = dataset(*FIELDS)
 CLOSED = dataset(*FIELDS, config='unknown_fields = "reject"')
 
 
-def row_of(document: bytes, of: Dataset = OPEN) -> dict[str, Any]:
+def row_of(document: bytes, things: Dataset = OPEN) -> dict[str, Any]:
     """Return the row that one document becomes, without the identity."""
-    rows, rejects = convert(chunk_of(document), of)
+    rows, rejects = convert(chunk_of(document), things)
     assert not rejects
     (row,) = rows.table.to_pylist(maps_as_pydicts="strict")
     return {key: value for key, value in row.items() if not key.startswith("_")}
 
 
-def fault_of(document: bytes, of: Dataset = OPEN) -> tuple[Reason, str]:
+def violation_of(document: bytes, things: Dataset = OPEN) -> tuple[Reason, str]:
     """Return reason and path of the reject that one document becomes."""
-    rows, (reject,) = convert(chunk_of(document), of)
+    rows, (reject,) = convert(chunk_of(document), things)
     assert not len(rows)
     assert (reject.stage, reject.payload) == (RejectStage.CONVERT, document)
-    assert (reject.dataset, reject.schema_version) == of.id
+    assert (reject.dataset, reject.schema_version) == things.id
     assert reject.violation.message.endswith(".")
     return reject.violation.reason, reject.violation.path
 
@@ -69,7 +69,7 @@ def test_absent_fields_get_their_default_or_null() -> None:
 
 
 def test_null_is_the_same_as_absence() -> None:
-    document = as_json({of.get("jsonName", of["name"]): None for of in FIELDS} | {"id": 1})
+    document = as_json({field.get("jsonName", field["name"]): None for field in FIELDS} | {"id": 1})
     assert row_of(document) == NOTHING_BUT_ID
 
 
@@ -87,7 +87,7 @@ def test_every_kind_of_value_arrives() -> None:
     }  # fmt: skip
 
 
-FAULTS = [
+VIOLATIONS = [
     ("", Reason.NOT_JSON, "$"),
     ("{", Reason.NOT_JSON, "$"),
     ('{"id":NaN}', Reason.NOT_JSON, "$"),
@@ -127,34 +127,37 @@ FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("document", "reason", "path"), FAULTS)
-def test_a_document_that_does_not_fit_is_told_where_and_why(
+@pytest.mark.parametrize(("document", "reason", "path"), VIOLATIONS)
+def test_a_document_that_does_not_fit_is_rejected_with_its_place_and_reason(
     document: str, reason: Reason, path: str
 ) -> None:
-    assert fault_of(document.encode()) == (reason, path)
+    assert violation_of(document.encode()) == (reason, path)
 
 
 def test_one_bad_document_costs_its_neighbours_nothing() -> None:
     """Rows and rejects together are the chunk, each with its own identity."""
     documents = [
         document.encode() if broken else b'{"id":%d}' % number
-        for number, (document, _, _) in enumerate(FAULTS)
+        for number, (document, _, _) in enumerate(VIOLATIONS)
         for broken in (True, False)
     ]
     rows, rejects = convert(chunk_of(*documents), OPEN)
     assert rows.index.to_pylist() == list(range(1, len(documents), 2))
-    assert rows.table.column("id").to_pylist() == list(range(len(FAULTS)))
+    assert rows.table.column("id").to_pylist() == list(range(len(VIOLATIONS)))
     assert [reject.unit for reject in rejects] == list(range(0, len(documents), 2))
     assert [(reject.violation.reason, reject.violation.path) for reject in rejects] == [
-        (reason, path) for _, reason, path in FAULTS
+        (reason, path) for _, reason, path in VIOLATIONS
     ]
 
 
 def test_a_misfit_deep_inside_a_nullable_record_is_a_reject() -> None:
     uuids = {"type": "array", "items": {"type": "string", "logicalType": "uuid"}}
     inner = {"type": "record", "name": "Inner", "fields": [{"name": "ids", "type": uuids}]}
-    of = dataset({"name": "inner", "type": ["null", inner]})
-    assert fault_of(b'{"inner": {"ids": ["x"]}}', of) == (Reason.BAD_FORMAT, "$.inner.ids[0]")
+    things = dataset({"name": "inner", "type": ["null", inner]})
+    assert violation_of(b'{"inner": {"ids": ["x"]}}', things) == (
+        Reason.BAD_FORMAT,
+        "$.inner.ids[0]",
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,7 @@ def test_a_misfit_deep_inside_a_nullable_record_is_a_reject() -> None:
 )
 def test_unknown_fields_are_ignored_or_rejected_as_configured(document: str, path: str) -> None:
     assert row_of(document.encode())["id"] == 1
-    assert fault_of(document.encode(), CLOSED) == (Reason.UNKNOWN_FIELD, path)
+    assert violation_of(document.encode(), CLOSED) == (Reason.UNKNOWN_FIELD, path)
 
 
 @pytest.mark.parametrize(
@@ -182,14 +185,14 @@ def test_unknown_fields_are_ignored_or_rejected_as_configured(document: str, pat
         '{"id":2,"id":1,"deep":' + "[" * 250 + "]" * 250 + ',"id":"2","id":1}',
     ],
 )
-@pytest.mark.parametrize("of", [OPEN, dataset(FIELDS[0], *FIELDS[1:])])
-def test_of_a_repeated_key_the_last_one_counts(document: str, of: Dataset) -> None:
+@pytest.mark.parametrize("things", [OPEN, dataset(FIELDS[0], *FIELDS[1:])])
+def test_of_a_repeated_key_the_last_one_counts(document: str, things: Dataset) -> None:
     """Even where an earlier one would not fit."""
-    assert row_of(document.encode(), of) == NOTHING_BUT_ID
+    assert row_of(document.encode(), things) == NOTHING_BUT_ID
 
 
 def test_of_a_repeated_key_a_bad_last_one_counts_too() -> None:
-    assert fault_of(b'{"id":1,"id":"wrong"}') == (Reason.WRONG_TYPE, "$.id")
+    assert violation_of(b'{"id":1,"id":"wrong"}') == (Reason.WRONG_TYPE, "$.id")
 
 
 def test_a_key_may_be_written_with_escapes() -> None:
@@ -215,10 +218,11 @@ def as_object(pairs: list[tuple[str, Any]]) -> bytes:
 
 @given(PAIRS)
 def test_a_document_with_repeated_keys_is_the_one_without(pairs: list[tuple[str, Any]]) -> None:
-    """The same row or the same fault as of the document that holds the last ones only."""
-    for of in (OPEN, CLOSED):
+    """The same row or the same violation as of the document that holds the last ones only."""
+    for things in (OPEN, CLOSED):
         (one, one_rejects), (other, other_rejects) = (
-            convert(chunk_of(document), of) for document in (as_object(pairs), as_json(dict(pairs)))
+            convert(chunk_of(document), things)
+            for document in (as_object(pairs), as_json(dict(pairs)))
         )
         assert one.table.to_pylist() == other.table.to_pylist()
         assert [reject.violation for reject in one_rejects] == [

@@ -18,11 +18,11 @@ from pipeline.core.reasons import Reason
 from pipeline.core.rules import check_rules
 
 
-def faults_of(of: Dataset, *documents: bytes) -> dict[int, tuple[Reason, str]]:
+def violations_of(things: Dataset, *documents: bytes) -> dict[int, tuple[Reason, str]]:
     """Return reason and path for each document that breaks a rule; all of them must convert."""
-    rows, unfit = convert(chunk_of(*documents), of)
+    rows, unfit = convert(chunk_of(*documents), things)
     assert not unfit
-    good, rejects = check_rules(rows, of)
+    good, rejects = check_rules(rows, things)
     assert sorted([*good.index.to_pylist(), *(reject.unit for reject in rejects)]) == list(
         range(len(documents))
     )
@@ -40,7 +40,7 @@ LIMITS = CENTS | st.decimals(-100, 100, places=5) | st.sampled_from([Decimal("1E
 
 
 @pytest.mark.parametrize(
-    ("of", "numbers"),
+    ("avro", "numbers"),
     [
         ("int", st.integers(-100, 100)),
         ("long", st.integers(-(2**63), 2**63 - 1)),
@@ -50,17 +50,17 @@ LIMITS = CENTS | st.decimals(-100, 100, places=5) | st.sampled_from([Decimal("1E
     ids=["int", "long", "decimal128", "decimal256"],
 )
 @given(data=st.data())
-def test_bounds_are_compared_exactly(
-    of: Any, numbers: st.SearchStrategy[Any], data: st.DataObject
+def test_limits_are_compared_exactly(
+    avro: Any, numbers: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
-    """As Python's Decimal does, whatever the column's type and the bound's digits."""
+    """As Python's Decimal does, whatever the column's type and the limit's digits."""
     low, high = sorted([data.draw(LIMITS | numbers), data.draw(LIMITS | numbers)])
     values = [low, high, *data.draw(st.lists(numbers, min_size=1, max_size=6))]
-    if isinstance(of, str):
+    if isinstance(avro, str):
         values = [int(value) for value in values if value == int(value) and abs(value) < 2**31]
     else:
         values = [v for v in values if abs(v) < 10**20 and v == round(Decimal(v), 2)]
-    field = {"name": "n", "type": of, "minimum": "LOW", "maximum": "HIGH"}
+    field = {"name": "n", "type": avro, "minimum": "LOW", "maximum": "HIGH"}
     text = json.dumps([field]).replace('"LOW"', f"{low}").replace('"HIGH"', f"{high}")
     schema = f'{{"type":"record","name":"T","fields":{text}}}'
     made = parse_dataset("things", {1: schema}, "")
@@ -71,30 +71,32 @@ def test_bounds_are_compared_exactly(
             expected[number] = (Reason.BELOW_MINIMUM, "$.n")
         elif Decimal(value) > Decimal(high):
             expected[number] = (Reason.ABOVE_MAXIMUM, "$.n")
-    assert faults_of(made, *documents) == expected
+    assert violations_of(made, *documents) == expected
 
 
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=6),
     st.floats(allow_nan=False, allow_infinity=False),
 )
-def test_bounds_of_doubles_are_compared_as_doubles(values: list[float], low: float) -> None:
-    of = dataset({"name": "n", "type": "double", "minimum": low})
-    expected = {at: (Reason.BELOW_MINIMUM, "$.n") for at, value in enumerate(values) if value < low}
-    assert faults_of(of, *[as_json({"n": value}) for value in values]) == expected
+def test_limits_of_doubles_are_compared_as_doubles(values: list[float], low: float) -> None:
+    things = dataset({"name": "n", "type": "double", "minimum": low})
+    expected = {
+        index: (Reason.BELOW_MINIMUM, "$.n") for index, value in enumerate(values) if value < low
+    }
+    assert violations_of(things, *[as_json({"n": value}) for value in values]) == expected
 
 
 @given(st.lists(st.text(max_size=5), min_size=1), st.integers(0, 4), st.integers(0, 4))
 def test_lengths_are_in_code_points(texts: list[str], shortest: int, more: int) -> None:
     longest = shortest + more
-    of = dataset({"name": "s", "type": "string", "minLength": shortest, "maxLength": longest})
+    things = dataset({"name": "s", "type": "string", "minLength": shortest, "maxLength": longest})
     expected = {}
-    for at, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if len(text) < shortest:
-            expected[at] = (Reason.TOO_SHORT, "$.s")
+            expected[index] = (Reason.TOO_SHORT, "$.s")
         elif len(text) > longest:
-            expected[at] = (Reason.TOO_LONG, "$.s")
-    assert faults_of(of, *[as_json({"s": text}) for text in texts]) == expected
+            expected[index] = (Reason.TOO_LONG, "$.s")
+    assert violations_of(things, *[as_json({"s": text}) for text in texts]) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,33 +112,33 @@ def test_lengths_are_in_code_points(texts: list[str], shortest: int, more: int) 
 )
 def test_patterns_are_re2_and_unanchored(pattern: str, good: list[str], bad: list[str]) -> None:
     """The last would take Python's `re` longer than the universe lasts."""
-    of = dataset({"name": "s", "type": "string", "pattern": pattern})
-    found = faults_of(of, *[as_json({"s": text}) for text in [*good, *bad]])
+    things = dataset({"name": "s", "type": "string", "pattern": pattern})
+    found = violations_of(things, *[as_json({"s": text}) for text in [*good, *bad]])
     assert sorted(found) == list(range(len(good), len(good) + len(bad)))
     assert set(found.values()) == {(Reason.PATTERN_MISMATCH, "$.s")}
 
 
 def test_null_breaks_no_rule() -> None:
-    of = dataset(
+    things = dataset(
         {"name": "n", "type": ["null", "int"], "default": None, "minimum": 1, "maximum": 1},
         {"name": "s", "type": ["null", "string"], "default": None, "minLength": 1, "pattern": "a"},
     )
-    assert not faults_of(of, b"{}", b'{"n":null,"s":null}')
+    assert not violations_of(things, b"{}", b'{"n":null,"s":null}')
 
 
-@pytest.mark.parametrize("bound", [10**20, 2**63, -(10**20), 1e300, 1.7e308, -1.7e308])
-def test_a_bound_outside_the_type_is_a_bound_all_the_same(bound: float) -> None:
-    beyond = {0: (Reason.BELOW_MINIMUM if bound > 0 else Reason.ABOVE_MAXIMUM, "$.n")}
-    rule = {"minimum" if bound > 0 else "maximum": bound}
+@pytest.mark.parametrize("limit", [10**20, 2**63, -(10**20), 1e300, 1.7e308, -1.7e308])
+def test_a_limit_outside_the_type_is_a_limit_all_the_same(limit: float) -> None:
+    beyond = {0: (Reason.BELOW_MINIMUM if limit > 0 else Reason.ABOVE_MAXIMUM, "$.n")}
+    rule = {"minimum" if limit > 0 else "maximum": limit}
     for type_ in ("int", "long", decimal_type(4, 2)):
-        assert faults_of(dataset({"name": "n", "type": type_} | rule), b'{"n":1}') == beyond
+        assert violations_of(dataset({"name": "n", "type": type_} | rule), b'{"n":1}') == beyond
 
 
 @pytest.mark.parametrize("length", [10**10, 10**20])
-def test_a_length_that_no_text_can_have_is_a_bound_all_the_same(length: int) -> None:
+def test_a_length_that_no_text_can_have_is_a_limit_all_the_same(length: int) -> None:
     """Or it stops the start; it must not fail every batch."""
-    of = dataset({"name": "s", "type": "string", "maxLength": length})
-    assert not faults_of(of, b'{"s":"a"}')
+    things = dataset({"name": "s", "type": "string", "maxLength": length})
+    assert not violations_of(things, b'{"s":"a"}')
 
 
 ITEM = {"type": "record", "name": "Item", "fields": [{"name": "q", "type": "int", "minimum": 1}]}
@@ -155,7 +157,7 @@ def test_rules_hold_at_any_depth_and_name_the_place() -> None:
         {}, good, {"o n e": {"q": 0}}, {"list": [{"q": 1}, {"q": 0}]}, good,
         {"map": {"a": {"q": 1}, "b/c": {"q": -1}}}, {"deep": [{"x": None}, {"y": {"q": 0}}]}, good,
     ]  # fmt: skip
-    assert faults_of(NESTED, *map(as_json, documents)) == {
+    assert violations_of(NESTED, *map(as_json, documents)) == {
         2: (Reason.BELOW_MINIMUM, '$["o n e"].q'),
         3: (Reason.BELOW_MINIMUM, "$.list[1].q"),
         5: (Reason.BELOW_MINIMUM, '$.map["b/c"].q'),
@@ -179,9 +181,11 @@ TREES = st.fixed_dictionaries(
 
 @given(st.lists(TREES, min_size=1, max_size=6))
 def test_a_row_is_dropped_if_and_only_if_a_value_in_it_breaks_a_rule(trees: list[Any]) -> None:
-    found = faults_of(NESTED, *map(as_json, trees))
+    found = violations_of(NESTED, *map(as_json, trees))
     broken = {
-        at for at, tree in enumerate(trees) if '"q": -1' in (t := json.dumps(tree)) or '"q": 0' in t
+        index
+        for index, tree in enumerate(trees)
+        if '"q": -1' in (t := json.dumps(tree)) or '"q": 0' in t
     }
     assert set(found) == broken
 
@@ -211,17 +215,17 @@ def test_the_event_time_must_lie_in_its_window(moment: datetime, inside: bool) -
     """The ends belong to it."""
     document = as_json({"@at": f"{moment.replace(tzinfo=None).isoformat()}Z"})
     expected = {} if inside else {0: (Reason.OUTSIDE_WINDOW, '$["@at"]')}
-    assert faults_of(WINDOW, document) == expected
+    assert violations_of(WINDOW, document) == expected
 
 
 def test_the_longest_window_holds_every_event_time() -> None:
-    of = dataset(
+    things = dataset(
         {"name": "at", "type": TIMESTAMP},
         config='event_time = "at"\nevent_time_window = ["-1000000d", "+1000000d"]',
     )
     documents = [b'{"at":"0001-01-01T00:00:00Z"}', b'{"at":"2026-11-23T00:00:00Z"}']
-    assert not faults_of(of, *documents)
+    assert not violations_of(things, *documents)
 
 
 def test_an_event_time_that_is_null_is_in_no_window() -> None:
-    assert not faults_of(WINDOW, b"{}")
+    assert not violations_of(WINDOW, b"{}")

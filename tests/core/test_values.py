@@ -77,7 +77,7 @@ def test_a_timestamp_in_another_notation_is_refused(text: str) -> None:
     assert reason_of(misfit, text) is Reason.BAD_FORMAT
 
 
-def test_a_timestamp_without_zone_is_told_so() -> None:
+def test_a_timestamp_without_zone_is_rejected_as_such() -> None:
     with pytest.raises(ConversionError, match="it has no time zone"):
         values.timestamp("2026-11-23T09:30:00")
 
@@ -125,9 +125,9 @@ def test_an_epoch_day_lies_within_the_calendar(days: int) -> None:
         assert values.epoch_day(days) == days
 
 
-@given(st.times().map(lambda of: of.replace(microsecond=0)), FRACTIONS)
-def test_a_time_of_day_is_what_python_reads(of: time, fraction: str) -> None:
-    text = f"{of.isoformat()}{fraction}"
+@given(st.times().map(lambda clock: clock.replace(microsecond=0)), FRACTIONS)
+def test_a_time_of_day_is_what_python_reads(clock: time, fraction: str) -> None:
+    text = f"{clock.isoformat()}{fraction}"
     read = time.fromisoformat(text)
     seconds = (read.hour * 60 + read.minute) * 60 + read.second
     micros = seconds * 1_000_000 + read.microsecond
@@ -136,7 +136,7 @@ def test_a_time_of_day_is_what_python_reads(of: time, fraction: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["09:30", "9:30:00", "24:00:00", "09:30:60", "09:30:00Z", ""])
-def test_what_is_no_time_of_day_is_refused(text: str) -> None:
+def test_what_is_not_a_time_of_day_is_refused(text: str) -> None:
     with pytest.raises(ConversionError):
         values.time_of_day(1)(text)
 
@@ -201,14 +201,14 @@ def test_a_decimal_keeps_its_value_exactly_or_is_refused(
 @pytest.mark.parametrize(
     "text", ["", " 1.10", "1.10 ", "1_0.0", "NaN", "Infinity", "+1", "01", "1.", ".5", "1e", "١"]
 )
-def test_a_string_that_is_no_json_number_is_no_decimal(text: str) -> None:
-    """Python's Decimal takes most of these."""
+def test_a_string_that_is_not_a_json_number_is_not_a_decimal(text: str) -> None:
+    """Python's Decimal accepts most of these."""
     with pytest.raises(ConversionError) as misfit:
         decimal(f'"{text}"', 10, 2)
     assert reason_of(misfit, text) is Reason.BAD_FORMAT
 
 
-def test_null_is_no_decimal_and_no_fault() -> None:
+def test_null_is_neither_a_decimal_nor_a_violation() -> None:
     assert decimal("null", 10, 2) is None
 
 
@@ -258,7 +258,7 @@ def test_a_uuid_is_kept_in_lower_case(value: UUID, upper: bool) -> None:
     ],
 )  # fmt: skip
 def test_a_uuid_in_another_notation_is_refused(text: str) -> None:
-    """Python's UUID takes the first three."""
+    """Python's UUID accepts the first three."""
     with pytest.raises(ConversionError):
         values.uuid(text)
 

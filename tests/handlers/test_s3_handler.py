@@ -21,10 +21,10 @@ from support import Context, FaultyStore, Function, Stored, as_json, letter_payl
 
 from pipeline import handlers
 from pipeline.core.errors import FilesFailed, FilesUnfinished, StoreRefused, StoreUnavailable
+from pipeline.core.framing.arrays import split_elements
 from pipeline.core.layout import ARCHIVE, is_pipeline_key
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
-from pipeline.core.framing.arrays import split_elements
 from pipeline.files.notifications import ObjectReference, notify_of, read_notifications
 from pipeline.files.objects import ObjectReader, S3Objects
 

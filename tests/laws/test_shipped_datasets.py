@@ -101,7 +101,7 @@ def possible_reasons(dataset: Dataset) -> set[Reason]:
     """Return the reasons that a dataset can give, told from its schema and configuration."""
     reasons = set(OF_EVERY_DATASET)
     reasons |= {Reason.OUTSIDE_WINDOW} if dataset.window else set()
-    reasons |= {Reason.UNKNOWN_FIELD} if dataset.record.closed else set()
+    reasons |= {Reason.UNKNOWN_FIELD} if dataset.record.rejects_unknown_fields else set()
     for slot in slots_of(dataset.record):
         reasons |= reasons_of(slot)
     return reasons

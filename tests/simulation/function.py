@@ -25,7 +25,7 @@ from .store import SimulatedStore, SimulatedWriter
 
 _RESERVE = 1.5  # seconds
 _PATIENCE = 300.0  # seconds that a redrive has
-_COLUMNS = Router(DATASETS)
+_COLUMNS = Router([of.by_columns() for of in DATASETS])
 _ROWS = Router([of.by_rows() for of in DATASETS])
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
-from pipeline.core.schema.types import Scalar
+from pipeline.core.schema.types import LogicalType, Scalar
 
 IDENTITY_NAMES = tuple(of.name for of in IDENTITY)
 
@@ -62,7 +62,7 @@ def path_columns(dataset: Dataset) -> tuple[PathColumn, ...]:
     for of in dataset.partition_by:
         kind = kinds.get(of.field or "")
         source = dataset.schema.field(of.field or ARRIVED_AT.name)
-        text = of.part == "value" and kind is not None and kind.name == "string"
+        text = of.part == "value" and kind is not None and kind.logical is LogicalType.STRING
         symbols = kind.symbols if kind else ()
         columns.append(PathColumn(of.name, of.part, source, symbols, text))
     return tuple(columns)

@@ -17,7 +17,16 @@ from pipeline.authoring.generate.patterns import (
     choice,
     matching,
 )
-from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Rules, Scalar
+from pipeline.core.schema.types import (
+    Array,
+    Field,
+    FieldType,
+    LogicalType,
+    Map,
+    Record,
+    Rules,
+    Scalar,
+)
 from pipeline.core.schema.values import MICROS
 
 Make = Callable[[RandomSource, int], Any]
@@ -31,6 +40,7 @@ _SPAN = 1_000_000  # of numbers that no rule bounds on both sides
 _LONGEST = 12  # characters of text that no rule asks to be longer
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TRIES = 1_000
+_BYTES = 12
 _DAY = 86_400_000_000
 _LAST_DAY: TimeRange = (-_DAY, 0)
 _EXACT = Context(prec=400)
@@ -69,7 +79,7 @@ def _maker(slot: FieldType, name: str, chance: RandomSource, moment: TimeRange =
         case Scalar() as scalar:
             rules = slot.rules if isinstance(slot, Field) else Rules()
             try:
-                make = _scalar(scalar, rules, moment)
+                make = MAKERS[scalar.logical](scalar, rules, moment)
                 make(chance, 0)
             except CannotGenerate as error:
                 raise CannotGenerate(f"of the field {name!r} {error}") from None
@@ -84,26 +94,6 @@ def _map(value: Make) -> Make:
     return lambda chance, now: {
         f"key_{number}": value(chance, now) for number in range(between(chance, 0, _MOST_ITEMS))
     }
-
-
-def _scalar(of: Scalar, rules: Rules, moment: TimeRange) -> Make:
-    if of.symbols:
-        return lambda chance, _: choice(chance, of.symbols)
-    if of.kind == "decimal":
-        return _decimal(of.arrow.precision, of.arrow.scale, rules)
-    if of.name.startswith("epoch "):
-        return _epoch(of.name.removeprefix("epoch "), moment)
-    if of.name in _WRITTEN:
-        return _written(_WRITTEN[of.name], moment)
-    match of.name:
-        case "string":
-            return _string(rules)
-        case "int" | "long":
-            return _integer(of, rules)
-        case "float" | "double":
-            return _float(rules)
-        case _:
-            return _SIMPLE.get(of.name) or _bytes(of.arrow.byte_width)
 
 
 def _string(rules: Rules) -> Make:
@@ -199,20 +189,25 @@ def _uuid(chance: RandomSource, _: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-_SIMPLE: dict[str, Make] = {
-    "boolean": lambda chance, _: chance.random() < 0.5,  # noqa: PLR2004 - heads or tails
-    "bytes": _bytes(12),
-    "uuid": _uuid,
-}
-_WRITTEN: dict[str, Callable[[datetime], str]] = {
-    "date": lambda then: then.date().isoformat(),
-    "time-millis": lambda then: then.time().isoformat("milliseconds"),
-    "time-micros": lambda then: then.time().isoformat("microseconds"),
-    "timestamp-millis": lambda then: then.isoformat(timespec="milliseconds")[:-6] + "Z",
-    "timestamp-micros": lambda then: then.isoformat(timespec="microseconds")[:-6] + "Z",
-    "local-timestamp-millis": lambda then: then.isoformat(timespec="milliseconds")[:-6],
-    "local-timestamp-micros": lambda then: then.isoformat(timespec="microseconds")[:-6],
-}
+def _boolean(chance: RandomSource, _: int) -> bool:
+    return chance.random() < 0.5  # noqa: PLR2004 - heads or tails
+
+
+def _date(moment: datetime) -> str:
+    return moment.date().isoformat()
+
+
+def _time(timespec: str) -> Callable[[datetime], str]:
+    return lambda moment: moment.time().isoformat(timespec)
+
+
+def _local(timespec: str) -> Callable[[datetime], str]:
+    return lambda moment: moment.replace(tzinfo=None).isoformat(timespec=timespec)
+
+
+def _utc(timespec: str) -> Callable[[datetime], str]:
+    local = _local(timespec)
+    return lambda moment: f"{local(moment)}Z"
 
 
 def _epoch(unit: str, moment: TimeRange) -> Make:
@@ -226,3 +221,43 @@ def _written(write: Callable[[datetime], str], moment: TimeRange) -> Make:
     return lambda chance, now: write(
         _EPOCH + timedelta(microseconds=now + between(chance, *moment))
     )
+
+
+_MakerOf = Callable[[Scalar, Rules, TimeRange], Make]
+
+
+def _of_text(write: Callable[[datetime], str]) -> _MakerOf:
+    return lambda _, __, moment: _written(write, moment)
+
+
+def _of_epoch(unit: str) -> _MakerOf:
+    return lambda _, __, moment: _epoch(unit, moment)
+
+
+MAKERS: dict[LogicalType, _MakerOf] = {
+    LogicalType.BOOLEAN: lambda _, __, ___: _boolean,
+    LogicalType.INT: lambda scalar, rules, _: _integer(scalar, rules),
+    LogicalType.LONG: lambda scalar, rules, _: _integer(scalar, rules),
+    LogicalType.FLOAT: lambda _, rules, __: _float(rules),
+    LogicalType.DOUBLE: lambda _, rules, __: _float(rules),
+    LogicalType.STRING: lambda _, rules, __: _string(rules),
+    LogicalType.ENUM: lambda scalar, _, __: lambda chance, ___: choice(chance, scalar.symbols),
+    LogicalType.BYTES: lambda _, __, ___: _bytes(_BYTES),
+    LogicalType.FIXED: lambda scalar, _, __: _bytes(scalar.arrow.byte_width),
+    LogicalType.DECIMAL: lambda scalar, rules, _: _decimal(
+        scalar.arrow.precision, scalar.arrow.scale, rules
+    ),
+    LogicalType.UUID: lambda _, __, ___: _uuid,
+    LogicalType.DATE: _of_text(_date),
+    LogicalType.TIME_MILLIS: _of_text(_time("milliseconds")),
+    LogicalType.TIME_MICROS: _of_text(_time("microseconds")),
+    LogicalType.TIMESTAMP_MILLIS: _of_text(_utc("milliseconds")),
+    LogicalType.TIMESTAMP_MICROS: _of_text(_utc("microseconds")),
+    LogicalType.LOCAL_TIMESTAMP_MILLIS: _of_text(_local("milliseconds")),
+    LogicalType.LOCAL_TIMESTAMP_MICROS: _of_text(_local("microseconds")),
+    LogicalType.EPOCH_DAYS: _of_epoch("days"),
+    LogicalType.EPOCH_SECONDS: _of_epoch("seconds"),
+    LogicalType.EPOCH_MILLIS: _of_epoch("millis"),
+    LogicalType.EPOCH_MICROS: _of_epoch("micros"),
+}
+"""What makes the values of each type, given its scalar, the field's rules and a span of time."""

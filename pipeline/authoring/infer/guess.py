@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.authoring.infer.names import RESERVED, column_names, is_name, type_name
 from pipeline.authoring.infer.observed import DEEPEST, MOST_SYMBOLS, Numbers, Seen, Texts
 from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.schema.types import LogicalType
 
 _ENUM_VALUES = 100  # that have to be seen before a list of symbols is believed to be closed,
 _ENUM_REPEATS = 20  # and how often each, on average
@@ -41,6 +42,21 @@ _LOGICAL: dict[str, tuple[dict[str, str], str]] = {
     "date": ({"type": "int", "logicalType": "date"}, "guess: a date"),
     "time-micros": ({"type": "long", "logicalType": "time-micros"}, "guess: a time of day"),
 }
+
+NOT_INFERRED: dict[LogicalType, str] = {
+    LogicalType.INT: "a long holds what was seen, and what was not",
+    LogicalType.FLOAT: "a double holds what was seen",
+    LogicalType.BYTES: "base64 looks like any string",
+    LogicalType.FIXED: "base64 looks like any string",
+    LogicalType.DECIMAL: "samples do not show its precision; a hint proposes it",
+    LogicalType.TIME_MILLIS: "time-micros holds it",
+    LogicalType.TIMESTAMP_MILLIS: "timestamp-micros holds it",
+    LogicalType.LOCAL_TIMESTAMP_MILLIS: "local-timestamp-micros holds it",
+    LogicalType.EPOCH_DAYS: "days since 1970 look like any whole number",
+    LogicalType.EPOCH_MILLIS: "it stays a long; a hint proposes it",
+    LogicalType.EPOCH_MICROS: "it stays a long; a hint proposes it",
+}
+"""The types that are never guessed, and why; all others are."""
 
 
 @dataclass(frozen=True, slots=True)

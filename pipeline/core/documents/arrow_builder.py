@@ -1,7 +1,7 @@
 """Decoded structs to Arrow columns, level by level.
 
 A nested value costs one list per level, not one object per value. A value that does not fit its
-type is noted with its row and path and stored as null; its row is dropped afterwards.
+type is noted with its row and path, and null is stored for it; its row is dropped afterwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from pipeline.core.schema.values import ConversionError
 
 
 def columns_of(
-    record: Record, structs: Sequence[Any], where: ValuePath, faults: Violations
+    record: Record, structs: Sequence[Any], where: ValuePath, violations: Violations
 ) -> list[pa.Array]:
     """Return a column for each field of the record, as long as `structs` (none of them None)."""
     rows = range(len(structs))
@@ -29,102 +29,110 @@ def columns_of(
             field,
             list(map(attrgetter(f"f{number}"), structs)),
             ValuePath(where, rows, path_segment(field.key)),
-            faults,
+            violations,
         )
         for number, field in enumerate(record.fields)
     ]
 
 
-def column(slot: FieldType, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
-    """Return the Arrow array of decoded values (None: null or absent) of one place."""
-    of = slot.type
-    if of.json_type is msgspec.Raw:
+def column(
+    field_type: FieldType, values: list[Any], where: ValuePath, violations: Violations
+) -> pa.Array:
+    """Return the Arrow array of decoded values (None: null or absent) of one field or item."""
+    inner = field_type.type
+    if inner.json_type is msgspec.Raw:
         values = [None if value is None or bytes(value) == b"null" else value for value in values]
-    if slot.default is not NO_DEFAULT:
-        values = [slot.default if value is None else value for value in values]
-    elif not slot.nullable:
-        _note_missing(values, where, faults)
-    build = _BUILDERS[type(of)]
-    array: pa.Array = build(of, values, where, faults)
-    return with_nullable_children(array, slot.arrow)
+    if field_type.default is not NO_DEFAULT:
+        values = [field_type.default if value is None else value for value in values]
+    elif not field_type.nullable:
+        _note_missing(values, where, violations)
+    build = _BUILDERS[type(inner)]
+    array: pa.Array = build(inner, values, where, violations)
+    return with_nullable_children(array, field_type.arrow)
 
 
-def with_nullable_children(array: pa.Array, of: pa.DataType) -> pa.Array:
-    """Return a record's array under the looser type of the same record where it may be null.
+def with_nullable_children(array: pa.Array, arrow: pa.DataType) -> pa.Array:
+    """Return a record's array under the type of the same record with nullable children.
 
-    A cast would refuse the nulls that stand for misfits, whose rows are dropped afterwards.
+    A cast would refuse the nulls stored for misfits, whose rows are dropped afterwards.
     """
-    if array.type == of:
+    if array.type == arrow:
         return array
     parts = [
-        with_nullable_children(array.field(number), part.type) for number, part in enumerate(of)
+        with_nullable_children(array.field(number), part.type) for number, part in enumerate(arrow)
     ]
-    nowhere = array.is_null() if array.null_count else None
-    return pa.StructArray.from_arrays(parts, fields=list(of), mask=nowhere)
+    mask = array.is_null() if array.null_count else None
+    return pa.StructArray.from_arrays(parts, fields=list(arrow), mask=mask)
 
 
-def _note_missing(values: list[Any], where: ValuePath, faults: Violations) -> None:
+def _note_missing(values: list[Any], where: ValuePath, violations: Violations) -> None:
     if None not in values:
         return
     for index, value in enumerate(values):
         if value is None:
-            message = "A value is required here and is null."
-            faults.add(
+            message = "A value is required, but it is null."
+            violations.add(
                 where.row(index), Violation(Reason.MISSING_FIELD, message, where.path(index))
             )
 
 
-def _scalars(of: Scalar, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
-    if of.convert is not None:
-        values = _converted(of.convert, values, where, faults)
-    stored = pa.array(values, of.storage)
-    return stored if of.storage == of.arrow else stored.cast(of.arrow)
+def _scalars(
+    scalar: Scalar, values: list[Any], where: ValuePath, violations: Violations
+) -> pa.Array:
+    if scalar.convert is not None:
+        values = _converted(scalar.convert, values, where, violations)
+    stored = pa.array(values, scalar.storage)
+    return stored if scalar.storage == scalar.arrow else stored.cast(scalar.arrow)
 
 
 def _converted(
-    convert: Callable[[Any], Any], values: list[Any], where: ValuePath, faults: Violations
+    convert: Callable[[Any], Any], values: list[Any], where: ValuePath, violations: Violations
 ) -> list[Any]:
     converted: list[Any] = []
     for index, value in enumerate(values):
         try:
             converted.append(None if value is None else convert(value))
         except ConversionError as misfit:
-            fault = Violation(misfit.reason, str(misfit), where.path(index))
-            faults.add(where.row(index), fault)
+            violation = Violation(misfit.reason, str(misfit), where.path(index))
+            violations.add(where.row(index), violation)
             converted.append(None)
     return converted
 
 
-def _records(of: Record, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
-    """Build the parts of the objects that are there, then spread them over those that are not."""
+def _records(
+    record: Record, values: list[Any], where: ValuePath, violations: Violations
+) -> pa.Array:
+    """Build the columns of the objects that are present, then spread them over the absent ones."""
     present = [index for index, value in enumerate(values) if value is not None]
-    inner = columns_of(of, [values[index] for index in present], ValuePath(where, present), faults)
+    inner = columns_of(
+        record, [values[index] for index in present], ValuePath(where, present), violations
+    )
     if len(present) == len(values):
-        return pa.StructArray.from_arrays(inner, fields=list(of.arrow))
+        return pa.StructArray.from_arrays(inner, fields=list(record.arrow))
     number = {index: position for position, index in enumerate(present)}
     spread = pa.array([number.get(index) for index in range(len(values))], pa.int32())
     mask = pa.array([value is None for value in values])
     return pa.StructArray.from_arrays(
-        [child.take(spread) for child in inner], fields=list(of.arrow), mask=mask
+        [child.take(spread) for child in inner], fields=list(record.arrow), mask=mask
     )
 
 
-def _lists(of: Array, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
+def _lists(array: Array, values: list[Any], where: ValuePath, violations: Violations) -> pa.Array:
     items = list(chain.from_iterable(filter(None, values)))
     numbers = LazySequence(lambda: [f"[{number}]" for number in _numbers(values)])
     inside = ValuePath(where, LazySequence(lambda: _parents(values)), numbers)
-    flat = column(of.item, items, inside, faults)
-    return pa.ListArray.from_arrays(_offsets(values), flat, type=of.arrow)
+    flat = column(array.item, items, inside, violations)
+    return pa.ListArray.from_arrays(_offsets(values), flat, type=array.arrow)
 
 
-def _maps(of: Map, values: list[Any], where: ValuePath, faults: Violations) -> pa.Array:
+def _maps(map_type: Map, values: list[Any], where: ValuePath, violations: Violations) -> pa.Array:
     keys = list(chain.from_iterable(filter(None, values)))
     items = list(chain.from_iterable(value.values() for value in values if value))
     segments = LazySequence(lambda: [path_segment(key) for key in keys])
     inside = ValuePath(where, LazySequence(lambda: _parents(values)), segments)
-    flat = column(of.value, items, inside, faults)
+    flat = column(map_type.value, items, inside, violations)
     return pa.MapArray.from_arrays(
-        _offsets(values), pa.array(keys, pa.string()), flat, type=of.arrow
+        _offsets(values), pa.array(keys, pa.string()), flat, type=map_type.arrow
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a value of a flattened column stands in its document, as a JSON path."""
+"""Where a value of a flattened column comes from in its document, as a JSON path."""
 
 import json
 import re
@@ -29,7 +29,7 @@ _kept_path_segment = lru_cache(maxsize=4_096)(_path_segment)
 
 
 class LazySequence(Sequence[_Item]):
-    """A sequence that is made when it is first looked into: faults are rare, and paths are long."""
+    """A sequence that is made when it is first read: violations are rare, and paths are long."""
 
     def __init__(self, make: Callable[[], Sequence[_Item]]) -> None:
         self._make = make
@@ -68,10 +68,10 @@ class ValuePath(msgspec.Struct, frozen=True):
 
 
 class Violations(msgspec.Struct, frozen=True):
-    """The first fault found of each row."""
+    """The first violation found in each row."""
 
     by_row: dict[int, Violation] = msgspec.field(default_factory=dict)
 
-    def add(self, row: int, fault: Violation) -> None:
-        """Note a fault; a row keeps its first."""
-        self.by_row.setdefault(row, fault)
+    def add(self, row: int, violation: Violation) -> None:
+        """Note a violation; a row keeps its first."""
+        self.by_row.setdefault(row, violation)

@@ -1,9 +1,9 @@
-"""The row path: one document at a time, strictly, with the exact fault of one that does not fit.
+"""The row path: one document at a time, strictly, with the exact violation of each bad one.
 
-msgspec decodes documents into structs and refuses what does not fit; what exactly is wrong with
-a refused one is then told by walking it beside its type. A repeated key is the one thing they
-see differently: msgspec checks every occurrence, and the contract is that the last one counts.
-So a document in which the walk finds no fault is written again without repeats and decoded anew.
+msgspec decodes documents into structs and refuses what does not fit. To find out what exactly is
+wrong with a refused document, it is walked beside its type. The two differ in one thing only, a
+repeated key: msgspec checks every occurrence, and the contract is that the last one counts. So a
+document in which the walk finds no violation is written without repeats and decoded again.
 """
 
 import math
@@ -24,12 +24,12 @@ from pipeline.core.jsontext import (
 )
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import Array, FieldType, JsonKind, Map, Record, Scalar
+from pipeline.core.schema.types import Array, Field, FieldType, JsonKind, Map, Record, Scalar
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _anything = msgspec.json.Decoder()
-_IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required here and is null.", "")
+_IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
 _IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
 
 
@@ -41,35 +41,35 @@ class RowDecoder:
         self._decoder = msgspec.json.Decoder(record.json_type)
 
     def decode(self, documents: Sequence[bytes]) -> tuple[list[Any], dict[int, Violation]]:
-        """Decode UTF-8 documents; return structs (None where refused) and the faults by index."""
+        """Decode UTF-8 documents; return structs (None where rejected), violations by index."""
         structs: list[Any] = []
-        faults: dict[int, Violation] = {}
+        violations: dict[int, Violation] = {}
         decode = self._decoder.decode
         for index, document in enumerate(documents):
             try:
                 structs.append(decode(document))
             except _REFUSED:
-                decoded = self._once_more(document)
+                decoded = self._explain_or_decode(document)
                 if isinstance(decoded, Violation):
-                    faults[index], decoded = decoded, None
+                    violations[index], decoded = decoded, None
                 structs.append(decoded)
-        return structs, faults
+        return structs, violations
 
-    def refused(self, documents: Sequence[bytes]) -> dict[int, Violation]:
-        """Return the faults that `decode` tells; to keep all structs would take twice the time."""
-        faults: dict[int, Violation] = {}
+    def find_violations(self, documents: Sequence[bytes]) -> dict[int, Violation]:
+        """Return the violations that `decode` finds, in half its time: no struct is kept."""
+        violations: dict[int, Violation] = {}
         decode = self._decoder.decode
         for index, document in enumerate(documents):
             try:
                 decode(document)
             except _REFUSED:
-                decoded = self._once_more(document)
+                decoded = self._explain_or_decode(document)
                 if isinstance(decoded, Violation):
-                    faults[index] = decoded
-        return faults
+                    violations[index] = decoded
+        return violations
 
-    def _once_more(self, document: bytes) -> Any:
-        """Tell the fault of a refused document; without one, decode it with no key repeated."""
+    def _explain_or_decode(self, document: bytes) -> Any:
+        """Find the violation of a refused document; if it has none, decode it without repeats."""
         try:
             value = _anything.decode(document)
         except _UNREADABLE:
@@ -78,85 +78,100 @@ class RowDecoder:
             value = read_exactly(document)  # it has a number that only text can hold
         if not isinstance(value, dict):
             return Violation(Reason.NOT_OBJECT, f"The document is {_kind(value)}, not an object.")
-        fault = fault_of_record(self.record, value)
-        if fault is not None:
-            return _inside("$", fault)
+        violation = find_violation(self.record, value)
+        if violation is not None:
+            return _inside("$", violation)
         return self._decoder.decode(write_exactly(read_exactly(document)))
 
 
-def fault_of_record(record: Record, value: dict[str, Any]) -> Violation | None:
-    """Find the first fault of an object, in the order of the schema's fields.
+def find_violation(record: Record, value: dict[str, Any]) -> Violation | None:
+    """Find the first violation of an object, in the order of the schema's fields.
 
-    Numbers may be numbers, or text as `read_exactly` reads them. The fault's path begins here.
+    Numbers may be numbers, or text as `read_exactly` reads them. The violation's path is relative
+    to the object.
     """
-    for of in record.fields:
-        item = value.get(of.key)
-        if item is not None:
-            fault = _CHECKS[type(of.type)](of.type, item)
-        else:
-            fault = None if of.optional else _IS_NULL if of.key in value else _IS_ABSENT
-        if fault is not None:
-            return _inside(path_segment(of.key), fault)
-    if record.closed:
-        known = {of.key for of in record.fields}
-        for key in value:
-            if key not in known:
-                message = "The schema knows no such field, and this dataset rejects those."
-                return Violation(Reason.UNKNOWN_FIELD, message, path_segment(key))
-    return None
+    for field in record.fields:
+        violation = _check_field(field, value)
+        if violation is not None:
+            return _inside(path_segment(field.key), violation)
+    return _check_unknown(record, value) if record.rejects_unknown_fields else None
 
 
-def _fault_of_object(record: Record, value: Any) -> Violation | None:
+def _check_field(field: Field, value: dict[str, Any]) -> Violation | None:
+    """Check the member that one field reads."""
+    member = value.get(field.key)
+    if member is not None:
+        return _CHECKS[type(field.type)](field.type, member)
+    if field.optional:
+        return None
+    return _IS_NULL if field.key in value else _IS_ABSENT
+
+
+def _check_unknown(record: Record, value: dict[str, Any]) -> Violation | None:
+    """Check that an object has no member that no field reads."""
+    known = {field.key for field in record.fields}
+    unknown = next((key for key in value if key not in known), None)
+    if unknown is None:
+        return None
+    message = "The schema has no such field, and this dataset rejects unknown fields."
+    return Violation(Reason.UNKNOWN_FIELD, message, path_segment(unknown))
+
+
+def _check_object(record: Record, value: Any) -> Violation | None:
     if not isinstance(value, dict):
         return _wrong_type("an object", value)
-    return fault_of_record(record, value)
+    return find_violation(record, value)
 
 
-def _fault_of_array(of: Array, value: Any) -> Violation | None:
+def _check_array(array: Array, value: Any) -> Violation | None:
     if not isinstance(value, list):
         return _wrong_type("an array", value)
-    return _first_inside(of.item, value, (f"[{number}]" for number in count()))
+    return _first_inside(array.item, value, (f"[{number}]" for number in count()))
 
 
-def _fault_of_map(of: Map, value: Any) -> Violation | None:
+def _check_map(map_type: Map, value: Any) -> Violation | None:
     if not isinstance(value, dict):
         return _wrong_type("an object", value)
-    return _first_inside(of.value, value.values(), map(path_segment, value))
+    return _first_inside(map_type.value, value.values(), map(path_segment, value))
 
 
 def _first_inside(
-    slot: FieldType, values: Iterable[Any], segments: Iterable[str]
+    field_type: FieldType, values: Iterable[Any], segments: Iterable[str]
 ) -> Violation | None:
-    check, of = _CHECKS[type(slot.type)], slot.type
+    """Check the items of an array, or the values of a map."""
+    inner = field_type.type
+    check = _CHECKS[type(inner)]
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
-        if value is None and slot.optional:
+        if value is None and field_type.optional:
             continue
-        fault = _IS_NULL if value is None else check(of, value)
-        if fault is not None:
-            return _inside(segment, fault)
+        violation = _IS_NULL if value is None else check(inner, value)
+        if violation is not None:
+            return _inside(segment, violation)
     return None
 
 
-def _fault_of_scalar(of: Scalar, value: Any) -> Violation | None:
-    """Hold one JSON value against a scalar's JSON type; its text is judged on conversion."""
-    wanted, types = _KINDS[of.kind]
+def _check_scalar(scalar: Scalar, value: Any) -> Violation | None:
+    """Check one JSON value against a scalar's JSON type; its text is checked on conversion."""
+    expected, types = _KINDS[scalar.kind]
     if type(value) not in types:
-        return _wrong_type(wanted, value)
-    if of.symbols and value not in of.symbols:
-        message = f"The string is none of the symbols {', '.join(of.symbols)}."
+        return _wrong_type(expected, value)
+    if scalar.symbols and value not in scalar.symbols:
+        message = f"The string is not one of the symbols {', '.join(scalar.symbols)}."
         return Violation(Reason.UNKNOWN_SYMBOL, message, "")
-    if (of.kind == "integer" and not _within(value, of.low, of.high)) or (
-        of.kind == "number" and not _is_finite(value)
+    if (scalar.kind == "integer" and not _within(value, scalar.low, scalar.high)) or (
+        scalar.kind == "number" and not _is_finite(value)
     ):
-        return Violation(Reason.OUT_OF_RANGE, f"The number is out of range for type {of.name}.", "")
+        return Violation(
+            Reason.OUT_OF_RANGE, f"The number is out of range for type {scalar.name}.", ""
+        )
     return None
 
 
 _CHECKS: dict[type, Callable[[Any, Any], Violation | None]] = {
-    Record: _fault_of_object,
-    Array: _fault_of_array,
-    Map: _fault_of_map,
-    Scalar: _fault_of_scalar,
+    Record: _check_object,
+    Array: _check_array,
+    Map: _check_map,
+    Scalar: _check_scalar,
 }
 # What each kind of JSON value is called, and what it may be read as.
 _KINDS: dict[JsonKind, tuple[str, frozenset[type]]] = {
@@ -187,22 +202,22 @@ def _within(number: int | str, low: int, high: int) -> bool:
 
 
 def _is_finite(number: float | str) -> bool:
-    """Tell whether a number, rounded to a double, is one."""
+    """Whether a number is finite after rounding to a double."""
     try:
         return math.isfinite(float(number))
     except OverflowError:
         return False
 
 
-def _wrong_type(wanted: str, value: Any) -> Violation:
-    return Violation(Reason.WRONG_TYPE, f"Wanted {wanted}; this is {_kind(value)}.", "")
+def _wrong_type(expected: str, value: Any) -> Violation:
+    return Violation(Reason.WRONG_TYPE, f"Expected {expected}, got {_kind(value)}.", "")
 
 
-def _inside(segment: str, fault: Violation) -> Violation:
-    """Return a fault as it is seen from one level above."""
-    return Violation(fault.reason, fault.message, segment + fault.path)
+def _inside(segment: str, violation: Violation) -> Violation:
+    """Return a violation with its path as seen from one level above."""
+    return Violation(violation.reason, violation.message, segment + violation.path)
 
 
 def _kind(value: Any) -> str:
-    """Name a JSON value's type for a person."""
+    """Name a JSON value's type, for a message."""
     return _NAMES[type(value)]

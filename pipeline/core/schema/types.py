@@ -6,6 +6,7 @@ type, and for scalars how one decoded value becomes what Arrow stores.
 
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ JsonKind = Literal["boolean", "integer", "number", "string", "decimal"]
 
 
 class _NoDefault:
-    """Tells a field without a default from one whose default is null."""
+    """Distinguishes a field without a default from one whose default is null."""
 
     def __repr__(self) -> str:
         return "no default"
@@ -25,7 +26,7 @@ NO_DEFAULT = _NoDefault()
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """A field's own rules; a bound that is None does not hold. Lengths are in code points."""
+    """A field's own rules; None means there is no such rule. Lengths are in code points."""
 
     minimum: Decimal | None = None
     maximum: Decimal | None = None
@@ -40,9 +41,41 @@ class Rules(msgspec.Struct, frozen=True):
 _NO_RULES = Rules()
 
 
-class Scalar(msgspec.Struct, frozen=True):
-    """A type without parts. `storage` is the Arrow type of what `convert` gives."""
+class LogicalType(Enum):
+    """Every scalar type there is. Code dispatches on these; `Scalar.name` is for people."""
 
+    BOOLEAN = "boolean"
+    INT = "int"
+    LONG = "long"
+    FLOAT = "float"
+    DOUBLE = "double"
+    STRING = "string"
+    ENUM = "enum"
+    BYTES = "bytes"
+    FIXED = "fixed"
+    DECIMAL = "decimal"
+    UUID = "uuid"
+    DATE = "date"
+    TIME_MILLIS = "time-millis"
+    TIME_MICROS = "time-micros"
+    TIMESTAMP_MILLIS = "timestamp-millis"
+    TIMESTAMP_MICROS = "timestamp-micros"
+    LOCAL_TIMESTAMP_MILLIS = "local-timestamp-millis"
+    LOCAL_TIMESTAMP_MICROS = "local-timestamp-micros"
+    EPOCH_DAYS = "epoch days"
+    EPOCH_SECONDS = "epoch seconds"
+    EPOCH_MILLIS = "epoch millis"
+    EPOCH_MICROS = "epoch micros"
+
+
+class Scalar(msgspec.Struct, frozen=True):
+    """A type without parts. `storage` is the Arrow type of what `convert` returns.
+
+    Without a `convert`, what the strict decoder read is stored as it is. `name` is the type's
+    name in messages, with its parameters, as in `decimal(5, 2)`.
+    """
+
+    logical: LogicalType
     name: str
     kind: JsonKind
     json_type: Any
@@ -55,9 +88,9 @@ class Scalar(msgspec.Struct, frozen=True):
 
 
 class FieldType(msgspec.Struct, frozen=True):
-    """A place that holds one value: an array's item, a map's value, or a record's field.
+    """The type of an array's item, a map's value, or a record's field, and whether it may be null.
 
-    `default` is what the strict decoder would read for it; it stands for null and absence.
+    `default` is what the strict decoder would read for it; it replaces null and absence.
     """
 
     type: "Type"
@@ -71,12 +104,12 @@ class FieldType(msgspec.Struct, frozen=True):
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type of this place."""
+        """The Arrow type of its values."""
         return _with_nullable_parts(self.type.arrow) if self.nullable else self.type.arrow
 
     @property
     def json_type(self) -> Any:
-        """The msgspec type of this place. Raw takes null as it is."""
+        """The msgspec type of its values. Raw accepts null as it is."""
         inner = self.type.json_type
         return inner | None if self.optional and inner is not msgspec.Raw else inner
 
@@ -100,7 +133,7 @@ class Record(msgspec.Struct, frozen=True):
     fields: tuple[Field, ...]
     json_type: Any
     arrow: pa.DataType
-    closed: bool
+    rejects_unknown_fields: bool
 
 
 class Array(msgspec.Struct, frozen=True):
@@ -122,43 +155,45 @@ class Map(msgspec.Struct, frozen=True):
 Type = Scalar | Record | Array | Map
 
 
-def record_of(fields: tuple[Field, ...], *, closed: bool) -> Record:
-    """Make a record type; a closed one refuses keys it does not know."""
+def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Record:
+    """Make a record type, which may reject the members that no field reads."""
     members: list[Any] = []
-    for number, of in enumerate(fields):
-        member = (f"f{number}", of.json_type)
-        if of.optional:
-            absent = msgspec.Raw(b"null") if of.type.json_type is msgspec.Raw else None
+    for number, field in enumerate(fields):
+        member = (f"f{number}", field.json_type)
+        if field.optional:
+            absent = msgspec.Raw(b"null") if field.type.json_type is msgspec.Raw else None
             members.append((*member, absent))
         else:
             members.append(member)
     struct = msgspec.defstruct(
         "Document",
         members,
-        rename={f"f{number}": of.key for number, of in enumerate(fields)},
-        forbid_unknown_fields=closed,
+        rename={f"f{number}": field.key for number, field in enumerate(fields)},
+        forbid_unknown_fields=rejects_unknown_fields,
         kw_only=True,
         gc=False,
     )
-    return Record(fields, struct, pa.struct([of.arrow_field for of in fields]), closed)
+    return Record(
+        fields, struct, pa.struct([field.arrow_field for field in fields]), rejects_unknown_fields
+    )
 
 
 def array_of(item: FieldType) -> Array:
     """Make an array type."""
-    of = pa.field("element", item.arrow, nullable=item.nullable)
-    return Array(item, list[item.json_type], pa.list_(of))  # type: ignore[name-defined]  # made at run time
+    element = pa.field("element", item.arrow, nullable=item.nullable)
+    return Array(item, list[item.json_type], pa.list_(element))  # type: ignore[name-defined]  # made at run time
 
 
 def map_of(value: FieldType) -> Map:
     """Make a map type."""
-    of = pa.field("value", value.arrow, nullable=value.nullable)
-    return Map(value, dict[str, value.json_type], pa.map_(pa.string(), of))  # type: ignore[name-defined]  # made at run time
+    entry = pa.field("value", value.arrow, nullable=value.nullable)
+    return Map(value, dict[str, value.json_type], pa.map_(pa.string(), entry))  # type: ignore[name-defined]  # made at run time
 
 
-def _with_nullable_parts(of: pa.DataType) -> pa.DataType:
-    """Let the parts of a record that may be null be null with it; Parquet wants that said."""
-    if not pa.types.is_struct(of):
-        return of
+def _with_nullable_parts(arrow: pa.DataType) -> pa.DataType:
+    """Make the children of a nullable record nullable, as Parquet requires."""
+    if not pa.types.is_struct(arrow):
+        return arrow
     return pa.struct(
-        [pa.field(part.name, _with_nullable_parts(part.type), nullable=True) for part in of]
+        [pa.field(part.name, _with_nullable_parts(part.type), nullable=True) for part in arrow]
     )

@@ -1,8 +1,8 @@
 """JSON strings and numbers to the values Arrow stores, one at a time.
 
 These functions are the definition of what each type accepts: any faster way has to agree with
-them. Each takes what the strict decoder read and raises `ConversionError` for what does not fit.
-Text is matched against ASCII digits only, and messages never quote the value.
+them. Each is given what the strict decoder read and raises `ConversionError` for what does not
+fit. Text is matched against ASCII digits only, and messages never quote the value.
 """
 
 import binascii
@@ -32,7 +32,8 @@ _timestamp = re.compile(rf"{_DATE}T{_TIME}(?:Z|([+-])([0-9]{{2}}):([0-9]{{2}}))"
 _local_timestamp = re.compile(rf"{_DATE}T{_TIME}")
 _uuid = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _number = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_NO_NUMBER = frozenset("tf[{")  # how true, false, arrays and objects begin
+# How texts begin that are neither numbers nor strings, and what they are.
+_OTHERS = {"t": "true or false", "f": "true or false", "[": "an array", "{": "an object"}
 _nonzero = re.compile("[1-9]")
 _text = msgspec.json.Decoder(str)
 
@@ -56,9 +57,9 @@ def float32(value: float) -> float:
 
 
 def uuid(text: str) -> str:
-    """Accept the canonical 36 characters in any case; give lower case."""
+    """Accept the canonical 36 characters in any case; return lower case."""
     if not _uuid.fullmatch(text):
-        message = "The string is no UUID of 36 characters."
+        message = "The string is not a UUID of 36 characters."
         raise ConversionError(Reason.BAD_FORMAT, message)
     return text.lower()
 
@@ -70,7 +71,7 @@ def base64(size: int | None) -> Callable[[str], bytes]:
         try:
             data = pybase64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            message = "The string is no padded base64."
+            message = "The string is not padded base64."
             raise ConversionError(Reason.BAD_FORMAT, message) from None
         if size is not None and len(data) != size:
             message = f"The base64 holds {len(data)} bytes, not {size}."
@@ -83,7 +84,7 @@ def base64(size: int | None) -> Callable[[str], bytes]:
 def decimal_of(precision: int, scale: int) -> Callable[[msgspec.Raw], Decimal | None]:
     """Return a reader of JSON numbers, and of strings in their grammar, as exact decimals.
 
-    The value has to fit: `1.100` fits scale 2, `1.101` does not. JSON's null gives None.
+    The value has to fit: `1.100` fits scale 2, `1.101` does not. JSON's null is read as None.
     """
     context = decimal.Context(
         prec=precision, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN,
@@ -95,12 +96,12 @@ def decimal_of(precision: int, scale: int) -> Callable[[msgspec.Raw], Decimal | 
         text = bytes(raw).decode()
         if text == "null":
             return None
-        if text[0] in _NO_NUMBER:
-            message = "Wanted a number, or a string that is one; this is neither."
+        if text[0] in _OTHERS:
+            message = f"Expected a number, or a string that is one, got {_OTHERS[text[0]]}."
             raise ConversionError(Reason.WRONG_TYPE, message)
         digits = _text.decode(raw) if text[0] == '"' else text
         if not _number.fullmatch(digits):
-            message = "The value is no decimal number."
+            message = "The value is not a decimal number."
             raise ConversionError(Reason.BAD_FORMAT, message)
         if not _nonzero.search(digits.lower().partition("e")[0]):
             return unit * 0  # whatever its exponent, which may be beyond Decimal's
@@ -117,7 +118,7 @@ def day(text: str) -> int:
     """`YYYY-MM-DD` to days since 1970."""
     match = _date.fullmatch(text)
     if not match:
-        message = "The string is no date of the form 2026-11-23."
+        message = "The string is not a date of the form 2026-11-23."
         raise ConversionError(Reason.BAD_FORMAT, message)
     return _days(*match.groups())
 
@@ -133,13 +134,13 @@ def epoch_day(days: int) -> int:
 def time_of_day(divisor: int) -> Callable[[str], int]:
     """Return a reader of `HH:MM:SS[.fraction]` in units of `divisor` microseconds.
 
-    Digits beyond the unit are cut.
+    Digits beyond the unit are cut off.
     """
 
     def read(text: str) -> int:
         match = _time.fullmatch(text)
         if not match:
-            message = "The string is no time of day of the form 09:30:00.123."
+            message = "The string is not a time of day of the form 09:30:00.123."
             raise ConversionError(Reason.BAD_FORMAT, message)
         return _micros(*match.groups()) // divisor
 
@@ -149,12 +150,12 @@ def time_of_day(divisor: int) -> Callable[[str], int]:
 def timestamp(text: str) -> int:
     """`YYYY-MM-DDTHH:MM:SS[.1-9 digits](Z or ±HH:MM)` to microseconds since 1970, UTC.
 
-    Digits beyond microseconds are cut.
+    Digits beyond microseconds are cut off.
     """
     match = _timestamp.fullmatch(text)
     if not match:
         zone = " (it has no time zone)" if _local_timestamp.fullmatch(text) else ""
-        message = f"The string is no timestamp of the form 2026-11-23T09:30:00.123456Z{zone}."
+        message = f"The string is not a timestamp of the form 2026-11-23T09:30:00.123456Z{zone}."
         raise ConversionError(Reason.BAD_FORMAT, message)
     *parts, sign, hours, minutes = match.groups()
     micros = _instant(*parts)
@@ -168,7 +169,7 @@ def local_timestamp(text: str) -> int:
     """`YYYY-MM-DDTHH:MM:SS[.1-9 digits]`, no zone, to microseconds since 1970."""
     match = _local_timestamp.fullmatch(text)
     if not match:
-        message = "The string is no local timestamp of the form 2026-11-23T09:30:00.123456."
+        message = "The string is not a local timestamp of the form 2026-11-23T09:30:00.123456."
         raise ConversionError(Reason.BAD_FORMAT, message)
     return _instant(*match.groups())
 
@@ -187,13 +188,13 @@ def epoch_timestamp(unit: str) -> Callable[[float], int]:
     return read
 
 
-def _instant(year: str, month: str, of_month: str, *time: str | None) -> int:
-    return _days(year, month, of_month) * _DAY + _micros(*time)
+def _instant(year: str, month: str, day_of_month: str, *time: str | None) -> int:
+    return _days(year, month, day_of_month) * _DAY + _micros(*time)
 
 
-def _days(year: str, month: str, of_month: str) -> int:
+def _days(year: str, month: str, day_of_month: str) -> int:
     try:
-        return date(int(year), int(month), int(of_month)).toordinal() - _EPOCH_ORDINAL
+        return date(int(year), int(month), int(day_of_month)).toordinal() - _EPOCH_ORDINAL
     except ValueError:
         message = "The date is not in the calendar."
         raise ConversionError(Reason.OUT_OF_RANGE, message) from None

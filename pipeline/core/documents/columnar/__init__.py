@@ -1,15 +1,34 @@
 """The columnar path: all documents of a chunk at once, read by Arrow's JSON reader.
 
-It only accelerates. What it takes, the row path takes too, with equal values; what it does not
-take, the row path decides, document by document. So it may give up wherever it likes: on a
-document that Arrow's reader might misread (framing.py), on a value that may not fit (vectors.py),
-and on everything where the reader stumbles, which does not say over what.
+It only accelerates. What it accepts, the row path accepts too, with equal values; what it does
+not accept, the row path decides, document by document. So it may give up wherever it likes, on a
+document, a value or a whole chunk, and never has to say why. Its grammar is a strict subset of the
+row path's: that is what makes it correct, and what each module here has to keep.
 
-framing.py   which documents may be read together
-decimals.py  how the documents spell decimals
-places.py    from what the reader read to the output's columns, place by place
-vectors.py   the same for scalars: `values` for whole columns
-strides.py   a quick look at texts that are all of one length
+Plan. Joined by line ends, the documents are one text, which Arrow reads in one call:
+
+1. `framing`      leaves out documents that Arrow might misread, or read as one with a neighbour
+2. `decimals`     samples how decimals are spelled, which decides the type Arrow reads them as
+3. `plan`         makes the reader's schema: for each field the JSON type, not the output's type
+4. Arrow          reads the text; where it stumbles it does not say over what: `Unreadable`
+5. `kernels`      turn what was read into the output's columns, and mask the misfits
+                  (`fixed_width`: a quick look at texts of one length, before patterns)
+6. here           drops the rows with misfits, and says which documents are in the rest
+
+Example. The field `at` is a timestamp, `n` an int. Of the three documents
+
+    {"at": "2026-11-23T09:30:00Z", "n": 1}
+    {"at": "yesterday", "n": 2}
+    {"at": "2026-11-23T09:31:00Z", "n": NaN}
+
+the third is left out in step 1, as Arrow would read NaN. The others are read as `at` string and
+`n` int32. The kernel of timestamps casts `at` and masks "yesterday". What is returned is one row,
+`[2026-11-23 09:30:00Z, 1]`, with the indices `[0]`. The row path then decides documents 1 and 2:
+`bad_format` at `$.at`, and `not_json`.
+
+Fields that Arrow's reader cannot read (maps, decimals right inside arrays) are decoded by the row
+path's decoder, and their columns put beside the others. One unreadable document makes the whole
+chunk `Unreadable`; `convert` then has the row decoder find it and tries once more without it.
 """
 
 from __future__ import annotations
@@ -25,8 +44,8 @@ import pyarrow.json as pj
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar.decimals import Spelling
 from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
-from pipeline.core.documents.columnar.kernels import either, mask_from_indices
-from pipeline.core.documents.columnar.plan import Plan, is_readable
+from pipeline.core.documents.columnar.kernels import mask_from_indices, or_masks
+from pipeline.core.documents.columnar.plan import RecordPlan, is_readable, make_record_plan
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.jsontext import SEAM
@@ -41,47 +60,48 @@ class Columns(msgspec.Struct, frozen=True):
     """A column for each field of a record, and the indices of the documents in its rows."""
 
     columns: list[pa.Array]
-    taken: Sequence[int]
+    indices: Sequence[int]
 
 
 class ColumnarReader:
     """Reads documents of one record type, all at once."""
 
     def __init__(self, record: Record) -> None:
-        self._names = [of.name for of in record.fields]
-        self._fields = tuple(of for of in record.fields if is_readable(of.type))
+        self._names = [field.name for field in record.fields]
+        self._fields = tuple(field for field in record.fields if is_readable(field.type))
         all_readable = len(self._fields) == len(record.fields)
-        self._others = None if all_readable else _Others(record)
-        self._unknown = "error" if record.closed and all_readable else "ignore"
+        self._others = None if all_readable else _OtherFields(record)
+        rejects_unknown = record.rejects_unknown_fields and all_readable
+        self._unknown_fields = "error" if rejects_unknown else "ignore"
         self._spelling = Spelling(self._fields)
-        self._plans: dict[frozenset[str], Plan] = {}
+        self._plans: dict[frozenset[str], RecordPlan] = {}
 
     def read(self, documents: Sequence[bytes], text: bytes | None = None) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`.
 
         `text` is that of the chunk whose documents they all are, if it has one.
         """
-        taken = framed(documents) if text is None else range(len(documents))
-        text = text or _joined(documents, taken)
-        joined = len(taken)
+        indices = framed(documents) if text is None else range(len(documents))
+        text = text or _joined(documents, indices)
+        joined = len(indices)
         numbers = self._spelling.as_numbers(documents)
-        taken = exclude_nan_infinity(documents, text, taken)
-        taken = self._spelling.exclude_nonplain_decimals(documents, text, taken, numbers)
+        indices = exclude_nan_infinity(documents, text, indices)
+        indices = self._spelling.exclude_nonplain_decimals(documents, text, indices, numbers)
         structs: list[Any] = []
         if self._others is not None:
-            taken, structs = self._others.decode(documents, taken)
-        if len(taken) < joined:
-            text = _joined(documents, taken)
+            indices, structs = self._others.decode(documents, indices)
+        if len(indices) < joined:
+            text = _joined(documents, indices)
         plan = self._plan(numbers)
-        built, misfits = plan.finish(self._read(text, len(taken), plan.schema))
+        columns, misfits = plan.finish(self._read(text, len(indices), plan.schema))
         if self._others is not None:
-            misfits = either(misfits, self._others.add_to(built, structs))
-        columns = [built[name] for name in self._names]
+            misfits = or_masks(misfits, self._others.add_to(columns, structs))
+        in_order = [columns[name] for name in self._names]
         if misfits is None or not pc.any(misfits).as_py():
-            return Columns(columns, taken)
+            return Columns(in_order, indices)
         fits = pc.invert(misfits)
-        left = pa.array(taken, pa.int32()).filter(fits).to_pylist()
-        return Columns([of.filter(fits) for of in columns], left)
+        fitting = pa.array(indices, pa.int32()).filter(fits).to_pylist()
+        return Columns([column.filter(fits) for column in in_order], fitting)
 
     def _read(self, text: bytes, rows: int, schema: pa.Schema) -> list[pa.Array]:
         try:
@@ -90,18 +110,21 @@ class ColumnarReader:
                 # One block: a document may have several lines.
                 read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
                 parse_options=pj.ParseOptions(
-                    explicit_schema=schema, unexpected_field_behavior=self._unknown
+                    explicit_schema=schema, unexpected_field_behavior=self._unknown_fields
                 ),
             )
         except pa.ArrowInvalid:
             raise Unreadable from None
         if table.num_rows != rows:
             raise Unreadable
-        return [of.chunk(0) if of.num_chunks == 1 else of.combine_chunks() for of in table.columns]
+        return [
+            column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+            for column in table.columns
+        ]
 
-    def _plan(self, numbers: frozenset[str]) -> Plan:
+    def _plan(self, numbers: frozenset[str]) -> RecordPlan:
         if numbers not in self._plans:
-            self._plans[numbers] = Plan.of(self._fields, numbers)
+            self._plans[numbers] = make_record_plan(self._fields, numbers)
         return self._plans[numbers]
 
 
@@ -111,31 +134,36 @@ def _joined(documents: Sequence[bytes], indices: Sequence[int]) -> bytes:
     return SEAM.join([documents[index] for index in indices])
 
 
-class _Others:
+class _OtherFields:
     """The fields of a record that Arrow's reader cannot read, by the row path's decoder."""
 
     def __init__(self, record: Record) -> None:
-        fields = tuple(of for of in record.fields if not is_readable(of.type))
-        self._names = {of.name for of in fields}
-        # A closed record has to know all of its keys to refuse the others.
-        self._record = record if record.closed else record_of(fields, closed=False)
+        fields = tuple(field for field in record.fields if not is_readable(field.type))
+        self._names = {field.name for field in fields}
+        # To reject unknown fields, the decoder has to know all of the record's keys.
+        self._record = (
+            record
+            if record.rejects_unknown_fields
+            else record_of(fields, rejects_unknown_fields=False)
+        )
         self._decoder = RowDecoder(self._record)
 
     def decode(
-        self, documents: Sequence[bytes], taken: Sequence[int]
+        self, documents: Sequence[bytes], indices: Sequence[int]
     ) -> tuple[Sequence[int], list[Any]]:
-        """Decode the documents of these indices; return those it takes, and their structs."""
-        structs, refused = self._decoder.decode([documents[index] for index in taken])
-        if not refused:
-            return taken, structs
-        left = [index for index, struct in zip(taken, structs, strict=True) if struct is not None]
-        return left, [struct for struct in structs if struct is not None]
+        """Decode the documents of these indices; return the accepted ones, and their structs."""
+        structs, rejected = self._decoder.decode([documents[index] for index in indices])
+        if not rejected:
+            return indices, structs
+        pairs = zip(indices, structs, strict=True)
+        accepted = [index for index, struct in pairs if struct is not None]
+        return accepted, [struct for struct in structs if struct is not None]
 
-    def add_to(self, built: dict[str, pa.Array], structs: list[Any]) -> pa.Array | None:
+    def add_to(self, columns: dict[str, pa.Array], structs: list[Any]) -> pa.Array | None:
         """Add their columns; return the mask of the structs whose values do not fit."""
-        faults = Violations()
-        columns = columns_of(self._record, structs, ValuePath(), faults)
-        for of, made in zip(self._record.fields, columns, strict=True):
-            if of.name in self._names:
-                built[of.name] = made
-        return mask_from_indices(faults.by_row, len(structs)) if faults.by_row else None
+        violations = Violations()
+        decoded = columns_of(self._record, structs, ValuePath(), violations)
+        for field, column in zip(self._record.fields, decoded, strict=True):
+            if field.name in self._names:
+                columns[field.name] = column
+        return mask_from_indices(violations.by_row, len(structs)) if violations.by_row else None

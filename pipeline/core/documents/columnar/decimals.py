@@ -1,8 +1,8 @@
 """How documents spell decimals: as numbers, or as strings, which Arrow reads as different types.
 
-Read as numbers, strings would be taken too, and more of them than JSON's grammar of numbers has;
-and of numbers with too many digits, Arrow 26 makes others, silently. So for each key of a decimal
-a sample decides which it is, and documents in which it is anything but a plain number of so many
+Where Arrow reads numbers it also accepts strings, and more of them than JSON's grammar of numbers
+has; and numbers with too many digits Arrow 26 changes silently. So for each key of a decimal a
+sample decides which it is, and documents in which it is anything but a plain number of so many
 digits are left to the row path.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.schema.types import Array, Field, FieldType, Record, Scalar, Type
+from pipeline.core.schema.types import Array, Field, FieldType, LogicalType, Record, Scalar, Type
 
 _SAMPLE = 8
-# A key may be spelled with escapes, all of such characters as it has itself. These match the last
-# one in it, so that no text is searched twice; in a string's value, one only costs time.
+# A key may be spelled with escapes for the characters it has itself. These patterns match the last
+# escape in it, so that no text is searched twice; a match in a string's value only costs time.
 _ESCAPED_ASCII = rb'\\(?:u00[2-7]|/)[^"\\]*+"\s*+:'
 _ESCAPED = rb'\\[^"][^"\\]*+"\s*+:'
-_ANY_ESCAPE = rb"\\"  # for a key that has to be spelled with some
+_ANY_ESCAPE = rb"\\"  # for a key that has to be spelled with escapes
 _HAS_TO_BE_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
@@ -29,9 +29,9 @@ class Spelling:
     """How the decimals of some fields are spelled."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        self._fields = tuple(of for of in fields if has_decimal(of.type))
+        self._fields = tuple(field for field in fields if has_decimal(field.type))
         self._decimals = list(_decimals_of(self._fields))
-        self._odd: dict[frozenset[str], re.Pattern[bytes]] = {}
+        self._nonplain: dict[frozenset[str], re.Pattern[bytes]] = {}
 
     def as_numbers(self, documents: Sequence[bytes]) -> frozenset[str]:
         """Return the keys of decimals that a sample of the documents spells as numbers."""
@@ -53,35 +53,36 @@ class Spelling:
     ) -> Sequence[int]:
         """Leave out documents in which one of these keys may not have a plain number.
 
-        `text` has all of these indices.
+        `text` is the documents of these indices, joined: only if it has such a value at all are
+        they searched one by one.
         """
         if not numbers:
             return indices
-        if numbers not in self._odd:
-            self._odd[numbers] = self._pattern(numbers)
-        search = self._odd[numbers].search
+        if numbers not in self._nonplain:
+            self._nonplain[numbers] = self._pattern(numbers)
+        search = self._nonplain[numbers].search
         if not search(text):
             return indices
         return [index for index in indices if not search(documents[index])]
 
     def _pattern(self, numbers: frozenset[str]) -> re.Pattern[bytes]:
-        odd = [_odd_value(key, of) for key, of in self._decimals if key in numbers]
+        nonplain = [_nonplain(key, scalar) for key, scalar in self._decimals if key in numbers]
         escaped = _ESCAPED_ASCII if all(map(str.isascii, numbers)) else _ESCAPED
         if any(map(_HAS_TO_BE_ESCAPED.search, numbers)):
             escaped = _ANY_ESCAPE
-        return re.compile(b"|".join([*odd, escaped]))
+        return re.compile(b"|".join([*nonplain, escaped]))
 
 
-def digits_read(of: Scalar) -> tuple[int, int]:
+def digits_read(decimal: Scalar) -> tuple[int, int]:
     """Return how many digits before and after the point are read of a decimal's numbers."""
-    most = 38 if of.arrow.bit_width == 128 else 76  # noqa: PLR2004 - bits, and their digits
-    whole = of.arrow.precision - of.arrow.scale
-    return whole, most - whole
+    digits = 38 if decimal.arrow.bit_width == 128 else 76  # noqa: PLR2004 - bits, and their digits
+    whole = decimal.arrow.precision - decimal.arrow.scale
+    return whole, digits - whole
 
 
-def _odd_value(key: str, of: Scalar) -> bytes:
+def _nonplain(key: str, decimal: Scalar) -> bytes:
     """Return the pattern of the key with anything but a plain number that is read exactly."""
-    whole, fraction = digits_read(of)
+    whole, fraction = digits_read(decimal)
     plain = b"-?[0-9]{1,%d}" % whole if whole else b"-?0"
     if fraction:
         plain += rb"(?:\.[0-9]{1,%d})?" % fraction
@@ -89,39 +90,41 @@ def _odd_value(key: str, of: Scalar) -> bytes:
     return rb'"%s"\s*+:\s*+(?!null|%s[\s,}])' % (re.escape(key.encode()), plain)
 
 
-def has_decimal(of: Type) -> bool:
-    """Tell whether a type is a decimal, or one is inside of it."""
-    if isinstance(of, Scalar):
-        return of.kind == "decimal"
-    if isinstance(of, Record):
-        return any(has_decimal(part.type) for part in of.fields)
-    return has_decimal(of.item.type if isinstance(of, Array) else of.value.type)
+def has_decimal(schema_type: Type) -> bool:
+    """Whether a type is a decimal, or one is inside of it."""
+    if isinstance(schema_type, Scalar):
+        return schema_type.logical is LogicalType.DECIMAL
+    if isinstance(schema_type, Record):
+        return any(has_decimal(field.type) for field in schema_type.fields)
+    return has_decimal(
+        schema_type.item.type if isinstance(schema_type, Array) else schema_type.value.type
+    )
 
 
 def _numbers_of(fields: Sequence[Field], value: Any) -> Iterator[str]:
     if isinstance(value, dict):
-        for of in fields:
-            yield from _numbers_in(of, of.key, value.get(of.key))
+        for field in fields:
+            yield from _numbers_in(field, field.key, value.get(field.key))
 
 
-def _numbers_in(slot: FieldType, key: str, value: Any) -> Iterator[str]:
-    of = slot.type
-    if isinstance(of, Record):
-        yield from _numbers_of(of.fields, value)
-    elif isinstance(of, Array) and isinstance(value, list):
+def _numbers_in(field_type: FieldType, key: str, value: Any) -> Iterator[str]:
+    inner = field_type.type
+    if isinstance(inner, Record):
+        yield from _numbers_of(inner.fields, value)
+    elif isinstance(inner, Array) and isinstance(value, list):
         for item in value:
-            yield from _numbers_in(of.item, key, item)
-    elif isinstance(of, Scalar) and of.kind == "decimal" and isinstance(value, int | float):
+            yield from _numbers_in(inner.item, key, item)
+    elif isinstance(inner, Scalar) and has_decimal(inner) and isinstance(value, int | float):
         yield key
 
 
 def _decimals_of(fields: Sequence[Field]) -> Iterator[tuple[str, Scalar]]:
     """Yield the decimals, and their keys, in fields that Arrow's reader reads."""
-    for of in fields:
-        inner = of.type
+    for field in fields:
+        inner = field.type
         while isinstance(inner, Array):
             inner = inner.item.type
         if isinstance(inner, Record):
             yield from _decimals_of(inner.fields)
-        elif isinstance(inner, Scalar) and inner.kind == "decimal":
-            yield of.key, inner
+        elif isinstance(inner, Scalar) and inner.logical is LogicalType.DECIMAL:
+            yield field.key, inner

@@ -1,15 +1,17 @@
 """Columns of JSON values to the columns Arrow stores, a whole column at a time.
 
 `values` is the definition, one value at a time; here is the same for a column, where Arrow has a
-kernel for it. Each function takes what the JSON reader read and returns the column and a mask of
-the misfits (None: there are none). It may call anything a misfit: the row path looks at those
-again. What is no misfit has exactly the value that `values` gives, or is null where it was null.
+kernel for it. Each function is given what the JSON reader read and returns the column and a mask
+of the misfits (None: there are none). It may call anything a misfit: the row path looks at those
+again. What is not a misfit has exactly the value that `values` returns, or is null where it was
+null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,17 +19,16 @@ import pyarrow.compute as pc
 from pipeline.core.documents.columnar.decimals import digits_read
 from pipeline.core.documents.columnar.fixed_width import (
     MICROS_LOCAL,
-    are_instants,
-    are_uuids,
+    fast_are_instants,
+    fast_are_uuids,
     fixed_width_text,
 )
+from pipeline.core.schema.types import LogicalType, Scalar
 from pipeline.core.schema.values import FIRST_DAY, LAST_DAY, MICROS, ConversionError
-
-if TYPE_CHECKING:
-    from pipeline.core.schema.types import Scalar
 
 Column = tuple[pa.Array, pa.Array | None]
 Kernel = Callable[[pa.Array], Column]
+_ScalarKernel = Callable[[Scalar, pa.Array], Column]
 
 _DAY = 86_400_000_000
 _DATE = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -36,47 +37,53 @@ _TIME = rf"{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,9}})?"
 _UUID = "^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 
 
-def kernel_of(of: Scalar, *, spelled_as_number: bool = False) -> tuple[pa.DataType, Kernel]:
+def kernel_of(scalar: Scalar, *, spelled_as_number: bool = False) -> tuple[pa.DataType, Kernel]:
     """Return what the JSON reader is to read a scalar as, and what makes its column of that.
 
     A decimal is read as the numbers, or as the strings, that its documents spell it with.
     """
-    if of.kind == "decimal":
-        return _decimal_of(of, spelled_as_number=spelled_as_number)
-    if of.symbols:
-        symbols = pa.array(of.symbols, pa.string())
-        return pa.string(), lambda column: _kept(column, pc.is_in(column, value_set=symbols))
-    if of.name.startswith("epoch ") and of.kind == "number":
-        return pa.float64(), _epoch_of(of)
-    if of.name in _KERNELS:
-        read, kernel = _KERNELS[of.name]
-        return read, lambda column: kernel(of, column)
-    if of.convert is None:
-        return of.arrow, lambda column: (column, None)
-    return pa.string(), lambda column: _each(of, column)
+    if scalar.logical is LogicalType.DECIMAL and spelled_as_number:
+        before, after = digits_read(scalar)
+        wide = pa.decimal128 if scalar.arrow.bit_width == 128 else pa.decimal256  # noqa: PLR2004 - bits
+        return wide(before + after, after), partial(_fast_decimals, scalar)
+    read, kernel = KERNELS[scalar.logical]
+    return read, partial(kernel, scalar)
 
 
-def either(one: pa.Array | None, other: pa.Array | None) -> pa.Array | None:
-    """Join two masks."""
-    if one is None or other is None:
-        return other if one is None else one
-    return pc.or_(one, other)
+def _as_read(_: Scalar, column: pa.Array) -> Column:
+    """Return what Arrow read: it reads the type as the strict decoder does."""
+    return column, None
 
 
-def _each(of: Scalar, column: pa.Array) -> Column:
-    """Convert value by value, as the row path does, what no kernel takes."""
+def _symbols(scalar: Scalar, column: pa.Array) -> Column:
+    symbols = pa.array(scalar.symbols, pa.string())
+    return _kept(column, pc.is_in(column, value_set=symbols))
+
+
+def or_masks(left: pa.Array | None, right: pa.Array | None) -> pa.Array | None:
+    """Join two masks; None is a mask that is false everywhere."""
+    if left is None or right is None:
+        return right if left is None else left
+    return pc.or_(left, right)
+
+
+def exact_column(scalar: Scalar, column: pa.Array) -> Column:
+    """Convert value by value, as the row path does.
+
+    The whole of a type without a kernel, and the exact twin of a fast cast that failed.
+    """
     converted: list[Any] = []
     misfits: list[int] = []
-    convert = cast("Callable[[Any], Any]", of.convert)
+    convert = cast("Callable[[Any], Any]", scalar.convert)
     for index, value in enumerate(column.to_pylist()):
         try:
             converted.append(None if value is None else convert(value))
         except ConversionError:
             misfits.append(index)
             converted.append(None)
-    stored = pa.array(converted, of.storage)
+    stored = pa.array(converted, scalar.storage)
     mask = mask_from_indices(misfits, len(column)) if misfits else None
-    return (stored if of.storage == of.arrow else stored.cast(of.arrow)), mask
+    return (stored if scalar.storage == scalar.arrow else stored.cast(scalar.arrow)), mask
 
 
 def mask_from_indices(true: Iterable[int], size: int) -> pa.Array:
@@ -95,17 +102,18 @@ def _kept(column: pa.Array, fits: pa.Array) -> Column:
     return pc.if_else(misfits, pa.scalar(None, column.type), column), misfits
 
 
-def _matching(column: pa.Array, pattern: str) -> Column:
+def exact_matching(column: pa.Array, pattern: str) -> Column:
+    """Match a pattern with each text: the exact twin of the checks of `fixed_width`."""
     return _kept(column, pc.match_substring_regex(column, pattern))
 
 
-def _floats(of: Scalar, column: pa.Array) -> Column:
+def _floats(scalar: Scalar, column: pa.Array) -> Column:
     """Cast to the width, and leave to the row path what overflows it, and zeros with a sign.
 
     The decoder of the row path reads `-0` as a whole number, which has no sign, and `-0.0` as
     one that has.
     """
-    narrow = column if column.type == of.arrow else column.cast(of.arrow, safe=False)
+    narrow = column if column.type == scalar.arrow else column.cast(scalar.arrow, safe=False)
     fits = pc.is_finite(narrow)
     zero = pc.equal(column, 0.0)
     if pc.any(zero).as_py():
@@ -115,38 +123,51 @@ def _floats(of: Scalar, column: pa.Array) -> Column:
 
 def _uuids(_: Scalar, column: pa.Array) -> Column:
     misfits = None
-    if not are_uuids(fixed_width_text(column)):
-        column, misfits = _matching(column, _UUID)
+    if not fast_are_uuids(fixed_width_text(column)):
+        column, misfits = exact_matching(column, _UUID)
     return pc.ascii_lower(column), misfits
 
 
-def _timestamps(zone: str) -> Callable[[Scalar, pa.Array], Column]:
+def _timestamps(zone: str) -> _ScalarKernel:
     pattern = f"^{_DATE}T{_TIME}{zone}$"
     longest = MICROS_LOCAL + bool(zone)
 
-    def kernel(of: Scalar, column: pa.Array) -> Column:
+    def kernel(scalar: Scalar, column: pa.Array) -> Column:
         misfits = None
-        if not are_instants(fixed_width_text(column), with_zone=bool(zone)):
-            column, misfits = _matching(column, pattern)
-        try:
-            instants = _cut(column, longest).cast(of.arrow)
-        except pa.ArrowInvalid:  # the 30th of February, for one, and it does not say which
-            return _again(of, column, misfits)
-        least, most = _range(instants.view(pa.int64()))
-        if least < (FIRST_DAY + 1) * _DAY or most >= LAST_DAY * _DAY:  # the ends of the calendar
-            return _again(of, column, misfits)
-        return instants, misfits
+        if not fast_are_instants(fixed_width_text(column), with_zone=bool(zone)):
+            column, misfits = exact_matching(column, pattern)
+        instants = _fast_instants(scalar, column, longest)
+        if instants is not None:
+            return instants, misfits
+        return _exactly(scalar, column, misfits)
 
     return kernel
 
 
-def _again(of: Scalar, column: pa.Array, misfits: pa.Array | None) -> Column:
-    converted, more = _each(of, column)
-    return converted, either(misfits, more)
+def _fast_instants(scalar: Scalar, column: pa.Array, longest: int) -> pa.Array | None:
+    """Cast texts of a timestamp's form; return None, leaving to `exact_column`, the unusual ones.
+
+    Those are dates outside the calendar, of which Arrow does not say which they are, and times on
+    its first and last day, whose zones may lead out of it.
+    """
+    try:
+        instants = _cut(column, longest).cast(scalar.arrow)
+    except pa.ArrowInvalid:
+        return None
+    least, greatest = _range(instants.view(pa.int64()))
+    if least < (FIRST_DAY + 1) * _DAY or greatest >= LAST_DAY * _DAY:
+        return None
+    return instants
+
+
+def _exactly(scalar: Scalar, column: pa.Array, misfits: pa.Array | None) -> Column:
+    """Convert value by value; add the misfits that were found to those known before."""
+    converted, found = exact_column(scalar, column)
+    return converted, or_masks(misfits, found)
 
 
 def _cut(column: pa.Array, longest: int) -> pa.Array:
-    """Cut digits beyond microseconds, which Arrow's parser would refuse.
+    """Cut off digits beyond microseconds, which Arrow's parser would refuse.
 
     No text of up to `longest` characters has so many.
     """
@@ -156,86 +177,100 @@ def _cut(column: pa.Array, longest: int) -> pa.Array:
 
 
 def _range(numbers: pa.Array) -> tuple[int, int]:
-    """The least and the most of a column; zeros where it has no values."""
+    """The least and the greatest value of a column; zeros where it has no values."""
     found = pc.min_max(numbers).as_py()
     return found["min"] or 0, found["max"] or 0
 
 
-def _dates(of: Scalar, column: pa.Array) -> Column:
-    column, misfits = _matching(column, f"^{_DATE}$")
+def _dates(scalar: Scalar, column: pa.Array) -> Column:
+    column, misfits = exact_matching(column, f"^{_DATE}$")
+    days = _fast_days(scalar, column)
+    return (days, misfits) if days is not None else _exactly(scalar, column, misfits)
+
+
+def _fast_days(scalar: Scalar, column: pa.Array) -> pa.Array | None:
+    """Cast texts of a date's form; return None, leaving to `exact_column`, the unusual ones.
+
+    Those are dates that are not in the calendar, among them the year 0000, which Arrow accepts.
+    """
     try:
-        days = column.cast(of.arrow)
+        days = column.cast(scalar.arrow)
     except pa.ArrowInvalid:
-        return _again(of, column, misfits)
-    if _range(days.view(pa.int32()))[0] < FIRST_DAY:  # the year 0000
-        return _again(of, column, misfits)
-    return days, misfits
+        return None
+    return days if _range(days.view(pa.int32()))[0] >= FIRST_DAY else None
 
 
-def _epoch_days(of: Scalar, column: pa.Array) -> Column:
+def _epoch_days(scalar: Scalar, column: pa.Array) -> Column:
     fits = pc.and_(pc.greater_equal(column, FIRST_DAY), pc.less_equal(column, LAST_DAY))
     column, misfits = _kept(column, fits)
-    return column.cast(of.arrow), misfits
+    return column.cast(scalar.arrow), misfits
 
 
-def _times(of: Scalar, column: pa.Array) -> Column:
-    column, misfits = _matching(column, f"^{_TIME}$")
+def _times(scalar: Scalar, column: pa.Array) -> Column:
+    column, misfits = exact_matching(column, f"^{_TIME}$")
     texts = pc.binary_join_element_wise("1970-01-01T", column, "")
     micros = _cut(texts, MICROS_LOCAL).cast(pa.timestamp("us")).view(pa.int64())
-    if of.arrow == pa.time32("ms"):
-        return pc.divide(micros, 1_000).cast(pa.int32()).cast(of.arrow), misfits
-    return micros.cast(of.arrow), misfits
+    if scalar.arrow == pa.time32("ms"):
+        return pc.divide(micros, 1_000).cast(pa.int32()).cast(scalar.arrow), misfits
+    return micros.cast(scalar.arrow), misfits
 
 
-def _epoch_of(of: Scalar) -> Kernel:
-    factor = float(MICROS[of.name.removeprefix("epoch ")])
+def _epochs(unit: str) -> _ScalarKernel:
+    factor = float(MICROS[unit])
     low, high = float(FIRST_DAY * _DAY), float((LAST_DAY + 1) * _DAY)
 
-    def kernel(column: pa.Array) -> Column:
+    def kernel(scalar: Scalar, column: pa.Array) -> Column:
         micros = pc.multiply(column, factor)
         fits = pc.and_(pc.greater_equal(micros, low), pc.less(micros, high))
         micros, misfits = _kept(micros, fits)
         whole = pc.round(micros, ndigits=0, round_mode="half_to_even").cast(pa.int64())
-        return whole.cast(of.arrow), misfits
+        return whole.cast(scalar.arrow), misfits
 
     return kernel
 
 
-def _decimal_of(of: Scalar, *, spelled_as_number: bool) -> tuple[pa.DataType, Kernel]:
-    precision, scale = of.arrow.precision, of.arrow.scale
-    if spelled_as_number:
-        before, after = digits_read(of)
-        wide = pa.decimal128 if of.arrow.bit_width == 128 else pa.decimal256  # noqa: PLR2004
-        return wide(before + after, after), lambda column: _narrowed(of, column)
+def _decimal_texts(scalar: Scalar, column: pa.Array) -> Column:
+    """Cast strings that are plain numbers; any others are misfits, left to the row path."""
+    precision, scale = scalar.arrow.precision, scalar.arrow.scale
     whole = f"[1-9][0-9]{{0,{precision - scale - 1}}}" if precision > scale else "0"
     fraction = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
-    pattern = f"^-?(?:0|{whole}){fraction}$"
-
-    def kernel(column: pa.Array) -> Column:
-        column, misfits = _matching(column, pattern)
-        return column.cast(of.arrow), misfits
-
-    return pa.string(), kernel
+    column, misfits = exact_matching(column, f"^-?(?:0|{whole}){fraction}$")
+    return column.cast(scalar.arrow), misfits
 
 
-def _narrowed(of: Scalar, column: pa.Array) -> Column:
-    """Cut to the scale; what that changes did not fit."""
-    narrow = column.cast(of.arrow, safe=False)
+def _fast_decimals(scalar: Scalar, column: pa.Array) -> Column:
+    """Cut plain numbers to the scale; a number that this changes is a misfit, for the row path."""
+    narrow = column.cast(scalar.arrow, safe=False)
     return _kept(narrow, pc.equal(narrow.cast(column.type), column))
 
 
 _UTC = f"(?:Z|[+-]{_CLOCK})"
 _INSTANTS, _LOCAL = _timestamps(_UTC), _timestamps("")
-_KERNELS: dict[str, tuple[pa.DataType, Callable[[Scalar, pa.Array], Column]]] = {
-    "float": (pa.float64(), _floats),
-    "double": (pa.float64(), _floats),
-    "uuid": (pa.string(), _uuids),
-    "date": (pa.string(), _dates),
-    "epoch days": (pa.int32(), _epoch_days),
-    "time-millis": (pa.string(), _times),
-    "time-micros": (pa.string(), _times),
-    "timestamp-millis": (pa.string(), _INSTANTS),
-    "timestamp-micros": (pa.string(), _INSTANTS),
-    "local-timestamp-millis": (pa.string(), _LOCAL),
-    "local-timestamp-micros": (pa.string(), _LOCAL),
+KERNELS: dict[LogicalType, tuple[pa.DataType, _ScalarKernel]] = {
+    LogicalType.BOOLEAN: (pa.bool_(), _as_read),
+    LogicalType.INT: (pa.int32(), _as_read),
+    LogicalType.LONG: (pa.int64(), _as_read),
+    LogicalType.FLOAT: (pa.float64(), _floats),
+    LogicalType.DOUBLE: (pa.float64(), _floats),
+    LogicalType.STRING: (pa.string(), _as_read),
+    LogicalType.ENUM: (pa.string(), _symbols),
+    LogicalType.BYTES: (pa.string(), exact_column),
+    LogicalType.FIXED: (pa.string(), exact_column),
+    LogicalType.DECIMAL: (pa.string(), _decimal_texts),
+    LogicalType.UUID: (pa.string(), _uuids),
+    LogicalType.DATE: (pa.string(), _dates),
+    LogicalType.TIME_MILLIS: (pa.string(), _times),
+    LogicalType.TIME_MICROS: (pa.string(), _times),
+    LogicalType.TIMESTAMP_MILLIS: (pa.string(), _INSTANTS),
+    LogicalType.TIMESTAMP_MICROS: (pa.string(), _INSTANTS),
+    LogicalType.LOCAL_TIMESTAMP_MILLIS: (pa.string(), _LOCAL),
+    LogicalType.LOCAL_TIMESTAMP_MICROS: (pa.string(), _LOCAL),
+    LogicalType.EPOCH_DAYS: (pa.int32(), _epoch_days),
+    LogicalType.EPOCH_SECONDS: (pa.float64(), _epochs("seconds")),
+    LogicalType.EPOCH_MILLIS: (pa.float64(), _epochs("millis")),
+    LogicalType.EPOCH_MICROS: (pa.float64(), _epochs("micros")),
 }
+"""What the JSON reader reads each type as, and the kernel that makes its column of that.
+
+`exact_column` marks the types for which Arrow has no kernel.
+"""

@@ -1,7 +1,7 @@
-"""From what Arrow's JSON reader read to the output's columns, place by place.
+"""From what Arrow's JSON reader read to the output's columns, one column plan for each type.
 
-A place that is null and must not be, or whose value does not fit, is a misfit of the row it is
-in; the row path looks at that document again.
+A value that is null and must not be, or that does not fit its type, is a misfit of its row; the
+row path looks at that document again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import pyarrow.compute as pc
 
 from pipeline.core.documents.arrow_builder import column, with_nullable_children
 from pipeline.core.documents.columnar.decimals import has_decimal
-from pipeline.core.documents.columnar.kernels import Column, either, kernel_of, mask_from_indices
+from pipeline.core.documents.columnar.kernels import (
+    Column,
+    kernel_of,
+    mask_from_indices,
+    or_masks,
+)
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.schema.types import (
     NO_DEFAULT,
@@ -27,119 +32,119 @@ from pipeline.core.schema.types import (
     Type,
 )
 
-# Makes the column of what was read; the mask tells where there is something around the value
-# (None: everywhere).
+# Makes the output's column of what was read. The mask says for which values the object around
+# them is there (None: for all).
 _Finish = Callable[[pa.Array, pa.Array | None], Column]
 
 
-class Plan(msgspec.Struct, frozen=True):
+class RecordPlan(msgspec.Struct, frozen=True):
     """How to read the fields of a record: the reader's schema, and what comes after it."""
 
     schema: pa.Schema
     fields: tuple[Field, ...]
-    places: tuple[_Place, ...]
-
-    @classmethod
-    def of(cls, fields: tuple[Field, ...], numbers: frozenset[str]) -> Plan:
-        """Plan; `numbers` are the keys of decimals that are spelled as numbers."""
-        places = tuple(_place(of, of.key, numbers) for of in fields)
-        read = [(of.key, place.read) for of, place in zip(fields, places, strict=True)]
-        return cls(pa.schema(read), fields, places)
+    columns: tuple[ColumnPlan, ...]
 
     def finish(self, read: Sequence[pa.Array]) -> tuple[dict[str, pa.Array], pa.Array | None]:
         """Return the columns by name, and the mask of the rows with misfits, if there are any."""
-        columns: dict[str, pa.Array] = {}
+        finished: dict[str, pa.Array] = {}
         misfits: pa.Array | None = None
-        for of, place, values in zip(self.fields, self.places, read, strict=True):
-            columns[of.name], bad = place.finish(values, None)
-            misfits = either(misfits, bad)
-        return columns, misfits
+        for field, plan, values in zip(self.fields, self.columns, read, strict=True):
+            finished[field.name], column_misfits = plan.finish(values, None)
+            misfits = or_masks(misfits, column_misfits)
+        return finished, misfits
 
 
-def is_readable(of: Type) -> bool:
-    """Tell whether Arrow's reader can read a type.
+def make_record_plan(fields: tuple[Field, ...], numbers: frozenset[str]) -> RecordPlan:
+    """Plan the fields; `numbers` are the keys of decimals that are spelled as numbers."""
+    columns = tuple(_field_plan(field, field.key, numbers) for field in fields)
+    read = [(field.key, plan.read) for field, plan in zip(fields, columns, strict=True)]
+    return RecordPlan(pa.schema(read), fields, columns)
 
-    Not maps; and not decimals right inside an array, whose spelling nothing tells beforehand.
+
+def is_readable(schema_type: Type) -> bool:
+    """Whether Arrow's reader can read a type.
+
+    Not maps; and not decimals right inside an array, whose spelling nothing says beforehand.
     """
-    if isinstance(of, Record):
-        return all(is_readable(part.type) for part in of.fields)
-    if isinstance(of, Array):
-        item = of.item.type
+    if isinstance(schema_type, Record):
+        return all(is_readable(field.type) for field in schema_type.fields)
+    if isinstance(schema_type, Array):
+        item = schema_type.item.type
         return is_readable(item) and (isinstance(item, Record) or not has_decimal(item))
-    return not isinstance(of, Map)
+    return not isinstance(schema_type, Map)
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """How one place is read: as which type, and what makes the output's column of that."""
+class ColumnPlan(msgspec.Struct, frozen=True):
+    """How one column is read: as which type, and what makes the output's column of that."""
 
     read: pa.DataType
     finish: _Finish
 
 
-def _place(slot: FieldType, key: str, numbers: frozenset[str]) -> _Place:
-    """Read one place. `numbers` are the keys of decimals that are spelled as numbers."""
-    inner = _type(slot.type, key, numbers)
+def _field_plan(field_type: FieldType, key: str, numbers: frozenset[str]) -> ColumnPlan:
+    """Plan a field or an item: its type, then its default, and whether it may be null."""
+    inner = _type_plan(field_type.type, key, numbers)
     default = None
-    if slot.default is not NO_DEFAULT:
-        default = column(slot, [None], ValuePath(), Violations())
+    if field_type.default is not NO_DEFAULT:
+        default = column(field_type, [None], ValuePath(), Violations())
 
-    def finish(values: pa.Array, inside: pa.Array | None) -> Column:
-        absent = None
-        if values.null_count and not slot.optional:
-            absent = values.is_null() if inside is None else pc.and_(values.is_null(), inside)
-        made, misfits = inner.finish(values, inside)
-        if default is not None and made.null_count:
-            made = _filled(made, default)
-        return with_nullable_children(made, slot.arrow), either(absent, misfits)
+    def finish(values: pa.Array, present: pa.Array | None) -> Column:
+        missing = None
+        if values.null_count and not field_type.optional:
+            missing = values.is_null() if present is None else pc.and_(values.is_null(), present)
+        finished, misfits = inner.finish(values, present)
+        if default is not None and finished.null_count:
+            finished = _filled(finished, default)
+        return with_nullable_children(finished, field_type.arrow), or_masks(missing, misfits)
 
-    return _Place(inner.read, finish)
+    return ColumnPlan(inner.read, finish)
 
 
-def _type(of: Type, key: str, numbers: frozenset[str]) -> _Place:
-    if isinstance(of, Record):
-        return _record(of, numbers)
-    if isinstance(of, Array):
-        return _array(of, key, numbers)
-    if isinstance(of, Scalar):
-        read, kernel = kernel_of(of, spelled_as_number=key in numbers)
-        return _Place(read, lambda values, _: kernel(values))
-    message = f"{of} is read by the row path"
+def _type_plan(schema_type: Type, key: str, numbers: frozenset[str]) -> ColumnPlan:
+    if isinstance(schema_type, Record):
+        return _struct_plan(schema_type, numbers)
+    if isinstance(schema_type, Array):
+        return _list_plan(schema_type, key, numbers)
+    if isinstance(schema_type, Scalar):
+        read, kernel = kernel_of(schema_type, spelled_as_number=key in numbers)
+        return ColumnPlan(read, lambda values, _: kernel(values))
+    message = f"{schema_type} is read by the row path"
     raise TypeError(message)
 
 
-def _record(of: Record, numbers: frozenset[str]) -> _Place:
-    parts = [_place(part, part.key, numbers) for part in of.fields]
+def _struct_plan(record: Record, numbers: frozenset[str]) -> ColumnPlan:
+    plans = [_field_plan(field, field.key, numbers) for field in record.fields]
 
     def finish(values: pa.Array, _: pa.Array | None) -> Column:
-        inside, nowhere = None, None
+        present, absent = None, None
         if values.null_count:
-            inside, nowhere = values.is_valid(), values.is_null()
-        made = [part.finish(values.field(n), inside) for n, part in enumerate(parts)]
+            present, absent = values.is_valid(), values.is_null()
+        finished = [plan.finish(values.field(n), present) for n, plan in enumerate(plans)]
         misfits = None
-        for _, bad in made:
-            misfits = either(misfits, bad)
-        columns = [built for built, _ in made]
-        return pa.StructArray.from_arrays(columns, fields=list(of.arrow), mask=nowhere), misfits
+        for _, child_misfits in finished:
+            misfits = or_masks(misfits, child_misfits)
+        children = [child for child, _ in finished]
+        struct = pa.StructArray.from_arrays(children, fields=list(record.arrow), mask=absent)
+        return struct, misfits
 
-    keys = [part.key for part in of.fields]
-    read = pa.struct([(key, part.read) for key, part in zip(keys, parts, strict=True)])
-    return _Place(read, finish)
+    keys = [field.key for field in record.fields]
+    read = pa.struct([(key, plan.read) for key, plan in zip(keys, plans, strict=True)])
+    return ColumnPlan(read, finish)
 
 
-def _array(of: Array, key: str, numbers: frozenset[str]) -> _Place:
-    item = _place(of.item, key, numbers)
+def _list_plan(array: Array, key: str, numbers: frozenset[str]) -> ColumnPlan:
+    item = _field_plan(array.item, key, numbers)
 
     def finish(values: pa.Array, _: pa.Array | None) -> Column:
-        made, bad = item.finish(values.values, None)
-        nowhere = values.is_null() if values.null_count else None
-        lists = pa.ListArray.from_arrays(values.offsets, made, type=of.arrow, mask=nowhere)
-        if bad is None:
+        items, misfits = item.finish(values.values, None)
+        mask = values.is_null() if values.null_count else None
+        lists = pa.ListArray.from_arrays(values.offsets, items, type=array.arrow, mask=mask)
+        if misfits is None:
             return lists, None
-        return lists, mask_from_indices(
-            pc.list_parent_indices(values).filter(bad).to_pylist(), len(values)
-        )
+        parents = pc.list_parent_indices(values).filter(misfits)
+        return lists, mask_from_indices(parents.to_pylist(), len(values))
 
-    return _Place(pa.list_(item.read), finish)
+    return ColumnPlan(pa.list_(item.read), finish)
 
 
 def _filled(values: pa.Array, default: pa.Array) -> pa.Array:
@@ -147,5 +152,5 @@ def _filled(values: pa.Array, default: pa.Array) -> pa.Array:
     if not pa.types.is_nested(values.type):
         return pc.fill_null(values, default[0])
     size = len(values)
-    where = pc.if_else(values.is_null(), size, pa.array(range(size), pa.int32()))
-    return pa.concat_arrays([values, default.cast(values.type)]).take(where)
+    indices = pc.if_else(values.is_null(), size, pa.array(range(size), pa.int32()))
+    return pa.concat_arrays([values, default.cast(values.type)]).take(indices)
