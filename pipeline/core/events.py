@@ -1,4 +1,4 @@
-"""Lambda's event shapes to stream records.
+"""Lambda's event shapes to stream records, and stream records to the Kinesis event.
 
 One Kinesis event holds records of one shard of one stream. Its shard id stands only in
 `eventID` ("<shard id>:<sequence number>"). With enhanced fan-out the event source ARN names the
@@ -8,6 +8,7 @@ consumer too; the stream is the same, and so must the identity be.
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from itertools import repeat
 from operator import lt
 from typing import Any
@@ -44,6 +45,36 @@ def read_kinesis_event(event: Any) -> Batch:
     if records is None:
         records = _one_by_one(items, source, shard)
     return Batch(f"{source}/{shard}", shard, records)
+
+
+def kinesis_event(records: Iterable[StreamRecord], stream_arn: str, shard: str) -> dict[str, Any]:
+    """Write the event in which Lambda delivers records of one shard; `read_kinesis_event` reads it.
+
+    `stream_arn` is the stream's ARN or, with enhanced fan-out, its consumer's.
+    """
+    return {"Records": [event_item(record, stream_arn, shard) for record in records]}
+
+
+def event_item(record: StreamRecord, stream_arn: str, shard: str) -> dict[str, Any]:
+    """Write one item of an event's `Records`."""
+    _, partition, _, region, account, _ = stream_arn.split(":", 5)
+    key = {} if record.partition_key is None else {"partitionKey": record.partition_key}
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            **key,
+            "sequenceNumber": record.sequence_number,
+            "data": pybase64.b64encode(record.data).decode(),
+            "approximateArrivalTimestamp": record.arrived_at / 1_000_000,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard}:{record.sequence_number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": f"arn:{partition}:iam::{account}:role/pipeline",
+        "awsRegion": region,
+        "eventSourceARN": stream_arn,
+    }
 
 
 def read_failed_batch(document: bytes, where: str) -> Batch:
