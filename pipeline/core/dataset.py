@@ -14,6 +14,7 @@ from pipeline.core.documents.field_rules import check_fields
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.errors import DatasetError
+from pipeline.core.formats import FORMATS, Format
 from pipeline.core.schema.avro import NO_KEY, read_schema
 from pipeline.core.schema.types import (
     NO_DEFAULT,
@@ -26,7 +27,6 @@ from pipeline.core.schema.types import (
     record_of,
 )
 
-Format = Literal["parquet", "csv"]
 UNROUTED = "unrouted"
 IDENTITY = (
     pa.field("_source", pa.string(), nullable=False),
@@ -218,11 +218,11 @@ class _Folder:
                 pass
 
     def formats(self) -> tuple[Format, ...]:
-        given = self.config.get("formats", ["parquet"])
-        known = ("parquet", "csv")
-        if not isinstance(given, list) or not given or any(of not in known for of in given):
-            raise self.refuse('formats is a list of "parquet" and "csv".')
-        return tuple(dict.fromkeys(given))
+        given = self.config.get("formats", [Format.PARQUET])
+        known = list(FORMATS)
+        if not isinstance(given, list) or not given or any(name not in known for name in given):
+            raise self.refuse(f"formats is a list of {' and '.join(map(_quoted, known))}.")
+        return tuple(FORMATS[name] for name in dict.fromkeys(given))
 
     def partition_by(self, record: Record) -> tuple[PartitionColumn, ...]:
         given = self.config.get("partition_by", [])
@@ -314,3 +314,7 @@ class _Folder:
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise self.refuse("[match] equals is an integer of more than 64 bits.")
         return Match(key, value)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

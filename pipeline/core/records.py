@@ -239,8 +239,8 @@ def units_of(rejects: Iterable[Reject]) -> Units:
 class OutputObject(msgspec.Struct, frozen=True):
     """An object handed to a store, and the units it accounts for.
 
-    `format` is "parquet", "csv", or "dead-letters"; `dataset` is "unrouted" where none is known;
-    `size` is in bytes.
+    `format` is the name of a `Format`, or "dead-letters"; `dataset` is "unrouted" where none is
+    known; `size` is in bytes.
     """
 
     key: str

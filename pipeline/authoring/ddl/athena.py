@@ -1,6 +1,7 @@
 """Athena: the external tables, and views over them. Athena runs one statement at a time."""
 
 from datetime import date
+from typing import assert_never
 
 import pyarrow as pa
 
@@ -14,18 +15,22 @@ from pipeline.authoring.ddl.columns import (
     text_names,
 )
 from pipeline.authoring.ddl.dialect import ansi, comment, is_nested, is_wide, listed, named, once
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
 
 def statements(dataset: Dataset, location: str, as_format: Format, since: date) -> str:
     """Write the table over one format and the views over the table."""
     table = hive.table(dataset, location, as_format, since)
-    created = hive.create_table(dataset, table)
-    if as_format == "csv":
-        view, columns = f"{dataset.name}_csv", csv_names(dataset)
-        created += "\n\n" + _casting_view(dataset, table.name, view)
-    else:
-        view, columns = dataset.name, [name for name, _ in [*table.columns, *table.keys]]
+    created = hive.create_table(table)
+    match as_format:
+        case Format.PARQUET:
+            view, columns = dataset.name, [name for name, _ in [*table.columns, *table.keys]]
+        case Format.CSV:
+            view, columns = f"{dataset.name}_csv", csv_names(dataset)
+            created += "\n\n" + _casting_view(dataset, table.name, view)
+        case _:
+            assert_never(as_format)
     return f"{created}\n\n{once(dataset, view, columns, ansi)}"
 
 

@@ -7,7 +7,9 @@ has is cut out of the file's name, by which DuckDB skips files just as well.
 
 import json
 import re
+from dataclasses import dataclass
 from textwrap import indent
+from typing import assert_never
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -36,7 +38,8 @@ from pipeline.authoring.ddl.dialect import (
     once,
     scalars,
 )
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
 # Of a file's name, and unlike any column: names of fields are letters, digits and _.
 _FILE = "file name"
@@ -50,41 +53,82 @@ _CSV_OPTIONS = [
 ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The view over the files of one format.
+
+    `columns` are its names and `selected` what it selects; `expected` are the columns of the files,
+    as a row of NULLs, and `options` go to the function `reader`.
+    """
+
+    name: str
+    columns: list[str]
+    expected: list[str]
+    selected: list[str]
+    reader: str
+    options: list[str]
+    notes: list[str]
+
+
 def statements(dataset: Dataset, location: str, as_format: Format) -> str:
     """Write the views over one format."""
-    if as_format == "csv":
-        view, columns = f"{dataset.name}_csv", csv_names(dataset)
-        notes = _csv_notes(dataset)
-    else:
-        view, columns = dataset.name, names(dataset)
-        notes = _parquet_notes(dataset)
-    files = _view(dataset, view, location, as_format)
-    head = comment(*notes, "There must be at least one file.")
-    return f"{head}\n{files}\n\n{once(dataset, view, columns, ansi)}"
+    match as_format:
+        case Format.PARQUET:
+            view = _parquet_view(dataset)
+        case Format.CSV:
+            view = _csv_view(dataset)
+        case _:
+            assert_never(as_format)
+    head = comment(*view.notes, "There must be at least one file.")
+    created = _create_view(dataset, view, location, as_format)
+    return f"{head}\n{created}\n\n{once(dataset, view.name, view.columns, ansi)}"
 
 
-def _view(dataset: Dataset, view: str, location: str, as_format: Format) -> str:
+def _parquet_view(dataset: Dataset) -> _View:
+    keys = by_value(dataset)
+    return _View(
+        name=dataset.name,
+        columns=names(dataset),
+        expected=[
+            f"NULL::{_PARQUET.of(field.type)} AS {ansi(field.name)}" for field in dataset.schema
+        ],
+        selected=[_of_path(dataset, keys.get(name), name) for name in dataset.schema.names],
+        reader="read_parquet",
+        options=[],
+        notes=_parquet_notes(dataset),
+    )
+
+
+def _csv_view(dataset: Dataset) -> _View:
+    cells = csv_columns(dataset)
+    return _View(
+        name=f"{dataset.name}_csv",
+        columns=csv_names(dataset),
+        expected=[f"NULL::{_cell_type(dataset, cell)} AS {ansi(cell.header)}" for cell in cells],
+        selected=[named(_of_file(dataset, cell), ansi(cell.name)) for cell in cells],
+        reader="read_csv",
+        options=_CSV_OPTIONS,
+        notes=_csv_notes(dataset),
+    )
+
+
+def _create_view(dataset: Dataset, view: _View, location: str, as_format: Format) -> str:
     """Write a view whose columns are those of the schema, whatever the files have by now."""
-    if as_format == "csv":
-        cells = csv_columns(dataset)
-        expected = [f"NULL::{_cell_type(dataset, of)} AS {ansi(of.header)}" for of in cells]
-        selected = [named(_of_file(dataset, of), ansi(of.name)) for of in cells]
-    else:
-        keys = by_value(dataset)
-        expected = [f"NULL::{_PARQUET.of(of.type)} AS {ansi(of.name)}" for of in dataset.schema]
-        selected = [_of_path(dataset, keys.get(name), name) for name in dataset.schema.names]
-    for of in only_in_path(dataset):
-        selected.append(_only_in_path(dataset, of))
+    expected, selected = list(view.expected), list(view.selected)
+    for column in only_in_path(dataset):
+        selected.append(_only_in_path(dataset, column))
         if _by_path(dataset):
-            expected.append(f"NULL::{_PARQUET.of(of.type)} AS {ansi(of.name)}")
+            expected.append(f"NULL::{_PARQUET.of(column.type)} AS {ansi(column.name)}")
     if not _by_path(dataset):
         expected.append(f"NULL::VARCHAR AS {ansi(_FILE)}")
+    files = f"{_path(location)}/{dataset.name}/{as_format}/**/*.{as_format.suffix}"
+    arguments = [ansi_text(files), "union_by_name = true", *view.options, *_path_options(dataset)]
     return joined(
-        f"CREATE OR REPLACE VIEW {ansi(view)} AS",
+        f"CREATE OR REPLACE VIEW {ansi(view.name)} AS",
         f"SELECT\n{listed(selected)}",
         f"FROM (\n  SELECT\n{indent(listed(expected), '  ')}\n  WHERE false",
         "  UNION ALL BY NAME",
-        f"  FROM {_reader(dataset, location, as_format)}",
+        f"  FROM {view.reader}(\n{indent(listed(arguments), '  ')}\n  )",
         ");",
     )
 
@@ -99,20 +143,16 @@ def _by_path(dataset: Dataset) -> bool:
     return all(of.exact for of in path_columns(dataset))
 
 
-def _reader(dataset: Dataset, location: str, as_format: Format) -> str:
-    place = _path(location)
-    options = ["union_by_name = true", *(_CSV_OPTIONS if as_format == "csv" else [])]
+def _path_options(dataset: Dataset) -> list[str]:
+    """Return the options that say what DuckDB reads of the path."""
     if not _by_path(dataset):
-        options += ["hive_partitioning = false", f"filename = {ansi_text(_FILE)}"]
-    elif path_columns(dataset):
-        types = {of.name: _PARQUET.of(of.type) for of in path_columns(dataset)}
-        # Every one, so that nothing is guessed: '01' is no number.
-        pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in types.items())
-        options += ["hive_partitioning = true", f"hive_types = {{{pairs}}}"]
-    else:
-        options.append("hive_partitioning = false")
-    files = ansi_text(f"{place}/{dataset.name}/{as_format}/**/*.{as_format}")
-    return f"read_{as_format}(\n{indent(listed([files, *options]), '  ')}\n  )"
+        return ["hive_partitioning = false", f"filename = {ansi_text(_FILE)}"]
+    if not path_columns(dataset):
+        return ["hive_partitioning = false"]
+    types = {column.name: _PARQUET.of(column.type) for column in path_columns(dataset)}
+    # Every one, so that nothing is guessed: '01' is not a number.
+    pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in types.items())
+    return ["hive_partitioning = true", f"hive_types = {{{pairs}}}"]
 
 
 def _path(location: str) -> str:

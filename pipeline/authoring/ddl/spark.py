@@ -7,6 +7,8 @@ partition is a nullable string, whose null and "" share a directory, the path is
 """
 
 import re
+from dataclasses import dataclass
+from typing import assert_never
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -34,7 +36,8 @@ from pipeline.authoring.ddl.dialect import (
     named,
     once,
 )
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
 _VIEW = "CREATE OR REPLACE TEMPORARY VIEW"
 # Stands for an empty field, which is null, so that "" can stand for itself.
@@ -49,51 +52,84 @@ _MICROS_A_DAY = 86_400_000_000
 _MICROS_AN_HOUR = 3_600_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The view over the files of one format.
+
+    `columns` are its names and `selected` what it selects; `declared` are the columns of the
+    files, which are a view themselves, named `files`, and `keys` what that takes from the path.
+    """
+
+    name: str
+    files: str
+    columns: list[str]
+    declared: list[str]
+    keys: list[PathColumn]
+    selected: list[str]
+    options: dict[str, str]
+    notes: list[str]
+
+
 def statements(dataset: Dataset, location: str, as_format: Format) -> str:
     """Write the views over one format."""
-    if as_format == "csv":
-        view, columns = f"{dataset.name}_csv", csv_names(dataset)
-        files, selected = f"{view}_text", _csv_columns(dataset)
-        declared = [f"{backticked(name)} STRING" for name in text_names(dataset)]
-        notes = _csv_notes(dataset)
+    match as_format:
+        case Format.PARQUET:
+            view = _parquet_view(dataset)
+        case Format.CSV:
+            view = _csv_view(dataset)
+        case _:
+            assert_never(as_format)
+    selected = [*view.selected, *(_only_in_path(dataset, key) for key in only_in_path(dataset))]
+    declared = view.declared
+    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
+    if _by_path(dataset):
+        keys = [f"{backticked(key.name)} {_PARQUET.of(key.type)}" for key in view.keys]
+        declared = [*declared, *keys]
     else:
-        view, files = dataset.name, f"{dataset.name}_files"
-        keys = by_value(dataset)
-        kept = [of for of in dataset.schema if _PARQUET.of(of.type)]
-        columns = [name for name in names(dataset) if name not in _unreadable(dataset)]
-        selected = [_of_path(dataset, keys.get(of.name), of.name) for of in kept]
-        declared = [f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in kept]
-        notes = _parquet_notes(dataset)
-    selected += [_only_in_path(dataset, of) for of in only_in_path(dataset)]
-    declared += [
-        f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in _declared_keys(dataset, as_format)
-    ]
+        options["recursiveFileLookup"] = "'true'"
+    options |= view.options
+    name, files = backticked(view.name), backticked(view.files)
     return (
-        f"{comment(*notes)}\n"
-        f"{_VIEW} {backticked(files)} (\n{listed(declared)}\n)\n"
-        f"USING {as_format} OPTIONS (\n{_options(dataset, location, as_format)}\n);\n\n"
-        f"{_VIEW} {backticked(view)} AS\nSELECT\n{listed(selected)}\nFROM {backticked(files)};\n\n"
-        f"{once(dataset, view, columns, backticked, _VIEW)}"
+        f"{comment(*view.notes)}\n"
+        f"{_VIEW} {files} (\n{listed(declared)}\n)\n"
+        f"USING {as_format} OPTIONS (\n"
+        f"{listed(f'{key} {value}' for key, value in options.items())}\n);\n\n"
+        f"{_VIEW} {name} AS\nSELECT\n{listed(selected)}\nFROM {files};\n\n"
+        f"{once(dataset, view.name, view.columns, backticked, _VIEW)}"
+    )
+
+
+def _parquet_view(dataset: Dataset) -> _View:
+    keys = by_value(dataset)
+    kept = [field for field in dataset.schema if _PARQUET.of(field.type)]
+    return _View(
+        name=dataset.name,
+        files=f"{dataset.name}_files",
+        columns=[name for name in names(dataset) if name not in _unreadable(dataset)],
+        declared=[f"{backticked(field.name)} {_PARQUET.of(field.type)}" for field in kept],
+        keys=only_in_path(dataset),
+        selected=[_of_path(dataset, keys.get(field.name), field.name) for field in kept],
+        options={},
+        notes=_parquet_notes(dataset),
+    )
+
+
+def _csv_view(dataset: Dataset) -> _View:
+    return _View(
+        name=f"{dataset.name}_csv",
+        files=f"{dataset.name}_csv_text",
+        columns=csv_names(dataset),
+        declared=[f"{backticked(name)} STRING" for name in text_names(dataset)],
+        keys=list(path_columns(dataset)),
+        selected=_csv_columns(dataset),
+        options=_CSV_OPTIONS,
+        notes=_csv_notes(dataset),
     )
 
 
 def _by_path(dataset: Dataset) -> bool:
     """Whether Spark is to look at the path at all."""
     return all(of.exact for of in path_columns(dataset))
-
-
-def _declared_keys(dataset: Dataset, as_format: Format) -> list[PathColumn]:
-    if not _by_path(dataset):
-        return []
-    return list(path_columns(dataset)) if as_format == "csv" else only_in_path(dataset)
-
-
-def _options(dataset: Dataset, location: str, as_format: Format) -> str:
-    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
-    if not _by_path(dataset):
-        options["recursiveFileLookup"] = "'true'"
-    options |= _CSV_OPTIONS if as_format == "csv" else {}
-    return listed(f"{key} {value}" for key, value in options.items())
 
 
 def _path(location: str) -> str:
