@@ -20,7 +20,7 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
 )
 
-# So few documents as tests have would all be read one by one; PIPELINE_COLUMNAR=off does that.
+# So few documents as tests have would all be read one by one; PIPELINE_FAST_PATHS=off does that.
 convert.FEWEST = 0
 
 
@@ -33,7 +33,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     """Return the Lambda function, configured for the repository's orders."""
     made = Function()
-    kept = "PIPELINE_COLUMNAR"  # the tests are run with the columnar path and without it
+    kept = "PIPELINE_FAST_PATHS"  # the tests are run with the fast paths and without them
     for name in [of for of in os.environ if of.startswith("PIPELINE_") and of != kept]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")

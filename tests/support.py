@@ -113,9 +113,13 @@ def dataset(*fields: dict[str, Any], config: str = "", name: str = "things") -> 
     return as_switched(parse_dataset(name, {1: json.dumps(schema)}, config))
 
 
-def as_switched(of: Dataset) -> Dataset:
+FAST_PATHS = os.environ.get("PIPELINE_FAST_PATHS") != "off"
+"""Whether the tests are run with the fast paths."""
+
+
+def as_switched(made: Dataset) -> Dataset:
     """Return the dataset without its columnar path where the tests are run without it."""
-    return of.by_rows() if os.environ.get("PIPELINE_COLUMNAR") == "off" else of
+    return made if FAST_PATHS else made.by_rows()
 
 
 ORDERS = as_switched(read_dataset(ROOT / "schemas" / "orders"))
@@ -237,9 +241,10 @@ def report_of(
 ) -> Report:
     """Take an event through the flow, and return its report."""
     router = Router(check_together(datasets))
-    pipeline = Pipeline(router, limits, into.output, into.dead_letters)
+    pipeline = Pipeline(router, limits, into.output, into.dead_letters, FAST_PATHS)
     with ConcurrentWriter(remaining=lambda: math.inf, reserve=0, concurrency=1) as writer:
-        return process(read_kinesis_event(event), pipeline, writer, Stopwatch(lambda: 0.0))
+        batch = read_kinesis_event(event, fast=FAST_PATHS)
+        return process(batch, pipeline, writer, Stopwatch(lambda: 0.0))
 
 
 class FaultyStore(MemoryStore):

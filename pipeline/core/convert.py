@@ -18,16 +18,16 @@ from pipeline.core.reasons import RejectStage
 from pipeline.core.records import Chunk, Reject, Rows, Violation
 
 
-def convert(chunk: Chunk, dataset: Dataset) -> tuple[Rows, list[Reject]]:
+def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows, list[Reject]]:
     """Convert the documents of a chunk; rows keep the documents' order."""
-    fast, refused = _by_columns(chunk, dataset)
+    quick, refused = _fast_columns(chunk, dataset) if fast else (_NOTHING, {})
     left: Sequence[int] = ()
-    if len(fast.taken) + len(refused) < len(chunk):
-        settled = {*fast.taken, *refused}
+    if len(quick.taken) + len(refused) < len(chunk):
+        settled = {*quick.taken, *refused}
         left = [index for index in range(len(chunk)) if index not in settled]
-    slow, faults = _by_rows(chunk.payloads, left, dataset)
+    slow, faults = _exact_columns(chunk.payloads, left, dataset)
     refused |= faults
-    read = _merged(fast, slow)
+    read = _merged(quick, slow)
     columns = [*_identity(chunk, read.taken), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
@@ -43,7 +43,7 @@ FEWEST = 200
 _NOTHING = Columns([], ())
 
 
-def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
+def _fast_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
     """Read at once what can be; if a document is in the way of all, the strict decoder finds it."""
     documents = chunk.payloads
     if dataset.reader is None or len(documents) < FEWEST:
@@ -62,7 +62,7 @@ def _by_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Viol
     return Columns(read.columns, [good[index] for index in read.taken]), refused
 
 
-def _by_rows(
+def _exact_columns(
     documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
 ) -> tuple[Columns, dict[int, Violation]]:
     """Read these documents one by one; return the faults of those refused by their index."""

@@ -27,7 +27,7 @@ _TIME_TYPES = {int, float}
 _TOO_LATE = 253_402_300_800  # the first second of the year 10000
 
 
-def read_kinesis_event(event: Any) -> Batch:
+def read_kinesis_event(event: Any, *, fast: bool = True) -> Batch:
     """Read one Lambda event of a Kinesis event source mapping.
 
     Raises `EventError` where the event is anything else; the function is then misconfigured,
@@ -41,9 +41,9 @@ def read_kinesis_event(event: Any) -> Batch:
         )
         raise EventError(message)
     source, shard = _origin(items[0], 0)
-    records = _at_once(items, items[0]["eventSourceARN"], f"{shard}:")
+    records = _fast_records(items, items[0]["eventSourceARN"], f"{shard}:") if fast else None
     if records is None:
-        records = _one_by_one(items, source, shard)
+        records = _exact_records(items, source, shard)
     return Batch(f"{source}/{shard}", shard, records)
 
 
@@ -77,7 +77,7 @@ def event_item(record: StreamRecord, stream_arn: str, shard: str) -> dict[str, A
     }
 
 
-def read_failed_batch(document: bytes, where: str) -> Batch:
+def read_failed_batch(document: bytes, where: str, *, fast: bool = True) -> Batch:
     """Read what Lambda leaves in S3 of a batch it gave up on.
 
     Its `payload` is the whole event: documented as JSON text, seen as an object.
@@ -93,10 +93,10 @@ def read_failed_batch(document: bytes, where: str) -> Batch:
             "whole event in 'payload'."
         )
         raise EventError(message) from None
-    return read_kinesis_event(event)
+    return read_kinesis_event(event, fast=fast)
 
 
-def _at_once(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord, ...] | None:
+def _fast_records(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord, ...] | None:
     """Read all records, column by column, where all are plainly as they should be; else None.
 
     An event may hold ten thousand, and to look at each costs more than what is in them.
@@ -131,7 +131,7 @@ def _rise(numbers: list[str]) -> bool:
     return len(set(map(len, numbers))) == 1 and all(map(lt, numbers, numbers[1:]))
 
 
-def _one_by_one(items: list[Any], source: str, shard: str) -> tuple[StreamRecord, ...]:
+def _exact_records(items: list[Any], source: str, shard: str) -> tuple[StreamRecord, ...]:
     """Read the records and say of the first that is not as it should be what is wrong with it."""
     for number, item in enumerate(items):
         if _origin(item, number) != (source, shard):

@@ -179,13 +179,15 @@ def _hash_key_entry(hash_key: str) -> bytes:
     return _written(2, hash_key.encode())
 
 
-def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chunk, list[Reject]]:
+def deaggregate(
+    batch: Batch, numbers: Iterable[int] | None = None, *, fast: bool = True
+) -> tuple[Chunk, list[Reject]]:
     """Take stream records of a batch apart into their user records, in order.
 
     `numbers` are the records to take apart; by default all.
     """
     numbers = range(len(batch.records)) if numbers is None else list(numbers)
-    if not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
+    if fast and not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
         return _fast_unaggregated(batch, numbers), []
     chunk, rejects = Chunk(Provenance(batch), array(INT32), []), list[Reject]()
     for number in numbers:
@@ -194,7 +196,7 @@ def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chu
             chunk.unit.append(chunk.provenance.add(number, 0, 0, record.partition_key))
             chunk.payloads.append(record.data)
             continue
-        opened = _open(record.data)
+        opened = _open(record.data, fast=fast)
         if isinstance(opened, Violation):
             unit = chunk.provenance.add(number, 0, 0, record.partition_key)
             rejects.append(
@@ -279,14 +281,16 @@ def _key_fault(record: Any, keys: int, hash_keys: int) -> Violation | None:
     return None
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes, *, fast: bool) -> Any:
     """Parse an aggregate: its records, its protobuf message, or the `Violation` it has."""
     body, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
     if len(data) < len(MAGIC) + DIGEST_BYTES or _digest(body) != digest:
         return _broken(data)
-    usual = _fast_parse(body)
-    if usual is not None:
-        return usual
+    return (_fast_parse(body) if fast else None) or _exact_parse(body)
+
+
+def _exact_parse(body: bytes) -> Any:
+    """Parse an aggregate's protobuf: its message, or the `Violation` it has."""
     try:
         message = _messages.AggregatedRecord.FromString(body)
     except DecodeError:

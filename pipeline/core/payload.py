@@ -37,18 +37,18 @@ _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 Part = tuple[Chunk, list[Reject]]
 
 
-def unpack_payloads(chunk: Chunk, limits: Limits) -> Iterator[Part]:
+def unpack_payloads(chunk: Chunk, limits: Limits, *, fast: bool = True) -> Iterator[Part]:
     """Open user records into documents, in parts that fit in memory together.
 
     A part ends at the first stream record boundary where it holds `limits.part_bytes` unpacked;
     within one stream record only where that record alone unpacks to so much. At least one part.
     """
-    text = _text_of_documents(chunk.payloads, limits)
+    text = _text_of_documents(chunk.payloads, limits) if fast else None
     if text is not None:
         yield msgspec.structs.replace(chunk, text=text), []
         return
     part = _Part(chunk.provenance)
-    if _fits_in_one_part(chunk.payloads, limits):
+    if fast and _fits_in_one_part(chunk.payloads, limits):
         part.open_in_runs(chunk, limits)
         yield part.finished()
         return

@@ -297,6 +297,23 @@ def test_of_a_repeated_match_key_the_last_one_counts() -> None:
     assert [of.name for of, _ in parts] == ["b"]
 
 
+SPELLINGS = st.sampled_from([
+    b'{"type":%s}' % text
+    for text in (
+        b'"x"', rb'"\u0078"', rb'"\u005a"', b'"Z"', b"1", b"1.0", b"-0", b"0", b"-0.0", b"1e0", b"true",
+        b"null", b"1e999", b"%d" % 2**70, b'{"type":1}', b'["x"]', b'""', b'"',
+    )
+] + [b"{}", b"[]", b"", rb'{"\u0074ype":"x"}', b'{"type":1,"type":"x"}'])  # fmt: skip
+
+
+@given(st.lists(SPELLINGS, max_size=5), st.booleans())
+def test_the_fast_path_routes_as_the_exact_one_does(documents: list[bytes], rest: bool) -> None:
+    made = [matching("a", "1"), matching("b", "true"), matching("c", '"x"'), matching("d", "0")]
+    router = Router([*made, dataset(ID, name="rest")] if rest else made)
+    chunk = chunk_of(*documents)
+    assert router.route(chunk, fast=True) == router.route(chunk, fast=False)
+
+
 # ----------------------------------------------------------------------------- the folder
 
 

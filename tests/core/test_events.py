@@ -271,12 +271,12 @@ def odd_items(draw: st.DrawFn) -> list[Any]:
 @settings(max_examples=max(500, settings().max_examples))
 @given(odd_items())
 def test_records_taken_at_once_are_those_taken_one_by_one(items: list[Any]) -> None:
-    at_once = events._at_once(items, ARN, f"{SHARD}:")
+    at_once = events._fast_records(items, ARN, f"{SHARD}:")
     if at_once is not None:
-        assert at_once == events._one_by_one(items, ARN, SHARD)
+        assert at_once == events._exact_records(items, ARN, SHARD)
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])
 def test_usual_records_are_taken_at_once(count: int) -> None:
     items = kinesis_event([b"{}"] * count)["Records"]
-    assert events._at_once(items, ARN, f"{SHARD}:") == events._one_by_one(items, ARN, SHARD)
+    assert events._fast_records(items, ARN, f"{SHARD}:") == events._exact_records(items, ARN, SHARD)
