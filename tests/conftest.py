@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 from support import ROOT, Function
+from typecheck import CheckedCopy
 
 from pipeline import attempt
 from pipeline.core import convert
@@ -41,3 +42,9 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
     monkeypatch.setattr(attempt, "open_store", made.open_store)
     return made
+
+
+@pytest.fixture(scope="session")
+def checked_copy(tmp_path_factory: pytest.TempPathFactory) -> CheckedCopy:
+    """Return a copy of the package for mypy; one, as the first look at it is the long one."""
+    return CheckedCopy(tmp_path_factory.mktemp("checked"))
