@@ -3,7 +3,7 @@ r"""The whole road on one page: a batch of stream records to objects in a store.
     stream records > user records > documents > Arrow table > partitions > CSV, Parquet
           \______________\____________\____________\____________\_______> dead letters
 
-Every station takes a chunk and gives back what is good and what is rejected. Nothing here
+Every station accepts a chunk, and returns what is good and what is rejected. Nothing here
 decides anything about a document: read the stations in `pipeline.core` for that.
 """
 
@@ -36,7 +36,7 @@ _Good = TypeVar("_Good")
 class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
-    Without its `fast_paths` every station goes the exact way alone: slower, to the same end.
+    Without `fast_paths` every station works the exact way alone: slower, to the same end.
     """
 
     router: Router
@@ -103,8 +103,9 @@ def _deliver(
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
             for partition in part.run("partition", split, rows, dataset, pipeline.limits, room):
                 part.put_rows(partition, dataset)
-            report.of(dataset.name).documents += len(chunk)
-            report.of(dataset.name).rows += len(rows)
+            tally = report.tally(dataset.name)
+            tally.documents += len(chunk)
+            tally.rows += len(rows)
         part.put_dead_letters()
         part.settle(coverage)
     coverage.check()

@@ -31,10 +31,10 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
     columns = [*_identity(chunk, read.taken), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
-        Reject.of(chunk, index, RejectStage.CONVERT, refused[index], dataset.id)
+        Reject.from_chunk(chunk, index, RejectStage.CONVERT, refused[index], dataset.id)
         for index in sorted(refused)
     ]
-    return Rows.of(chunk, table, to_arrow(integers(read.taken))), rejects
+    return Rows.from_chunk(chunk, table, to_arrow(integers(read.taken))), rejects
 
 
 FEWEST = 200

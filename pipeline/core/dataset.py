@@ -112,23 +112,24 @@ def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Da
 
 def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
     """Hold the datasets of one stream against each other; raises `DatasetError`."""
-    datasets = tuple(sorted(datasets, key=lambda of: of.name))
+    datasets = tuple(sorted(datasets, key=lambda dataset: dataset.name))
     if not datasets:
         message = "There are no datasets: make schemas/<dataset>/1.avsc and dataset.toml."
         raise DatasetError(message)
     taken: dict[str, str] = {}
-    for of in datasets:
-        other = taken.setdefault(repr(of.match), of.name)  # repr: 1 and true are not the same
-        if other != of.name and of.match is None:
-            message = f"Datasets {other} and {of.name} both lack [match]; one at most may."
+    for dataset in datasets:
+        # By repr, as 1 and true are not the same.
+        other = taken.setdefault(repr(dataset.match), dataset.name)
+        if other != dataset.name and dataset.match is None:
+            message = f"Datasets {other} and {dataset.name} both lack [match]; one at most may."
             raise DatasetError(message)
-        if other != of.name and of.match is not None:
+        if other != dataset.name and dataset.match is not None:
             message = (
-                f"Datasets {other} and {of.name} match the same documents "
-                f"({of.match.key} equals {of.match.value!r})."
+                f"Datasets {other} and {dataset.name} match the same documents "
+                f"({dataset.match.key} equals {dataset.match.value!r})."
             )
             raise DatasetError(message)
-    keys = {of.match.key: of.name for of in datasets if of.match is not None}
+    keys = {dataset.match.key: dataset.name for dataset in datasets if dataset.match is not None}
     if len(keys) > 1:
         listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items()))
         message = f"[match] must look at the same field in all datasets; now {listed}."
@@ -170,7 +171,9 @@ class _Folder:
             decoder=RowDecoder(record),
             reader=ColumnarReader(record),
             # Identity first: CSV is read by position, and a field added at the end moves nothing.
-            schema=pa.schema([*IDENTITY, ARRIVED_AT, *(of.arrow_field for of in record.fields)]),
+            schema=pa.schema(
+                [*IDENTITY, ARRIVED_AT, *(field.arrow_field for field in record.fields)]
+            ),
             partition_by=self.partition_by(record),
             formats=self.formats(),
             match=self.match(),
@@ -185,35 +188,37 @@ class _Folder:
         return bool(value == "reject")
 
     def check_names(self, record: Record) -> None:
-        reserved = {of.name for of in (*IDENTITY, ARRIVED_AT)}
-        for of in record.fields:
-            if of.name.lower() in reserved:
-                message = f"{self.avsc}: field {of.name} has the name of an identity column."
+        reserved = {field.name for field in (*IDENTITY, ARRIVED_AT)}
+        for field in record.fields:
+            if field.name.lower() in reserved:
+                message = f"{self.avsc}: field {field.name} has the name of an identity column."
                 raise DatasetError(message)
 
     def check_defaults(self, record: Record, above: str) -> None:
         """Convert and judge every default once, and refuse those whose rows would be rejected."""
-        for of in record.fields:
-            self.check_defaults_in(of.type, f"{above}{of.name}")
-            if of.default is NO_DEFAULT:
+        for field in record.fields:
+            self.check_defaults_in(field.type, f"{above}{field.name}")
+            if field.default is NO_DEFAULT:
                 continue
-            alone = record_of((of,), closed=False)
-            faults = Violations()
-            columns = columns_of(alone, [alone.json_type()], ValuePath(), faults)
-            check_fields(alone.fields, columns, faults)
-            for fault in faults.by_row.values():
-                message = f"{self.avsc}, field {above}{of.name}: its default: {fault.message}"
+            alone = record_of((field,), closed=False)
+            violations = Violations()
+            columns = columns_of(alone, [alone.json_type()], ValuePath(), violations)
+            check_fields(alone.fields, columns, violations)
+            for violation in violations.by_row.values():
+                message = (
+                    f"{self.avsc}, field {above}{field.name}: its default: {violation.message}"
+                )
                 raise DatasetError(message)
 
-    def check_defaults_in(self, of: Type, at: str) -> None:
+    def check_defaults_in(self, kind: Type, path: str) -> None:
         """Check the defaults of fields that lie deeper in a type."""
-        match of:
+        match kind:
             case Record() as record:
-                self.check_defaults(record, f"{at}.")
+                self.check_defaults(record, f"{path}.")
             case Array(item=inner):
-                self.check_defaults_in(inner.type, f"{at}[]")
+                self.check_defaults_in(inner.type, f"{path}[]")
             case Map(value=inner):
-                self.check_defaults_in(inner.type, f"{at}{{}}")
+                self.check_defaults_in(inner.type, f"{path}{{}}")
             case _:
                 pass
 
@@ -233,8 +238,8 @@ class _Folder:
         for column in columns:
             if names.count(column.name.lower()) > 1:
                 raise self.refuse(f"two partition columns are named {column.name!r}.")
-            for of in record.fields:
-                if column.part != "value" and of.name.lower() == column.name:
+            for field in record.fields:
+                if column.part != "value" and field.name.lower() == column.name:
                     raise self.refuse(
                         f"the partition column {column.name!r} has the name of another field."
                     )
@@ -244,31 +249,31 @@ class _Folder:
         match = _COLUMN.fullmatch(text.strip())
         if not match:
             raise self.refuse(
-                f"partition_by {text!r} is no top-level field, date(field), hour(field), date() "
+                f"partition_by {text!r} is not a top-level field, date(field), hour(field), date() "
                 "or hour()."
             )
-        part, of_time, plain = cast("_Parts", match.groups())
+        part, time, plain = cast("_Parts", match.groups())
         if plain is not None:
             if self.field_type(plain, record) not in _BY_VALUE:
                 raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
             return PartitionColumn(plain, "value", plain)
-        if of_time is not None:
-            arrow = self.field(of_time, record).type.arrow
+        if time is not None:
+            arrow = self.field(time, record).type.arrow
             if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
-                raise self.refuse(f"{text}: {of_time} is no timestamp.")
-        return PartitionColumn(part, part, of_time)
+                raise self.refuse(f"{text}: {time} is not a timestamp.")
+        return PartitionColumn(part, part, time)
 
     def field(self, name: str, record: Record) -> Field:
-        for of in record.fields:
-            if of.name == name:
-                return of
-        raise self.refuse(f"{name!r} is no top-level field of {self.avsc}.")
+        for field in record.fields:
+            if field.name == name:
+                return field
+        raise self.refuse(f"{name!r} is not a top-level field of {self.avsc}.")
 
     def field_type(self, name: str, record: Record) -> str:
-        of = self.field(name, record).type
-        if not isinstance(of, Scalar):
+        kind = self.field(name, record).type
+        if not isinstance(kind, Scalar):
             return "nested"
-        return "date" if of.arrow == pa.date32() else of.name
+        return "date" if kind.arrow == pa.date32() else kind.name
 
     def event_time(self, record: Record) -> str | None:
         name = self.config.get("event_time")
@@ -294,10 +299,10 @@ class _Folder:
     def micros(self, text: Any) -> int:
         match = _DURATION.fullmatch(text) if isinstance(text, str) else None
         if not match:
-            raise self.refuse(f'{text!r} is no duration such as "-7d" or "+12h" (s, m, h, d).')
+            raise self.refuse(f'{text!r} is not a duration such as "-7d" or "+12h" (s, m, h, d).')
         seconds = int(match[1]) * _SECONDS[match[2]]
         if abs(seconds) > _LONGEST_WINDOW:
-            raise self.refuse(f"{text!r} is longer than a million days, and so no bound.")
+            raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
         return seconds * 1_000_000
 
     def match(self) -> Match | None:

@@ -36,7 +36,7 @@ def read_kinesis_event(event: Any, *, fast: bool = True) -> Batch:
     items = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(items, list) or not items:
         message = (
-            "The event holds no Kinesis records ('Records' is absent, empty or no list); "
+            "The event holds no Kinesis records ('Records' is absent, empty or not a list); "
             "invoke this handler from a Kinesis event source mapping."
         )
         raise EventError(message)
@@ -89,8 +89,8 @@ def read_failed_batch(document: bytes, where: str, *, fast: bool = True) -> Batc
         event = json.loads(payload) if isinstance(payload, str) else payload
     except (ValueError, KeyError, TypeError):
         message = (
-            f"{where} holds no batch: Lambda's failure destination in S3 writes JSON with the "
-            "whole event in 'payload'."
+            f"{where} does not hold a batch: Lambda's failure destination in S3 writes JSON with "
+            "the whole event in 'payload'."
         )
         raise EventError(message) from None
     return read_kinesis_event(event, fast=fast)
@@ -103,31 +103,33 @@ def _fast_records(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord
     """
     try:
         kinesis = [item["kinesis"] for item in items]
-        of_stream = {item["eventSourceARN"] for item in items} == {arn}
-        of_shard = all(map(str.startswith, [item["eventID"] for item in items], repeat(prefix)))
-        numbers = [of["sequenceNumber"] for of in kinesis]
-        keys = [of.get("partitionKey") for of in kinesis]
-        seconds = [of["approximateArrivalTimestamp"] for of in kinesis]
-        data = [pybase64.b64decode(of["data"], validate=True) for of in kinesis]
+        one_stream = {item["eventSourceARN"] for item in items} == {arn}
+        one_shard = all(map(str.startswith, [item["eventID"] for item in items], repeat(prefix)))
+        numbers = [record["sequenceNumber"] for record in kinesis]
+        keys = [record.get("partitionKey") for record in kinesis]
+        seconds = [record["approximateArrivalTimestamp"] for record in kinesis]
+        data = [pybase64.b64decode(record["data"], validate=True) for record in kinesis]
         in_order = _are_numbers(numbers) and _rise(numbers)
     except (AttributeError, KeyError, TypeError, ValueError):  # base64's errors are ValueErrors
         return None
-    if not (of_stream and of_shard and in_order and set(map(type, keys)) <= _KEY_TYPES):
+    if not (one_stream and one_shard and in_order and set(map(type, keys)) <= _KEY_TYPES):
         return None
-    if not set(map(type, seconds)) <= _TIME_TYPES or not all(0 <= of < _TOO_LATE for of in seconds):
+    if not set(map(type, seconds)) <= _TIME_TYPES or not all(
+        0 <= arrival < _TOO_LATE for arrival in seconds
+    ):
         return None
-    arrivals = [round(of * 1_000_000) for of in seconds]
+    arrivals = [round(arrival * 1_000_000) for arrival in seconds]
     return tuple(map(StreamRecord, numbers, keys, arrivals, data))
 
 
 def _are_numbers(texts: list[str]) -> bool:
-    """Tell whether all texts are sequence numbers."""
+    """Say whether all texts are sequence numbers."""
     lines = "\n".join(texts)
     return bool(_SEQUENCE_NUMBERS.fullmatch(lines)) and lines.count("\n") == len(texts) - 1
 
 
 def _rise(numbers: list[str]) -> bool:
-    """Tell whether numbers of one length, as a shard's nearly always are, rise."""
+    """Say whether numbers of one length, as a shard's nearly always are, rise."""
     return len(set(map(len, numbers))) == 1 and all(map(lt, numbers, numbers[1:]))
 
 
@@ -149,7 +151,7 @@ def _origin(item: Any, number: int) -> tuple[str, str]:
     """Stream ARN and shard id of one item of the event."""
     if not isinstance(item, dict) or not isinstance(item.get("kinesis"), dict):
         message = (
-            f"Record {number} of the event is no Kinesis record (eventSource "
+            f"Record {number} of the event is not a Kinesis record (eventSource "
             f"{item.get('eventSource') if isinstance(item, dict) else None!r}); "
             "invoke this handler from a Kinesis event source mapping."
         )
@@ -173,7 +175,7 @@ def _record(kinesis: dict[str, Any], source: str, shard: str) -> StreamRecord:
         raise EventError(message)
     partition_key = kinesis.get("partitionKey")
     if partition_key is not None and not isinstance(partition_key, str):
-        message = f"{where} has a partition key that is no string."
+        message = f"{where} has a partition key that is not a string."
         raise EventError(message)
     return StreamRecord(
         sequence_number,
@@ -197,7 +199,7 @@ def _data(text: Any, where: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError):
-        message = f"{where} has data that is no base64."
+        message = f"{where} has data that is not base64."
         raise EventError(message) from None
 
 

@@ -114,7 +114,9 @@ class UserRecord(msgspec.Struct, frozen=True):
 
 def aggregate(records: Iterable[UserRecord]) -> bytes:
     """Encode user records, in this order, as one KPL aggregate."""
-    return pack_aggregate((of.partition_key, of.data, of.explicit_hash_key) for of in records)[1]
+    return pack_aggregate(
+        (record.partition_key, record.data, record.explicit_hash_key) for record in records
+    )[1]
 
 
 def pack_aggregate(
@@ -213,9 +215,9 @@ def _fast_unaggregated(batch: Batch, numbers: Sequence[int]) -> Chunk:
     """Return stream records of which none is an aggregate as the user records that they are."""
     records = [batch.records[number] for number in numbers]
     size = len(records)
-    keys = [of.partition_key for of in records]
+    keys = [record.partition_key for record in records]
     provenance = Provenance(batch, integers(numbers), zeros(size, INT64), zeros(size), keys)
-    return Chunk(provenance, up_to(size), [of.data for of in records])
+    return Chunk(provenance, up_to(size), [record.data for record in records])
 
 
 def _append(
@@ -241,32 +243,32 @@ def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Rejec
         _append(chunk, number, [keys[index] for index in indices], list(map(_data, records)))
         return
     for sub, record in enumerate(records):
-        fault = _key_fault(record, len(keys), hash_keys)
-        key = None if fault else keys[record.partition_key_index]
+        violation = _key_violation(record, len(keys), hash_keys)
+        key = None if violation else keys[record.partition_key_index]
         unit = chunk.provenance.add(number, sub, 0, key)
-        if fault is None:
+        if violation is None:
             chunk.unit.append(unit)
             chunk.payloads.append(record.data)
         else:
             rejects.append(
-                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, fault, record.data)
+                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, violation, record.data)
             )
 
 
 def _text(key: str | bytes) -> str:
-    """Return a key as text: what is no UTF-8 comes as bytes, and only people read it."""
+    """Return a key as text: what is not UTF-8 comes as bytes, and only people read it."""
     return key if isinstance(key, str) else key.decode(errors="replace")
 
 
 def _hash_keys_hold(records: Any, table_size: int) -> bool:
-    """Tell whether every explicit hash key index given leads into its table."""
+    """Say whether every explicit hash key index given leads into its table."""
     if table_size == 0:
         return not any(map(_has_hash_key, records))
     largest: int = max(map(_hash_key_index, records))
     return largest < table_size
 
 
-def _key_fault(record: Any, keys: int, hash_keys: int) -> Violation | None:
+def _key_violation(record: Any, keys: int, hash_keys: int) -> Violation | None:
     """Name the first of a user record's key indices that leads outside its table."""
     given = [("partition", record.partition_key_index, keys)]
     if record.HasField("explicit_hash_key_index"):
@@ -297,7 +299,7 @@ def _exact_parse(body: bytes) -> Any:
         return Violation(
             Reason.KPL_PROTOBUF,
             "The record is marked as a KPL aggregate and its MD5 is right, but what it holds is "
-            "no AggregatedRecord.",
+            "not an AggregatedRecord.",
         )
     if not message.records:
         return Violation(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
@@ -329,9 +331,11 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
     if max(indices) >= min(len(keys), _ONE_BYTE):
         return None
     heads = list(map(_simple_head, indices, lengths))
+    if not all(heads):
+        return None  # no usual record is so long
     payloads = list(map(bytes.removeprefix, records, heads))
     if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
-        return None  # a record without its head was left as it is
+        return None  # a record that does not begin with its head was left as it is
     return _SimpleAggregate([keys[index] for index in indices], payloads)
 
 
@@ -339,18 +343,18 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
 def _simple_head(index: int, length: int) -> bytes:
     """Return what stands before the data in a usual record of so many bytes.
 
-    Of some lengths there is none: 127 bytes of data take a byte to count, and 128 two. What is
-    returned for those is longer than the record, and so not at its head.
+    Empty where there is no such record: 127 bytes of data need one byte for their length, and 128
+    two, so that none is one byte longer than the former.
     """
     for width in range(1, _LONGEST_VARINT):
         data = length - 3 - width
         if data >= 0 and len(_varint(data)) == width:
             return bytes((0x08, index, 0x1A)) + _varint(data)
-    return bytes(length + 1)
+    return b""
 
 
 def _broken(data: bytes) -> Violation:
-    """Tell an aggregate that was cut short from one whose bytes were changed."""
+    """Distinguish an aggregate that was cut short from one whose bytes were changed."""
     end = _end_of_fields(data)
     if end is None or end + DIGEST_BYTES > len(data):
         return Violation(
@@ -368,20 +372,20 @@ def _end_of_fields(data: bytes) -> int | None:
     Reads on while a tag of the format stands there and the 16 bytes of the MD5 are still to
     come; what the digest's own bytes look like does not matter.
     """
-    at = len(MAGIC)
-    while at + DIGEST_BYTES < len(data) and data[at] in _LENGTH_DELIMITED_TAGS:
-        length, shift, at = 0, 0, at + 1
+    offset = len(MAGIC)
+    while offset + DIGEST_BYTES < len(data) and data[offset] in _LENGTH_DELIMITED_TAGS:
+        length, shift, offset = 0, 0, offset + 1
         while True:
-            if at >= len(data):
+            if offset >= len(data):
                 return None
-            length |= (data[at] & 0x7F) << shift
-            shift, at = shift + 7, at + 1
-            if data[at - 1] < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
+            length |= (data[offset] & 0x7F) << shift
+            shift, offset = shift + 7, offset + 1
+            if data[offset - 1] < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
                 break
-        at += length
-        if at > len(data):
+        offset += length
+        if offset > len(data):
             return None
-    return at
+    return offset
 
 
 def _digest(body: bytes) -> bytes:

@@ -65,5 +65,5 @@ def progress_folder(source: str) -> str:
 
 
 def is_pipeline_key(key: str) -> bool:
-    """Tell whether a key of the output, or of the dead letters, is one that this program writes."""
+    """Say whether a key of the output, or of the dead letters, is one that this program writes."""
     return bool(_OURS.fullmatch(key))

@@ -20,15 +20,17 @@ class Router:
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
         self._datasets = tuple(datasets)
-        self._rest = next((of for of in datasets if of.match is None), None)
+        self._rest = next((dataset for dataset in datasets if dataset.match is None), None)
         self._by_value = {
-            (type(of.match.value), of.match.value): of for of in datasets if of.match is not None
+            (type(dataset.match.value), dataset.match.value): dataset
+            for dataset in datasets
+            if dataset.match is not None
         }
         # The literal as a producer most likely writes it saves decoding it for every document.
         self._by_token = {
-            msgspec.json.encode(value): of for (_, value), of in self._by_value.items()
+            msgspec.json.encode(value): dataset for (_, value), dataset in self._by_value.items()
         }
-        key = next((of.match.key for of in datasets if of.match is not None), None)
+        key = next((dataset.match.key for dataset in datasets if dataset.match is not None), None)
         self._probe = None if key is None else _probe(key)
 
     def route(
@@ -37,7 +39,7 @@ class Router:
         """Return each dataset's part of the chunk, in the order of the datasets."""
         if self._probe is None:
             return [(self._datasets[0], chunk)] if len(chunk) else [], []
-        taken: dict[str, list[int]] = {of.name: [] for of in self._datasets}
+        taken: dict[str, list[int]] = {dataset.name: [] for dataset in self._datasets}
         rejects: list[Reject] = []
         for index, document in enumerate(chunk.payloads):
             found = self._find(document, fast=fast)
@@ -47,7 +49,11 @@ class Router:
                 )
             else:
                 taken[found.name].append(index)
-        parts = [(of, _part(chunk, taken[of.name])) for of in self._datasets if taken[of.name]]
+        parts = [
+            (dataset, _part(chunk, taken[dataset.name]))
+            for dataset in self._datasets
+            if taken[dataset.name]
+        ]
         return parts, rejects
 
     def _find(self, document: bytes, *, fast: bool) -> Dataset | Violation:

@@ -26,7 +26,7 @@ from pipeline.authoring.ddl.projection import projection
 from pipeline.core.dataset import Dataset
 from pipeline.core.formats import Format
 
-_DESCRIPTION_BYTES = 2_048  # Glue's bound
+_DESCRIPTION_BYTES = 2_048  # Glue's limit
 # OpenCSVSerde unescapes what this character precedes, inside quotes and outside. The default is
 # the backslash, and `"` means the backslash, too (Hive's CSVReader): both would eat backslashes
 # of values. Doubled quotes need none; so it is one that text does not hold.
@@ -90,15 +90,17 @@ def table(dataset: Dataset, location: str, as_format: Format, since: date) -> Ta
 # -------------------------------------------------------------------------------------- types
 
 
-def scalar(of: pa.DataType) -> str | None:
+def scalar(kind: pa.DataType) -> str | None:
     """Spell a scalar as Hive does."""
-    if pa.types.is_decimal(of):
-        return f"decimal({of.precision},{of.scale})" if of.precision <= LONGEST_DECIMAL else None
-    if pa.types.is_timestamp(of):
+    if pa.types.is_decimal(kind):
+        return (
+            f"decimal({kind.precision},{kind.scale})" if kind.precision <= LONGEST_DECIMAL else None
+        )
+    if pa.types.is_timestamp(kind):
         return "timestamp"
-    if pa.types.is_fixed_size_binary(of):
+    if pa.types.is_fixed_size_binary(kind):
         return "binary"
-    return _SCALARS.get(of)
+    return _SCALARS.get(kind)
 
 
 _SCALARS = {
@@ -107,17 +109,23 @@ _SCALARS = {
 }  # fmt: skip
 # As the catalogue stores them. In DDL a member's name may be a keyword, and is quoted.
 _PLAIN = Spelling(
-    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, of: f"{name}:{of}"
+    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, kind: f"{name}:{kind}"
 )
 _QUOTED = Spelling(
-    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, of: f"{backticked(name)}:{of}"
+    scalar,
+    "array<{}>",
+    "map<string,{}>",
+    "struct<{}>",
+    lambda name, kind: f"{backticked(name)}:{kind}",
 )
 
 
 def _typed_columns(dataset: Dataset, spelling: Spelling) -> Columns:
     keys = by_value(dataset)
     spelled = [
-        (field.name, spelling.of(field.type)) for field in dataset.schema if field.name not in keys
+        (field.name, spelling.spell(field.type))
+        for field in dataset.schema
+        if field.name not in keys
     ]
     return [(name, kind) for name, kind in spelled if kind]
 
@@ -126,9 +134,9 @@ def _text_columns(dataset: Dataset) -> Columns:
     return [(name, "string") for name in text_names(dataset)]
 
 
-def _key_type(of: PathColumn) -> str:
+def _key_type(column: PathColumn) -> str:
     # Glue filters keys that are numbers, dates or strings, and projects enum values as strings.
-    return "string" if pa.types.is_boolean(of.type) else str(scalar(of.type))
+    return "string" if pa.types.is_boolean(column.type) else str(scalar(column.type))
 
 
 # -------------------------------------------------------------------------------------- notes
@@ -151,11 +159,15 @@ def _type_notes(dataset: Dataset) -> list[str]:
 
 def _key_notes(dataset: Dataset) -> list[str]:
     notes = []
-    for of in path_columns(dataset):
-        if of.may_be_empty:
-            notes.append(f"An empty {of.name} shares its directory with null, and shows as null.")
-        if pa.types.is_boolean(of.type):
-            notes.append(f"{of.name} is a partition, and therefore a string: 'true' or 'false'.")
+    for column in path_columns(dataset):
+        if column.may_be_empty:
+            notes.append(
+                f"An empty {column.name} shares its directory with null, and shows as null."
+            )
+        if pa.types.is_boolean(column.type):
+            notes.append(
+                f"{column.name} is a partition, and therefore a string: 'true' or 'false'."
+            )
     return notes
 
 
