@@ -137,29 +137,89 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
     return datasets
 
 
+class _Config:
+    """Reads dataset.toml, as far as it can be understood without the schema."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        try:
+            self._settings = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            message = f"{path} is not TOML: {error}."
+            raise DatasetError(message) from None
+        unknown = sorted(set(self._settings) - _KEYS)
+        if unknown:
+            known = ", ".join(sorted(_KEYS))
+            raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._settings.get(name, default)
+
+    def refuse(self, why: str) -> DatasetError:
+        return DatasetError(f"{self.path}: {why}")
+
+    def closed(self) -> bool:
+        value = self.get("unknown_fields", "ignore")
+        if value not in ("ignore", "reject"):
+            raise self.refuse('unknown_fields is "ignore" or "reject".')
+        return bool(value == "reject")
+
+    def formats(self) -> tuple[Format, ...]:
+        given = self.get("formats", [Format.PARQUET])
+        known = list(FORMATS)
+        if not isinstance(given, list) or not given or any(name not in known for name in given):
+            raise self.refuse(f"formats is a list of {' and '.join(map(_quoted, known))}.")
+        return tuple(FORMATS[name] for name in dict.fromkeys(given))
+
+    def window(self, event_time: str | None) -> tuple[int, int] | None:
+        given = self.get("event_time_window")
+        if given is None:
+            return None
+        if event_time is None:
+            raise self.refuse("event_time_window needs event_time.")
+        if not isinstance(given, list) or len(given) != 2:  # noqa: PLR2004 - from and to
+            raise self.refuse('event_time_window is two durations, as in ["-7d", "+1d"].')
+        low, high = (self.micros(text) for text in given)
+        if low > high:
+            raise self.refuse("event_time_window ends before it begins.")
+        return low, high
+
+    def micros(self, text: Any) -> int:
+        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        if not match:
+            raise self.refuse(f'{text!r} is not a duration such as "-7d" or "+12h" (s, m, h, d).')
+        seconds = int(match[1]) * _SECONDS[match[2]]
+        if abs(seconds) > _LONGEST_WINDOW:
+            raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
+        return seconds * 1_000_000
+
+    def match(self) -> Match | None:
+        given = self.get("match")
+        if given is None:
+            return None
+        if not isinstance(given, dict) or set(given) != {"field", "equals"}:
+            raise self.refuse("[match] has exactly the settings field and equals.")
+        key, value = given["field"], given["equals"]
+        if not isinstance(key, str) or not isinstance(value, str | int | bool):
+            raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
+        if NO_KEY.search(key):
+            raise self.refuse("[match] field must have no quote, backslash or control character.")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise self.refuse("[match] equals is an integer of more than 64 bits.")
+        return Match(key, value)
+
+
 class _Folder:
-    """Reads one folder's texts."""
+    """Reads one folder's texts, and holds the configuration against the schema."""
 
     def __init__(self, name: str, version: int, config_text: str) -> None:
         self.name = name
         self.version = version
         self.avsc = f"schemas/{name}/{version}.avsc"
-        self.toml = f"schemas/{name}/dataset.toml"
-        try:
-            self.config = tomllib.loads(config_text)
-        except tomllib.TOMLDecodeError as error:
-            message = f"{self.toml} is not TOML: {error}."
-            raise DatasetError(message) from None
-
-    def refuse(self, why: str) -> DatasetError:
-        return DatasetError(f"{self.toml}: {why}")
+        self.config = _Config(f"schemas/{name}/dataset.toml", config_text)
 
     def dataset(self, schema_text: str) -> Dataset:
-        unknown = sorted(set(self.config) - _KEYS)
-        if unknown:
-            known = ", ".join(sorted(_KEYS))
-            raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
-        record, fingerprint = read_schema(schema_text, self.avsc, closed=self.closed())
+        record, fingerprint = read_schema(schema_text, self.avsc, closed=self.config.closed())
         self.check_names(record)
         self.check_defaults(record, "")
         event_time = self.event_time(record)
@@ -175,17 +235,11 @@ class _Folder:
                 [*IDENTITY, ARRIVED_AT, *(field.arrow_field for field in record.fields)]
             ),
             partition_by=self.partition_by(record),
-            formats=self.formats(),
-            match=self.match(),
+            formats=self.config.formats(),
+            match=self.config.match(),
             event_time=event_time,
-            window=self.window(event_time),
+            window=self.config.window(event_time),
         )
-
-    def closed(self) -> bool:
-        value = self.config.get("unknown_fields", "ignore")
-        if value not in ("ignore", "reject"):
-            raise self.refuse('unknown_fields is "ignore" or "reject".')
-        return bool(value == "reject")
 
     def check_names(self, record: Record) -> None:
         reserved = {field.name for field in (*IDENTITY, ARRIVED_AT)}
@@ -222,25 +276,18 @@ class _Folder:
             case _:
                 pass
 
-    def formats(self) -> tuple[Format, ...]:
-        given = self.config.get("formats", [Format.PARQUET])
-        known = list(FORMATS)
-        if not isinstance(given, list) or not given or any(name not in known for name in given):
-            raise self.refuse(f"formats is a list of {' and '.join(map(_quoted, known))}.")
-        return tuple(FORMATS[name] for name in dict.fromkeys(given))
-
     def partition_by(self, record: Record) -> tuple[PartitionColumn, ...]:
         given = self.config.get("partition_by", [])
         if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-            raise self.refuse("partition_by is a list of strings.")
+            raise self.config.refuse("partition_by is a list of strings.")
         columns = tuple(self.partition_column(item, record) for item in given)
         names = [column.name.lower() for column in columns]
         for column in columns:
             if names.count(column.name.lower()) > 1:
-                raise self.refuse(f"two partition columns are named {column.name!r}.")
+                raise self.config.refuse(f"two partition columns are named {column.name!r}.")
             for field in record.fields:
                 if column.part != "value" and field.name.lower() == column.name:
-                    raise self.refuse(
+                    raise self.config.refuse(
                         f"the partition column {column.name!r} has the name of another field."
                     )
         return columns
@@ -248,26 +295,28 @@ class _Folder:
     def partition_column(self, text: str, record: Record) -> PartitionColumn:
         match = _COLUMN.fullmatch(text.strip())
         if not match:
-            raise self.refuse(
+            raise self.config.refuse(
                 f"partition_by {text!r} is not a top-level field, date(field), hour(field), date() "
                 "or hour()."
             )
         part, time, plain = cast("_Parts", match.groups())
         if plain is not None:
             if self.field_type(plain, record) not in _BY_VALUE:
-                raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
+                raise self.config.refuse(
+                    f"one cannot partition by {plain}; its type has no short text."
+                )
             return PartitionColumn(plain, "value", plain)
         if time is not None:
             arrow = self.field(time, record).type.arrow
             if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
-                raise self.refuse(f"{text}: {time} is not a timestamp.")
+                raise self.config.refuse(f"{text}: {time} is not a timestamp.")
         return PartitionColumn(part, part, time)
 
     def field(self, name: str, record: Record) -> Field:
         for field in record.fields:
             if field.name == name:
                 return field
-        raise self.refuse(f"{name!r} is not a top-level field of {self.avsc}.")
+        raise self.config.refuse(f"{name!r} is not a top-level field of {self.avsc}.")
 
     def field_type(self, name: str, record: Record) -> str:
         kind = self.field(name, record).type
@@ -280,45 +329,8 @@ class _Folder:
         if name is None:
             return None
         if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
-            raise self.refuse("event_time must be a timestamp field with a time zone.")
+            raise self.config.refuse("event_time must be a timestamp field with a time zone.")
         return name
-
-    def window(self, event_time: str | None) -> tuple[int, int] | None:
-        given = self.config.get("event_time_window")
-        if given is None:
-            return None
-        if event_time is None:
-            raise self.refuse("event_time_window needs event_time.")
-        if not isinstance(given, list) or len(given) != 2:  # noqa: PLR2004 - from and to
-            raise self.refuse('event_time_window is two durations, as in ["-7d", "+1d"].')
-        low, high = (self.micros(text) for text in given)
-        if low > high:
-            raise self.refuse("event_time_window ends before it begins.")
-        return low, high
-
-    def micros(self, text: Any) -> int:
-        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-        if not match:
-            raise self.refuse(f'{text!r} is not a duration such as "-7d" or "+12h" (s, m, h, d).')
-        seconds = int(match[1]) * _SECONDS[match[2]]
-        if abs(seconds) > _LONGEST_WINDOW:
-            raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
-        return seconds * 1_000_000
-
-    def match(self) -> Match | None:
-        given = self.config.get("match")
-        if given is None:
-            return None
-        if not isinstance(given, dict) or set(given) != {"field", "equals"}:
-            raise self.refuse("[match] has exactly the settings field and equals.")
-        key, value = given["field"], given["equals"]
-        if not isinstance(key, str) or not isinstance(value, str | int | bool):
-            raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
-        if NO_KEY.search(key):
-            raise self.refuse("[match] field must have no quote, backslash or control character.")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise self.refuse("[match] equals is an integer of more than 64 bits.")
-        return Match(key, value)
 
 
 def _quoted(name: str) -> str:

@@ -1,7 +1,34 @@
 """Rejects to dead letters, and back: gzipped JSON Lines, nothing of the input lost.
 
-A dead letter holds enough to be sent again as what it was: its bytes, its place on the stream,
-and the stage that rejected it, which is where it enters the road again.
+A dead letter holds enough to be replayed as what it was: its bytes, its place on the stream, and
+the stage that rejected it, which is where it enters the road again. The stage says what its bytes
+are, and so how much of its place is its own:
+
+    stage                         payload          unit             enters again at
+    aggregate                     a stream record  (7)              deaggregate
+    aggregate, `kpl_key_index`    a user record    (7, 2)           unpack_payloads
+    payload                       a user record    (7, 2)           unpack_payloads
+    document, route, convert, …   a document       (7, 2, 1)        check_documents
+
+Say record 7 of a shard is an aggregate whose user record 2 is gzip of two lines, and line 1 is not
+an object. Its dead letter is the line, at (7, 2, 1). Had the gzip been cut short, there would be
+one dead letter of the whole payload, at (7, 2): its lines were never seen. And had the aggregate's
+MD5 been wrong, there would be one of the whole stream record, at (7).
+
+A replay may find more than was rejected: where (7, 2) unpacks today, its lines become rows, or
+dead letters at (7, 2, 0) and (7, 2, 1). Each has a unit that begins with the unit it came of, by
+which `pipeline.redrive` knows which dead letters are done with. Rows get the identity that they
+would have had at the first delivery, since the place on the stream comes with the dead letter.
+
+    {"stage": "convert", "reason": "not_object", "message": "…", "path": "$", "dataset":
+     "orders", "schema_version": 2, "source": "arn:…:stream/shop/shardId-000000000003",
+     "sequence_number": "7", "sub_sequence_number": 2, "document": 1, "arrived_at":
+     "2026-11-23T09:30:00.250000Z", "partition_key": "a", "payload_encoding": "utf-8",
+     "payload": "[1, 2]"}
+
+A payload that is not UTF-8 is kept as base64. Files are made of one batch's dead letters of one
+dataset and hour of arrival, in stream order, and without a clock: the same batch makes the same
+bytes.
 """
 
 import gzip

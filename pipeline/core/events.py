@@ -110,16 +110,19 @@ def _fast_records(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord
         seconds = [record["approximateArrivalTimestamp"] for record in kinesis]
         data = [pybase64.b64decode(record["data"], validate=True) for record in kinesis]
         in_order = _are_numbers(numbers) and _rise(numbers)
+        arrived = set(map(type, seconds)) <= _TIME_TYPES and _are_times(seconds)
     except (AttributeError, KeyError, TypeError, ValueError):  # base64's errors are ValueErrors
         return None
-    if not (one_stream and one_shard and in_order and set(map(type, keys)) <= _KEY_TYPES):
+    keyed = set(map(type, keys)) <= _KEY_TYPES
+    if not (one_stream and one_shard and in_order and keyed and arrived):
         return None
-    if not set(map(type, seconds)) <= _TIME_TYPES or not all(
-        0 <= arrival < _TOO_LATE for arrival in seconds
-    ):
-        return None
-    arrivals = [round(arrival * 1_000_000) for arrival in seconds]
+    arrivals = [round(second * 1_000_000) for second in seconds]
     return tuple(map(StreamRecord, numbers, keys, arrivals, data))
+
+
+def _are_times(seconds: list[float]) -> bool:
+    """Say whether all numbers are arrivals; the comparisons also refuse NaN."""
+    return all(0 <= second < _TOO_LATE for second in seconds)
 
 
 def _are_numbers(texts: list[str]) -> bool:

@@ -125,7 +125,7 @@ def pack_aggregate(
     """Encode records, from the first on, as one aggregate of at most `limit` bytes.
 
     A record is a tuple that begins with partition key, data, and explicit hash key or None.
-    Returns how many it took, at most `most`, and the aggregate, the same as protobuf would write.
+    Returns how many went in, at most `most`, and the aggregate, the same as protobuf would write.
     Written by hand, as this is the producer's innermost loop, and protobuf's objects cost several
     times as much.
     """
@@ -141,10 +141,10 @@ def pack_aggregate(
             size += len(entry[0]) + len(text)
         index = indices
         if hash_key is not None:
-            hash_index = hash_keys.get(hash_key) or _varint(len(hash_keys))
-            size += 0 if hash_key in hash_keys else len(_hash_key_entry(hash_key))
-            indices += b"\x10" + hash_index
-        before, between, whole = _frame(len(indices), len(data))
+            hash_index, growth = _hash_index(hash_key, hash_keys)
+            indices += hash_index
+            size += growth
+        before, middle, whole = _frame(len(indices), len(data))
         size += whole
         if size > limit or count >= most:
             break
@@ -153,10 +153,18 @@ def pack_aggregate(
             table += entry
         if hash_key is not None:
             hash_keys[hash_key] = hash_index
-        parts += (before, indices, between, data)
+        parts += (before, indices, middle, data)
         count += 1
     body = b"".join([*table, *map(_hash_key_entry, hash_keys), *parts])
     return count, b"".join((MAGIC, body, _digest(body)))
+
+
+def _hash_index(hash_key: str, hash_keys: dict[str, bytes]) -> tuple[bytes, int]:
+    """Return how a record refers to its hash key, and the bytes that the key's table grows by."""
+    known = hash_keys.get(hash_key)
+    if known is not None:
+        return known, 0
+    return b"\x10" + _varint(len(hash_keys)), len(_hash_key_entry(hash_key))
 
 
 @functools.lru_cache(maxsize=8_192)
@@ -165,10 +173,10 @@ def _frame(indices: int, length: int) -> tuple[bytes, bytes, int]:
 
     `indices` and `length` are the bytes of the key indices and of the data.
     """
-    between = b"\x1a" + _varint(length)
-    inner = 1 + indices + len(between) + length
+    middle = b"\x1a" + _varint(length)
+    inner = 1 + indices + len(middle) + length
     before = b"\x1a" + _varint(inner)
-    return before + b"\x08", between, len(before) + inner
+    return before + b"\x08", middle, len(before) + inner
 
 
 @functools.lru_cache(maxsize=2_048)
