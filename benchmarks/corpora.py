@@ -20,7 +20,7 @@ import msgspec
 from benchmarks.schemas import TYPICAL, record
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
-from pipeline.measure.events import FULL_EVENT, kinesis_event, pack
+from pipeline.measure.events import FULL_EVENT, measured_event, pack
 
 ARRIVED = 1_795_426_200.25
 """Seconds since 1970 at which everything arrives: in November 2026."""
@@ -84,7 +84,7 @@ def cook(name: str, recipe: Recipe, scale: float) -> Corpus:
     return Corpus(
         name=name,
         datasets=recipe.datasets(),
-        event=kinesis_event(packed.records, ARRIVED),
+        event=measured_event(packed.records, ARRIVED),
         documents=sum(documents for _, documents, _ in taken),
         bad=sum(bad for _, _, bad in taken),
         payloads=[payload for payload, _, _ in taken],

@@ -29,8 +29,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored, Shard, Stored
+from pipeline.core.events import event_item
 from pipeline.core.kpl import deaggregate, pack_aggregate
 from pipeline.core.records import Batch, StreamRecord
+from pipeline.measure.events import SHARD, STREAM
 from pipeline.producer import Options, Producer
 
 from aws_kinesis_agg.deaggregator import deaggregate_records  # isort: skip - its folder on the path,
@@ -160,22 +162,16 @@ def check(records: Records, runs: Sequence[Run]) -> None:
     if len({key for key, _, _ in records}) == len(records):
         # Of keys that come again, aws_kinesis_agg reckons more bytes than it writes.
         assert list(our_aggregates(records)) == list(their_aggregates(records))
-    theirs = deaggregate_records([event_of(key, data) for key, data in our_aggregates(records)])
+    theirs = deaggregate_records(
+        [event_item_of(key, data) for key, data in our_aggregates(records)]
+    )
     assert [base64.b64decode(of["kinesis"]["data"]) for of in theirs] == [
         data for _, data, _ in records
     ]
 
 
-def event_of(key: str, data: bytes) -> dict[str, Any]:
-    kinesis = {
-        "kinesisSchemaVersion": "1.0",
-        "partitionKey": key,
-        "sequenceNumber": "1",
-        "data": base64.b64encode(data).decode(),
-        "approximateArrivalTimestamp": 0.0,
-    }
-    names = ("eventVersion", "eventSource", "eventID", "eventName", "awsRegion", "eventSourceARN")
-    return {"kinesis": kinesis, "invokeIdentityArn": "", **dict.fromkeys(names, "")}
+def event_item_of(key: str, data: bytes) -> dict[str, Any]:
+    return event_item(StreamRecord("1", key, 0, data), STREAM, SHARD)
 
 
 def best(records: Records, rounds: int, runs: Sequence[Run]) -> list[float]:

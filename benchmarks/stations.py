@@ -15,6 +15,7 @@ from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
 from pipeline.core.deadletter import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
 from pipeline.core.events import read_kinesis_event
+from pipeline.core.formats import Format
 from pipeline.core.kpl import deaggregate
 from pipeline.core.ledger import Ledger
 from pipeline.core.partition import split
@@ -71,8 +72,8 @@ def _stations(corpus: Corpus) -> _Calls:
         "convert by rows": partial(convert, way.documents, way.dataset.by_rows()),
         "rules": partial(check_rules, way.rows, way.dataset),
         "partition": partial(split, way.rows, way.dataset, _BOUNDS, _ROOM),
-        "encode Parquet": partial(encode, way.rows, way.dataset, "parquet"),
-        "encode CSV": partial(encode, way.rows, way.dataset, "csv"),
+        "encode Parquet": partial(encode, way.rows, way.dataset, Format.PARQUET),
+        "encode CSV": partial(encode, way.rows, way.dataset, Format.CSV),
         f"dead letters ({bad.documents:,})": partial(_letters, _rejects(bad)),
         "ledger": partial(_ledger, way),
         **_for_the_laws(way),
@@ -86,7 +87,7 @@ def _for_the_laws(way: _Way) -> _Calls:
     bare = msgspec.structs.replace(way.rows, table=way.rows.table.drop_columns(own))
     return {
         "· read the columns": partial(reader.read, way.documents.payloads, way.documents.text),
-        "· encode without identity": partial(encode, bare, way.dataset, "parquet"),
+        "· encode without identity": partial(encode, bare, way.dataset, Format.PARQUET),
     }
 
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import (
@@ -49,7 +51,9 @@ class Attempt:
         self.health = StoreHealth()
         self.output = self._retried(pipeline.output)
         self.dead_letters = self._retried(pipeline.dead_letters)
-        self.pipeline = Pipeline(pipeline.router, pipeline.limits, self.output, self.dead_letters)
+        self.pipeline = msgspec.structs.replace(
+            pipeline, output=self.output, dead_letters=self.dead_letters
+        )
         self.timings = Stopwatch(clock)
 
     @property
@@ -88,13 +92,12 @@ class Attempt:
 def open_pipeline(settings: Settings) -> Pipeline:
     """Build what outlives a batch; a wrong configuration stops the start here."""
     datasets = read_datasets(Path(settings.schemas))
-    if not settings.columnar:
-        datasets = tuple(of.by_rows() for of in datasets)
     return Pipeline(
         Router(datasets),
         settings.limits,
         open_store(settings.output),
         open_store(settings.dead_letters),
+        settings.fast_paths,
     )
 
 

@@ -3,7 +3,7 @@ r"""The whole road on one page: a batch of stream records to objects in a store.
     stream records > user records > documents > Arrow table > partitions > CSV, Parquet
           \______________\____________\____________\____________\_______> dead letters
 
-Every station takes a chunk and gives back what is good and what is rejected. Nothing here
+Every station accepts a chunk, and returns what is good and what is rejected. Nothing here
 decides anything about a document: read the stations in `pipeline.core` for that.
 """
 
@@ -34,12 +34,16 @@ _Good = TypeVar("_Good")
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """What stays the same from one batch to the next."""
+    """What stays the same from one batch to the next.
+
+    Without `fast_paths` every station works the exact way alone: slower, to the same end.
+    """
 
     router: Router
     limits: Limits
     output: ObjectStore
     dead_letters: ObjectStore
+    fast_paths: bool = True
 
 
 def process(
@@ -50,8 +54,9 @@ def process(
     Raises `StoreError` or `DeadlineExceeded` for a batch that could not be stored whole, and
     `ConservationError` for a defect of ours; the same batch may then simply be processed again.
     """
-    user_records, unopened = timings.run("decode", deaggregate, batch)
-    parts = unpack_payloads(user_records, pipeline.limits)
+    fast = pipeline.fast_paths
+    user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
+    parts = unpack_payloads(user_records, pipeline.limits, fast=fast)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
@@ -60,15 +65,16 @@ def replay(
     letters: ReplayBatch, pipeline: Pipeline, writer: ConcurrentWriter, timings: Stopwatch
 ) -> Report:
     """Take dead letters the rest of the way, each from the stage that had rejected it."""
-    batch, limits = letters.batch, pipeline.limits
-    user_records, unopened = timings.run("decode", deaggregate, batch, letters.stream_records)
+    batch, limits, fast = letters.batch, pipeline.limits, pipeline.fast_paths
+    numbers = letters.stream_records
+    user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
     parts = chain(
-        unpack_payloads(user_records, limits),
-        unpack_payloads(letters.user_records, limits),
+        unpack_payloads(user_records, limits, fast=fast),
+        unpack_payloads(letters.user_records, limits, fast=fast),
         [check_documents(letters.documents, limits)],
     )
     opened = [user_records, letters.user_records, letters.documents]
-    coverage = Coverage(batch, letters.stream_records, [chunk.provenance for chunk in opened])
+    coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
 
@@ -86,18 +92,20 @@ def _deliver(
     Parts are unpacked one at a time, as the loop asks for the next: only one is in memory.
     """
     report = Report(batch, milliseconds=timings.milliseconds)
+    route, fast = pipeline.router.route, pipeline.fast_paths
     for documents, refused in timings.each("decode", parts):
         part = _Part(report, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
-        for dataset, chunk in part.run("route", pipeline.router.route, documents):
+        for dataset, chunk in part.run("route", route, documents, fast=fast):
             part.ledger.routed(dataset, chunk)
-            rows = part.run("convert", convert, chunk, dataset)
+            rows = part.run("convert", convert, chunk, dataset, fast=fast)
             rows = part.run("rules", check_rules, rows, dataset)
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
             for partition in part.run("partition", split, rows, dataset, pipeline.limits, room):
                 part.put_rows(partition, dataset)
-            report.of(dataset.name).documents += len(chunk)
-            report.of(dataset.name).rows += len(rows)
+            tally = report.tally(dataset.name)
+            tally.documents += len(chunk)
+            tally.rows += len(rows)
         part.put_dead_letters()
         part.settle(coverage)
     coverage.check()

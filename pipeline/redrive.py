@@ -221,7 +221,7 @@ class _File:
 def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: bool) -> Outcome:
     """Store a batch that Lambda gave up on, under the keys it would have had."""
     body = store.get(key)
-    batch = read_failed_batch(body, f"{store.uri}/{key}")
+    batch = read_failed_batch(body, f"{store.uri}/{key}", fast=pipeline.fast_paths)
     if dry_run:
         pipeline = msgspec.structs.replace(
             pipeline, output=MemoryStore(), dead_letters=MemoryStore()

@@ -105,7 +105,7 @@ def _process(
         for key in dead_letters.list()
         for letter in decode_dead_letters(dead_letters.get(key), key)
     }
-    return letters, report.of(dataset.name).rows if dataset else 0
+    return letters, report.tally(dataset.name).rows if dataset else 0
 
 
 def _lines(file: Path) -> list[tuple[int, bytes]]:

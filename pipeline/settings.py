@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     answer_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
-    columnar: bool = True
+    fast_paths: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -60,9 +60,8 @@ class Settings(msgspec.Struct, frozen=True):
             for name, where in LIMITS.items()
         }
         reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
-        columnar = environment.get("PIPELINE_COLUMNAR") or "on"
-        if columnar not in {"on", "off"}:
-            faults.append(f'PIPELINE_COLUMNAR is {columnar!r}; give "on" or "off".')
+        older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
+        fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
         if faults:
             raise SettingsError("\n".join(faults))
         namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
@@ -73,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
             Limits(**limits),
             reserve / 1_000,
             namespace,
-            columnar == "on",
+            fast_paths == "on",
         )
 
 
@@ -115,6 +114,14 @@ def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
 
 def _overlap(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _switch(environment: Mapping[str, str], name: str, default: str, faults: list[str]) -> str:
+    value = environment.get(name) or default
+    if value not in {"on", "off"}:
+        faults.append(f'{name} is {value!r}; give "on" or "off".')
+        return default
+    return value
 
 
 def _number(

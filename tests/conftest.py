@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 from support import ROOT, Function
+from typecheck import CheckedCopy
 
 from pipeline import attempt
 from pipeline.adapters.schemas import read_datasets
@@ -41,7 +42,7 @@ def by_columns(folder: Path) -> tuple[Dataset, ...]:
 def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     """Return the Lambda function, configured for the repository's orders."""
     made = Function()
-    kept = "PIPELINE_COLUMNAR"  # the tests are run with the columnar path and without it
+    kept = "PIPELINE_FAST_PATHS"  # the tests are run with the fast paths and without them
     for name in [of for of in os.environ if of.startswith("PIPELINE_") and of != kept]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
@@ -50,3 +51,9 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setattr(attempt, "open_store", made.open_store)
     monkeypatch.setattr(attempt, "read_datasets", by_columns)
     return made
+
+
+@pytest.fixture(scope="session")
+def checked_copy(tmp_path_factory: pytest.TempPathFactory) -> CheckedCopy:
+    """Return a copy of the package for mypy; one, as the first look at it is the long one."""
+    return CheckedCopy(tmp_path_factory.mktemp("checked"))

@@ -23,6 +23,7 @@ from pipeline import handlers
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.core import events
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.integers import INT64, up_to, zeros
@@ -69,34 +70,15 @@ def kinesis_event(
     `start` is the number of the first of them on the shard; without a `partition_key` there is
     none, as on streams whose distribution is the service's own.
     """
-    return {
-        "Records": [
-            _record(data, sequence_number(number), arn, shard, arrived, partition_key)
+    micros = round(arrived.timestamp() * 1_000_000)
+    return events.kinesis_event(
+        (
+            StreamRecord(sequence_number(number), partition_key, micros, data)
             for number, data in enumerate(records, start)
-        ]
-    }
-
-
-def _record(
-    data: bytes, number: str, arn: str, shard: str, arrived: datetime, key: str | None
-) -> dict[str, Any]:
-    given_key = {} if key is None else {"partitionKey": key}
-    return {
-        "kinesis": {
-            "kinesisSchemaVersion": "1.0",
-            **given_key,
-            "sequenceNumber": number,
-            "data": base64.b64encode(data).decode(),
-            "approximateArrivalTimestamp": arrived.timestamp(),
-        },
-        "eventSource": "aws:kinesis",
-        "eventVersion": "1.0",
-        "eventID": f"{shard}:{number}",
-        "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": "arn:aws:iam::123456789012:role/pipeline",
-        "awsRegion": "eu-central-1",
-        "eventSourceARN": arn,
-    }
+        ),
+        arn,
+        shard,
+    )
 
 
 def batch_of(*records: bytes) -> Batch:
@@ -131,10 +113,13 @@ def dataset(*fields: dict[str, Any], config: str = "", name: str = "things") -> 
     return as_switched(parse_dataset(name, {1: json.dumps(schema)}, config))
 
 
-def as_switched(given: Dataset) -> Dataset:
+FAST_PATHS = os.environ.get("PIPELINE_FAST_PATHS") != "off"
+"""Whether the tests are run with the fast paths."""
+
+
+def as_switched(made: Dataset) -> Dataset:
     """Return the dataset by the path that the tests are run with, for however few documents."""
-    off = os.environ.get("PIPELINE_COLUMNAR") == "off"
-    return given.by_rows() if off else given.by_columns()
+    return made.by_columns() if FAST_PATHS else made.by_rows()
 
 
 ORDERS = as_switched(read_dataset(ROOT / "schemas" / "orders"))
@@ -257,9 +242,10 @@ def report_of(
     """Take an event through the flow, and return its report."""
     # By columns however few the documents are, unless the tests run without that path.
     router = Router(check_together([dataset.by_columns() for dataset in datasets]))
-    pipeline = Pipeline(router, limits, into.output, into.dead_letters)
+    pipeline = Pipeline(router, limits, into.output, into.dead_letters, FAST_PATHS)
     with ConcurrentWriter(remaining=lambda: math.inf, reserve=0, concurrency=1) as writer:
-        return process(read_kinesis_event(event), pipeline, writer, Stopwatch(lambda: 0.0))
+        batch = read_kinesis_event(event, fast=FAST_PATHS)
+        return process(batch, pipeline, writer, Stopwatch(lambda: 0.0))
 
 
 class FaultyStore(MemoryStore):

@@ -116,11 +116,11 @@ def _sample(path: Path) -> list[bytes]:
 
 def _measure(packed: "Packed", datasets: Sequence[Any], arrived_at: float, runs: int) -> _Measured:
     from pipeline.commands.progress import progress
-    from pipeline.measure.events import kinesis_event
+    from pipeline.measure.events import measured_event
     from pipeline.measure.invocation import invoke, system_of
     from pipeline.measure.runs import interleaved, one_core, peak_memory
 
-    event = kinesis_event(packed.records, arrived_at)
+    event = measured_event(packed.records, arrived_at)
     near, far = system_of(datasets), system_of(datasets, distant=True)
     made: list[Invocation] = []
     with one_core(), progress("bench", 2 * (runs + 1), "runs") as advance:

@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             dataset = read_dataset(folder)
             datasets.append((folder, dataset))
-            faults += _versions(folder, positional="csv" in dataset.formats)
+            positional = any(as_format.positional for as_format in dataset.formats)
+            faults += _versions(folder, positional=positional)
         except DatasetError as error:
             faults.append(str(error))
     together = _together(datasets, check_together, faults)

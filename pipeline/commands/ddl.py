@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.commands.options import add_schemas, as_uri
+from pipeline.core.formats import FORMATS
 
 _DESCRIPTION = """\
 Print what makes a dataset's output a table: for Athena, DuckDB and Spark, or for the Glue
@@ -45,7 +46,7 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=["parquet", "csv"],
+        choices=list(FORMATS),
         help="one alone (default: all that the dataset is written as; for glue, Parquet if it is)",
     )
     parser.add_argument(
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         message = "There is no location: give --location, or set PIPELINE_OUTPUT."
         raise SettingsError(message)
     dataset, location = _dataset(options), as_uri(options.location)
-    formats = [options.format] if options.format else []
+    formats = [FORMATS[options.format]] if options.format else []
     since = options.since or FIRST_ARRIVAL
     if options.dialect:
         print(statements(dataset, location, options.dialect, formats, since))

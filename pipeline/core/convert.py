@@ -34,10 +34,10 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
     columns = [*_identity(chunk, read.indices), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
-        Reject.of(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
+        Reject.from_chunk(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
         for index in sorted(rejected)
     ]
-    return Rows.of(chunk, table, to_arrow(integers(read.indices))), rejects
+    return Rows.from_chunk(chunk, table, to_arrow(integers(read.indices))), rejects
 
 
 _NOTHING = Columns([], ())

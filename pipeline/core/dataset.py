@@ -14,6 +14,7 @@ from pipeline.core.documents.field_rules import check_fields
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.errors import DatasetError
+from pipeline.core.formats import FORMATS, Format
 from pipeline.core.schema.avro import NO_KEY, read_schema
 from pipeline.core.schema.types import (
     NO_DEFAULT,
@@ -27,7 +28,6 @@ from pipeline.core.schema.types import (
     record_of,
 )
 
-Format = Literal["parquet", "csv"]
 UNROUTED = "unrouted"
 IDENTITY = (
     pa.field("_source", pa.string(), nullable=False),
@@ -123,23 +123,24 @@ def parse_dataset(name: str, schemas: Mapping[int, str], config_text: str) -> Da
 
 def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
     """Hold the datasets of one stream against each other; raises `DatasetError`."""
-    datasets = tuple(sorted(datasets, key=lambda of: of.name))
+    datasets = tuple(sorted(datasets, key=lambda dataset: dataset.name))
     if not datasets:
         message = "There are no datasets: make schemas/<dataset>/1.avsc and dataset.toml."
         raise DatasetError(message)
     taken: dict[str, str] = {}
-    for of in datasets:
-        other = taken.setdefault(repr(of.match), of.name)  # repr: 1 and true are not the same
-        if other != of.name and of.match is None:
-            message = f"Datasets {other} and {of.name} both lack [match]; one at most may."
+    for dataset in datasets:
+        # By repr, as 1 and true are not the same.
+        other = taken.setdefault(repr(dataset.match), dataset.name)
+        if other != dataset.name and dataset.match is None:
+            message = f"Datasets {other} and {dataset.name} both lack [match]; one at most may."
             raise DatasetError(message)
-        if other != of.name and of.match is not None:
+        if other != dataset.name and dataset.match is not None:
             message = (
-                f"Datasets {other} and {of.name} match the same documents "
-                f"({of.match.key} equals {of.match.value!r})."
+                f"Datasets {other} and {dataset.name} match the same documents "
+                f"({dataset.match.key} equals {dataset.match.value!r})."
             )
             raise DatasetError(message)
-    keys = {of.match.key: of.name for of in datasets if of.match is not None}
+    keys = {dataset.match.key: dataset.name for dataset in datasets if dataset.match is not None}
     if len(keys) > 1:
         listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items()))
         message = f"[match] must look at the same field in all datasets; now {listed}."
@@ -147,147 +148,42 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
     return datasets
 
 
-class _Folder:
-    """Reads one folder's texts."""
+class _Config:
+    """Reads dataset.toml, as far as it can be understood without the schema."""
 
-    def __init__(self, name: str, version: int, config_text: str) -> None:
-        self.name = name
-        self.version = version
-        self.avsc = f"schemas/{name}/{version}.avsc"
-        self.toml = f"schemas/{name}/dataset.toml"
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
         try:
-            self.config = tomllib.loads(config_text)
+            self._settings = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            message = f"{self.toml} is not TOML: {error}."
+            message = f"{path} is not TOML: {error}."
             raise DatasetError(message) from None
-
-    def refuse(self, why: str) -> DatasetError:
-        return DatasetError(f"{self.toml}: {why}")
-
-    def dataset(self, schema_text: str) -> Dataset:
-        unknown = sorted(set(self.config) - _KEYS)
+        unknown = sorted(set(self._settings) - _KEYS)
         if unknown:
             known = ", ".join(sorted(_KEYS))
             raise self.refuse(f"unknown setting {unknown[0]!r}; there are {known}.")
-        record, fingerprint = read_schema(
-            schema_text, self.avsc, rejects_unknown_fields=self.rejects_unknown_fields()
-        )
-        self.check_names(record)
-        self.check_defaults(record, "")
-        event_time = self.event_time(record)
-        return Dataset(
-            name=self.name,
-            version=self.version,
-            fingerprint=fingerprint,
-            record=record,
-            decoder=RowDecoder(record),
-            reader=ColumnarReader(record),
-            # Identity first: CSV is read by position, and a field added at the end moves nothing.
-            schema=pa.schema([*IDENTITY, ARRIVED_AT, *(of.arrow_field for of in record.fields)]),
-            partition_by=self.partition_by(record),
-            formats=self.formats(),
-            match=self.match(),
-            event_time=event_time,
-            window=self.window(event_time),
-        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._settings.get(name, default)
+
+    def refuse(self, why: str) -> DatasetError:
+        return DatasetError(f"{self.path}: {why}")
 
     def rejects_unknown_fields(self) -> bool:
-        value = self.config.get("unknown_fields", "ignore")
+        value = self.get("unknown_fields", "ignore")
         if value not in ("ignore", "reject"):
             raise self.refuse('unknown_fields is "ignore" or "reject".')
         return bool(value == "reject")
 
-    def check_names(self, record: Record) -> None:
-        reserved = {of.name for of in (*IDENTITY, ARRIVED_AT)}
-        for of in record.fields:
-            if of.name.lower() in reserved:
-                message = f"{self.avsc}: field {of.name} has the name of an identity column."
-                raise DatasetError(message)
-
-    def check_defaults(self, record: Record, above: str) -> None:
-        """Convert and judge every default once, and refuse those whose rows would be rejected."""
-        for of in record.fields:
-            self.check_defaults_in(of.type, f"{above}{of.name}")
-            if of.default is NO_DEFAULT:
-                continue
-            alone = record_of((of,), rejects_unknown_fields=False)
-            faults = Violations()
-            columns = columns_of(alone, [alone.json_type()], ValuePath(), faults)
-            check_fields(alone.fields, columns, faults)
-            for fault in faults.by_row.values():
-                message = f"{self.avsc}, field {above}{of.name}: its default: {fault.message}"
-                raise DatasetError(message)
-
-    def check_defaults_in(self, of: Type, at: str) -> None:
-        """Check the defaults of fields that lie deeper in a type."""
-        match of:
-            case Record() as record:
-                self.check_defaults(record, f"{at}.")
-            case Array(item=inner):
-                self.check_defaults_in(inner.type, f"{at}[]")
-            case Map(value=inner):
-                self.check_defaults_in(inner.type, f"{at}{{}}")
-            case _:
-                pass
-
     def formats(self) -> tuple[Format, ...]:
-        given = self.config.get("formats", ["parquet"])
-        known = ("parquet", "csv")
-        if not isinstance(given, list) or not given or any(of not in known for of in given):
-            raise self.refuse('formats is a list of "parquet" and "csv".')
-        return tuple(dict.fromkeys(given))
-
-    def partition_by(self, record: Record) -> tuple[PartitionColumn, ...]:
-        given = self.config.get("partition_by", [])
-        if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-            raise self.refuse("partition_by is a list of strings.")
-        columns = tuple(self.partition_column(item, record) for item in given)
-        names = [column.name.lower() for column in columns]
-        for column in columns:
-            if names.count(column.name.lower()) > 1:
-                raise self.refuse(f"two partition columns are named {column.name!r}.")
-            for of in record.fields:
-                if column.part != "value" and of.name.lower() == column.name:
-                    raise self.refuse(
-                        f"the partition column {column.name!r} has the name of another field."
-                    )
-        return columns
-
-    def partition_column(self, text: str, record: Record) -> PartitionColumn:
-        match = _COLUMN.fullmatch(text.strip())
-        if not match:
-            raise self.refuse(
-                f"partition_by {text!r} is no top-level field, date(field), hour(field), date() "
-                "or hour()."
-            )
-        part, of_time, plain = cast("_Parts", match.groups())
-        if plain is not None:
-            field_type = self.field(plain, record).type
-            if not isinstance(field_type, Scalar) or field_type.logical not in _BY_VALUE:
-                raise self.refuse(f"one cannot partition by {plain}; its type has no short text.")
-            return PartitionColumn(plain, "value", plain)
-        if of_time is not None:
-            arrow = self.field(of_time, record).type.arrow
-            if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
-                raise self.refuse(f"{text}: {of_time} is no timestamp.")
-        return PartitionColumn(part, part, of_time)
-
-    def field(self, name: str, record: Record) -> Field:
-        for of in record.fields:
-            if of.name == name:
-                return of
-        raise self.refuse(f"{name!r} is no top-level field of {self.avsc}.")
-
-    def event_time(self, record: Record) -> str | None:
-        name = self.config.get("event_time")
-        if name is None:
-            return None
-        if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
-            raise self.refuse("event_time must be a timestamp field with a time zone.")
-        return name
+        given = self.get("formats", [Format.PARQUET])
+        known = list(FORMATS)
+        if not isinstance(given, list) or not given or any(name not in known for name in given):
+            raise self.refuse(f"formats is a list of {' and '.join(map(_quoted, known))}.")
+        return tuple(FORMATS[name] for name in dict.fromkeys(given))
 
     def window(self, event_time: str | None) -> tuple[int, int] | None:
-        given = self.config.get("event_time_window")
+        given = self.get("event_time_window")
         if given is None:
             return None
         if event_time is None:
@@ -302,14 +198,14 @@ class _Folder:
     def micros(self, text: Any) -> int:
         match = _DURATION.fullmatch(text) if isinstance(text, str) else None
         if not match:
-            raise self.refuse(f'{text!r} is no duration such as "-7d" or "+12h" (s, m, h, d).')
+            raise self.refuse(f'{text!r} is not a duration such as "-7d" or "+12h" (s, m, h, d).')
         seconds = int(match[1]) * _SECONDS[match[2]]
         if abs(seconds) > _LONGEST_WINDOW:
-            raise self.refuse(f"{text!r} is longer than a million days, and so no bound.")
+            raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
         return seconds * 1_000_000
 
     def match(self) -> Match | None:
-        given = self.config.get("match")
+        given = self.get("match")
         if given is None:
             return None
         if not isinstance(given, dict) or set(given) != {"field", "equals"}:
@@ -322,3 +218,128 @@ class _Folder:
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise self.refuse("[match] equals is an integer of more than 64 bits.")
         return Match(key, value)
+
+
+class _Folder:
+    """Reads one folder's texts, and holds the configuration against the schema."""
+
+    def __init__(self, name: str, version: int, config_text: str) -> None:
+        self.name = name
+        self.version = version
+        self.avsc = f"schemas/{name}/{version}.avsc"
+        self.config = _Config(f"schemas/{name}/dataset.toml", config_text)
+
+    def dataset(self, schema_text: str) -> Dataset:
+        record, fingerprint = read_schema(
+            schema_text, self.avsc, rejects_unknown_fields=self.config.rejects_unknown_fields()
+        )
+        self.check_names(record)
+        self.check_defaults(record, "")
+        event_time = self.event_time(record)
+        return Dataset(
+            name=self.name,
+            version=self.version,
+            fingerprint=fingerprint,
+            record=record,
+            decoder=RowDecoder(record),
+            reader=ColumnarReader(record),
+            # Identity first: CSV is read by position, and a field added at the end moves nothing.
+            schema=pa.schema(
+                [*IDENTITY, ARRIVED_AT, *(field.arrow_field for field in record.fields)]
+            ),
+            partition_by=self.partition_by(record),
+            formats=self.config.formats(),
+            match=self.config.match(),
+            event_time=event_time,
+            window=self.config.window(event_time),
+        )
+
+    def check_names(self, record: Record) -> None:
+        reserved = {field.name for field in (*IDENTITY, ARRIVED_AT)}
+        for field in record.fields:
+            if field.name.lower() in reserved:
+                message = f"{self.avsc}: field {field.name} has the name of an identity column."
+                raise DatasetError(message)
+
+    def check_defaults(self, record: Record, above: str) -> None:
+        """Convert and judge every default once, and refuse those whose rows would be rejected."""
+        for field in record.fields:
+            self.check_defaults_in(field.type, f"{above}{field.name}")
+            if field.default is NO_DEFAULT:
+                continue
+            alone = record_of((field,), rejects_unknown_fields=False)
+            violations = Violations()
+            columns = columns_of(alone, [alone.json_type()], ValuePath(), violations)
+            check_fields(alone.fields, columns, violations)
+            for violation in violations.by_row.values():
+                message = (
+                    f"{self.avsc}, field {above}{field.name}: its default: {violation.message}"
+                )
+                raise DatasetError(message)
+
+    def check_defaults_in(self, kind: Type, path: str) -> None:
+        """Check the defaults of fields that lie deeper in a type."""
+        match kind:
+            case Record() as record:
+                self.check_defaults(record, f"{path}.")
+            case Array(item=inner):
+                self.check_defaults_in(inner.type, f"{path}[]")
+            case Map(value=inner):
+                self.check_defaults_in(inner.type, f"{path}{{}}")
+            case _:
+                pass
+
+    def partition_by(self, record: Record) -> tuple[PartitionColumn, ...]:
+        given = self.config.get("partition_by", [])
+        if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+            raise self.config.refuse("partition_by is a list of strings.")
+        columns = tuple(self.partition_column(item, record) for item in given)
+        names = [column.name.lower() for column in columns]
+        for column in columns:
+            if names.count(column.name.lower()) > 1:
+                raise self.config.refuse(f"two partition columns are named {column.name!r}.")
+            for field in record.fields:
+                if column.part != "value" and field.name.lower() == column.name:
+                    raise self.config.refuse(
+                        f"the partition column {column.name!r} has the name of another field."
+                    )
+        return columns
+
+    def partition_column(self, text: str, record: Record) -> PartitionColumn:
+        match = _COLUMN.fullmatch(text.strip())
+        if not match:
+            raise self.config.refuse(
+                f"partition_by {text!r} is not a top-level field, date(field), hour(field), date() "
+                "or hour()."
+            )
+        part, time, plain = cast("_Parts", match.groups())
+        if plain is not None:
+            kind = self.field(plain, record).type
+            if not isinstance(kind, Scalar) or kind.logical not in _BY_VALUE:
+                raise self.config.refuse(
+                    f"one cannot partition by {plain}; its type has no short text."
+                )
+            return PartitionColumn(plain, "value", plain)
+        if time is not None:
+            arrow = self.field(time, record).type.arrow
+            if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
+                raise self.config.refuse(f"{text}: {time} is not a timestamp.")
+        return PartitionColumn(part, part, time)
+
+    def field(self, name: str, record: Record) -> Field:
+        for field in record.fields:
+            if field.name == name:
+                return field
+        raise self.config.refuse(f"{name!r} is not a top-level field of {self.avsc}.")
+
+    def event_time(self, record: Record) -> str | None:
+        name = self.config.get("event_time")
+        if name is None:
+            return None
+        if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
+            raise self.config.refuse("event_time must be a timestamp field with a time zone.")
+        return name
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,7 +1,34 @@
 """Rejects to dead letters, and back: gzipped JSON Lines, nothing of the input lost.
 
-A dead letter holds enough to be sent again as what it was: its bytes, its place on the stream,
-and the stage that rejected it, which is where it enters the road again.
+A dead letter holds enough to be replayed as what it was: its bytes, its place on the stream, and
+the stage that rejected it, which is where it enters the road again. The stage says what its bytes
+are, and so how much of its place is its own:
+
+    stage                         payload          unit             enters again at
+    aggregate                     a stream record  (7)              deaggregate
+    aggregate, `kpl_key_index`    a user record    (7, 2)           unpack_payloads
+    payload                       a user record    (7, 2)           unpack_payloads
+    document, route, convert, …   a document       (7, 2, 1)        check_documents
+
+Say record 7 of a shard is an aggregate whose user record 2 is gzip of two lines, and line 1 is not
+an object. Its dead letter is the line, at (7, 2, 1). Had the gzip been cut short, there would be
+one dead letter of the whole payload, at (7, 2): its lines were never seen. And had the aggregate's
+MD5 been wrong, there would be one of the whole stream record, at (7).
+
+A replay may find more than was rejected: where (7, 2) unpacks today, its lines become rows, or
+dead letters at (7, 2, 0) and (7, 2, 1). Each has a unit that begins with the unit it came of, by
+which `pipeline.redrive` knows which dead letters are done with. Rows get the identity that they
+would have had at the first delivery, since the place on the stream comes with the dead letter.
+
+    {"stage": "convert", "reason": "not_object", "message": "…", "path": "$", "dataset":
+     "orders", "schema_version": 2, "source": "arn:…:stream/shop/shardId-000000000003",
+     "sequence_number": "7", "sub_sequence_number": 2, "document": 1, "arrived_at":
+     "2026-11-23T09:30:00.250000Z", "partition_key": "a", "payload_encoding": "utf-8",
+     "payload": "[1, 2]"}
+
+A payload that is not UTF-8 is kept as base64. Files are made of one batch's dead letters of one
+dataset and hour of arrival, in stream order, and without a clock: the same batch makes the same
+bytes.
 """
 
 import gzip
@@ -101,7 +128,7 @@ def decode_dead_letters(body: bytes, where: str) -> list[DeadLetter]:
     try:
         lines = gzip.decompress(body).splitlines()
     except (OSError, EOFError, zlib.error) as error:
-        message = f"{where} is no gzip file of dead letters: {error}."
+        message = f"{where} is not a gzip file of dead letters: {error}."
         raise DeadLetterError(message) from None
     for number, line in enumerate(lines, 1):
         try:
@@ -109,13 +136,13 @@ def decode_dead_letters(body: bytes, where: str) -> list[DeadLetter]:
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             # Its text may quote what stands there: of it only the field's name is shown.
             field = _FIELD_NAMED.search(str(error))
-            what = (
+            problem = (
                 f"its {field[1] or field[2]} is missing or none"
                 if field
-                else "it is no JSON object"
+                else "it is not a JSON object"
             )
             message = (
-                f"{where}, line {number} is no dead letter: {what} that this program writes; "
+                f"{where}, line {number} is not a dead letter: {problem} that this program writes; "
                 "restore the file, or remove the line."
             )
             raise DeadLetterError(message) from None
@@ -140,20 +167,22 @@ def to_replay(letters: Sequence[DeadLetter], label: str) -> ReplayBatch:
     source = letters[0].source
     ordered = sorted(letters, key=lambda letter: letter.position)
     records = tuple(
-        StreamRecord(of.sequence_number, of.partition_key, of.arrived_at, of.payload)
-        for of in ordered
+        StreamRecord(
+            letter.sequence_number, letter.partition_key, letter.arrived_at, letter.payload
+        )
+        for letter in ordered
     )
     batch = Batch(source, source.rpartition("/")[2], records, label)
     user_records, documents = _no_chunk(batch), _no_chunk(batch)
     stream_records: list[int] = []
-    for number, of in enumerate(ordered):
-        if len(of.unit) == _STREAM_RECORD:
+    for number, letter in enumerate(ordered):
+        if len(letter.unit) == _STREAM_RECORD:
             stream_records.append(number)
             continue
-        chunk = user_records if len(of.unit) == _USER_RECORD else documents
-        position = (number, of.sub_sequence_number, of.document, of.partition_key)
+        chunk = user_records if len(letter.unit) == _USER_RECORD else documents
+        position = (number, letter.sub_sequence_number, letter.document, letter.partition_key)
         chunk.unit.append(chunk.provenance.add(*position))
-        chunk.payloads.append(of.payload)
+        chunk.payloads.append(letter.payload)
     return ReplayBatch(batch, stream_records, user_records, documents)
 
 
@@ -180,7 +209,7 @@ class _Written(msgspec.Struct):
 
     @property
     def data(self) -> bytes:
-        """The payload's bytes. Raises `ValueError` where it is no base64."""
+        """The payload's bytes. Raises `ValueError` where it is not base64."""
         if self.payload_encoding == "utf-8":
             return self.payload.encode()
         try:
@@ -195,27 +224,27 @@ _FIELD_NAMED = re.compile(r"field `(\w+)`|at `\$\.(\w+)`")
 
 
 def _read_letter(line: bytes) -> DeadLetter:
-    of = _written_line.decode(line)
+    fields = _written_line.decode(line)
     return DeadLetter(
         line=line,
-        stage=of.stage,
-        reason=of.reason,
-        message=of.message,
-        path=of.path,
-        dataset=of.dataset,
-        source=of.source,
-        sequence_number=of.sequence_number,
-        sub_sequence_number=of.sub_sequence_number,
-        document=of.document,
-        arrived_at=(of.arrived_at - _EPOCH) // timedelta(microseconds=1),
-        partition_key=of.partition_key,
-        payload=of.data,
+        stage=fields.stage,
+        reason=fields.reason,
+        message=fields.message,
+        path=fields.path,
+        dataset=fields.dataset,
+        source=fields.source,
+        sequence_number=fields.sequence_number,
+        sub_sequence_number=fields.sub_sequence_number,
+        document=fields.document,
+        arrived_at=(fields.arrived_at - _EPOCH) // timedelta(microseconds=1),
+        partition_key=fields.partition_key,
+        payload=fields.data,
     )
 
 
 def _letter(reject: Reject) -> dict[str, Any]:
-    provenance, at = reject.provenance, reject.unit
-    record = provenance.batch.records[provenance.record[at]]
+    provenance, unit = reject.provenance, reject.unit
+    record = provenance.batch.records[provenance.record[unit]]
     encoding, payload = _as_text(reject.payload)
     return {
         "stage": reject.stage,
@@ -226,10 +255,10 @@ def _letter(reject: Reject) -> dict[str, Any]:
         "schema_version": reject.schema_version,
         "source": provenance.batch.source,
         "sequence_number": record.sequence_number,
-        "sub_sequence_number": provenance.sub[at],
-        "document": provenance.document[at],
+        "sub_sequence_number": provenance.sub[unit],
+        "document": provenance.document[unit],
         "arrived_at": _written(record.arrived_at),
-        "partition_key": _writable(provenance.partition_key[at]),
+        "partition_key": _writable(provenance.partition_key[unit]),
         "payload_encoding": encoding,
         "payload": payload,
     }
@@ -255,17 +284,17 @@ def _arrived_at(reject: Reject) -> int:
 # A batch may be bad altogether, and its many letters share few hours, and few arrivals.
 @lru_cache(maxsize=64)
 def _hour_of(hours: int) -> str:
-    at = _EPOCH + timedelta(hours=hours)
-    return f"date={at.date().isoformat()}/hour={at:%H}"
+    moment = _EPOCH + timedelta(hours=hours)
+    return f"date={moment.date().isoformat()}/hour={moment:%H}"
 
 
 @lru_cache(maxsize=64)
 def _written(micros: int) -> str:
     # %Y would not pad the years before 1000 everywhere.
-    at = _EPOCH.replace(tzinfo=None) + timedelta(microseconds=micros)
-    return f"{at.isoformat(timespec='microseconds')}Z"
+    moment = _EPOCH.replace(tzinfo=None) + timedelta(microseconds=micros)
+    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 def _position(reject: Reject) -> tuple[int, int, int]:
-    provenance, at = reject.provenance, reject.unit
-    return provenance.record[at], provenance.sub[at], provenance.document[at]
+    provenance, unit = reject.provenance, reject.unit
+    return provenance.record[unit], provenance.sub[unit], provenance.document[unit]

@@ -144,7 +144,7 @@ class StreamMissing(StreamRefused):
 
 
 class ArgumentRefused(StreamRefused):
-    """An argument is not what the stream takes, as a sequence number of another shard."""
+    """An argument is not what the stream accepts, as a sequence number of another shard."""
 
 
 class IteratorExpired(StreamError):

@@ -1,4 +1,4 @@
-"""Lambda's event shapes to stream records.
+"""Lambda's event shapes to stream records, and stream records to the Kinesis event.
 
 One Kinesis event holds records of one shard of one stream. Its shard id stands only in
 `eventID` ("<shard id>:<sequence number>"). With enhanced fan-out the event source ARN names the
@@ -8,6 +8,7 @@ consumer too; the stream is the same, and so must the identity be.
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from itertools import repeat
 from operator import lt
 from typing import Any
@@ -26,7 +27,7 @@ _TIME_TYPES = {int, float}
 _TOO_LATE = 253_402_300_800  # the first second of the year 10000
 
 
-def read_kinesis_event(event: Any) -> Batch:
+def read_kinesis_event(event: Any, *, fast: bool = True) -> Batch:
     """Read one Lambda event of a Kinesis event source mapping.
 
     Raises `EventError` where the event is anything else; the function is then misconfigured,
@@ -35,18 +36,48 @@ def read_kinesis_event(event: Any) -> Batch:
     items = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(items, list) or not items:
         message = (
-            "The event holds no Kinesis records ('Records' is absent, empty or no list); "
+            "The event holds no Kinesis records ('Records' is absent, empty or not a list); "
             "invoke this handler from a Kinesis event source mapping."
         )
         raise EventError(message)
     source, shard = _origin(items[0], 0)
-    records = _at_once(items, items[0]["eventSourceARN"], f"{shard}:")
+    records = _fast_records(items, items[0]["eventSourceARN"], f"{shard}:") if fast else None
     if records is None:
-        records = _one_by_one(items, source, shard)
+        records = _exact_records(items, source, shard)
     return Batch(f"{source}/{shard}", shard, records)
 
 
-def read_failed_batch(document: bytes, where: str) -> Batch:
+def kinesis_event(records: Iterable[StreamRecord], stream_arn: str, shard: str) -> dict[str, Any]:
+    """Write the event in which Lambda delivers records of one shard; `read_kinesis_event` reads it.
+
+    `stream_arn` is the stream's ARN or, with enhanced fan-out, its consumer's.
+    """
+    return {"Records": [event_item(record, stream_arn, shard) for record in records]}
+
+
+def event_item(record: StreamRecord, stream_arn: str, shard: str) -> dict[str, Any]:
+    """Write one item of an event's `Records`."""
+    _, partition, _, region, account, _ = stream_arn.split(":", 5)
+    key = {} if record.partition_key is None else {"partitionKey": record.partition_key}
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            **key,
+            "sequenceNumber": record.sequence_number,
+            "data": pybase64.b64encode(record.data).decode(),
+            "approximateArrivalTimestamp": record.arrived_at / 1_000_000,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard}:{record.sequence_number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": f"arn:{partition}:iam::{account}:role/pipeline",
+        "awsRegion": region,
+        "eventSourceARN": stream_arn,
+    }
+
+
+def read_failed_batch(document: bytes, where: str, *, fast: bool = True) -> Batch:
     """Read what Lambda leaves in S3 of a batch it gave up on.
 
     Its `payload` is the whole event: documented as JSON text, seen as an object.
@@ -58,49 +89,54 @@ def read_failed_batch(document: bytes, where: str) -> Batch:
         event = json.loads(payload) if isinstance(payload, str) else payload
     except (ValueError, KeyError, TypeError):
         message = (
-            f"{where} holds no batch: Lambda's failure destination in S3 writes JSON with the "
-            "whole event in 'payload'."
+            f"{where} does not hold a batch: Lambda's failure destination in S3 writes JSON with "
+            "the whole event in 'payload'."
         )
         raise EventError(message) from None
-    return read_kinesis_event(event)
+    return read_kinesis_event(event, fast=fast)
 
 
-def _at_once(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord, ...] | None:
+def _fast_records(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord, ...] | None:
     """Read all records, column by column, where all are plainly as they should be; else None.
 
     An event may hold ten thousand, and to look at each costs more than what is in them.
     """
     try:
         kinesis = [item["kinesis"] for item in items]
-        of_stream = {item["eventSourceARN"] for item in items} == {arn}
-        of_shard = all(map(str.startswith, [item["eventID"] for item in items], repeat(prefix)))
-        numbers = [of["sequenceNumber"] for of in kinesis]
-        keys = [of.get("partitionKey") for of in kinesis]
-        seconds = [of["approximateArrivalTimestamp"] for of in kinesis]
-        data = [pybase64.b64decode(of["data"], validate=True) for of in kinesis]
+        one_stream = {item["eventSourceARN"] for item in items} == {arn}
+        one_shard = all(map(str.startswith, [item["eventID"] for item in items], repeat(prefix)))
+        numbers = [record["sequenceNumber"] for record in kinesis]
+        keys = [record.get("partitionKey") for record in kinesis]
+        seconds = [record["approximateArrivalTimestamp"] for record in kinesis]
+        data = [pybase64.b64decode(record["data"], validate=True) for record in kinesis]
         in_order = _are_numbers(numbers) and _rise(numbers)
+        arrived = set(map(type, seconds)) <= _TIME_TYPES and _are_times(seconds)
     except (AttributeError, KeyError, TypeError, ValueError):  # base64's errors are ValueErrors
         return None
-    if not (of_stream and of_shard and in_order and set(map(type, keys)) <= _KEY_TYPES):
+    keyed = set(map(type, keys)) <= _KEY_TYPES
+    if not (one_stream and one_shard and in_order and keyed and arrived):
         return None
-    if not set(map(type, seconds)) <= _TIME_TYPES or not all(0 <= of < _TOO_LATE for of in seconds):
-        return None
-    arrivals = [round(of * 1_000_000) for of in seconds]
+    arrivals = [round(second * 1_000_000) for second in seconds]
     return tuple(map(StreamRecord, numbers, keys, arrivals, data))
 
 
+def _are_times(seconds: list[float]) -> bool:
+    """Say whether all numbers are arrivals; the comparisons also refuse NaN."""
+    return all(0 <= second < _TOO_LATE for second in seconds)
+
+
 def _are_numbers(texts: list[str]) -> bool:
-    """Tell whether all texts are sequence numbers."""
+    """Say whether all texts are sequence numbers."""
     lines = "\n".join(texts)
     return bool(_SEQUENCE_NUMBERS.fullmatch(lines)) and lines.count("\n") == len(texts) - 1
 
 
 def _rise(numbers: list[str]) -> bool:
-    """Tell whether numbers of one length, as a shard's nearly always are, rise."""
+    """Say whether numbers of one length, as a shard's nearly always are, rise."""
     return len(set(map(len, numbers))) == 1 and all(map(lt, numbers, numbers[1:]))
 
 
-def _one_by_one(items: list[Any], source: str, shard: str) -> tuple[StreamRecord, ...]:
+def _exact_records(items: list[Any], source: str, shard: str) -> tuple[StreamRecord, ...]:
     """Read the records and say of the first that is not as it should be what is wrong with it."""
     for number, item in enumerate(items):
         if _origin(item, number) != (source, shard):
@@ -118,7 +154,7 @@ def _origin(item: Any, number: int) -> tuple[str, str]:
     """Stream ARN and shard id of one item of the event."""
     if not isinstance(item, dict) or not isinstance(item.get("kinesis"), dict):
         message = (
-            f"Record {number} of the event is no Kinesis record (eventSource "
+            f"Record {number} of the event is not a Kinesis record (eventSource "
             f"{item.get('eventSource') if isinstance(item, dict) else None!r}); "
             "invoke this handler from a Kinesis event source mapping."
         )
@@ -142,7 +178,7 @@ def _record(kinesis: dict[str, Any], source: str, shard: str) -> StreamRecord:
         raise EventError(message)
     partition_key = kinesis.get("partitionKey")
     if partition_key is not None and not isinstance(partition_key, str):
-        message = f"{where} has a partition key that is no string."
+        message = f"{where} has a partition key that is not a string."
         raise EventError(message)
     return StreamRecord(
         sequence_number,
@@ -166,7 +202,7 @@ def _data(text: Any, where: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError):
-        message = f"{where} has data that is no base64."
+        message = f"{where} has data that is not base64."
         raise EventError(message) from None
 
 

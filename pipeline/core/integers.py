@@ -13,7 +13,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     Integers: TypeAlias = array[int]
 else:
-    Integers = array  # before Python 3.12 it takes no parameter
+    Integers = array  # before Python 3.12 it accepts no parameter
 
 INT32: Final = "i"
 INT64: Final = "q"

@@ -114,7 +114,9 @@ class UserRecord(msgspec.Struct, frozen=True):
 
 def aggregate(records: Iterable[UserRecord]) -> bytes:
     """Encode user records, in this order, as one KPL aggregate."""
-    return pack_aggregate((of.partition_key, of.data, of.explicit_hash_key) for of in records)[1]
+    return pack_aggregate(
+        (record.partition_key, record.data, record.explicit_hash_key) for record in records
+    )[1]
 
 
 def pack_aggregate(
@@ -123,7 +125,7 @@ def pack_aggregate(
     """Encode records, from the first on, as one aggregate of at most `limit` bytes.
 
     A record is a tuple that begins with partition key, data, and explicit hash key or None.
-    Returns how many it took, at most `most`, and the aggregate, the same as protobuf would write.
+    Returns how many went in, at most `most`, and the aggregate, the same as protobuf would write.
     Written by hand, as this is the producer's innermost loop, and protobuf's objects cost several
     times as much.
     """
@@ -139,10 +141,10 @@ def pack_aggregate(
             size += len(entry[0]) + len(text)
         index = indices
         if hash_key is not None:
-            hash_index = hash_keys.get(hash_key) or _varint(len(hash_keys))
-            size += 0 if hash_key in hash_keys else len(_hash_key_entry(hash_key))
-            indices += b"\x10" + hash_index
-        before, between, whole = _frame(len(indices), len(data))
+            hash_index, growth = _hash_index(hash_key, hash_keys)
+            indices += hash_index
+            size += growth
+        before, middle, whole = _frame(len(indices), len(data))
         size += whole
         if size > limit or count >= most:
             break
@@ -151,10 +153,18 @@ def pack_aggregate(
             table += entry
         if hash_key is not None:
             hash_keys[hash_key] = hash_index
-        parts += (before, indices, between, data)
+        parts += (before, indices, middle, data)
         count += 1
     body = b"".join([*table, *map(_hash_key_entry, hash_keys), *parts])
     return count, b"".join((MAGIC, body, _digest(body)))
+
+
+def _hash_index(hash_key: str, hash_keys: dict[str, bytes]) -> tuple[bytes, int]:
+    """Return how a record refers to its hash key, and the bytes that the key's table grows by."""
+    known = hash_keys.get(hash_key)
+    if known is not None:
+        return known, 0
+    return b"\x10" + _varint(len(hash_keys)), len(_hash_key_entry(hash_key))
 
 
 @functools.lru_cache(maxsize=8_192)
@@ -163,10 +173,10 @@ def _frame(indices: int, length: int) -> tuple[bytes, bytes, int]:
 
     `indices` and `length` are the bytes of the key indices and of the data.
     """
-    between = b"\x1a" + _varint(length)
-    inner = 1 + indices + len(between) + length
+    middle = b"\x1a" + _varint(length)
+    inner = 1 + indices + len(middle) + length
     before = b"\x1a" + _varint(inner)
-    return before + b"\x08", between, len(before) + inner
+    return before + b"\x08", middle, len(before) + inner
 
 
 @functools.lru_cache(maxsize=2_048)
@@ -179,13 +189,15 @@ def _hash_key_entry(hash_key: str) -> bytes:
     return _written(2, hash_key.encode())
 
 
-def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chunk, list[Reject]]:
+def deaggregate(
+    batch: Batch, numbers: Iterable[int] | None = None, *, fast: bool = True
+) -> tuple[Chunk, list[Reject]]:
     """Take stream records of a batch apart into their user records, in order.
 
     `numbers` are the records to take apart; by default all.
     """
     numbers = range(len(batch.records)) if numbers is None else list(numbers)
-    if not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
+    if fast and not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
         return _fast_unaggregated(batch, numbers), []
     chunk, rejects = Chunk(Provenance(batch), array(INT32), []), list[Reject]()
     for number in numbers:
@@ -194,7 +206,7 @@ def deaggregate(batch: Batch, numbers: Iterable[int] | None = None) -> tuple[Chu
             chunk.unit.append(chunk.provenance.add(number, 0, 0, record.partition_key))
             chunk.payloads.append(record.data)
             continue
-        opened = _open(record.data)
+        opened = _open(record.data, fast=fast)
         if isinstance(opened, Violation):
             unit = chunk.provenance.add(number, 0, 0, record.partition_key)
             rejects.append(
@@ -211,9 +223,9 @@ def _fast_unaggregated(batch: Batch, numbers: Sequence[int]) -> Chunk:
     """Return stream records of which none is an aggregate as the user records that they are."""
     records = [batch.records[number] for number in numbers]
     size = len(records)
-    keys = [of.partition_key for of in records]
+    keys = [record.partition_key for record in records]
     provenance = Provenance(batch, integers(numbers), zeros(size, INT64), zeros(size), keys)
-    return Chunk(provenance, up_to(size), [of.data for of in records])
+    return Chunk(provenance, up_to(size), [record.data for record in records])
 
 
 def _append(
@@ -239,32 +251,32 @@ def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Rejec
         _append(chunk, number, [keys[index] for index in indices], list(map(_data, records)))
         return
     for sub, record in enumerate(records):
-        fault = _key_fault(record, len(keys), hash_keys)
-        key = None if fault else keys[record.partition_key_index]
+        violation = _key_violation(record, len(keys), hash_keys)
+        key = None if violation else keys[record.partition_key_index]
         unit = chunk.provenance.add(number, sub, 0, key)
-        if fault is None:
+        if violation is None:
             chunk.unit.append(unit)
             chunk.payloads.append(record.data)
         else:
             rejects.append(
-                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, fault, record.data)
+                Reject(chunk.provenance, unit, RejectStage.AGGREGATE, violation, record.data)
             )
 
 
 def _text(key: str | bytes) -> str:
-    """Return a key as text: what is no UTF-8 comes as bytes, and only people read it."""
+    """Return a key as text: what is not UTF-8 comes as bytes, and only people read it."""
     return key if isinstance(key, str) else key.decode(errors="replace")
 
 
 def _hash_keys_hold(records: Any, table_size: int) -> bool:
-    """Tell whether every explicit hash key index given leads into its table."""
+    """Say whether every explicit hash key index given leads into its table."""
     if table_size == 0:
         return not any(map(_has_hash_key, records))
     largest: int = max(map(_hash_key_index, records))
     return largest < table_size
 
 
-def _key_fault(record: Any, keys: int, hash_keys: int) -> Violation | None:
+def _key_violation(record: Any, keys: int, hash_keys: int) -> Violation | None:
     """Name the first of a user record's key indices that leads outside its table."""
     given = [("partition", record.partition_key_index, keys)]
     if record.HasField("explicit_hash_key_index"):
@@ -279,21 +291,23 @@ def _key_fault(record: Any, keys: int, hash_keys: int) -> Violation | None:
     return None
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes, *, fast: bool) -> Any:
     """Parse an aggregate: its records, its protobuf message, or the `Violation` it has."""
     body, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
     if len(data) < len(MAGIC) + DIGEST_BYTES or _digest(body) != digest:
         return _broken(data)
-    usual = _fast_parse(body)
-    if usual is not None:
-        return usual
+    return (_fast_parse(body) if fast else None) or _exact_parse(body)
+
+
+def _exact_parse(body: bytes) -> Any:
+    """Parse an aggregate's protobuf: its message, or the `Violation` it has."""
     try:
         message = _messages.AggregatedRecord.FromString(body)
     except DecodeError:
         return Violation(
             Reason.KPL_PROTOBUF,
             "The record is marked as a KPL aggregate and its MD5 is right, but what it holds is "
-            "no AggregatedRecord.",
+            "not an AggregatedRecord.",
         )
     if not message.records:
         return Violation(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
@@ -325,9 +339,11 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
     if max(indices) >= min(len(keys), _ONE_BYTE):
         return None
     heads = list(map(_simple_head, indices, lengths))
+    if not all(heads):
+        return None  # no usual record is so long
     payloads = list(map(bytes.removeprefix, records, heads))
     if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
-        return None  # a record without its head was left as it is
+        return None  # a record that does not begin with its head was left as it is
     return _SimpleAggregate([keys[index] for index in indices], payloads)
 
 
@@ -335,18 +351,18 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
 def _simple_head(index: int, length: int) -> bytes:
     """Return what stands before the data in a usual record of so many bytes.
 
-    Of some lengths there is none: 127 bytes of data take a byte to count, and 128 two. What is
-    returned for those is longer than the record, and so not at its head.
+    Empty where there is no such record: 127 bytes of data need one byte for their length, and 128
+    two, so that none is one byte longer than the former.
     """
     for width in range(1, _LONGEST_VARINT):
         data = length - 3 - width
         if data >= 0 and len(_varint(data)) == width:
             return bytes((0x08, index, 0x1A)) + _varint(data)
-    return bytes(length + 1)
+    return b""
 
 
 def _broken(data: bytes) -> Violation:
-    """Tell an aggregate that was cut short from one whose bytes were changed."""
+    """Distinguish an aggregate that was cut short from one whose bytes were changed."""
     end = _end_of_fields(data)
     if end is None or end + DIGEST_BYTES > len(data):
         return Violation(
@@ -364,20 +380,20 @@ def _end_of_fields(data: bytes) -> int | None:
     Reads on while a tag of the format stands there and the 16 bytes of the MD5 are still to
     come; what the digest's own bytes look like does not matter.
     """
-    at = len(MAGIC)
-    while at + DIGEST_BYTES < len(data) and data[at] in _LENGTH_DELIMITED_TAGS:
-        length, shift, at = 0, 0, at + 1
+    offset = len(MAGIC)
+    while offset + DIGEST_BYTES < len(data) and data[offset] in _LENGTH_DELIMITED_TAGS:
+        length, shift, offset = 0, 0, offset + 1
         while True:
-            if at >= len(data):
+            if offset >= len(data):
                 return None
-            length |= (data[at] & 0x7F) << shift
-            shift, at = shift + 7, at + 1
-            if data[at - 1] < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
+            length |= (data[offset] & 0x7F) << shift
+            shift, offset = shift + 7, offset + 1
+            if data[offset - 1] < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
                 break
-        at += length
-        if at > len(data):
+        offset += length
+        if offset > len(data):
             return None
-    return at
+    return offset
 
 
 def _digest(body: bytes) -> bytes:

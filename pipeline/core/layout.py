@@ -1,6 +1,6 @@
 """Object keys: a function of the batch's place on its stream, so that a replay overwrites.
 
-{dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{parquet|csv}
+{dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{suffix}
 {dataset or unrouted}/date=…/hour=…/{shard}-{first}-{last}-{source8}[-{part}].jsonl.gz
 
 A file's progress stands beside the rows, under `_parts/`, which readers of the tables never meet.
@@ -10,9 +10,14 @@ import hashlib
 import re
 
 from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 from pipeline.core.records import Batch
 
-_SUFFIX = {"parquet": "parquet", "csv": "csv", "dead-letters": "jsonl.gz"}
+_DEAD_LETTERS_SUFFIX = "jsonl.gz"
+_SUFFIXES = [
+    re.escape(suffix)
+    for suffix in (*(as_format.suffix for as_format in Format), _DEAD_LETTERS_SUFFIX)
+]
 # Kept free for the file's name in every key: its length changes with the batch's cut, and what
 # fits a partition must not.
 FILE_NAME_BYTES = 255
@@ -20,8 +25,8 @@ PROGRESS = "_parts/"
 ARCHIVE = "_redriven/"
 """Of the dead letters' store: where those are kept that were sent again."""
 _OURS = re.compile(
-    rf"({PROGRESS}|{ARCHIVE}).*|[a-z][a-z0-9_]*/(parquet|csv|date=[^/]+)/(.*/)?"
-    r"[^/]*-[0-9a-f]{8,16}(-[0-9]+)?\.(parquet|csv|jsonl\.gz)",
+    rf"({PROGRESS}|{ARCHIVE}).*|[a-z][a-z0-9_]*/({'|'.join(Format)}|date=[^/]+)/(.*/)?"
+    rf"[^/]*-[0-9a-f]{{8,16}}(-[0-9]+)?\.({'|'.join(_SUFFIXES)})",
     re.DOTALL,
 )
 
@@ -32,15 +37,15 @@ def path_bytes(dataset: Dataset, key_bytes: int) -> int:
     return key_bytes - FILE_NAME_BYTES - len(f"{dataset.name}//") - longest_format - 1
 
 
-def data_key(batch: Batch, dataset: str, as_format: str, partition: str, part: int) -> str:
+def data_key(batch: Batch, dataset: str, as_format: Format, partition: str, part: int) -> str:
     """Key of the rows of one partition; the batch's first part has no number."""
     folder = "/".join(filter(None, (dataset, as_format, partition)))
-    return f"{folder}/{_file_name(batch, part)}.{_SUFFIX[as_format]}"
+    return f"{folder}/{_file_name(batch, part)}.{as_format.suffix}"
 
 
 def dead_letter_key(batch: Batch, dataset: str, hour: str, part: int) -> str:
     """Key of the dead letters of one dataset that arrived within one hour (`date=…/hour=…`)."""
-    return f"{dataset}/{hour}/{_file_name(batch, part)}.{_SUFFIX['dead-letters']}"
+    return f"{dataset}/{hour}/{_file_name(batch, part)}.{_DEAD_LETTERS_SUFFIX}"
 
 
 def _file_name(batch: Batch, part: int) -> str:
@@ -60,5 +65,5 @@ def progress_folder(source: str) -> str:
 
 
 def is_pipeline_key(key: str) -> bool:
-    """Tell whether a key of the output, or of the dead letters, is one that this program writes."""
+    """Say whether a key of the output, or of the dead letters, is one that this program writes."""
     return bool(_OURS.fullmatch(key))

@@ -38,12 +38,14 @@ class Ledger:
         """Expect what was rejected before a dataset was found for it as dead letters."""
         self._expected[UNROUTED, DEAD_LETTERS].append(units_of(rejects))
 
-    def stored(self, artifacts: Iterable[OutputObject]) -> None:
+    def stored(self, objects: Iterable[OutputObject]) -> None:
         """Enter objects whose writes were acknowledged."""
-        for artifact in artifacts:
-            is_letters = artifact.format == DEAD_LETTERS
-            for as_format in self._formats[artifact.dataset] if is_letters else [artifact.format]:
-                self._stored[artifact.dataset, as_format].append(artifact.units)
+        for output_object in objects:
+            is_letters = output_object.format == DEAD_LETTERS
+            for as_format in (
+                self._formats[output_object.dataset] if is_letters else [output_object.format]
+            ):
+                self._stored[output_object.dataset, as_format].append(output_object.units)
 
     def check(self) -> None:
         """Raise `ConservationError` unless what is stored is exactly what was expected."""
@@ -130,10 +132,10 @@ class Coverage:
             return 1
         return count_user_records(data) or 0
 
-    def _error(self, what: str) -> ConservationError:
+    def _error(self, loss: str) -> ConservationError:
         batch = self._batch
         return ConservationError(
-            f"{what}, in {batch.source}, {batch.first} to {batch.last}. This is a defect of the "
+            f"{loss}, in {batch.source}, {batch.first} to {batch.last}. This is a defect of the "
             "pipeline; the batch will be delivered again."
         )
 
@@ -145,19 +147,19 @@ def _flat(entries: list[Units]) -> _Flat:
     """All units by the identity of their positions."""
     flat: _Flat = {}
     for units in entries:
-        for provenance, at in units:
-            if at:
-                flat.setdefault(id(provenance), array(INT32)).extend(at)
+        for provenance, indices in units:
+            if indices:
+                flat.setdefault(id(provenance), array(INT32)).extend(indices)
     return flat
 
 
 def _in_order(flat: _Flat) -> dict[int, pa.Array]:
-    return {of: to_arrow(at).sort() for of, at in flat.items()}
+    return {origins: to_arrow(indices).sort() for origins, indices in flat.items()}
 
 
 def _difference(key: tuple[str, str], expected: _Flat, stored: _Flat) -> str:
     wanted, found = (
-        Counter((of, unit) for of, units in side.items() for unit in units)
+        Counter((origins, unit) for origins, units in side.items() for unit in units)
         for side in (expected, stored)
     )
     return (

@@ -16,7 +16,7 @@ from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits, Partition, Reject, Rows, Violation
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-# What Hive escapes in a directory's name, and NUL, which no file system takes.
+# What Hive escapes in a directory's name, and NUL, which no file system accepts.
 _ESCAPED = frozenset({*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^"})
 
 
@@ -34,23 +34,23 @@ def split(
 ) -> tuple[list[Partition], list[Reject]]:
     """Cut rows into partitions, in the order of their paths; rows keep their order within.
 
-    `path_bytes` is what the whole path may take of an object's key. A row whose directory or
+    `path_bytes` is how much of an object's key the whole path may be. A row whose directory or
     path would be longer is a reject.
     """
     if not dataset.partition_by:
         return ([Partition("", rows)] if len(rows) else []), []
     levels = [_level(rows.table, column) for column in dataset.partition_by]
-    faults: dict[int, Violation] = {}
+    violations: dict[int, Violation] = {}
     for level, column in zip(levels, dataset.partition_by, strict=True):
         for row in _over(level, limits.partition_bytes):
-            faults.setdefault(row, _too_long(dataset, column, limits.partition_bytes))
+            violations.setdefault(row, _too_long(dataset, column, limits.partition_bytes))
     paths = functools.reduce(_below, levels)
     for row in _over(paths, path_bytes):
-        faults.setdefault(row, _too_long(dataset, dataset.partition_by[-1], path_bytes))
-    bad = sorted(faults)
-    rejects = [rows.reject(row, RejectStage.PARTITION, faults[row], dataset.id) for row in bad]
+        violations.setdefault(row, _too_long(dataset, dataset.partition_by[-1], path_bytes))
+    bad = sorted(violations)
+    rejects = [rows.reject(row, RejectStage.PARTITION, violations[row], dataset.id) for row in bad]
     if bad:
-        keep = pa.array([row not in faults for row in range(len(rows))], pa.bool_())
+        keep = pa.array([row not in violations for row in range(len(rows))], pa.bool_())
         paths = paths.filter(keep)
     return _grouped(rows.without(bad), paths), rejects
 
@@ -94,9 +94,9 @@ def _texts(array: pa.Array, part: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(values.indices, texts)
 
 
-def _over(level: pa.DictionaryArray, bound: int) -> list[int]:
-    """Rows whose directory or path has more bytes than the bound."""
-    too_long = pc.greater(pc.binary_length(level.dictionary), bound)
+def _over(level: pa.DictionaryArray, limit: int) -> list[int]:
+    """Rows whose directory or path has more bytes than the limit."""
+    too_long = pc.greater(pc.binary_length(level.dictionary), limit)
     if not pc.any(too_long).as_py():
         return []
     rows: list[int] = pc.indices_nonzero(too_long.take(level.indices)).to_pylist()
@@ -114,7 +114,7 @@ def _grouped(rows: Rows, paths: pa.DictionaryArray) -> list[Partition]:
     rank = {path: number for number, path in enumerate(used)}
     group = pa.array([rank.get(path) for path in texts], pa.int32()).take(paths.indices)
     rows = rows.take(pc.sort_indices(group))
-    counts = {of["values"]: of["counts"] for of in pc.value_counts(group).to_pylist()}
+    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(group).to_pylist()}
     partitions, start = list[Partition](), 0
     for number, path in enumerate(used):
         partitions.append(Partition(path, rows.slice(start, counts[number])))
@@ -122,11 +122,11 @@ def _grouped(rows: Rows, paths: pa.DictionaryArray) -> list[Partition]:
     return partitions
 
 
-def _too_long(dataset: Dataset, column: PartitionColumn, bound: int) -> Violation:
-    keys = {of.name: of.key for of in dataset.record.fields}
+def _too_long(dataset: Dataset, column: PartitionColumn, limit: int) -> Violation:
+    keys = {field.name: field.key for field in dataset.record.fields}
     path = "$" if column.field is None else "$" + path_segment(keys[column.field])
     return Violation(
         Reason.PARTITION_TOO_LONG,
-        f"The partition {column.name}=… would be longer than {bound} bytes.",
+        f"The partition {column.name}=… would be longer than {limit} bytes.",
         path,
     )

@@ -1,4 +1,4 @@
-"""The stable vocabulary of rejects: where one is made, why, and what to say of it."""
+"""The stable vocabulary of rejects: where one is made, why, and what it means."""
 
 from enum import StrEnum
 
@@ -59,7 +59,7 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.KPL_TRUNCATED: "A KPL aggregate that ends before its records or its checksum do.",
     Reason.KPL_CHECKSUM: "A whole KPL aggregate whose MD5 does not match its bytes.",
-    Reason.KPL_PROTOBUF: "A KPL aggregate with a right MD5 over bytes that are no aggregate.",
+    Reason.KPL_PROTOBUF: "A KPL aggregate with a right MD5 over bytes that are not an aggregate.",
     Reason.KPL_NO_RECORDS: "A valid KPL aggregate that holds no user records.",
     Reason.KPL_KEY_INDEX: "A user record that points outside its aggregate's key tables.",
     Reason.EMPTY_RECORD: "A record of no bytes, of white space alone, or of an empty array.",
@@ -71,20 +71,20 @@ MEANINGS: dict[Reason, str] = {
     Reason.REGISTRY_DATA: "A schema registry's header (Glue, Confluent) before what is not JSON.",
     Reason.BASE64_TEXT: "Base64 of JSON or of compressed data.",
     Reason.OTHER_FORMAT: "Another known format, named in the message (Parquet, bzip2, UTF-16 …).",
-    Reason.UNPACKED_TOO_LARGE: "A payload that unpacks past the bound (64 MiB by default).",
-    Reason.TOO_MANY_DOCUMENTS: "A payload of more documents than the bound (10,000 by default).",
-    Reason.DOCUMENT_TOO_LARGE: "A document over the bound (1 MiB by default).",
+    Reason.UNPACKED_TOO_LARGE: "A payload that unpacks past the limit (64 MiB by default).",
+    Reason.TOO_MANY_DOCUMENTS: "A payload of more documents than the limit (10,000 by default).",
+    Reason.DOCUMENT_TOO_LARGE: "A document over the limit (1 MiB by default).",
     Reason.NOT_UTF8: "A document that is not UTF-8.",
-    Reason.TOO_DEEP: "A document nested deeper than the bound (256 levels by default).",
+    Reason.TOO_DEEP: "A document nested deeper than the limit (256 levels by default).",
     Reason.NOT_JSON: "A document that is not JSON; NaN and Infinity are not.",
-    Reason.NOT_OBJECT: "Valid JSON that is no object.",
+    Reason.NOT_OBJECT: "Valid JSON that is not an object.",
     Reason.NO_DATASET: "A document that no dataset's [match] takes.",
     Reason.MISSING_FIELD: "A required field is absent or null.",
     Reason.UNKNOWN_FIELD: "A field the schema does not know, where the dataset rejects those.",
     Reason.WRONG_TYPE: "A value of another JSON type than the schema's.",
     Reason.OUT_OF_RANGE: "A number or time outside what its type can hold.",
     Reason.UNKNOWN_SYMBOL: "A string that is none of its enum's symbols.",
-    Reason.BAD_FORMAT: "A string that is no timestamp, date, time, uuid or base64 as declared.",
+    Reason.BAD_FORMAT: "A string that is not a timestamp, date, time, uuid or base64 as declared.",
     Reason.DECIMAL_MISFIT: "A decimal that does not fit its precision and scale.",
     Reason.BELOW_MINIMUM: "A number below its field's minimum.",
     Reason.ABOVE_MAXIMUM: "A number above its field's maximum.",

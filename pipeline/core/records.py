@@ -1,4 +1,4 @@
-"""The nouns that stations hand along: frozen, with slots.
+"""The nouns that stations hand along: frozen, with slots; only a `Provenance` grows.
 
 A batch is cut into chunks; chunks, not records, travel. A chunk is columnar: a document costs
 no Python object but its bytes. msgspec's structs are defined, and made, several times as fast as
@@ -59,7 +59,7 @@ class Batch(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True):
     """What one record may cost (beyond it: a reject) and what a batch may hold at once.
 
-    A batch's bounds only decide how many objects it is written as, never what is rejected:
+    A batch's limits only decide how many objects it is written as, never what is rejected:
     Lambda may cut a batch anew at any time, and a verdict must not depend on the cut.
     """
 
@@ -73,8 +73,13 @@ class Limits(msgspec.Struct, frozen=True):
     open_partitions: int = 16
 
 
-class Provenance(msgspec.Struct, frozen=True):
+class Provenance(msgspec.Struct):
     """Where each unit (a document, or a record that did not open) stands in its batch.
+
+    It grows. One object is shared by a batch's chunk, all parts that are made of it, and all
+    rejects; a station that finds another unit, as the second document of a payload, adds it, and
+    refers to it by its index. Nothing is ever removed or changed, so that an index stays valid.
+    Units of different provenances are told apart by the object's `id`.
 
     Four columns of one length: index of the stream record in the batch (32 bits), position in the
     aggregate (64 bits; 0 outside one), document number within the user record (32 bits), and the
@@ -135,7 +140,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """A unit that becomes a dead letter: its bytes, its fault, and where it came from."""
+    """A unit that becomes a dead letter: its bytes, its violation, and where it came from."""
 
     provenance: Provenance
     unit: int
@@ -153,17 +158,17 @@ class Reject(msgspec.Struct, frozen=True):
         )
 
     @classmethod
-    def of(
+    def from_chunk(
         cls,
         chunk: Chunk,
         index: int,
         stage: RejectStage,
-        fault: Violation,
+        violation: Violation,
         dataset: tuple[str, int],
     ) -> Reject:
         """Make the reject of a chunk's document; `dataset` is its name and schema version."""
         return cls(
-            chunk.provenance, chunk.unit[index], stage, fault, chunk.payloads[index], *dataset
+            chunk.provenance, chunk.unit[index], stage, violation, chunk.payloads[index], *dataset
         )
 
 
@@ -180,7 +185,7 @@ class Rows(msgspec.Struct, frozen=True):
     unit: pa.Array
 
     @classmethod
-    def of(cls, chunk: Chunk, table: pa.Table, index: pa.Array) -> Rows:
+    def from_chunk(cls, chunk: Chunk, table: pa.Table, index: pa.Array) -> Rows:
         """Make rows of a chunk's documents."""
         return cls(chunk, table, index, to_arrow(chunk.unit).take(index))
 
@@ -188,10 +193,10 @@ class Rows(msgspec.Struct, frozen=True):
         return int(self.table.num_rows)
 
     def reject(
-        self, row: int, stage: RejectStage, fault: Violation, dataset: tuple[str, int]
+        self, row: int, stage: RejectStage, violation: Violation, dataset: tuple[str, int]
     ) -> Reject:
         """Make the reject of one row's document."""
-        return Reject.of(self.chunk, self.index[row].as_py(), stage, fault, dataset)
+        return Reject.from_chunk(self.chunk, self.index[row].as_py(), stage, violation, dataset)
 
     @property
     def units(self) -> Units:
@@ -204,17 +209,19 @@ class Rows(msgspec.Struct, frozen=True):
             return self
         dropped = set(bad)
         keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
-        table, index, unit = (of.filter(keep) for of in (self.table, self.index, self.unit))
+        table, index, unit = (column.filter(keep) for column in (self.table, self.index, self.unit))
         return Rows(self.chunk, table, index, unit)
 
     def take(self, order: pa.Array) -> Rows:
         """Return these rows in another order."""
-        table, index, unit = (of.take(order) for of in (self.table, self.index, self.unit))
+        table, index, unit = (column.take(order) for column in (self.table, self.index, self.unit))
         return Rows(self.chunk, table, index, unit)
 
     def slice(self, start: int, count: int) -> Rows:
         """Return so many rows from `start` on, without a copy."""
-        table, index, unit = (of.slice(start, count) for of in (self.table, self.index, self.unit))
+        table, index, unit = (
+            column.slice(start, count) for column in (self.table, self.index, self.unit)
+        )
         return Rows(self.chunk, table, index, unit)
 
 
@@ -227,20 +234,20 @@ class Partition(msgspec.Struct, frozen=True):
 
 def units_of(rejects: Iterable[Reject]) -> Units:
     """Return the units that rejects account for."""
-    by_positions: dict[int, tuple[Provenance, Integers]] = {}
+    by_provenance: dict[int, tuple[Provenance, Integers]] = {}
     for reject in rejects:
-        found = by_positions.get(id(reject.provenance))
+        found = by_provenance.get(id(reject.provenance))
         if found is None:
-            found = by_positions[id(reject.provenance)] = reject.provenance, array(INT32)
+            found = by_provenance[id(reject.provenance)] = reject.provenance, array(INT32)
         found[1].append(reject.unit)
-    return tuple(by_positions.values())
+    return tuple(by_provenance.values())
 
 
 class OutputObject(msgspec.Struct, frozen=True):
     """An object handed to a store, and the units it accounts for.
 
-    `format` is "parquet", "csv", or "dead-letters"; `dataset` is "unrouted" where none is known;
-    `size` is in bytes.
+    `format` is the name of a `Format`, or "dead-letters"; `dataset` is "unrouted" where none is
+    known; `size` is in bytes.
     """
 
     key: str

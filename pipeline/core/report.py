@@ -22,7 +22,7 @@ class Tally(msgspec.Struct):
 class Report(msgspec.Struct):
     """One invocation's numbers; `datasets` has an entry "unrouted" for what no dataset took.
 
-    `milliseconds` is the time of each stage, `bytes_in` what Kinesis held, after base64.
+    `milliseconds` is the time of each phase, `bytes_in` what Kinesis held, after base64.
     """
 
     batch: Batch
@@ -50,7 +50,7 @@ class Report(msgspec.Struct):
         """All dead letters of the batch."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
 
-    def of(self, dataset: str) -> Tally:
+    def tally(self, dataset: str) -> Tally:
         """Return a dataset's share, to add to."""
         return self.datasets.setdefault(dataset, Tally())
 
@@ -59,10 +59,10 @@ class Report(msgspec.Struct):
         self.parts += 1
         reasons = Counter((reject.dataset, reject.violation.reason) for reject in rejects)
         for (dataset, reason), count in reasons.items():
-            tally = self.of(dataset or UNROUTED)
+            tally = self.tally(dataset or UNROUTED)
             tally.rejects[reason] += count
             tally.documents += count if dataset is None else 0
-        for artifact in stored:
-            tally = self.of(artifact.dataset)
+        for output_object in stored:
+            tally = self.tally(output_object.dataset)
             tally.objects += 1
-            tally.bytes_out += artifact.size
+            tally.bytes_out += output_object.size

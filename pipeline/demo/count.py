@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import duckdb
 import msgspec
@@ -13,16 +13,12 @@ import pyarrow as pa
 
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import UNROUTED
+from pipeline.core.formats import Format
 from pipeline.demo.place import Place
 from pipeline.demo.verdict import Counted
 
 DeadLetter = dict[str, Any]
 
-_READERS = {
-    "parquet": "read_parquet(?, hive_partitioning = false)",
-    "csv": "read_csv(?, hive_partitioning = false, all_varchar = true, header = true, "
-    "delim = ',', quote = '\"', escape = '\"')",
-}
 _IDENTITY = "_source, _sequence_number, _sub_sequence_number, _document"
 _COUNT = "SELECT count(*) FROM {reader}"
 _COLLECT = "INSERT INTO identities SELECT ?, {identity} FROM {reader}"
@@ -60,10 +56,10 @@ def query(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         return [column[0] for column in answer.description], answer.fetchall()
 
 
-def pattern(folder: Path, as_format: str) -> str:
+def pattern(folder: Path, as_format: Format) -> str:
     """Return what DuckDB finds the files of a table by."""
     literally = re.sub(r"([*?[])", r"[\1]", str(folder))
-    return f"{literally}/**/*.{as_format}"
+    return f"{literally}/**/*.{as_format.suffix}"
 
 
 def dead_letters(place: Place) -> Iterator[DeadLetter]:
@@ -88,17 +84,30 @@ def _letters(place: Place) -> tuple[pa.Table, Counter[str]]:
     return pa.table(dict(zip(columns, map(list, values), strict=True))), reasons
 
 
-def _rows(database: Any, place: Place, dataset: str, as_format: str) -> int:
+def _rows(database: Any, place: Place, dataset: str, as_format: Format) -> int:
     folder = place.output / dataset / as_format
     if not folder.exists():
         return 0
-    sql = _COUNT.format(reader=_READERS[as_format])
+    sql = _COUNT.format(reader=_reader(as_format))
     answer: int = database.execute(sql, [pattern(folder, as_format)]).fetchall()[0][0]
     return answer
 
 
-def _collect(database: Any, place: Place, dataset: str, as_format: str) -> None:
+def _reader(as_format: Format) -> str:
+    match as_format:
+        case Format.PARQUET:
+            return "read_parquet(?, hive_partitioning = false)"
+        case Format.CSV:
+            return (
+                "read_csv(?, hive_partitioning = false, all_varchar = true, header = true, "
+                "delim = ',', quote = '\"', escape = '\"')"
+            )
+        case _:
+            assert_never(as_format)
+
+
+def _collect(database: Any, place: Place, dataset: str, as_format: Format) -> None:
     folder = place.output / dataset / as_format
     if folder.exists():
-        sql = _COLLECT.format(identity=_IDENTITY, reader=_READERS[as_format])
+        sql = _COLLECT.format(identity=_IDENTITY, reader=_reader(as_format))
         database.execute(sql, [dataset, pattern(folder, as_format)])

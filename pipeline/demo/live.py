@@ -20,6 +20,7 @@ from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
 from pipeline.core.errors import DemoRefused, StreamUnavailable
+from pipeline.core.events import kinesis_event
 from pipeline.core.report import Report
 from pipeline.demo.count import count
 from pipeline.demo.documents import HOURS
@@ -28,7 +29,7 @@ from pipeline.demo.run import deliver_again, environment
 from pipeline.demo.show import show, working
 from pipeline.demo.stream import Stream
 from pipeline.demo.verdict import Delivered, Redelivery, judge
-from pipeline.esm import Mapping, event_of
+from pipeline.esm import Mapping
 from pipeline.local import Function, Job, Runner, StreamIdentity, open_state
 from pipeline.producer import Producer
 from pipeline.settings import Settings
@@ -160,4 +161,4 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
         raise DemoRefused("\n".join(told))
     delivered.add(log)
     batch = last[0].batch
-    return delivered, deliver_again(event_of(batch.records, summary.arn, batch.shard), place)
+    return delivered, deliver_again(kinesis_event(batch.records, summary.arn, batch.shard), place)

@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-import pybase64
-
+from pipeline.core.events import kinesis_event
 from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.records import StreamRecord
 
 ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/shop"
-_ROLE = "arn:aws:iam::123456789012:role/pipeline"
 _AGGREGATE_BYTES = 50_000
 _EVENT_BYTES = 6 * 2**20
 _EVENT_RECORDS = 10_000
@@ -28,7 +27,7 @@ class Shard:
         self._sequence_number = _FIRST_SEQUENCE_NUMBER + number * 16 + 2
         self._collected: list[UserRecord] = []
         self._collected_bytes = 0
-        self._records: list[dict[str, Any]] = []
+        self._records: list[StreamRecord] = []
         self._event_bytes = 0
 
     def collect(self, record: UserRecord, now: datetime) -> None:
@@ -40,12 +39,14 @@ class Shard:
 
     def put(self, key: str, data: bytes, now: datetime) -> None:
         """Put a stream record."""
-        text = pybase64.b64encode(data).decode()
-        size = len(text) + _ENVELOPE_BYTES
+        size = -(-len(data) // 3) * 4 + _ENVELOPE_BYTES  # base64 writes 3 bytes as 4
         if self._event_bytes + size > _EVENT_BYTES or len(self._records) == _EVENT_RECORDS:
             self._cut()
         self._sequence_number += _STEP
-        self._records.append(self._record(key, text, now))
+        arrived_at = round(now.timestamp(), 3)  # Kinesis counts milliseconds
+        self._records.append(
+            StreamRecord(str(self._sequence_number), key, round(arrived_at * 1_000_000), data)
+        )
         self._event_bytes += size
 
     def finish(self, now: datetime) -> None:
@@ -60,23 +61,5 @@ class Shard:
         self._collected, self._collected_bytes = [], 0
 
     def _cut(self) -> None:
-        self.full.append({"Records": self._records})
+        self.full.append(kinesis_event(self._records, ARN, self._id))
         self._records, self._event_bytes = [], 0
-
-    def _record(self, key: str, data: str, now: datetime) -> dict[str, Any]:
-        return {
-            "kinesis": {
-                "kinesisSchemaVersion": "1.0",
-                "partitionKey": key,
-                "sequenceNumber": str(self._sequence_number),
-                "data": data,
-                "approximateArrivalTimestamp": round(now.timestamp(), 3),
-            },
-            "eventSource": "aws:kinesis",
-            "eventVersion": "1.0",
-            "eventID": f"{self._id}:{self._sequence_number}",
-            "eventName": "aws:kinesis:record",
-            "invokeIdentityArn": _ROLE,
-            "awsRegion": "eu-central-1",
-            "eventSourceARN": ARN,
-        }

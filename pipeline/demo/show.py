@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.core.formats import Format
 from pipeline.core.reasons import Reason
 from pipeline.demo.count import DeadLetter, dead_letters, pattern, query
 from pipeline.demo.folders import folder_tree
@@ -94,7 +95,7 @@ def show(
 
 def _orders(place: Place) -> Iterator[Any]:
     """Three rows of a table, and the SQL that found them."""
-    files = pattern(place.output / "orders" / "parquet", "parquet").replace("'", "''")
+    files = pattern(place.output / "orders" / Format.PARQUET, Format.PARQUET).replace("'", "''")
     sql = _SQL.format(files=files)
     names, rows = query(sql)
     yield Text(f"{sql}\n", "green", no_wrap=True)

@@ -13,7 +13,6 @@ Times are whole microseconds since 1970, UTC. Left out: parallelization factors 
 do not go with aggregated records), tumbling windows, filters, and the polling of the stream.
 """
 
-from pipeline.esm.event import event_of
 from pipeline.esm.failure import FailedBatch
 from pipeline.esm.messages import Invoke, Outcome, Raised, Returned, Settled, Throttled, Wait
 from pipeline.esm.settings import Mapping
@@ -30,5 +29,4 @@ __all__ = [
     "ShardMapping",
     "Throttled",
     "Wait",
-    "event_of",
 ]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from pipeline.core.events import kinesis_event
 from pipeline.core.records import StreamRecord
-from pipeline.esm.event import event_of
 
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,7 +54,7 @@ class FailedBatch:
 
     def document(self, request_id: str, function_arn: str, at: int) -> dict[str, Any]:
         """Return what Lambda writes to S3: the metadata, and the whole event in `payload`."""
-        payload = event_of(self.records, self.stream_arn, self.shard_id)
+        payload = kinesis_event(self.records, self.stream_arn, self.shard_id)
         return {**self.metadata(request_id, function_arn, at), "payload": payload}
 
     def key(self, mapping_id: str, at: int, document_id: str) -> str:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.core.errors import EventError
+from pipeline.core.events import kinesis_event
 from pipeline.core.records import StreamRecord
 from pipeline.esm.answer import retry_from_index
 from pipeline.esm.buffer import Buffer
-from pipeline.esm.event import event_of, text_size
+from pipeline.esm.event import text_size
 from pipeline.esm.failure import Condition, FailedBatch
 from pipeline.esm.messages import Invoke, Outcome, Raised, Returned, Settled, Throttled, Wait
 from pipeline.esm.settings import Mapping
@@ -148,7 +149,7 @@ class ShardMapping:
 
     def _invoke(self) -> Invoke:
         batch = self._invoked = self._batches.popleft()
-        event = event_of(batch.records, *self._origin)
+        event = kinesis_event(batch.records, *self._origin)
         return Invoke(event, batch.records, batch.errors + 1)
 
     def _answered(self, batch: _Batch, outcome: Returned, now: int) -> Settled:

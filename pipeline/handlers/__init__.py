@@ -69,7 +69,7 @@ def answer(
     `answer_reserve` is in seconds. Raises `DeadlineExceeded` for a batch that was too much, and
     what else an exception has to tell Lambda.
     """
-    batch = read_kinesis_event(event)
+    batch = read_kinesis_event(event, fast=pipeline.fast_paths)
     remaining = deadline(context)
     attempt = open_attempt(pipeline, remaining, min(answer_reserve, remaining() * LARGEST_RESERVE))
     told = _Told(telemetry, batch, attempt, getattr(context, "aws_request_id", None))

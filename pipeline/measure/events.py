@@ -1,12 +1,13 @@
 """Documents to an event of a Kinesis event source mapping, as large as Lambda sends."""
 
-import base64
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.core.events import kinesis_event
 from pipeline.core.kpl import pack_aggregate
+from pipeline.core.records import StreamRecord
 
 FULL_EVENT: Final = 6_000_000
 """Bytes of JSON in the largest event, a little under Lambda's limit for an invocation."""
@@ -70,28 +71,14 @@ def _aggregate(waiting: deque[tuple[str, bytes, None]]) -> tuple[bytes, int]:
     return data, count
 
 
-def kinesis_event(records: Sequence[bytes], arrived_at: float) -> dict[str, Any]:
+def measured_event(records: Sequence[bytes], arrived_at: float) -> dict[str, Any]:
     """Return the event in which Lambda delivers these stream records of one shard.
 
     `arrived_at` is in seconds since 1970.
     """
-    return {"Records": [_item(data, _FIRST + n, arrived_at) for n, data in enumerate(records)]}
-
-
-def _item(data: bytes, number: int, arrived_at: float) -> dict[str, Any]:
-    return {
-        "kinesis": {
-            "kinesisSchemaVersion": "1.0",
-            "partitionKey": "a",
-            "sequenceNumber": str(number),
-            "data": base64.b64encode(data).decode(),
-            "approximateArrivalTimestamp": arrived_at,
-        },
-        "eventSource": "aws:kinesis",
-        "eventVersion": "1.0",
-        "eventID": f"{SHARD}:{number}",
-        "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": "arn:aws:iam::123456789012:role/measured",
-        "awsRegion": "eu-central-1",
-        "eventSourceARN": STREAM,
-    }
+    micros = round(arrived_at * 1_000_000)
+    return kinesis_event(
+        (StreamRecord(str(_FIRST + n), "a", micros, data) for n, data in enumerate(records)),
+        STREAM,
+        SHARD,
+    )

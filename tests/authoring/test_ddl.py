@@ -41,6 +41,7 @@ from pipeline.authoring.ddl import statements
 from pipeline.commands import ddl
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
+from pipeline.core.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -609,7 +610,7 @@ def hives_csv_reader_gives_what_was_sent(spark: Any) -> None:
     """With the parameters of the catalogue entry; backslashes and quotes survive."""
     jvm = spark._jvm
     of = SHIPPED[1]
-    table = json.loads(statements(of, LAKE, "glue", ["csv"]))["StorageDescriptor"]
+    table = json.loads(statements(of, LAKE, "glue", [Format.CSV]))["StorageDescriptor"]
     names = [column["Name"] for column in table["Columns"]]
     properties = jvm.java.util.Properties()
     for key, value in table["SerdeInfo"]["Parameters"].items():

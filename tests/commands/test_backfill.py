@@ -99,7 +99,7 @@ def place(
     aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Place:
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
-        if name != "PIPELINE_COLUMNAR":
+        if name != "PIPELINE_FAST_PATHS":
             monkeypatch.delenv(name)
     return Place(tmp_path, f"backfill-{abs(hash(request.node.name)):x}")
 

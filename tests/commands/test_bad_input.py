@@ -298,7 +298,7 @@ def test_a_corrupt_file_of_dead_letters_is_named(
 ) -> None:
     place.letter_file.write_bytes(CORRUPT[kind])
     said = refused(place, capsys, place.arguments(command))
-    assert f"{place.letter_file.name} is no gzip file of dead letters" in said
+    assert f"{place.letter_file.name} is not a gzip file of dead letters" in said
 
 
 # ---------------------------------------------------------------------------------- full disk

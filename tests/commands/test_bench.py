@@ -17,7 +17,7 @@ from pipeline.cli import main
 from pipeline.core.errors import BatchNotStored
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.kpl import deaggregate
-from pipeline.measure.events import AGGREGATE_BYTES, event_bytes, kinesis_event, pack
+from pipeline.measure.events import AGGREGATE_BYTES, event_bytes, measured_event, pack
 from pipeline.measure.invocation import invoke, system_of
 from pipeline.measure.prices import firehose_cost, pipeline_cost
 from pipeline.measure.runs import Spread, interleaved, one_core, peak_memory
@@ -107,7 +107,7 @@ def test_what_is_packed_comes_out_in_order_and_fits(*, aggregated: bool) -> None
     payloads = [as_json({"n": n, "text": "x" * (n % 700)}) for n in range(2_000)]
     packed = pack(payloads, 300_000, aggregated=aggregated)
     assert sum(event_bytes(len(of)) for of in packed.records) <= 300_000
-    chunk, rejects = deaggregate(read_kinesis_event(kinesis_event(packed.records, 0.0)))
+    chunk, rejects = deaggregate(read_kinesis_event(measured_event(packed.records, 0.0)))
     assert not rejects
     assert chunk.payloads == payloads[: packed.payloads]
     assert 100 < packed.payloads < 2_000
@@ -127,7 +127,7 @@ def test_an_event_holds_one_payload_even_if_it_is_too_large() -> None:
 
 def test_an_invocation_tells_what_became_of_the_documents() -> None:
     payloads = [as_json(order()), as_json(order(total="x")), as_json(order(total="y"))]
-    event = kinesis_event(pack(payloads, 10**6, aggregated=True).records, 1_795_426_200.0)
+    event = measured_event(pack(payloads, 10**6, aggregated=True).records, 1_795_426_200.0)
     told = invoke(event, system_of((ORDERS,)))
     assert (told.documents, told.rows, told.rejects) == (3, 1, {"bad_format": 2})
     assert told.objects == 3

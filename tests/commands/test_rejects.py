@@ -189,10 +189,10 @@ def test_an_empty_place_holds_none(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"plain", "is no gzip file of dead letters"),
-        (gzip.compress(b"x" * 1_000)[:-9], "is no gzip file of dead letters"),
-        (gzip.compress(b'{"secret": 1}\n'), ", line 1 is no dead letter: its stage is missing"),
-        (gzip.compress(b"secret\n"), ", line 1 is no dead letter: it is no JSON object"),
+        (b"plain", "is not a gzip file of dead letters"),
+        (gzip.compress(b"x" * 1_000)[:-9], "is not a gzip file of dead letters"),
+        (gzip.compress(b'{"secret": 1}\n'), ", line 1 is not a dead letter: its stage is missing"),
+        (gzip.compress(b"secret\n"), ", line 1 is not a dead letter: it is not a JSON object"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
@@ -220,12 +220,12 @@ def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
     ],
 )  # fmt: skip
 def test_an_edited_letter_is_named_by_file_line_and_field(field: str, value: object) -> None:
-    with pytest.raises(DeadLetterError, match=f"here, line 2 is no dead letter: its {field} "):
+    with pytest.raises(DeadLetterError, match=f"here, line 2 is not a dead letter: its {field} "):
         decode_dead_letters(edited(**{field: value}), "here")
 
 
 def test_base64_that_is_none_is_named() -> None:
-    with pytest.raises(DeadLetterError, match="line 2 is no dead letter: its payload "):
+    with pytest.raises(DeadLetterError, match="line 2 is not a dead letter: its payload "):
         decode_dead_letters(edited(payload_encoding="base64", payload="QU*JD"), "here")
 
 

@@ -169,11 +169,11 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ("partition = []", "unknown setting 'partition'; there are event_time, event_time_window, f"),
         ('partition_by = "id"', "list of strings"),
         ("partition_by = [1]", "list of strings"),
-        ('partition_by = ["nowhere"]', "no top-level field"),
-        ('partition_by = ["inner.x"]', "no top-level field"),
+        ('partition_by = ["nowhere"]', "not a top-level field"),
+        ('partition_by = ["inner.x"]', "not a top-level field"),
         ('partition_by = ["day(at)"]', "date\\(field\\)"),
-        ('partition_by = ["date(id)"]', "no timestamp"),
-        ('partition_by = ["hour(day)"]', "no timestamp"),
+        ('partition_by = ["date(id)"]', "not a timestamp"),
+        ('partition_by = ["hour(day)"]', "not a timestamp"),
         ('partition_by = ["inner"]', "no short text"),
         ('partition_by = ["ratio"]', "no short text"),
         ('partition_by = ["at"]', "no short text"),
@@ -188,12 +188,12 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ("unknown_fields = []", "unknown_fields"),
         ('event_time = "id"', "event_time"),
         ('event_time = "local"', "event_time"),
-        ('event_time = "nowhere"', "no top-level field"),
+        ('event_time = "nowhere"', "not a top-level field"),
         ("event_time = 1", "event_time"),
         ('event_time_window = ["-1d", "1d"]', "needs event_time"),
         ('event_time = "at"\nevent_time_window = ["-1d"]', "two durations"),
-        ('event_time = "at"\nevent_time_window = ["-1w", "1d"]', "'-1w' is no duration"),
-        ('event_time = "at"\nevent_time_window = [1, 2]', "no duration"),
+        ('event_time = "at"\nevent_time_window = ["-1w", "1d"]', "'-1w' is not a duration"),
+        ('event_time = "at"\nevent_time_window = [1, 2]', "not a duration"),
         ('event_time = "at"\nevent_time_window = ["-1d", "1000001d"]', "a million days"),
         ('event_time = "at"\nevent_time_window = ["-999999999h", "1d"]', "a million days"),
         ('event_time = "at"\nevent_time_window = ["1d", "-1d"]', "ends before it begins"),
@@ -295,6 +295,23 @@ def test_of_a_repeated_match_key_the_last_one_counts() -> None:
     made = check_together([matching("a", '"x"'), matching("b", '"y"')])
     parts, _ = Router(made).route(chunk_of(b'{"type":"x","type":"y"}'))
     assert [of.name for of, _ in parts] == ["b"]
+
+
+SPELLINGS = st.sampled_from([
+    b'{"type":%s}' % text
+    for text in (
+        b'"x"', rb'"\u0078"', rb'"\u005a"', b'"Z"', b"1", b"1.0", b"-0", b"0", b"-0.0", b"1e0", b"true",
+        b"null", b"1e999", b"%d" % 2**70, b'{"type":1}', b'["x"]', b'""', b'"',
+    )
+] + [b"{}", b"[]", b"", rb'{"\u0074ype":"x"}', b'{"type":1,"type":"x"}'])  # fmt: skip
+
+
+@given(st.lists(SPELLINGS, max_size=5), st.booleans())
+def test_the_fast_path_routes_as_the_exact_one_does(documents: list[bytes], rest: bool) -> None:
+    made = [matching("a", "1"), matching("b", "true"), matching("c", '"x"'), matching("d", "0")]
+    router = Router([*made, dataset(ID, name="rest")] if rest else made)
+    chunk = chunk_of(*documents)
+    assert router.route(chunk, fast=True) == router.route(chunk, fast=False)
 
 
 # ----------------------------------------------------------------------------- the folder

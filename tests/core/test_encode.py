@@ -38,6 +38,7 @@ from support import (
 
 from pipeline.core.convert import convert
 from pipeline.core.encode import encode
+from pipeline.core.formats import Format
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -443,7 +444,7 @@ def test_only_values_that_repeat_get_a_dictionary() -> None:
         for n in range(2_000)
     ]  # fmt: skip
     rows, _ = convert(chunk_of(*documents), of)
-    file = pq.ParquetFile(io.BytesIO(encode(rows, of, "parquet")))
+    file = pq.ParquetFile(io.BytesIO(encode(rows, of, Format.PARQUET)))
     columns = [file.metadata.row_group(0).column(n) for n in range(file.metadata.num_columns)]
     with_one = {of.path_in_schema for of in columns if "RLE_DICTIONARY" in of.encodings}
     unlike = {"id", "part.number", "tags.list.element.unlike", "labels.key_value.value"}

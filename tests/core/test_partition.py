@@ -23,6 +23,7 @@ from support import (
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 from pipeline.core.layout import data_key, path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
 from pipeline.core.reasons import Reason
@@ -222,7 +223,7 @@ def test_the_bound_on_keys_is_the_one_that_is_set() -> None:
 def test_a_verdict_does_not_depend_on_the_cut_of_the_batch() -> None:
     """Keys hold sequence numbers, and these may be of any length; paths must not care."""
     chunk = chunk_of(b"{}")
-    name = data_key(chunk.provenance.batch, "", "parquet", "", 10**6).rpartition("/")[2]
+    name = data_key(chunk.provenance.batch, "", Format.PARQUET, "", 10**6).rpartition("/")[2]
     assert len(name) <= 255
 
 

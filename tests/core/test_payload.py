@@ -243,3 +243,36 @@ def test_keys_as_long_as_documents_are_not_kept_in_memory() -> None:
     before = paths._kept_path_segment.cache_info().currsize
     assert paths.path_segment("k" * 1_000) == "." + "k" * 1_000
     assert paths._kept_path_segment.cache_info().currsize == before
+
+
+# ------------------------------------------------------------------- all payloads at once, or one
+
+ODD_PAYLOADS = st.sampled_from([
+    b'{"a":1}', b' {"a":1}', b'{"a":1}\n', b'{"a":1}\n{"b":2}\n\n', b'{\n"a":1}', b"", b" \n", b"[1]",
+    b"{", b"{a}", b'{"a":"\xff"}', '{"a":"é"}'.encode(), b'{"a":' + b"[" * 9 + b"]" * 9 + b"}",
+    b'{"a":"' + b"x" * 40 + b'"}', gzip.compress(b'{"a":1}\n{"b":2}'), gzip.compress(b"{")[:-1],
+    zstd(b'{"a":1}'), b"\x1f\x8b", bytes.fromhex("28b52ffd"), b'{"a":1}\0{"b":2}',
+])  # fmt: skip
+ODD_LIMITS = st.builds(
+    Limits,
+    unpacked_bytes=st.sampled_from([20, 2**20]),
+    documents=st.sampled_from([1, 10]),
+    document_bytes=st.sampled_from([20, 2**20]),
+    depth=st.sampled_from([2, 256]),
+    part_bytes=st.sampled_from([1, 30, 2**20]),
+)
+
+
+@given(
+    st.lists(ODD_PAYLOADS, max_size=6) | st.lists(st.just(b'{"a":1}'), max_size=6),
+    ODD_LIMITS,
+)
+def test_the_fast_path_unpacks_as_the_exact_one_does(payloads: list[bytes], limits: Limits) -> None:
+    fast, exact = (
+        [
+            (part.provenance, part.unit, part.payloads, rejects)
+            for part, rejects in unpack_payloads(chunk_of(*payloads), limits, fast=fast)
+        ]
+        for fast in (True, False)
+    )
+    assert fast == exact

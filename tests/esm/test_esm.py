@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support import ARN, SHARD, sequence_number
 
 from pipeline.core.errors import EventError, SettingsError
-from pipeline.core.events import read_failed_batch, read_kinesis_event
+from pipeline.core.events import kinesis_event, read_failed_batch, read_kinesis_event
 from pipeline.core.records import StreamRecord
 from pipeline.esm import (
     FailedBatch,
@@ -29,7 +29,6 @@ from pipeline.esm import (
     Throttled,
     Wait,
     buffer,
-    event_of,
 )
 from pipeline.esm.event import EVENT_BYTES, event_size, text_size
 
@@ -169,43 +168,12 @@ SOME_RECORDS = st.builds(
 
 
 @given(st.lists(SOME_RECORDS, min_size=1, max_size=5))
-def test_an_event_is_read_to_the_records_it_was_made_of(some: list[StreamRecord]) -> None:
-    made = [
-        msgspec.structs.replace(each, sequence_number=str(number))
-        for number, each in enumerate(some)
-    ]
-    batch = read_kinesis_event(json.loads(json.dumps(event_of(made, ARN, SHARD))))
-    assert (batch.source, batch.shard) == (f"{ARN}/{SHARD}", SHARD)
-    assert list(batch.records) == made
-
-
-@given(st.lists(SOME_RECORDS, min_size=1, max_size=5))
 def test_the_size_of_an_event_is_known_before_it_is_made(some: list[StreamRecord]) -> None:
-    event = event_of(some, ARN, SHARD)
+    event = kinesis_event(some, ARN, SHARD)
     size = event_size(text_size(each, ARN, SHARD) for each in some)
     assert size == len(json.dumps(event).encode())
     shortest = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     assert size >= len(shortest.encode("utf-8", "surrogatepass"))
-
-
-def test_an_event_has_the_fields_of_lambdas() -> None:
-    (made,) = event_of([record(1, b"{}")], ARN.replace("aws", "aws-cn", 1), SHARD)["Records"]
-    assert made == {
-        "kinesis": {
-            "kinesisSchemaVersion": "1.0",
-            "partitionKey": "a",
-            "sequenceNumber": sequence_number(1),
-            "data": "e30=",
-            "approximateArrivalTimestamp": 1795426200.25,
-        },
-        "eventSource": "aws:kinesis",
-        "eventVersion": "1.0",
-        "eventID": f"{SHARD}:{sequence_number(1)}",
-        "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": "arn:aws-cn:iam::123456789012:role/pipeline",
-        "awsRegion": "eu-central-1",
-        "eventSourceARN": ARN.replace("aws", "aws-cn", 1),
-    }
 
 
 # ----------------------------------------------------------------------- how a batch comes about
@@ -692,7 +660,7 @@ def test_what_was_too_old_has_no_response(attempts: int, count: int) -> None:
 
 def test_the_document_in_s3_also_holds_the_whole_event() -> None:
     document = FAILED.document("8f507cfc", FUNCTION, NOW)
-    assert document == {**METADATA, "payload": event_of(FAILED.records, ARN, SHARD)}
+    assert document == {**METADATA, "payload": kinesis_event(FAILED.records, ARN, SHARD)}
     assert read_failed_batch(json.dumps(document).encode(), "it").records == FAILED.records
 
 

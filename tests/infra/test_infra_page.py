@@ -24,6 +24,7 @@ from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
 from pipeline.alerts.advice import LOG
 from pipeline.authoring.ddl import statements
+from pipeline.core.formats import Format
 from pipeline.core.report import Tally
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
 
@@ -234,7 +235,7 @@ def options(service: str, name: str) -> dict[str, list[str]]:
 def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
     (query,) = options("athena", "start-query-execution")["--query-string"]
     clicks = read_dataset(ROOT / "schemas" / "clicks")
-    table = json.loads(statements(clicks, "s3://lake", "glue", ["parquet"]))
+    table = json.loads(statements(clicks, "s3://lake", "glue", [Format.PARQUET]))
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
     kinds = {of["Name"]: of["Type"] for of in columns}
     assert kinds["event"] == "string"

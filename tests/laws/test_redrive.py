@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
+    FAST_PATHS,
     ORDERS,
     Stored,
     as_json,
@@ -51,7 +52,9 @@ def redrive(
     stored: Stored, *datasets: Dataset, limits: Limits | None = None, **options: Any
 ) -> None:
     """Send all dead letters again."""
-    pipeline = Pipeline(Router(datasets), limits or Limits(), stored.output, stored.dead_letters)
+    pipeline = Pipeline(
+        Router(datasets), limits or Limits(), stored.output, stored.dead_letters, FAST_PATHS
+    )
     select = options.pop("select", every)
     for key, is_batch in redrivable(stored.dead_letters).items():
         assert not is_batch
@@ -215,7 +218,7 @@ def test_a_batch_that_lambda_gave_up_on_is_stored_under_its_own_keys(as_text: bo
     key = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.00-1"
     failed.put(key, as_json({"payload": json.dumps(event) if as_text else event}))
     late = Stored()
-    pipeline = Pipeline(Router([STRICT]), Limits(), late.output, late.dead_letters)
+    pipeline = Pipeline(Router([STRICT]), Limits(), late.output, late.dead_letters, FAST_PATHS)
     assert redrivable(failed) == {key: True}
     redrive_batch(failed, key, pipeline, dry_run=False)
     assert late.objects == stored.objects

@@ -70,8 +70,8 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
 
 
 def sub_sequence_reset() -> AbstractContextManager[Any]:
-    def all_first(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
-        chunk, rejects = deaggregate(batch, *numbers)
+    def all_first(batch: Batch, *numbers: Any, **options: Any) -> tuple[Chunk, list[Reject]]:
+        chunk, rejects = deaggregate(batch, *numbers, **options)
         chunk.provenance.sub[:] = zeros(len(chunk.provenance), INT64)
         return chunk, rejects
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from support import ARN
 
-from pipeline.core.events import read_failed_batch
+from pipeline.core.events import kinesis_event, read_failed_batch
 from pipeline.core.records import StreamRecord
 from pipeline.esm import (
     FailedBatch,
@@ -29,7 +29,6 @@ from pipeline.esm import (
     ShardMapping,
     Throttled,
     Wait,
-    event_of,
 )
 
 from .clock import SECOND, SimulatedClock
@@ -242,7 +241,7 @@ class World:
         end = min(start + self.random.randint(1, 6), poller.read)
         records = tuple(poller.shard.records[start:end])
         if records:
-            event = event_of(records, ARN, poller.shard.id)
+            event = kinesis_event(records, ARN, poller.shard.id)
             self._invoke(poller.shard, event, records, f"{poller.shard.short} {_numbers(records)}")
 
     def _invoke(

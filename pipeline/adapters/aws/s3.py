@@ -17,10 +17,10 @@ from botocore.config import Config
 from pipeline.adapters.aws.s3_errors import Call, translate_errors
 from pipeline.adapters.protocol import LONGEST_KEY, check_key
 from pipeline.core.errors import StoreRefused
+from pipeline.core.formats import Format
 
 _CONTENT_TYPES: Final = {
-    ".parquet": "application/vnd.apache.parquet",
-    ".csv": "text/csv; charset=utf-8",
+    **{f".{as_format.suffix}": as_format.content_type for as_format in Format},
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
     # A gzip file, and no Content-Encoding: with one, HTTP clients would unpack it on the way, and

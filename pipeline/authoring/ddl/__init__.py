@@ -17,8 +17,9 @@ from datetime import date
 from typing import Literal
 
 from pipeline.authoring.ddl import athena, duckdb, hive, spark
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
+from pipeline.core.formats import Format
 
 Dialect = Literal["athena", "glue", "duckdb", "spark"]
 DIALECTS: tuple[Dialect, ...] = ("athena", "glue", "duckdb", "spark")
@@ -39,21 +40,23 @@ def statements(
     projected partitions begin there. For Glue it is one table, as JSON. Raises `SettingsError`.
     """
     location = _root(location)
-    for of in formats:
-        if of not in dataset.formats:
-            message = f"Dataset {dataset.name} is not written as {of}; see its dataset.toml."
+    for as_format in formats:
+        if as_format not in dataset.formats:
+            message = f"Dataset {dataset.name} is not written as {as_format}; see its dataset.toml."
             raise SettingsError(message)
     formats = tuple(formats) or dataset.formats
     if dialect in {"athena", "glue"} and not location.startswith("s3://"):
         message = "Athena and Glue read S3 alone: the location must be s3://bucket/prefix."
         raise SettingsError(message)
     if dialect == "glue":
-        as_format: Format = "parquet" if "parquet" in formats else formats[0]
+        as_format = min(formats, key=list(Format).index)
         return hive.glue_json(hive.table(dataset, location, as_format, since))
     if dialect == "athena":
-        return "\n\n".join(athena.statements(dataset, location, of, since) for of in formats)
+        return "\n\n".join(
+            athena.statements(dataset, location, as_format, since) for as_format in formats
+        )
     write = {"duckdb": duckdb.statements, "spark": spark.statements}[dialect]
-    return "\n\n".join(write(dataset, location, of) for of in formats)
+    return "\n\n".join(write(dataset, location, as_format) for as_format in formats)
 
 
 def _root(location: str) -> str:

@@ -1,6 +1,7 @@
 """Athena: the external tables, and views over them. Athena runs one statement at a time."""
 
 from datetime import date
+from typing import assert_never
 
 import pyarrow as pa
 
@@ -14,18 +15,22 @@ from pipeline.authoring.ddl.columns import (
     text_names,
 )
 from pipeline.authoring.ddl.dialect import ansi, comment, is_nested, is_wide, listed, named, once
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
 
 def statements(dataset: Dataset, location: str, as_format: Format, since: date) -> str:
     """Write the table over one format and the views over the table."""
     table = hive.table(dataset, location, as_format, since)
-    created = hive.create_table(dataset, table)
-    if as_format == "csv":
-        view, columns = f"{dataset.name}_csv", csv_names(dataset)
-        created += "\n\n" + _casting_view(dataset, table.name, view)
-    else:
-        view, columns = dataset.name, [name for name, _ in [*table.columns, *table.keys]]
+    created = hive.create_table(table)
+    match as_format:
+        case Format.PARQUET:
+            view, columns = dataset.name, [name for name, _ in [*table.columns, *table.keys]]
+        case Format.CSV:
+            view, columns = f"{dataset.name}_csv", csv_names(dataset)
+            created += "\n\n" + _casting_view(dataset, table.name, view)
+        case _:
+            assert_never(as_format)
     return f"{created}\n\n{once(dataset, view, columns, ansi)}"
 
 
@@ -33,10 +38,12 @@ def _casting_view(dataset: Dataset, table: str, view: str) -> str:
     columns, keys = csv_columns(dataset), by_value(dataset)
     selected = [
         # The path's, which skips files; the copy in the file tells Athena no more.
-        ansi(of.name) if of.name in keys else named(_cast(of, ansi(name)), ansi(of.name))
-        for of, name in zip(columns, text_names(dataset), strict=True)
+        ansi(column.name)
+        if column.name in keys
+        else named(_cast(column, ansi(name)), ansi(column.name))
+        for column, name in zip(columns, text_names(dataset), strict=True)
     ]
-    selected += [ansi(of.name) for of in only_in_path(dataset)]
+    selected += [ansi(column.name) for column in only_in_path(dataset)]
     notes = comment(
         "The strings with their types. An empty string is null where the field may be null. Arrays "
         "and maps stay JSON text, for views here have no JSON type: json_parse(x) reads it, and "
@@ -49,18 +56,18 @@ def _casting_view(dataset: Dataset, table: str, view: str) -> str:
     )
 
 
-def _cast(of: CsvColumn, column: str) -> str:
+def _cast(cell: CsvColumn, column: str) -> str:
     """Turn one string into its type."""
     text = f"NULLIF({column}, '')"
-    if pa.types.is_string(of.type):
-        return text if of.nullable else column
-    if pa.types.is_binary(of.type) or pa.types.is_fixed_size_binary(of.type):
-        return f"from_base64({text if of.nullable else column})"
-    if is_nested(of.type) or is_wide(of.type) or pa.types.is_time(of.type):
+    if pa.types.is_string(cell.type):
+        return text if cell.nullable else column
+    if pa.types.is_binary(cell.type) or pa.types.is_fixed_size_binary(cell.type):
+        return f"from_base64({text if cell.nullable else column})"
+    if is_nested(cell.type) or is_wide(cell.type) or pa.types.is_time(cell.type):
         return text
-    if pa.types.is_timestamp(of.type):
-        if of.type.tz:
+    if pa.types.is_timestamp(cell.type):
+        if cell.type.tz:
             return f"CAST(from_iso8601_timestamp_nanos({text}) AS timestamp(6))"
         return f"CAST(replace({text}, 'T', ' ') AS timestamp(6))"
-    kind = "real" if pa.types.is_float32(of.type) else hive.scalar(of.type)
+    kind = "real" if pa.types.is_float32(cell.type) else hive.scalar(cell.type)
     return f"CAST({text} AS {kind})"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
 from pipeline.core.schema.types import LogicalType, Scalar
 
-IDENTITY_NAMES = tuple(of.name for of in IDENTITY)
+IDENTITY_NAMES = tuple(field.name for field in IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +57,49 @@ class CsvColumn:
 
 def path_columns(dataset: Dataset) -> tuple[PathColumn, ...]:
     """Return the levels of the path, the outermost first."""
-    kinds = {of.name: of.type for of in dataset.record.fields if isinstance(of.type, Scalar)}
+    kinds = {
+        field.name: field.type for field in dataset.record.fields if isinstance(field.type, Scalar)
+    }
     columns = list[PathColumn]()
-    for of in dataset.partition_by:
-        kind = kinds.get(of.field or "")
-        source = dataset.schema.field(of.field or ARRIVED_AT.name)
-        text = of.part == "value" and kind is not None and kind.logical is LogicalType.STRING
+    for column in dataset.partition_by:
+        kind = kinds.get(column.field or "")
+        source = dataset.schema.field(column.field or ARRIVED_AT.name)
+        text = column.part == "value" and kind is not None and kind.logical is LogicalType.STRING
         symbols = kind.symbols if kind else ()
-        columns.append(PathColumn(of.name, of.part, source, symbols, text))
+        columns.append(PathColumn(column.name, column.part, source, symbols, text))
     return tuple(columns)
 
 
 def only_in_path(dataset: Dataset) -> list[PathColumn]:
     """Return the partition columns that no column of the files is named like."""
-    return [of for of in path_columns(dataset) if of.part != "value"]
+    return [column for column in path_columns(dataset) if column.part != "value"]
 
 
 def by_value(dataset: Dataset) -> dict[str, PathColumn]:
     """Return the partition columns that are columns of the files, too."""
-    return {of.name: of for of in path_columns(dataset) if of.part == "value"}
+    return {column.name: column for column in path_columns(dataset) if column.part == "value"}
 
 
 def names(dataset: Dataset) -> list[str]:
     """Return the columns of the views over Parquet, in order."""
-    return [*dataset.schema.names, *(of.name for of in only_in_path(dataset))]
+    return [*dataset.schema.names, *(column.name for column in only_in_path(dataset))]
 
 
 def csv_names(dataset: Dataset) -> list[str]:
     """Return the columns of the views over CSV, in order."""
-    files = [of.name for of in csv_columns(dataset)]
-    return [*files, *(of.name for of in only_in_path(dataset))]
+    files = [column.name for column in csv_columns(dataset)]
+    return [*files, *(column.name for column in only_in_path(dataset))]
 
 
 def csv_columns(dataset: Dataset) -> list[CsvColumn]:
     """Return the columns of the CSV files, in order; `a.b` is named `a__b`, if that is free."""
-    flat = [leaf for of in dataset.schema for leaf in _leaves(of, "", nullable=False)]
+    flat = [leaf for field in dataset.schema for leaf in _leaves(field, "", nullable=False)]
     taken = {name.lower() for name in [*dataset.schema.names, *names(dataset)]}
     columns = list[CsvColumn]()
-    for header, of, nullable in flat:
+    for header, kind, nullable in flat:
         name = free(header.replace(".", "__"), taken) if "." in header else header
         taken.add(name.lower())
-        columns.append(CsvColumn(header, name, of, nullable))
+        columns.append(CsvColumn(header, name, kind, nullable))
     return columns
 
 
@@ -105,8 +107,8 @@ def text_names(dataset: Dataset) -> list[str]:
     """Name the CSV columns of a table of strings: the file's copy of a partition steps aside."""
     keys, taken = by_value(dataset), {name.lower() for name in csv_names(dataset)}
     return [
-        free(f"{of.name}_in_file", taken) if of.name in keys else of.name
-        for of in csv_columns(dataset)
+        free(f"{column.name}_in_file", taken) if column.name in keys else column.name
+        for column in csv_columns(dataset)
     ]
 
 
@@ -114,7 +116,9 @@ def _leaves(field: Any, above: str, *, nullable: bool) -> list[tuple[str, pa.Dat
     header, nullable = above + field.name, nullable or field.nullable
     if not pa.types.is_struct(field.type):
         return [(header, field.type, nullable)]
-    return [leaf for of in field.type for leaf in _leaves(of, f"{header}.", nullable=nullable)]
+    return [
+        leaf for inner in field.type for leaf in _leaves(inner, f"{header}.", nullable=nullable)
+    ]
 
 
 def free(name: str, taken: set[str]) -> str:

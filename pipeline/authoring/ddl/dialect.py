@@ -22,11 +22,11 @@ class Spelling:
     struct: str
     member: Callable[[str, str], str]
 
-    def of(self, given: pa.DataType) -> str | None:
+    def spell(self, given: pa.DataType) -> str | None:
         """Spell a type, without the parts that the dialect lacks; None if nothing is left."""
         if pa.types.is_struct(given):
-            members = [(of.name, self.of(of.type)) for of in given]
-            spelled = [self.member(name, of) for name, of in members if of]
+            members = [(member.name, self.spell(member.type)) for member in given]
+            spelled = [self.member(name, kind) for name, kind in members if kind]
             return self.struct.format(", ".join(spelled)) if spelled else None
         if pa.types.is_list(given):
             return self._around(self.array, given.value_type)
@@ -35,16 +35,16 @@ class Spelling:
         return self.scalar(given)
 
     def _around(self, outer: str, inner: pa.DataType) -> str | None:
-        spelled = self.of(inner)
+        spelled = self.spell(inner)
         return outer.format(spelled) if spelled else None
 
     def lacks(self, fields: Iterable[pa.Field]) -> list[str]:
         """Name what is left out of these fields, with its type."""
         return [
-            f"{path} ({kind_of(of)})"
+            f"{path} ({kind_of(kind)})"
             for field in fields
-            for path, of in scalars(field)
-            if not self.scalar(of)
+            for path, kind in scalars(field)
+            if not self.scalar(kind)
         ]
 
 
@@ -52,42 +52,46 @@ def scalars(field: pa.Field) -> Iterator[tuple[str, pa.DataType]]:
     """Yield the scalars of a field at any depth, with their paths."""
     open_ = [(field.name, field.type)]
     while open_:
-        path, of = open_.pop(0)
-        if pa.types.is_struct(of):
-            open_ = [(f"{path}.{inner.name}", inner.type) for inner in of] + open_
-        elif pa.types.is_list(of):
-            open_.insert(0, (f"{path}[]", of.value_type))
-        elif pa.types.is_map(of):
-            open_.insert(0, (f"{path}{{}}", of.item_type))
+        path, kind = open_.pop(0)
+        if pa.types.is_struct(kind):
+            open_ = [(f"{path}.{inner.name}", inner.type) for inner in kind] + open_
+        elif pa.types.is_list(kind):
+            open_.insert(0, (f"{path}[]", kind.value_type))
+        elif pa.types.is_map(kind):
+            open_.insert(0, (f"{path}{{}}", kind.item_type))
         else:
-            yield path, of
+            yield path, kind
 
 
-def kind_of(of: pa.DataType) -> str:
+def kind_of(kind: pa.DataType) -> str:
     """Name a type that some readers lack, as its schema would."""
-    if pa.types.is_time(of):
-        return "time-millis" if of.unit == "ms" else "time-micros"
-    return f"decimal of {of.precision} digits" if pa.types.is_decimal(of) else str(of)
+    if pa.types.is_time(kind):
+        return "time-millis" if kind.unit == "ms" else "time-micros"
+    return f"decimal of {kind.precision} digits" if pa.types.is_decimal(kind) else str(kind)
 
 
-def is_wide(of: pa.DataType) -> bool:
+def is_wide(kind: pa.DataType) -> bool:
     """Whether a type is a decimal that no reader here can hold."""
-    return bool(pa.types.is_decimal(of) and of.precision > LONGEST_DECIMAL)
+    return bool(pa.types.is_decimal(kind) and kind.precision > LONGEST_DECIMAL)
 
 
-def holds(of: pa.DataType, what: Callable[[pa.DataType], bool]) -> bool:
+def holds(kind: pa.DataType, predicate: Callable[[pa.DataType], bool]) -> bool:
     """Whether a type, or anything inside it, is such a one."""
-    return any(what(inner) for _, inner in scalars(pa.field("", of)))
+    return any(predicate(inner) for _, inner in scalars(pa.field("", kind)))
 
 
-def is_nested(of: pa.DataType) -> bool:
+def is_nested(kind: pa.DataType) -> bool:
     """Whether a CSV cell of this type is JSON text."""
-    return bool(pa.types.is_list(of) or pa.types.is_map(of))
+    return bool(pa.types.is_list(kind) or pa.types.is_map(kind))
 
 
 def comment(*sentences: str) -> str:
     """Write sentences as SQL comments, one paragraph each."""
-    lines = [line for of in sentences for line in textwrap.wrap(of, 96, break_long_words=False)]
+    lines = [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, 96, break_long_words=False)
+    ]
     return "\n".join(f"-- {line}" for line in lines)
 
 
@@ -137,7 +141,7 @@ def once(
     copy = free("_copy", {name.lower() for name in columns})
     # A document's partition is a function of the document, so that its copies share one. Naming
     # it changes no result, and lets a filter on it through the window: files are skipped.
-    keys = dict.fromkeys([*IDENTITY_NAMES, *(of.name for of in path_columns(dataset))])
+    keys = dict.fromkeys([*IDENTITY_NAMES, *(column.name for column in path_columns(dataset))])
     names = [quote(name) for name in columns]
     return joined(
         comment("Each identity once. A filter on a partition column still skips files."),

@@ -8,6 +8,7 @@ another name.
 import json
 from dataclasses import dataclass, field
 from datetime import date
+from typing import assert_never
 
 import pyarrow as pa
 
@@ -22,51 +23,40 @@ from pipeline.authoring.ddl.dialect import (
     listed,
 )
 from pipeline.authoring.ddl.projection import projection
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
-_DESCRIPTION_BYTES = 2_048  # Glue's bound
+_DESCRIPTION_BYTES = 2_048  # Glue's limit
 # OpenCSVSerde unescapes what this character precedes, inside quotes and outside. The default is
 # the backslash, and `"` means the backslash, too (Hive's CSVReader): both would eat backslashes
 # of values. Doubled quotes need none; so it is one that text does not hold.
 _NO_ESCAPE = "\x01"
 
 
+Columns = list[tuple[str, str]]
+"""Names and types."""
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How the files of a format are read."""
+    """How the files of a format are read; `row_format` says it as DDL."""
 
     input_format: str
     output_format: str
     serde: str
     serde_parameters: dict[str, str]
     parameters: dict[str, str]
-
-
-STORAGE: dict[Format, Storage] = {
-    "parquet": Storage(
-        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
-        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
-        "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
-        {"serialization.format": "1"},
-        {"classification": "parquet"},
-    ),
-    "csv": Storage(
-        "org.apache.hadoop.mapred.TextInputFormat",
-        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
-        "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-        {"separatorChar": ",", "quoteChar": '"', "escapeChar": _NO_ESCAPE},
-        {"classification": "csv", "skip.header.line.count": "1"},
-    ),
-}
+    row_format: str
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An external table; columns and keys are pairs of name and type."""
+    """An external table. `quoted_columns` are the columns as DDL spells their types."""
 
     name: str
-    columns: list[tuple[str, str]]
-    keys: list[tuple[str, str]]
+    columns: Columns
+    quoted_columns: Columns
+    keys: Columns
     location: str
     storage: Storage
     parameters: dict[str, str]
@@ -81,31 +71,36 @@ class Table:
 def table(dataset: Dataset, location: str, as_format: Format, since: date) -> Table:
     """Return the table over the files of one format."""
     place = f"{location}/{dataset.name}/{as_format}/"
-    keys = [(of.name, _key_type(of)) for of in path_columns(dataset)]
-    listing, notes = projection(dataset, place, since)
-    storage = STORAGE[as_format]
+    keys = [(column.name, _key_type(column)) for column in path_columns(dataset)]
+    listing, listing_notes = projection(dataset, place, since)
+    match as_format:
+        case Format.PARQUET:
+            name, storage, notes = dataset.name, _PARQUET, _type_notes(dataset)
+            columns, quoted = _typed_columns(dataset, _PLAIN), _typed_columns(dataset, _QUOTED)
+        case Format.CSV:
+            name, storage, notes = f"{dataset.name}_csv_text", _CSV, [_TEXT_NOTE]
+            columns = quoted = _text_columns(dataset)
+        case _:
+            assert_never(as_format)
     parameters = storage.parameters | listing
-    if as_format == "csv":
-        name, columns = f"{dataset.name}_csv_text", _text_columns(dataset)
-        notes = [_TEXT_NOTE, *_key_notes(dataset), *notes]
-    else:
-        name, columns = dataset.name, _typed_columns(dataset)
-        notes = [*_type_notes(dataset), *_key_notes(dataset), *notes]
-    return Table(name, columns, keys, place, storage, parameters, notes)
+    notes = [*notes, *_key_notes(dataset), *listing_notes]
+    return Table(name, columns, quoted, keys, place, storage, parameters, notes)
 
 
 # -------------------------------------------------------------------------------------- types
 
 
-def scalar(of: pa.DataType) -> str | None:
+def scalar(kind: pa.DataType) -> str | None:
     """Spell a scalar as Hive does."""
-    if pa.types.is_decimal(of):
-        return f"decimal({of.precision},{of.scale})" if of.precision <= LONGEST_DECIMAL else None
-    if pa.types.is_timestamp(of):
+    if pa.types.is_decimal(kind):
+        return (
+            f"decimal({kind.precision},{kind.scale})" if kind.precision <= LONGEST_DECIMAL else None
+        )
+    if pa.types.is_timestamp(kind):
         return "timestamp"
-    if pa.types.is_fixed_size_binary(of):
+    if pa.types.is_fixed_size_binary(kind):
         return "binary"
-    return _SCALARS.get(of)
+    return _SCALARS.get(kind)
 
 
 _SCALARS = {
@@ -114,26 +109,34 @@ _SCALARS = {
 }  # fmt: skip
 # As the catalogue stores them. In DDL a member's name may be a keyword, and is quoted.
 _PLAIN = Spelling(
-    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, of: f"{name}:{of}"
+    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, kind: f"{name}:{kind}"
 )
 _QUOTED = Spelling(
-    scalar, "array<{}>", "map<string,{}>", "struct<{}>", lambda name, of: f"{backticked(name)}:{of}"
+    scalar,
+    "array<{}>",
+    "map<string,{}>",
+    "struct<{}>",
+    lambda name, kind: f"{backticked(name)}:{kind}",
 )
 
 
-def _typed_columns(dataset: Dataset) -> list[tuple[str, str]]:
+def _typed_columns(dataset: Dataset, spelling: Spelling) -> Columns:
     keys = by_value(dataset)
-    spelled = [(of.name, _PLAIN.of(of.type)) for of in dataset.schema if of.name not in keys]
-    return [(name, of) for name, of in spelled if of]
+    spelled = [
+        (field.name, spelling.spell(field.type))
+        for field in dataset.schema
+        if field.name not in keys
+    ]
+    return [(name, kind) for name, kind in spelled if kind]
 
 
-def _text_columns(dataset: Dataset) -> list[tuple[str, str]]:
+def _text_columns(dataset: Dataset) -> Columns:
     return [(name, "string") for name in text_names(dataset)]
 
 
-def _key_type(of: PathColumn) -> str:
+def _key_type(column: PathColumn) -> str:
     # Glue filters keys that are numbers, dates or strings, and projects enum values as strings.
-    return "string" if pa.types.is_boolean(of.type) else str(scalar(of.type))
+    return "string" if pa.types.is_boolean(column.type) else str(scalar(column.type))
 
 
 # -------------------------------------------------------------------------------------- notes
@@ -156,72 +159,89 @@ def _type_notes(dataset: Dataset) -> list[str]:
 
 def _key_notes(dataset: Dataset) -> list[str]:
     notes = []
-    for of in path_columns(dataset):
-        if of.may_be_empty:
-            notes.append(f"An empty {of.name} shares its directory with null, and shows as null.")
-        if pa.types.is_boolean(of.type):
-            notes.append(f"{of.name} is a partition, and therefore a string: 'true' or 'false'.")
+    for column in path_columns(dataset):
+        if column.may_be_empty:
+            notes.append(
+                f"An empty {column.name} shares its directory with null, and shows as null."
+            )
+        if pa.types.is_boolean(column.type):
+            notes.append(
+                f"{column.name} is a partition, and therefore a string: 'true' or 'false'."
+            )
     return notes
 
 
 # ------------------------------------------------------------------------------ the two forms
 
 
-def create_table(dataset: Dataset, of: Table) -> str:
+def create_table(table: Table) -> str:
     """Write the table as DDL, with what registers its partitions."""
-    typed = {field.name: _QUOTED.of(field.type) for field in dataset.schema}
-    is_text = of.storage is STORAGE["csv"]
-    columns = [
-        f"{backticked(name)} {kind if is_text else typed[name]}" for name, kind in of.columns
-    ]
-    lines = [f"CREATE EXTERNAL TABLE {backticked(of.name)} (\n{listed(columns)}\n)"]
-    if of.keys:
-        keys = [f"{backticked(name)} {kind}" for name, kind in of.keys]
+    columns = [f"{backticked(name)} {kind}" for name, kind in table.quoted_columns]
+    lines = [f"CREATE EXTERNAL TABLE {backticked(table.name)} (\n{listed(columns)}\n)"]
+    if table.keys:
+        keys = [f"{backticked(name)} {kind}" for name, kind in table.keys]
         lines.append(f"PARTITIONED BY (\n{listed(keys)}\n)")
-    lines += [_row_format(of.storage), f"LOCATION {escaped_text(of.location)}"]
-    lines.append(f"TBLPROPERTIES (\n{_properties(of.parameters)}\n);")
-    if of.keys and not of.projected:
-        lines.append(f"\nMSCK REPAIR TABLE {backticked(of.name)};")
-    return joined(comment(*of.notes), *lines)
+    lines += [table.storage.row_format, f"LOCATION {escaped_text(table.location)}"]
+    lines.append(f"TBLPROPERTIES (\n{_properties(table.parameters)}\n);")
+    if table.keys and not table.projected:
+        lines.append(f"\nMSCK REPAIR TABLE {backticked(table.name)};")
+    return joined(comment(*table.notes), *lines)
 
 
-def _row_format(of: Storage) -> str:
-    if of is STORAGE["parquet"]:
-        return "STORED AS PARQUET"
-    return (
-        f"ROW FORMAT SERDE {escaped_text(of.serde)}\n"
-        f"WITH SERDEPROPERTIES (\n{_properties(of.serde_parameters)}\n)\n"
-        "STORED AS TEXTFILE"
-    )
-
-
-def _properties(of: dict[str, str]) -> str:
-    # Hive's lexer reads \u0001; the character itself would be lost on the way.
-    pairs = {key: escaped_text(value).replace(_NO_ESCAPE, "\\u0001") for key, value in of.items()}
-    return listed(f"{escaped_text(key)} = {value}" for key, value in pairs.items())
-
-
-def glue_json(of: Table) -> str:
+def glue_json(table: Table) -> str:
     """Write the table as `aws glue create-table --table-input` takes it."""
 
     def columns(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
         return [{"Name": name.lower(), "Type": kind.replace(", ", ",")} for name, kind in pairs]
 
     table_input = {
-        "Name": of.name,
-        "Description": " ".join(of.notes).encode()[:_DESCRIPTION_BYTES].decode(errors="ignore"),
+        "Name": table.name,
+        "Description": " ".join(table.notes).encode()[:_DESCRIPTION_BYTES].decode(errors="ignore"),
         "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"EXTERNAL": "TRUE", **of.parameters},
-        "PartitionKeys": columns(of.keys),
+        "Parameters": {"EXTERNAL": "TRUE", **table.parameters},
+        "PartitionKeys": columns(table.keys),
         "StorageDescriptor": {
-            "Columns": columns(of.columns),
-            "Location": of.location,
-            "InputFormat": of.storage.input_format,
-            "OutputFormat": of.storage.output_format,
+            "Columns": columns(table.columns),
+            "Location": table.location,
+            "InputFormat": table.storage.input_format,
+            "OutputFormat": table.storage.output_format,
             "SerdeInfo": {
-                "SerializationLibrary": of.storage.serde,
-                "Parameters": of.storage.serde_parameters,
+                "SerializationLibrary": table.storage.serde,
+                "Parameters": table.storage.serde_parameters,
             },
         },
     }
     return json.dumps(table_input, indent=2)
+
+
+# ---------------------------------------------------------------------------------- the formats
+
+
+def _properties(properties: dict[str, str]) -> str:
+    # Hive's lexer reads \u0001; the character itself would be lost on the way.
+    pairs = {
+        key: escaped_text(value).replace(_NO_ESCAPE, "\\u0001") for key, value in properties.items()
+    }
+    return listed(f"{escaped_text(key)} = {value}" for key, value in pairs.items())
+
+
+_PARQUET = Storage(
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+    {"serialization.format": "1"},
+    {"classification": "parquet"},
+    "STORED AS PARQUET",
+)
+_CSV_SERDE = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
+_CSV_PARAMETERS = {"separatorChar": ",", "quoteChar": '"', "escapeChar": _NO_ESCAPE}
+_CSV = Storage(
+    "org.apache.hadoop.mapred.TextInputFormat",
+    "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    _CSV_SERDE,
+    _CSV_PARAMETERS,
+    {"classification": "csv", "skip.header.line.count": "1"},
+    f"ROW FORMAT SERDE {escaped_text(_CSV_SERDE)}\n"
+    f"WITH SERDEPROPERTIES (\n{_properties(_CSV_PARAMETERS)}\n)\n"
+    "STORED AS TEXTFILE",
+)

@@ -25,22 +25,22 @@ def projection(dataset: Dataset, place: str, since: date) -> tuple[dict[str, str
     if not keys:
         return {}, []
     properties = {"projection.enabled": "true"}
-    for of in keys:
-        found = _projected(dataset, of, since)
+    for column in keys:
+        found = _projected(dataset, column, since)
         if isinstance(found, str):
-            return {}, [f"No partition projection, as {of.name} {found}.", *_repair(keys)]
-        start = f"projection.{of.name.lower()}"
+            return {}, [f"No partition projection, as {column.name} {found}.", *_repair(keys)]
+        start = f"projection.{column.name.lower()}"
         properties |= {f"{start}.{key}": value for key, value in found.items()}
     if "${" in place:
         return {}, ["No partition projection, as the location holds ${.", *_repair(keys)]
-    levels = "".join(f"{of.name}=${{{of.name.lower()}}}/" for of in keys)
+    levels = "".join(f"{column.name}=${{{column.name.lower()}}}/" for column in keys)
     properties["storage.location.template"] = place + levels
     return properties, _unseen(dataset, keys, since)
 
 
 def _repair(keys: Sequence[PathColumn]) -> list[str]:
     """Say how Athena learns of partitions instead."""
-    capital = next((of.name for of in keys if of.name != of.name.lower()), None)
+    capital = next((column.name for column in keys if column.name != column.name.lower()), None)
     if capital is None:
         return [_REPAIR]
     by_hand = (
@@ -52,35 +52,36 @@ def _repair(keys: Sequence[PathColumn]) -> list[str]:
 
 def _unseen(dataset: Dataset, keys: Sequence[PathColumn], since: date) -> list[str]:
     """Say which rows lie outside the days that are listed."""
-    dated = {of.source.name for of in keys if of.part == "date"}
+    dated = {column.source.name for column in keys if column.part == "date"}
     notes = [f"Rows that arrived before {since} are not seen: see --since."] if dated else []
     if dated - {ARRIVED_AT.name}:
-        of_old = f"Nor are rows of a time when the event_time_window of {dataset.name} was wider."
-        notes.append(of_old)
+        notes.append(
+            f"Nor are rows of a time when the event_time_window of {dataset.name} was wider."
+        )
     return notes
 
 
-def _projected(dataset: Dataset, of: PathColumn, since: date) -> dict[str, str] | str:
+def _projected(dataset: Dataset, column: PathColumn, since: date) -> dict[str, str] | str:
     """Return the projection of one column, or what speaks against it."""
-    if of.source.nullable:
+    if column.source.nullable:
         return "may be null, and projection never looks for null"
-    if of.part == "hour":
+    if column.part == "hour":
         return {"type": "integer", "range": "0,23", "digits": "2"}
-    if of.part == "date":
-        return _projected_date(dataset, of, since)
-    if pa.types.is_boolean(of.type):
+    if column.part == "date":
+        return _projected_date(dataset, column, since)
+    if pa.types.is_boolean(column.type):
         return {"type": "enum", "values": "true,false"}
-    if of.symbols:
-        return {"type": "enum", "values": ",".join(of.symbols)}
+    if column.symbols:
+        return {"type": "enum", "values": ",".join(column.symbols)}
     return "has values that nobody can list beforehand"
 
 
-def _projected_date(dataset: Dataset, of: PathColumn, since: date) -> dict[str, str] | str:
+def _projected_date(dataset: Dataset, column: PathColumn, since: date) -> dict[str, str] | str:
     """Bound the days: arrival by itself, the event time by its distance from arrival."""
     low = high = 0
-    if of.source.name != ARRIVED_AT.name:
-        if of.source.name != dataset.event_time or dataset.window is None:
-            return f"is of {of.source.name}, which no event_time_window holds within bounds"
+    if column.source.name != ARRIVED_AT.name:
+        if column.source.name != dataset.event_time or dataset.window is None:
+            return f"is of {column.source.name}, which no event_time_window holds within bounds"
         low, high = dataset.window
     first = since + timedelta(days=max(low // _DAY, (date.min - since).days))
     ahead = max(-(-high // _DAY), 0) + 1  # one more: whoever asks may have a slow clock

@@ -7,6 +7,8 @@ partition is a nullable string, whose null and "" share a directory, the path is
 """
 
 import re
+from dataclasses import dataclass
+from typing import assert_never
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -34,7 +36,8 @@ from pipeline.authoring.ddl.dialect import (
     named,
     once,
 )
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
+from pipeline.core.formats import Format
 
 _VIEW = "CREATE OR REPLACE TEMPORARY VIEW"
 # Stands for an empty field, which is null, so that "" can stand for itself.
@@ -49,51 +52,84 @@ _MICROS_A_DAY = 86_400_000_000
 _MICROS_AN_HOUR = 3_600_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The view over the files of one format.
+
+    `columns` are its names and `selected` what it selects; `declared` are the columns of the
+    files, which are a view themselves, named `files`, and `keys` what that takes from the path.
+    """
+
+    name: str
+    files: str
+    columns: list[str]
+    declared: list[str]
+    keys: list[PathColumn]
+    selected: list[str]
+    options: dict[str, str]
+    notes: list[str]
+
+
 def statements(dataset: Dataset, location: str, as_format: Format) -> str:
     """Write the views over one format."""
-    if as_format == "csv":
-        view, columns = f"{dataset.name}_csv", csv_names(dataset)
-        files, selected = f"{view}_text", _csv_columns(dataset)
-        declared = [f"{backticked(name)} STRING" for name in text_names(dataset)]
-        notes = _csv_notes(dataset)
+    match as_format:
+        case Format.PARQUET:
+            view = _parquet_view(dataset)
+        case Format.CSV:
+            view = _csv_view(dataset)
+        case _:
+            assert_never(as_format)
+    selected = [*view.selected, *(_only_in_path(dataset, key) for key in only_in_path(dataset))]
+    declared = view.declared
+    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
+    if _by_path(dataset):
+        keys = [f"{backticked(key.name)} {_PARQUET.spell(key.type)}" for key in view.keys]
+        declared = [*declared, *keys]
     else:
-        view, files = dataset.name, f"{dataset.name}_files"
-        keys = by_value(dataset)
-        kept = [of for of in dataset.schema if _PARQUET.of(of.type)]
-        columns = [name for name in names(dataset) if name not in _unreadable(dataset)]
-        selected = [_of_path(dataset, keys.get(of.name), of.name) for of in kept]
-        declared = [f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in kept]
-        notes = _parquet_notes(dataset)
-    selected += [_only_in_path(dataset, of) for of in only_in_path(dataset)]
-    declared += [
-        f"{backticked(of.name)} {_PARQUET.of(of.type)}" for of in _declared_keys(dataset, as_format)
-    ]
+        options["recursiveFileLookup"] = "'true'"
+    options |= view.options
+    name, files = backticked(view.name), backticked(view.files)
     return (
-        f"{comment(*notes)}\n"
-        f"{_VIEW} {backticked(files)} (\n{listed(declared)}\n)\n"
-        f"USING {as_format} OPTIONS (\n{_options(dataset, location, as_format)}\n);\n\n"
-        f"{_VIEW} {backticked(view)} AS\nSELECT\n{listed(selected)}\nFROM {backticked(files)};\n\n"
-        f"{once(dataset, view, columns, backticked, _VIEW)}"
+        f"{comment(*view.notes)}\n"
+        f"{_VIEW} {files} (\n{listed(declared)}\n)\n"
+        f"USING {as_format} OPTIONS (\n"
+        f"{listed(f'{key} {value}' for key, value in options.items())}\n);\n\n"
+        f"{_VIEW} {name} AS\nSELECT\n{listed(selected)}\nFROM {files};\n\n"
+        f"{once(dataset, view.name, view.columns, backticked, _VIEW)}"
+    )
+
+
+def _parquet_view(dataset: Dataset) -> _View:
+    keys = by_value(dataset)
+    kept = [field for field in dataset.schema if _PARQUET.spell(field.type)]
+    return _View(
+        name=dataset.name,
+        files=f"{dataset.name}_files",
+        columns=[name for name in names(dataset) if name not in _unreadable(dataset)],
+        declared=[f"{backticked(field.name)} {_PARQUET.spell(field.type)}" for field in kept],
+        keys=only_in_path(dataset),
+        selected=[_of_path(dataset, keys.get(field.name), field.name) for field in kept],
+        options={},
+        notes=_parquet_notes(dataset),
+    )
+
+
+def _csv_view(dataset: Dataset) -> _View:
+    return _View(
+        name=f"{dataset.name}_csv",
+        files=f"{dataset.name}_csv_text",
+        columns=csv_names(dataset),
+        declared=[f"{backticked(name)} STRING" for name in text_names(dataset)],
+        keys=list(path_columns(dataset)),
+        selected=_csv_columns(dataset),
+        options=_CSV_OPTIONS,
+        notes=_csv_notes(dataset),
     )
 
 
 def _by_path(dataset: Dataset) -> bool:
     """Whether Spark is to look at the path at all."""
-    return all(of.exact for of in path_columns(dataset))
-
-
-def _declared_keys(dataset: Dataset, as_format: Format) -> list[PathColumn]:
-    if not _by_path(dataset):
-        return []
-    return list(path_columns(dataset)) if as_format == "csv" else only_in_path(dataset)
-
-
-def _options(dataset: Dataset, location: str, as_format: Format) -> str:
-    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
-    if not _by_path(dataset):
-        options["recursiveFileLookup"] = "'true'"
-    options |= _CSV_OPTIONS if as_format == "csv" else {}
-    return listed(f"{key} {value}" for key, value in options.items())
+    return all(column.exact for column in path_columns(dataset))
 
 
 def _path(location: str) -> str:
@@ -103,42 +139,42 @@ def _path(location: str) -> str:
     return re.sub(r"[*?\[\]{}\\]", r"\\\g<0>", location)
 
 
-def _of_path(dataset: Dataset, of: PathColumn | None, name: str) -> str:
+def _of_path(dataset: Dataset, key: PathColumn | None, name: str) -> str:
     """Select a column that may be the path's, with what the path cannot say."""
     column = backticked(name)
-    if of is None or not of.hides_empty or not _by_path(dataset):
+    if key is None or not key.hides_empty or not _by_path(dataset):
         return column
     return f"COALESCE({column}, '') AS {column}"
 
 
-def _only_in_path(dataset: Dataset, of: PathColumn) -> str:
+def _only_in_path(dataset: Dataset, column: PathColumn) -> str:
     """Select a column of the path, or work it out as the pipeline did, in UTC."""
     if _by_path(dataset):
-        return backticked(of.name)
-    kind = of.source.type
+        return backticked(column.name)
+    kind = column.source.type
     # In CSV it is text; in Parquet the cast does nothing.
-    source = f"CAST({backticked(of.source.name)} AS {_scalar(kind)})"
+    source = f"CAST({backticked(column.source.name)} AS {_scalar(kind)})"
     if not (pa.types.is_timestamp(kind) and kind.tz):
-        value = f"hour({source})" if of.part == "hour" else f"CAST({source} AS DATE)"
-    elif of.part == "hour":
+        value = f"hour({source})" if column.part == "hour" else f"CAST({source} AS DATE)"
+    elif column.part == "hour":
         value = f"CAST(pmod(unix_micros({source}), {_MICROS_A_DAY}) DIV {_MICROS_AN_HOUR} AS INT)"
     else:
         days = f"CAST(floor(unix_micros({source}) / {_MICROS_A_DAY}) AS INT)"
         value = f"date_add(DATE '1970-01-01', {days})"
-    return f"{value} AS {backticked(of.name)}"
+    return f"{value} AS {backticked(column.name)}"
 
 
 # -------------------------------------------------------------------------------------- types
 
 
-def _scalar(of: pa.DataType) -> str | None:
-    if pa.types.is_decimal(of):
-        return None if is_wide(of) else f"DECIMAL({of.precision}, {of.scale})"
-    if pa.types.is_timestamp(of):
-        return "TIMESTAMP" if of.tz else "TIMESTAMP_NTZ"
-    if pa.types.is_time(of):
-        return "INT" if of.unit == "ms" else "BIGINT"
-    return "BINARY" if pa.types.is_fixed_size_binary(of) else _SCALARS[of]
+def _scalar(kind: pa.DataType) -> str | None:
+    if pa.types.is_decimal(kind):
+        return None if is_wide(kind) else f"DECIMAL({kind.precision}, {kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ"
+    if pa.types.is_time(kind):
+        return "INT" if kind.unit == "ms" else "BIGINT"
+    return "BINARY" if pa.types.is_fixed_size_binary(kind) else _SCALARS[kind]
 
 
 _SCALARS = {
@@ -147,12 +183,12 @@ _SCALARS = {
 }  # fmt: skip
 
 
-def _json_scalar(of: pa.DataType) -> str | None:
-    return "STRING" if pa.types.is_time(of) else _scalar(of)
+def _json_scalar(kind: pa.DataType) -> str | None:
+    return "STRING" if pa.types.is_time(kind) else _scalar(kind)
 
 
-def _member(name: str, of: str) -> str:
-    return f"{backticked(name)}: {of}"
+def _member(name: str, kind: str) -> str:
+    return f"{backticked(name)}: {kind}"
 
 
 _PARQUET = Spelling(_scalar, "ARRAY<{}>", "MAP<STRING, {}>", "STRUCT<{}>", _member)
@@ -160,29 +196,29 @@ _JSON = Spelling(_json_scalar, "ARRAY<{}>", "MAP<STRING, {}>", "STRUCT<{}>", _me
 
 
 def _unreadable(dataset: Dataset) -> set[str]:
-    return {of.name for of in dataset.schema if not _PARQUET.of(of.type)}
+    return {field.name for field in dataset.schema if not _PARQUET.spell(field.type)}
 
 
 def _csv_columns(dataset: Dataset) -> list[str]:
     keys, by_path = by_value(dataset), _by_path(dataset)
     return [
-        _of_path(dataset, keys[of.name], of.name)
-        if by_path and of.name in keys
-        else named(_cast(of, backticked(name)), backticked(of.name))
-        for of, name in zip(csv_columns(dataset), text_names(dataset), strict=True)
+        _of_path(dataset, keys[cell.name], cell.name)
+        if by_path and cell.name in keys
+        else named(_cast(cell, backticked(name)), backticked(cell.name))
+        for cell, name in zip(csv_columns(dataset), text_names(dataset), strict=True)
     ]
 
 
-def _cast(of: CsvColumn, column: str) -> str:
+def _cast(cell: CsvColumn, column: str) -> str:
     """Turn one string of CSV into its type."""
-    if pa.types.is_string(of.type) or pa.types.is_time(of.type) or holds(of.type, is_wide):
+    if pa.types.is_string(cell.type) or pa.types.is_time(cell.type) or holds(cell.type, is_wide):
         return column
-    if pa.types.is_binary(of.type) or pa.types.is_fixed_size_binary(of.type):
+    if pa.types.is_binary(cell.type) or pa.types.is_fixed_size_binary(cell.type):
         return f"unbase64({column})"
-    if is_nested(of.type):
-        schema = escaped_text(str(_JSON.of(of.type)))
+    if is_nested(cell.type):
+        schema = escaped_text(str(_JSON.spell(cell.type)))
         return f"from_json({column}, {schema}, map('mode', 'FAILFAST'))"
-    return f"CAST({column} AS {_scalar(of.type)})"
+    return f"CAST({column} AS {_scalar(cell.type)})"
 
 
 # -------------------------------------------------------------------------------------- notes
@@ -199,11 +235,12 @@ _TIMES = "Times of day are numbers since midnight: time-millis INT, time-micros 
 
 
 def _path_notes(dataset: Dataset) -> list[str]:
-    told = ", ".join(of.name for of in path_columns(dataset) if not of.exact)
-    if not told:
+    ambiguous = ", ".join(column.name for column in path_columns(dataset) if not column.exact)
+    if not ambiguous:
         return []
     note = (
-        f"Null and the empty string share a directory, and only the file tells them apart: {told}. "
+        "Null and the empty string share a directory, and only the file tells them apart: "
+        f"{ambiguous}. "
         "So Spark does not look at the path, and skips no files by it."
     )
     return [note]
@@ -211,7 +248,7 @@ def _path_notes(dataset: Dataset) -> list[str]:
 
 def _parquet_notes(dataset: Dataset) -> list[str]:
     notes = [_USE, *_path_notes(dataset)]
-    if any(holds(of.type, pa.types.is_time) for of in dataset.schema):
+    if any(holds(field.type, pa.types.is_time) for field in dataset.schema):
         notes.append(_TIMES)
     lacking = _PARQUET.lacks(dataset.schema)
     if lacking:

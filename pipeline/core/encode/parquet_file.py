@@ -1,30 +1,18 @@
-"""A partition to the bytes of a file: Parquet or CSV, from the same table.
+"""Parquet: zstd, microseconds, dictionaries only where values repeat."""
 
-Equal tables in other chunks encode to other Parquet bytes, so each column is made one chunk
-first; nothing of the clock or the machine goes in.
-"""
-
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from pipeline.core.cells import flattened
-from pipeline.core.dataset import Dataset, Format
+from pipeline.core.dataset import Dataset
 from pipeline.core.records import Rows
 
 _SAMPLE = 1_000  # values
 
 
-def encode(rows: Rows, dataset: Dataset, as_format: Format) -> bytes:
-    """Encode rows of a dataset as one file."""
-    return _ENCODERS[as_format](rows, dataset)
-
-
-def _parquet(rows: Rows, dataset: Dataset) -> bytes:
-    """zstd, microseconds, and where the rows came from in the file's metadata."""
+def encode_parquet(rows: Rows, dataset: Dataset) -> bytes:
+    """Encode rows as one file, whose metadata says where they came from."""
     batch = rows.chunk.provenance.batch
     metadata = {
         "pipeline.dataset": dataset.name,
@@ -48,7 +36,7 @@ def _parquet(rows: Rows, dataset: Dataset) -> bytes:
 
 
 def _worth_a_dictionary(table: pa.Table) -> list[str] | bool:
-    """Return the paths of the columns whose values repeat, as a sample of them tells.
+    """Return the paths of the columns whose values repeat, as a sample of them shows.
 
     A dictionary of values that do not repeat is a second copy of them, takes twice the time, and
     makes the file a quarter larger. In small files it takes longest of all, and zstd does without.
@@ -80,20 +68,3 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         yield from _leaves(f"{path}.key_value.value", array.items.slice(start, end - start))
     else:
         yield path, array
-
-
-def _csv(rows: Rows, dataset: Dataset) -> bytes:
-    """RFC 4180 with LF and a header; records flattened with dots, arrays and maps as JSON.
-
-    Text is always quoted, so that null (nothing) and the empty string ("") stay apart.
-    """
-    del dataset
-    columns: dict[str, pa.Array] = {}
-    for field, column in zip(rows.table.schema, rows.table.combine_chunks().columns, strict=True):
-        columns |= flattened(field.name, column.combine_chunks())
-    sink = io.BytesIO()
-    pa_csv.write_csv(pa.table(columns), sink)
-    return sink.getvalue()
-
-
-_ENCODERS: dict[Format, Callable[[Rows, Dataset], bytes]] = {"parquet": _parquet, "csv": _csv}
