@@ -29,7 +29,7 @@ def run(documents: int, out: Path | None, seed: int) -> int:
     with environment(place):
         delivered, last = _deliver(stream)
         redelivery = deliver_again(last, place)
-    verdict = judge(stream.made, delivered, count(place), redelivery)
+    verdict = judge(stream.totals, delivered, count(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
     return 0 if verdict.balanced else 1
 
@@ -49,7 +49,7 @@ def _deliver(stream: Stream) -> tuple[Delivered, Event]:
 
 
 def deliver_again(event: Event, place: Place) -> Redelivery:
-    """Deliver an event once more, as Lambda may, and look whether that changes any file."""
+    """Deliver an event once more, as Lambda may, and see whether that changes any file."""
     before = _contents(place)
     again = Delivered()
     again.add(_handle(event))
@@ -61,9 +61,9 @@ def _handle(event: Event) -> list[dict[str, Any]]:
     """Call the handler as Lambda does, and return the lines it logged."""
     log = io.StringIO()
     with contextlib.redirect_stdout(log):
-        answer = kinesis(event, None)
+        response = kinesis(event, None)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    if answer != {"batchItemFailures": []}:
+    if response != {"batchItemFailures": []}:
         why = next((line["message"] for line in lines if "message" in line), "it did not say why")
         message = f"The handler could not store an event: {why}"
         raise BatchNotStored(message)
@@ -84,7 +84,7 @@ def _contents(place: Place) -> dict[str, bytes]:
 def environment(place: Place) -> Iterator[None]:
     """Set the handler's environment, and put it back after.
 
-    Bounds that are set here are somebody's own, and the stream is made to break the default ones.
+    Limits that are set already are somebody's own; the stream is made to break the default ones.
     """
     before = dict(os.environ)
     for variable, _, _ in LIMITS.values():
