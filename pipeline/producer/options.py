@@ -1,4 +1,4 @@
-"""What a producer can be told to do otherwise."""
+"""The settings of a producer."""
 
 import gzip
 from collections.abc import Callable

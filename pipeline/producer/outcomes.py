@@ -38,7 +38,7 @@ class ProducerError(PipelineError):
 
 
 class RecordRefused(ProducerError, ValueError):
-    """The record is none that a stream could hold; it was not put."""
+    """The record is not one that a stream could hold; it was not put."""
 
 
 class RecordFailed(ProducerError):

@@ -71,7 +71,7 @@ class Producer:
         `explicit_hash_key`, a decimal number below 2**128, decides on the shard instead of the
         partition key. `callback` is called once, with the `Position` or the `FailedRecord`, by a
         thread of the producer; it may put, and should be quick. Raises `RecordRefused` for what no
-        stream takes, `ProducerError` when closed, or when too much failed that nobody took.
+        stream accepts, `ProducerError` when closed, or when too much failed that nobody took.
         """
         hash_key = self._check(payload, partition_key, explicit_hash_key)
         if self._failed_bytes >= self._options.buffer_bytes:
@@ -177,14 +177,14 @@ class Producer:
             size += _AGGREGATE_OVERHEAD
         if size > self._options.max_record_bytes:
             raise RecordRefused(
-                f"The record has {size:,} bytes with its partition key; a stream takes "
+                f"The record has {size:,} bytes with its partition key; a stream accepts "
                 f"{self._options.max_record_bytes:,}. Split it, or raise max_record_bytes if the "
                 "stream allows larger ones."
             )
         if explicit_hash_key is None:
             return hash_key
         if not _DECIMAL.fullmatch(explicit_hash_key) or int(explicit_hash_key) >= 2**128:
-            raise RecordRefused("The explicit hash key is no decimal number below 2**128.")
+            raise RecordRefused("The explicit hash key is not a decimal number below 2**128.")
         return int(explicit_hash_key)
 
     def _report(self, record: Record, outcome: Outcome) -> None:

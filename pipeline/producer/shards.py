@@ -49,7 +49,7 @@ class Packed(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class ShardQueue:
-    """What waits for one shard, in the order it was put. At most one call at a time takes of it."""
+    """What waits for one shard, in the order it was put. At most one call at a time sends of it."""
 
     shard_id: str
     records: deque[Record] = field(default_factory=deque)
@@ -64,10 +64,10 @@ class ShardQueue:
     last_error: str = ""
     """Why the latest was not stored, in a sentence."""
     suspect: bool = False
-    """A call was refused: the next takes one stream record, so that it fails no others with it."""
+    """A call was refused: the next sends one stream record, so that it fails no others with it."""
 
     def append(self, record: Record, options: Options) -> bool:
-        """Add a record at the end; tell whether that changes when to send.
+        """Add a record at the end; say whether that changes when to send.
 
         The first record starts the time that it waits for others, the last one ends it.
         """
@@ -103,7 +103,7 @@ class ShardQueue:
         return expired
 
     def full(self, options: Options) -> bool:
-        """Tell whether there is enough for an aggregate that can take no more."""
+        """Say whether there is enough for a full aggregate."""
         count = len(self.records)
         return self.size >= options.aggregate_bytes or count >= options.aggregate_count
 
@@ -129,7 +129,7 @@ class ShardQueue:
         return packed
 
     def _next_has(self, keys: set[str]) -> bool:
-        """Tell whether one of these keys comes soon: then packing would be for nothing."""
+        """Say whether one of these keys comes soon: then packing would be for nothing."""
         soon = islice(self.records, _SOON) if keys else ()
         return any(record.partition_key in keys for record in soon)
 
@@ -140,7 +140,7 @@ class ShardQueue:
         if count < 2:  # noqa: PLR2004 - an aggregate of one only costs bytes
             count, data = 1, first.data
             if data.startswith(MAGIC):
-                # As it is, every consumer would take it for an aggregate.
+                # As it is, every consumer would read it as an aggregate.
                 _, data = pack_aggregate((first,))
             put = PutRecord(first.partition_key, data, first.explicit_hash_key)
         else:
@@ -149,7 +149,7 @@ class ShardQueue:
 
 
 def _size(records: Sequence[Record]) -> int:
-    # Lists, here and where records are counted: generators take twice the time.
+    # Lists, here and where records are counted: generators need twice the time.
     return sum([len(record.data) for record in records]) + _LEAST_FRAME * len(records)
 
 
