@@ -33,7 +33,9 @@ def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
     At least one record, if there is a payload.
     """
     records, packed = list[bytes](), 0
-    for data, count in _aggregates(payloads) if aggregated else ((of, 1) for of in payloads):
+    for data, count in (
+        _aggregates(payloads) if aggregated else ((payload, 1) for payload in payloads)
+    ):
         room -= event_bytes(len(data))
         if room < 0 and records:
             break
@@ -43,7 +45,7 @@ def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
 
 
 def event_bytes(size: int) -> int:
-    """Return how many bytes of an event a stream record of `size` bytes takes."""
+    """Return how many bytes a stream record of `size` bytes adds to an event."""
     return -(-size // 3) * 4 + ENVELOPE_BYTES
 
 

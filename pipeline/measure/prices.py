@@ -104,7 +104,7 @@ def pipeline_cost(bytes_in: int, seconds: float, objects: float) -> Cost:
 
 
 def firehose_cost(record_bytes: float, *, partitioned: bool = False) -> float:
-    """Return what Firehose takes for a GB of records of this size, to Parquet."""
+    """Return what Firehose charges for a GB of records of this size, to Parquet."""
     rounded = math.ceil(record_bytes / _FIREHOSE_STEP) * _FIREHOSE_STEP / record_bytes
     ingested = PRICES["Firehose, ingestion"].dollars
     converted = PRICES["Firehose, conversion to Parquet"].dollars
