@@ -18,13 +18,13 @@ from pipeline.authoring.generate import documents_of
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
 
-SHIPPED = {of.name: of for of in read_datasets(ROOT / "schemas")}
+SHIPPED = {dataset.name: dataset for dataset in read_datasets(ROOT / "schemas")}
 NOW = round(ARRIVED.timestamp() * 1_000_000)
 
 
-def documents(of: Dataset, seed: int, count: int) -> list[bytes]:
+def documents(dataset: Dataset, seed: int, count: int) -> list[bytes]:
     """Make documents a second before they arrive."""
-    make = documents_of(of, random.Random(seed))
+    make = documents_of(dataset, random.Random(seed))
     return [make(NOW - 1_000_000) for _ in range(count)]
 
 
@@ -36,12 +36,12 @@ def test_every_document_of_a_shipped_dataset_becomes_a_row(name: str) -> None:
     assert all(key.startswith(f"{name}/") for key in stored.output.objects)
 
 
-def field(name: str, of: Any, **rest: Any) -> dict[str, Any]:
-    return {"name": name, "type": of, **rest}
+def field(name: str, avro: Any, **rest: Any) -> dict[str, Any]:
+    return {"name": name, "type": avro, **rest}
 
 
-def logical(of: str, name: str, **rest: Any) -> dict[str, Any]:
-    return {"type": of, "logicalType": name, **rest}
+def logical(avro: str, name: str, **rest: Any) -> dict[str, Any]:
+    return {"type": avro, "logicalType": name, **rest}
 
 
 def fixed(size: int, **rest: Any) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def test_the_same_seed_makes_the_same_documents() -> None:
 @pytest.mark.parametrize("window", ['["-7d", "+1d"]', '["-7d", "-2d"]', '["+1h", "+2h"]'])
 def test_event_times_lie_in_the_window(window: str) -> None:
     config = f'event_time = "at"\nevent_time_window = {window}'
-    of = dataset(field("at", logical("long", "timestamp-micros")), config=config)
-    assert not deliver(kinesis_event(documents(of, 7, 100)), [of]).letters
+    things = dataset(field("at", logical("long", "timestamp-micros")), config=config)
+    assert not deliver(kinesis_event(documents(things, 7, 100)), [things]).letters
 
 
 PIECES = st.sampled_from(
@@ -144,9 +144,9 @@ def test_what_is_made_for_a_pattern_matches_it(pattern: str, anchors: str, seed:
 def test_what_cannot_be_made_up_is_said_with_its_field(
     attributes: dict[str, Any], says: str
 ) -> None:
-    of = dataset(field("text", "string", **attributes))
+    things = dataset(field("text", "string", **attributes))
     with pytest.raises(DatasetError) as caught:
-        documents_of(of, random.Random(1))
+        documents_of(things, random.Random(1))
     assert "schemas/things: no documents can be made up, as of the field 'text' " in str(
         caught.value
     )
@@ -154,5 +154,5 @@ def test_what_cannot_be_made_up_is_said_with_its_field(
 
 
 def test_a_document_is_what_the_match_asks_for() -> None:
-    of = dataset(field("n", "int"), config='[match]\nfield = "kind"\nequals = 7')
-    assert {json.loads(document)["kind"] for document in documents(of, 1, 5)} == {7}
+    things = dataset(field("n", "int"), config='[match]\nfield = "kind"\nequals = 7')
+    assert {json.loads(document)["kind"] for document in documents(things, 1, 5)} == {7}
