@@ -83,6 +83,6 @@ def _positive(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        message = f"{text!r} is not a positive integer"
+        message = f"{text!r} is no whole number of at least 1"
         raise argparse.ArgumentTypeError(message)
     return number
