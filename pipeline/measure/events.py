@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.core.kpl import pack_aggregate
+from pipeline.core.kpl import pack_stream_record
 
 FULL_EVENT: Final = 6_000_000
 """Bytes of JSON in the largest event, a little under Lambda's limit for an invocation."""
@@ -64,9 +64,7 @@ def _aggregates(payloads: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 
 def _aggregate(waiting: deque[tuple[str, bytes, None]]) -> tuple[bytes, int]:
     """Take what fits into one aggregate from the front, at least one payload."""
-    count, data = pack_aggregate(waiting, AGGREGATE_BYTES)
-    if count < 2:  # noqa: PLR2004 - the KPL sends a lone payload as it is
-        return waiting.popleft()[1], 1
+    count, data = pack_stream_record(waiting, AGGREGATE_BYTES)
     for _ in range(count):
         waiting.popleft()
     return data, count

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.adapters.aws.kinesis import PutRecord, Shard
 from pipeline.core.errors import StreamRefused
-from pipeline.core.kpl import MAGIC, pack_aggregate
+from pipeline.core.kpl import pack_stream_record
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import Callback
 
@@ -25,7 +25,7 @@ _SOON = 64
 
 
 class Record(NamedTuple):
-    """A user record that waits; the first three are what `core.kpl.pack_aggregate` reads."""
+    """A user record that waits; the first three are what `core.kpl.pack_stream_record` reads."""
 
     partition_key: str
     data: bytes
@@ -135,13 +135,10 @@ class ShardQueue:
 
     def _pack_one(self, options: Options) -> Packed:
         """Take one stream record: an aggregate, or one user record as it is."""
-        count, data = pack_aggregate(self.records, options.aggregate_bytes, options.aggregate_count)
+        limit, most = options.aggregate_bytes, options.aggregate_count
+        count, data = pack_stream_record(self.records, limit, most)
         first = self.records[0]
-        if count < 2:  # noqa: PLR2004 - an aggregate of one only costs bytes
-            count, data = 1, first.data
-            if data.startswith(MAGIC):
-                # As it is, every consumer would read it as an aggregate.
-                _, data = pack_aggregate((first,))
+        if count == 1:
             put = PutRecord(first.partition_key, data, first.explicit_hash_key)
         else:
             put = PutRecord(_AGGREGATES_KEY, data, str(hash_key_of(first)))
