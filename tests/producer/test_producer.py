@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import subprocess
 import sys
 import threading
 from collections import defaultdict
@@ -367,6 +368,13 @@ def test_without_order_one_call_takes_many_records_of_a_key() -> None:
         for number in range(50):
             sends.put(payload_of(number), "key")
     assert max(len(call) for call in stream.calls) > 40
+
+
+def test_a_producer_is_imported_without_arrow() -> None:
+    """An application that only puts records does not wait for it."""
+    script = "import sys, pipeline.producer; print('pyarrow' in sys.modules)"
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_a_lost_response_doubles_the_record_and_the_second_position_counts() -> None:
