@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,11 +51,13 @@ def make_pipeline(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipe
     return Pipeline(Router(datasets), Limits(), store(), store())
 
 
-def invoke(event: Any, pipeline: Pipeline) -> Invocation:
+def invoke(
+    event: Any, pipeline: Pipeline, *, handler: Callable[..., dict[str, Any]] = answer
+) -> Invocation:
     """Hand one event to the handler. Raises `BatchNotStored` if not all of it was stored."""
     lines = list[str]()
     telemetry = Telemetry(lines.append, time.time)
-    response = answer(event, None, pipeline, _NO_RESERVE, telemetry)
+    response = handler(event, None, pipeline, _NO_RESERVE, telemetry)
     logged = json.loads(lines[0])
     if response != _STORED:
         message = f"The handler did not store the batch: {logged['message']}"

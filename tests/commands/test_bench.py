@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -133,14 +134,13 @@ def test_an_invocation_says_what_became_of_the_documents() -> None:
     assert invocation.objects == 3
 
 
-def test_what_was_not_stored_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    logged = '{"message": "the store is down"}'
-    monkeypatch.setattr(
-        "pipeline.measure.invocation.answer",
-        lambda *given: given[-1].write(logged) or {"batchItemFailures": [{"itemIdentifier": "1"}]},
-    )
+def test_what_was_not_stored_is_not_measured() -> None:
+    def fails(*arguments: Any) -> dict[str, Any]:
+        arguments[-1].write('{"message": "the store is down"}')
+        return {"batchItemFailures": [{"itemIdentifier": "1"}]}
+
     with pytest.raises(BatchNotStored, match="the store is down"):
-        invoke({}, make_pipeline((ORDERS,)))
+        invoke({}, make_pipeline((ORDERS,)), handler=fails)
 
 
 def test_cases_take_turns_after_one_run_each_that_does_not_count() -> None:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from pipeline.cli import main
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import BatchNotStored, PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.reasons import Reason
 from pipeline.demo import run as demo_run
@@ -157,30 +157,29 @@ def lose_a_dead_letter(place: Place) -> None:
 
 @pytest.mark.parametrize("damage", [lose_a_file, double_a_file, lose_a_dead_letter])
 def test_what_is_lost_or_doubled_shows(
-    damage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def after_damage(place: Place) -> Counted:
         damage(place)
         return count(place)
 
-    monkeypatch.setattr(demo_run, "count", after_damage)
-    ran = run(out=tmp_path)
-    assert ran.code == 1
-    assert "NOT balanced" in ran.out
-    assert "Balanced:" not in ran.out
+    assert demo_run.run(DOCUMENTS, tmp_path, 1, count_files=after_damage) == 1
+    out = capsys.readouterr().out
+    assert "NOT balanced" in out
+    assert "Balanced:" not in out
 
 
 def test_an_event_that_is_not_stored_ends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(event: Any, context: Any) -> Any:
         sys.stdout.write('{"outcome": "store_failed", "message": "The disk is full."}\n')
         return {"batchItemFailures": [{"itemIdentifier": "1"}]}
 
-    monkeypatch.setattr(demo_run, "kinesis", fails)
-    ran = run(out=tmp_path)
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "pipeline: The handler could not store an event: The disk is full.\n"
+    with pytest.raises(BatchNotStored) as caught:
+        demo_run.run(DOCUMENTS, tmp_path, 1, handler=fails)
+    assert str(caught.value) == "The handler could not store an event: The disk is full."
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
