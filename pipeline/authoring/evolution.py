@@ -1,4 +1,4 @@
-"""What a new version of a schema may change, so that readers of the old files do not stumble.
+"""What a new version of a schema may change without breaking readers of the old files.
 
 Allowed: a new field that is nullable or has a default, int to long, float to double, and new
 enum symbols. Rules, JSON keys and defaults are not part of the files and may change. Where there
@@ -13,7 +13,7 @@ _WIDER = {("int", "long"), ("float", "double")}
 
 
 def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
-    """Name every change from `old` to `new` that old readers would trip over, and what would do.
+    """Name every change from `old` to `new` that breaks old readers, and what to do instead.
 
     `positional`: the dataset is written as CSV, too.
     """

@@ -10,7 +10,7 @@ from pipeline.core.errors import DemoRefused
 
 DATASETS = ("clicks", "orders")
 _MARK = ".pipeline-demo"
-_MARK_TEXT = "Made by `pipeline demo`, which may replace what is beside this file.\n"
+_MARK_TEXT = "Made by `pipeline demo`, which may replace the files beside this one.\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Shard:
         self._event_bytes += size
 
     def finish(self, now: datetime) -> None:
-        """Send what has been waiting to be more."""
+        """Put the last aggregate, and cut the last event."""
         while self._collected:
             self._put_aggregate(now)
         if self._records:

@@ -1,4 +1,4 @@
-"""What a person wants to see of a demo, on a terminal of 80 columns or more, or in a file."""
+"""The report of a demo, for a terminal of 80 columns or more, or for a file."""
 
 import contextlib
 import shlex
@@ -88,7 +88,7 @@ def show(
     ):
         console.print(Text(f"\n{title}\n", "bold cyan"))
         for part in parts:
-            # What is there to be copied must not be broken into lines.
+            # Text that is there to be copied must not be wrapped.
             console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
 
 

@@ -1,4 +1,4 @@
-"""What producers put on a stream, and how: mixed, packed, one in a hundred of it broken.
+"""The records that producers put on a stream: mixed, packed, one in a hundred broken.
 
 Made lazily, so that a longer stream costs no more memory. Only the seed decides: there is no
 clock here, and the same seed gives the same bytes.
@@ -64,8 +64,8 @@ class SentRecord(NamedTuple):
 class Stream:
     """A stream of about so many documents: of more, where every kind of broken asks for it.
 
-    `records`, or `events` made of them, may be gone through once; what has been yielded is counted
-    in `totals`, and a little more that waits in the shards.
+    `records`, or `events` made of them, may be iterated once. `totals` counts what has been
+    yielded, and a little more that waits in the shards.
     """
 
     def __init__(self, documents: int, seed: int, start: datetime = START) -> None:

@@ -1,7 +1,7 @@
 """Three countings of one stream, and whether they agree.
 
-Who made the stream knows what is on it; the pipeline says what became of it; and the files that
-it wrote are counted without its help.
+The generator knows what is on the stream, the pipeline reports what became of it, and the files
+that it wrote are counted without its help.
 """
 
 from collections import Counter
@@ -89,7 +89,7 @@ class BalanceRow:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether nothing was lost, nothing doubled, and nothing blamed for what it is not."""
+    """Whether nothing was lost, nothing doubled, and every dead letter has its right reason."""
 
     balance: tuple[BalanceRow, ...]
     redelivery: Redelivery

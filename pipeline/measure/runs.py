@@ -95,7 +95,7 @@ def interleaved(
 
 @contextmanager
 def _without_old_garbage() -> Iterator[None]:
-    """Hide what exists from the garbage collector: the events of all other cases, for one.
+    """Hide existing objects from the garbage collector: the events of all other cases, for one.
 
     A Lambda holds one event. To look through the others' again and again would be charged to
     whichever case makes the collector run.

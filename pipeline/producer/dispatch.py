@@ -1,8 +1,8 @@
-"""The threads that send what waits, each stream record again until it is stored or too old.
+"""The threads that send waiting records, and retry each until it is stored or too old.
 
-They take turns: each looks under one lock for the next thing to do (`_next_job`), and does it
-without the lock. A shard has one call under way at most, and what a call did not store goes back to
-the front of its queue: this, and `ShardQueue.pack`, is what keeps the order.
+They take turns: each looks under one lock for the next thing to do (`_take_job`), and does it
+without the lock. A shard has one call under way at most, and records that it did not store go
+back to the front of the queue. This, and `ShardQueue.pack`, keeps the order.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # its waiters: this class' threads
         self._settled = threading.Condition(self._lock)  # its waiters: who puts and flushes
-        # Daemons, so that a program which forgets to close ends, if without what still waits.
+        # Daemons, so that a program that forgets to close ends, without the records that wait.
         self._threads = [
             threading.Thread(target=self._run, name=f"producer-{number}", daemon=True)
             for number in range(options.connections)
@@ -107,7 +107,7 @@ class Dispatcher:
             )
 
     def flush(self) -> None:
-        """Send what waits, and return when all that was added, by any thread, is settled."""
+        """Send all waiting records; return when all that any thread added are settled."""
         self._refuse_own_thread()
         with self._lock:
             self._flushing += 1
@@ -161,13 +161,13 @@ class Dispatcher:
                 now = self._clock()
                 job = self._expire(now) or self._refresh(now) or self._send_next(now)
                 if job is not None:
-                    # Somebody has to watch the time for what still waits.
+                    # Another thread has to watch the time for the records that still wait.
                     self._work.notify()
                     return job
                 self._work.wait(self._pause(now))
 
     def _expire(self, now: float) -> Job | None:
-        """Give up what has waited too long."""
+        """Give up records that have waited too long."""
         put_until = now - self._options.record_ttl
         for queue in self._map.queues:
             if records := queue.pop_expired(put_until):
@@ -188,7 +188,7 @@ class Dispatcher:
         return None
 
     def _send_next(self, now: float) -> Job | None:
-        """Send what is ready, of all shards that are free, as far as one call holds it."""
+        """Send the records that are ready, of all free shards, as many as one call holds."""
         if self._new_map is not None:
             return None  # first the calls under way end, so that no record overtakes theirs
         request = self._collect(now)
@@ -240,7 +240,7 @@ class Dispatcher:
     def _list_shards(self) -> None:
         """Ask for the shards; where that fails, or they are the same, wait longer next time."""
         new = None
-        with contextlib.suppress(StreamError):  # what cannot be stored meanwhile says why
+        with contextlib.suppress(StreamError):  # records that cannot be stored meanwhile say why
             new = ShardMap(self._stream.list_shards(), self._stream.stream)
         with self._lock:
             self._listing = False
@@ -254,7 +254,7 @@ class Dispatcher:
             self._work.notify_all()
 
     def _send(self, request: Request, records: list[Record]) -> None:
-        """Make one call, report what it stored, and put back what it did not."""
+        """Make one call, report the records that it stored, and put the others back."""
         responses: Sequence[Response]
         try:
             responses = self._stream.put_records([packed.stream_record for _, packed in request])
@@ -289,7 +289,7 @@ class Dispatcher:
             self._settled.notify_all()
 
     def _settle(self, request: Request, responses: Sequence[Response]) -> None:
-        """Count what was stored, and put what is to be tried again back in its order."""
+        """Count stored records, and put those to be retried back in their order."""
         self._statistics.calls += 1
         unstored: dict[ShardQueue, Response] = {}
         for (queue, packed), response in reversed(list(zip(request, responses, strict=True))):

@@ -1,4 +1,4 @@
-"""Which shard a record goes to, and what waits for each shard."""
+"""Which shard a record goes to, and the records that wait for each shard."""
 
 import bisect
 import hashlib
@@ -49,12 +49,12 @@ class Packed(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class ShardQueue:
-    """What waits for one shard, in the order it was put. At most one call at a time sends of it."""
+    """The records that wait for one shard, in order. At most one call at a time sends of them."""
 
     shard_id: str
     records: deque[Record] = field(default_factory=deque)
     size: int = 0
-    """Bytes of what waits, encoded, at least: the partition keys are not counted."""
+    """Bytes of the waiting records, encoded, at least: the partition keys are not counted."""
     busy: bool = False
     """Whether a call with some of its records is under way."""
     failures: int = 0

@@ -236,7 +236,7 @@ def test_what_no_type_holds_is_left_out_and_named(value: Any, path: str | None, 
 
 def test_numbers_and_strings_that_are_numbers_hint_at_a_decimal() -> None:
     (left_out,) = draft_of({"k": 1, "v": 1}, {"k": 1, "v": "1.50"}).left_out
-    assert left_out.why.endswith("a decimal would take both")
+    assert left_out.why.endswith("a decimal would hold both")
 
 
 def test_what_nests_too_deep_or_is_too_large_is_left_out() -> None:

@@ -27,7 +27,7 @@ TimeRange = tuple[int, int]
 
 _ABSENT = 0.1  # of the values that may be null, or have a default
 _MOST_ITEMS = 3
-_SPAN = 1_000_000  # of numbers that no rule bounds on both sides
+_SPAN = 1_000_000  # of numbers that no rule limits on both sides
 _LONGEST = 12  # characters of text that no rule asks to be longer
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TRIES = 1_000

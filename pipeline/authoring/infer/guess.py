@@ -45,7 +45,7 @@ _LOGICAL: dict[str, tuple[dict[str, str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A field as a person reads it. `keys` lead to it if it stands in objects alone."""
+    """A field as a person reads it. `keys` lead to it if only objects are above it."""
 
     path: str
     type: str
@@ -204,7 +204,7 @@ class Guesser:
 def _entry(
     key: str, name: str, guess: Guess, notes: tuple[str, ...], *, nullable: bool
 ) -> dict[str, Any]:
-    """Write a field as it stands in a schema."""
+    """Write a field as a schema has it."""
     entry: dict[str, Any] = {"name": name}
     entry["type"] = ["null", guess.schema] if nullable else guess.schema
     if nullable:
@@ -252,7 +252,7 @@ def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
 def _refuse_mixed(kinds: list[str], texts: Texts | None) -> str:
     why = f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
     if kinds == ["numbers", "strings"] and texts and "number" in texts.formats:
-        return f"{why} that are numbers; a decimal would take both"
+        return f"{why} that are numbers; a decimal would hold both"
     return why
 
 

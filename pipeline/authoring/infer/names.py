@@ -33,7 +33,7 @@ def column_names(keys: Iterable[str], reserved: Iterable[str] = ()) -> dict[str,
 
 
 def type_name(path: Iterable[str], taken: set[str]) -> str:
-    """Name a record or an enum after where it stands; `taken` learns the name."""
+    """Name a record or an enum after its path, and add the name to `taken`."""
     words = [word for part in path for word in _OTHERS.split(_ascii(part)) if word]
     name = "".join(word[0].upper() + word[1:] for word in words)[:_LONGEST] or "Part"
     return _free(name if is_name(name) else f"_{name}", taken)

@@ -137,5 +137,5 @@ def _toml(value: str | int | bool) -> str:  # noqa: FBT001 - a value, not a swit
 
 
 def _comment(text: str) -> str:
-    """Escape the one control character that JSON lets stand."""
+    """Escape the one control character that JSON does not."""
     return text.replace("\x7f", "\\u007f")
