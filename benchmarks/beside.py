@@ -90,7 +90,7 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
             for name, worker in workers.items():
                 seconds[name].append(worker.ask("run"))
                 plan.advance(1)
-        found = {name: Spread.of(of) for name, of in seconds.items()}
+        found = {name: Spread.from_values(of) for name, of in seconds.items()}
         memory = {name: worker.ask("peak") for name, worker in workers.items()}
     return Section("Beside others", [_table(corpus, found, memory)], _figures(found, memory))
 

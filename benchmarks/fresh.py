@@ -71,14 +71,14 @@ def _start(event: str) -> dict[str, Any]:
 
 def _memory(name: str, event: str) -> dict[str, Any]:
     from benchmarks.corpora import CORPORA  # noqa: PLC0415 - `import` is about what comes first
-    from pipeline.measure.invocation import invoke, system_of  # noqa: PLC0415
+    from pipeline.measure.invocation import invoke, make_pipeline  # noqa: PLC0415
     from pipeline.measure.runs import peak_memory  # noqa: PLC0415
 
     # As Lambda's runtime does; that what it reads is gone again is left to it, too.
     read = json.loads(Path(event).read_bytes())
     datasets = CORPORA[name].datasets()
     for _ in range(_TIMES):
-        invoke(read, system_of(datasets))
+        invoke(read, make_pipeline(datasets))
     return {"bytes": peak_memory()}
 
 

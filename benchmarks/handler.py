@@ -12,7 +12,7 @@ from pipeline.measure.invocation import (
     PUT_SECONDS,
     Invocation,
     invoke,
-    system_of,
+    make_pipeline,
 )
 from pipeline.measure.runs import Spread, interleaved
 
@@ -21,7 +21,7 @@ DISTANT = ("typical", "parquet and csv", "bad 1 %", "10 partitions", "100 partit
 
 def checked(corpus: Corpus, *, distant: bool = False) -> Callable[[], Invocation]:
     """Return the handler on a corpus; each call asserts what became of every document."""
-    pipeline = system_of(corpus.datasets, distant=distant)
+    pipeline = make_pipeline(corpus.datasets, distant=distant)
 
     def run() -> Invocation:
         told = invoke(corpus.event, pipeline)
@@ -74,13 +74,13 @@ def _near(
 
 
 def _stages(corpora: dict[str, Corpus], told: dict[str, list[Invocation]]) -> Table:
-    stages = [of for of in told["typical"][-1].stages if of != "check"]
+    stages = [of for of in told["typical"][-1].phases if of != "check"]
     rows = []
     for name in corpora:
-        total = [sum(of.stages.values()) for of in told[name][1:]]
+        total = [sum(of.phases.values()) for of in told[name][1:]]
         shares = (
             statistics.median(
-                one.stages[of] / whole for one, whole in zip(told[name][1:], total, strict=True)
+                one.phases[of] / whole for one, whole in zip(told[name][1:], total, strict=True)
             )
             for of in stages
         )

@@ -59,7 +59,7 @@ def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
         for name in MEMORY:
             peaks[name] = asked("memory", name, files[name])["bytes"] / 1e6
             plan.advance(1)
-    ratio = Spread.of(ours).median / Spread.of(theirs).median
+    ratio = Spread.from_values(ours).median / Spread.from_values(theirs).median
     tables = [_imports(ours, theirs, ratio), _starts(starts), _peaks(corpora, peaks)]
     figures = {"import": ratio, "peak MB": peaks["typical"], "highest peak MB": max(peaks.values())}
     return Section("Start-up and memory", tables, figures)
@@ -84,15 +84,16 @@ def _environment(folder: str) -> dict[str, str]:
 
 def _imports(ours: list[float], theirs: list[float], ratio: float) -> Table:
     rows = [
-        ["pipeline.handlers", times(ratio), ms(Spread.of(ours))],
-        ["the libraries it imports, alone", times(1), ms(Spread.of(theirs))],
+        ["pipeline.handlers", times(ratio), ms(Spread.from_values(ours))],
+        ["the libraries it imports, alone", times(1), ms(Spread.from_values(theirs))],
     ]
     return Table(["import", "to its libraries", "ms of one core"], rows)
 
 
 def _starts(starts: list[list[float]]) -> Table:
     rows = [
-        [step, ms(Spread.of([of[number] for of in starts]))] for number, step in enumerate(_STEPS)
+        [step, ms(Spread.from_values([of[number] for of in starts]))]
+        for number, step in enumerate(_STEPS)
     ]
     note = (
         "A cold start on the repository's seven datasets, then two events (zeek), into a directory."

@@ -23,7 +23,7 @@ from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Chunk, Limits, OutputObject, Rows
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
-from pipeline.measure.invocation import invoke, system_of
+from pipeline.measure.invocation import invoke, make_pipeline
 from pipeline.measure.runs import Spread, interleaved
 
 _BOUNDS = Limits()
@@ -124,7 +124,7 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
     """Time the stations, the floor's kernels and the whole, in turns."""
     assert corpus.bad == 0
     kernels = {f"floor: {name}": call for name, call in floor.kernels(corpus).items()}
-    pipeline = system_of(corpus.datasets)
+    pipeline = make_pipeline(corpus.datasets)
     whole: _Calls = {"the whole handler": partial(invoke, corpus.event, pipeline)}
     calls = {**whole, **_stations(corpus), **kernels}
     found = interleaved(calls, plan.rounds, advance=plan.advance)

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.corpora import CORPORA
 from pipeline.core.dataset import Dataset
-from pipeline.measure.invocation import invoke, system_of
+from pipeline.measure.invocation import invoke, make_pipeline
 
 
 def prepare(event: Any) -> Callable[[], list[bytes]]:
@@ -14,7 +14,7 @@ def prepare(event: Any) -> Callable[[], list[bytes]]:
 
 def handler(datasets: tuple[Dataset, ...], event: Any) -> Callable[[], list[bytes]]:
     """Return a function that invokes the handler, and returns the objects it stored."""
-    system = system_of(datasets)
+    system = make_pipeline(datasets)
 
     def run() -> list[bytes]:
         assert not invoke(event, system).rejects

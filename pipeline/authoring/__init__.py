@@ -1,1 +1,1 @@
-"""For whoever makes a dataset: a draft of it, its versions, its tables, made-up documents."""
+"""Tools for the author of a dataset: a draft, checks of new versions, tables, made-up documents."""

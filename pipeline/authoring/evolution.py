@@ -1,7 +1,7 @@
-"""What a new version of a schema may change, so that readers of the old files do not stumble.
+"""What a new version of a schema may change without breaking readers of the old files.
 
 Allowed: a new field that is nullable or has a default, int to long, float to double, and new
-enum symbols. Rules, JSON keys and defaults are no part of the files and may change. Where there
+enum symbols. Rules, JSON keys and defaults are not part of the files and may change. Where there
 is CSV, which is read by position, new fields come last.
 """
 
@@ -25,7 +25,7 @@ _WIDER = {
 
 
 def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
-    """Name every change from `old` to `new` that old readers would trip over, and what would do.
+    """Name every change from `old` to `new` that breaks old readers, and what to do instead.
 
     `positional`: the dataset is written as CSV, too.
     """
@@ -33,17 +33,17 @@ def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
 
 
 def _record(old: Record, new: Record, above: str, *, positional: bool) -> Iterator[str]:
-    fields = {of.name: of for of in new.fields}
+    new_fields = {field.name: field for field in new.fields}
     for before in old.fields:
-        at = above + before.name
-        if before.name not in fields:
+        path = above + before.name
+        if before.name not in new_fields:
             yield (
-                f"field {at} is gone; keep it (a renamed field is a new one beside it, and "
+                f"field {path} is gone; keep it (a renamed field is a new one beside it, and "
                 "producers may stop sending a nullable one)."
             )
         else:
-            yield from _field(before, fields[before.name], at, positional=positional)
-    known = {of.name for of in old.fields}
+            yield from _field(before, new_fields[before.name], path, positional=positional)
+    known = {field.name for field in old.fields}
     for after in new.fields:
         if after.name not in known and not after.optional:
             yield (
@@ -56,9 +56,9 @@ def _record(old: Record, new: Record, above: str, *, positional: bool) -> Iterat
 
 def _positions(old: Record, new: Record, above: str) -> Iterator[str]:
     """CSV columns are found by their number: those that were there keep theirs."""
-    names = [of.name for of in new.fields]
-    if set(names) >= {of.name for of in old.fields}:
-        before = [of.name for of in old.fields]
+    names = [field.name for field in new.fields]
+    if set(names) >= {field.name for field in old.fields}:
+        before = [field.name for field in old.fields]
         moved = next((name for name, was in zip(names, before, strict=False) if name != was), None)
         if moved is not None:
             yield f"field {above}{moved} moves columns of the CSV files; put new fields last."
@@ -69,44 +69,44 @@ def _positions(old: Record, new: Record, above: str) -> Iterator[str]:
             )
 
 
-def _field(old: Field, new: Field, at: str, *, positional: bool) -> Iterator[str]:
+def _field(old: Field, new: Field, path: str, *, positional: bool) -> Iterator[str]:
     if old.nullable and not new.nullable:
-        yield f"field {at} was nullable and is not any more; leave it nullable."
+        yield f"field {path} was nullable and is not any more; leave it nullable."
     elif new.nullable and not old.nullable:
-        yield f"field {at} was never null and may be now; give it a default instead."
-    yield from _type(old.type, new.type, at, positional=positional)
+        yield f"field {path} was never null and may be now; give it a default instead."
+    yield from _type(old.type, new.type, path, positional=positional)
 
 
-def _slot(old: FieldType, new: FieldType, at: str, *, positional: bool) -> Iterator[str]:
+def _nullable_type(old: FieldType, new: FieldType, path: str, *, positional: bool) -> Iterator[str]:
     if old.nullable != new.nullable:
-        yield f"items of {at} change whether they may be null; leave that as it was."
-    yield from _type(old.type, new.type, at, positional=positional)
+        yield f"items of {path} change whether they may be null; leave that as it was."
+    yield from _type(old.type, new.type, path, positional=positional)
 
 
-def _type(old: Type, new: Type, at: str, *, positional: bool) -> Iterator[str]:
+def _type(old: Type, new: Type, path: str, *, positional: bool) -> Iterator[str]:
     match old, new:
         case Record(), Record():
-            yield from _record(old, new, f"{at}.", positional=positional)
+            yield from _record(old, new, f"{path}.", positional=positional)
         case Array(item=before), Array(item=after):
             # Within JSON text nothing has a position.
-            yield from _slot(before, after, f"{at}[]", positional=False)
+            yield from _nullable_type(before, after, f"{path}[]", positional=False)
         case Map(value=before), Map(value=after):
-            yield from _slot(before, after, f"{at}{{}}", positional=False)
+            yield from _nullable_type(before, after, f"{path}{{}}", positional=False)
         case Scalar(), Scalar():
-            yield from _scalar(old, new, at)
+            yield from _scalar(old, new, path)
         case _:
-            yield f"field {at} is of another kind now; add a new field of that type beside it."
+            yield f"field {path} is of another kind now; add a new field of that type beside it."
 
 
-def _scalar(old: Scalar, new: Scalar, at: str) -> Iterator[str]:
+def _scalar(old: Scalar, new: Scalar, path: str) -> Iterator[str]:
     gone = [symbol for symbol in old.symbols if symbol not in new.symbols]
     if old.symbols and new.symbols:
         if gone:
-            yield f"field {at} lost the symbol {gone[0]}; keep it, files hold it."
+            yield f"field {path} lost the symbol {gone[0]}; keep it, files hold it."
         return
     same = old.arrow == new.arrow and bool(old.symbols) == bool(new.symbols)
     if not same and (old.logical, new.logical) not in _WIDER:
         yield (
-            f"field {at} was {old.name} and is {new.name}; int may become long and float double. "
+            f"field {path} was {old.name} and is {new.name}; int may become long and float double. "
             "Add a new field of that type beside it."
         )

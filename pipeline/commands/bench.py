@@ -117,11 +117,11 @@ def _sample(path: Path) -> list[bytes]:
 def _measure(packed: "Packed", datasets: Sequence[Any], arrived_at: float, runs: int) -> _Measured:
     from pipeline.commands.progress import progress
     from pipeline.measure.events import measured_event
-    from pipeline.measure.invocation import invoke, system_of
+    from pipeline.measure.invocation import invoke, make_pipeline
     from pipeline.measure.runs import interleaved, one_core, peak_memory
 
     event = measured_event(packed.records, arrived_at)
-    near, far = system_of(datasets), system_of(datasets, distant=True)
+    near, far = make_pipeline(datasets), make_pipeline(datasets, distant=True)
     made: list[Invocation] = []
     with one_core(), progress("bench", 2 * (runs + 1), "runs") as advance:
         work = interleaved(
@@ -164,8 +164,8 @@ def _lines(of: _Measured, distinct: int, runs: int) -> Iterator[str]:
 
 def _stage_lines(of: _Measured) -> Iterator[str]:
     stages = {
-        stage: statistics.median(made.stages[stage] for made in of.invocations)
-        for stage in of.invocations[-1].stages
+        stage: statistics.median(made.phases[stage] for made in of.invocations)
+        for stage in of.invocations[-1].phases
     }
     total = sum(stages.values()) or 1.0
     yield "where the time goes"

@@ -4,20 +4,21 @@ Positions, and indices into them, are as many as documents. Kept as `array`, the
 copying memory, compared by comparing it, and become Arrow's columns without being looked at.
 """
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import pyarrow as pa
-
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     Integers: TypeAlias = array[int]
 else:
     Integers = array  # before Python 3.12 it accepts no parameter
 
 INT32: Final = "i"
 INT64: Final = "q"
-_ARROW = {INT32: pa.int32(), INT64: pa.int64()}
 _ramps = {INT32: array(INT32), INT64: array(INT64)}  # 0, 1, 2, …, as far as anyone has counted
 
 
@@ -49,8 +50,10 @@ def integers(values: Iterable[int], code: str = INT32) -> Integers:
 
 def to_arrow(values: Integers) -> pa.Array:
     """Return the Arrow array of the same numbers; a copy, so that `values` may grow."""
-    buffer = pa.py_buffer(values.tobytes())
-    return pa.Array.from_buffers(_ARROW[values.typecode], len(values), [None, buffer])
+    import pyarrow as pa  # noqa: PLC0415 - a producer needs arrays, and no Arrow
+
+    arrow_type = pa.int32() if values.typecode == INT32 else pa.int64()
+    return pa.Array.from_buffers(arrow_type, len(values), [None, pa.py_buffer(values.tobytes())])
 
 
 def from_arrow(values: pa.Array) -> Integers:

@@ -167,6 +167,23 @@ def _hash_index(hash_key: str, hash_keys: dict[str, bytes]) -> tuple[bytes, int]
     return b"\x10" + _varint(len(hash_keys)), len(_hash_key_entry(hash_key))
 
 
+def pack_stream_record(
+    records: Sequence[tuple[Any, ...]], limit: float, most: float = math.inf
+) -> tuple[int, bytes]:
+    """Pack records, from the first on, into one stream record, as the KPL does.
+
+    `records` are those of `pack_aggregate`, at least one. Returns how many it took, and the data:
+    an aggregate of at most `limit` bytes and `most` records, or the first record as it is, since an
+    aggregate of one only costs bytes.
+    """
+    count, data = pack_aggregate(records, limit, most)
+    if count > 1:
+        return count, data
+    first = records[0]
+    # As it is, every consumer would read it as an aggregate.
+    return 1, pack_aggregate((first,))[1] if first[1].startswith(MAGIC) else first[1]
+
+
 @functools.lru_cache(maxsize=8_192)
 def _frame(indices: int, length: int) -> tuple[bytes, bytes, int]:
     """Return what stands before a record's key indices, between them and its data, and its size.

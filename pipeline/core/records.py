@@ -10,12 +10,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
 
 from pipeline.core.integers import INT32, INT64, Integers, from_arrow, to_arrow
 from pipeline.core.reasons import Reason, RejectStage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class StreamRecord(msgspec.Struct, frozen=True):
@@ -207,6 +210,8 @@ class Rows(msgspec.Struct, frozen=True):
         """Return these rows without those at the given row numbers."""
         if not bad:
             return self
+        import pyarrow as pa  # noqa: PLC0415 - a producer has stream records, and no Arrow
+
         dropped = set(bad)
         keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
         table, index, unit = (column.filter(keep) for column in (self.table, self.index, self.unit))

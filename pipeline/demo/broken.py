@@ -19,16 +19,16 @@ from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
 from pipeline.demo.documents import Shop
 
-_BOUNDS = Limits()
+_LIMITS = Limits()
 _NO_SUCH_KEY = 99
 encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class BrokenKind:
     """One way to be broken.
 
-    `dataset` is whose dead letter it becomes; None: nobody can tell. What `make` returns is sent
+    `dataset` is whose dead letter it becomes; None: nobody can say. What `make` returns is sent
     as a whole stream record, as a user record, or as a document among others. `good_orders` are
     in the same stream record and not broken. A `costly` kind is sent once.
     """
@@ -42,17 +42,17 @@ class Kind:
     costly: bool = False
 
 
-def _order(name: str, reason: Reason, spoil: Callable[[dict[str, Any]], Any]) -> Kind:
+def _order(name: str, reason: Reason, spoil: Callable[[dict[str, Any]], Any]) -> BrokenKind:
     def make(shop: Shop) -> bytes:
         order = shop.order()
         spoil(order)
         return encode(order)
 
-    return Kind(name, reason, "orders", "document", make)
+    return BrokenKind(name, reason, "orders", "document", make)
 
 
-def _click(name: str, reason: Reason, **changes: Any) -> Kind:
-    return Kind(
+def _click(name: str, reason: Reason, **changes: Any) -> BrokenKind:
+    return BrokenKind(
         name, reason, "clicks", "document", lambda shop: encode({**shop.click(), **changes})
     )
 
@@ -109,8 +109,8 @@ def _too_deep(shop: Shop) -> bytes:
 
 
 def _too_large(shop: Shop) -> bytes:
-    """Make one document over the bound; compressed, since Kinesis might not take it as it is."""
-    return _zip(encode({**shop.order(), "note": "x" * _BOUNDS.document_bytes}))
+    """Make one document over the limit; compressed, since Kinesis might not accept it as it is."""
+    return _zip(encode({**shop.order(), "note": "x" * _LIMITS.document_bytes}))
 
 
 def _zip(data: bytes) -> bytes:
@@ -118,41 +118,42 @@ def _zip(data: bytes) -> bytes:
 
 
 _ON_THE_STREAM = (
-    Kind("aggregate with a wrong MD5", Reason.KPL_CHECKSUM, None, "stream record",
+    BrokenKind("aggregate with a wrong MD5", Reason.KPL_CHECKSUM, None, "stream record",
          _changed_on_the_way),
-    Kind("aggregate cut short", Reason.KPL_TRUNCATED, None, "stream record",
+    BrokenKind("aggregate cut short", Reason.KPL_TRUNCATED, None, "stream record",
          lambda shop: _some_orders(shop)[:-200]),
-    Kind("no protobuf under a right MD5", Reason.KPL_PROTOBUF, None, "stream record",
+    BrokenKind("no protobuf under a right MD5", Reason.KPL_PROTOBUF, None, "stream record",
          lambda _: _sealed(b"\xff" * 64)),
-    Kind("aggregate of no records", Reason.KPL_NO_RECORDS, None, "stream record",
+    BrokenKind("aggregate of no records", Reason.KPL_NO_RECORDS, None, "stream record",
          lambda _: aggregate([])),
-    Kind("user record with a bad key index", Reason.KPL_KEY_INDEX, None, "stream record",
+    BrokenKind("user record with a bad key index", Reason.KPL_KEY_INDEX, None, "stream record",
          _with_a_bad_key_index, good_orders=2),
-    Kind("empty record", Reason.EMPTY_RECORD, None, "stream record", lambda _: b""),
+    BrokenKind("empty record", Reason.EMPTY_RECORD, None, "stream record", lambda _: b""),
 )  # fmt: skip
 _PAYLOADS = (
-    Kind("white space alone", Reason.EMPTY_RECORD, None, "user record", lambda _: b" \r\n"),
-    Kind("corrupt gzip", Reason.CORRUPT_COMPRESSION, None, "user record",
+    BrokenKind("white space alone", Reason.EMPTY_RECORD, None, "user record", lambda _: b" \r\n"),
+    BrokenKind("corrupt gzip", Reason.CORRUPT_COMPRESSION, None, "user record",
          lambda shop: _zip(_lines(shop))[:-12]),
-    Kind("corrupt zstd", Reason.CORRUPT_COMPRESSION, None, "user record",
+    BrokenKind("corrupt zstd", Reason.CORRUPT_COMPRESSION, None, "user record",
          lambda shop: pa.Codec("zstd").compress(_lines(shop), asbytes=True)[:-12]),
-    Kind("gzip that unpacks past the bound", Reason.UNPACKED_TOO_LARGE, None, "user record",
-         lambda _: _zip(bytes(_BOUNDS.unpacked_bytes + 1)), costly=True),
-    Kind("too many documents", Reason.TOO_MANY_DOCUMENTS, None, "user record",
-         lambda _: _zip(b"{}\n" * (_BOUNDS.documents + 1)), costly=True),
-    Kind("document over 1 MiB", Reason.DOCUMENT_TOO_LARGE, None, "user record",
+    BrokenKind("gzip that unpacks past the limit", Reason.UNPACKED_TOO_LARGE, None, "user record",
+         lambda _: _zip(bytes(_LIMITS.unpacked_bytes + 1)), costly=True),
+    BrokenKind("too many documents", Reason.TOO_MANY_DOCUMENTS, None, "user record",
+         lambda _: _zip(b"{}\n" * (_LIMITS.documents + 1)), costly=True),
+    BrokenKind("document over 1 MiB", Reason.DOCUMENT_TOO_LARGE, None, "user record",
          _too_large, costly=True),
-    Kind("100,000 levels deep", Reason.TOO_DEEP, None, "user record", _too_deep, costly=True),
+    BrokenKind("100,000 levels deep", Reason.TOO_DEEP, None, "user record", _too_deep, costly=True),
 )  # fmt: skip
 _TEXTS = (
-    Kind("not UTF-8", Reason.NOT_UTF8, None, "document",
+    BrokenKind("not UTF-8", Reason.NOT_UTF8, None, "document",
          lambda shop: encode({**shop.order(), "coupon": "Grüße"}).decode().encode("latin-1")),
-    Kind("not JSON", Reason.NOT_JSON, None, "document", lambda shop: encode(shop.order())[:-9]),
-    Kind("not an object", Reason.NOT_OBJECT, None, "document",
+    BrokenKind("not JSON", Reason.NOT_JSON, None, "document",
+         lambda shop: encode(shop.order())[:-9]),
+    BrokenKind("not an object", Reason.NOT_OBJECT, None, "document",
          lambda shop: encode([shop.now.isoformat(), "order placed", 3])),
-    Kind("NaN", Reason.NOT_JSON, None, "document", _literal(b"NaN")),
-    Kind("Infinity", Reason.NOT_JSON, None, "document", _literal(b"-Infinity")),
-    Kind("a document no dataset matches", Reason.NO_DATASET, None, "document",
+    BrokenKind("NaN", Reason.NOT_JSON, None, "document", _literal(b"NaN")),
+    BrokenKind("Infinity", Reason.NOT_JSON, None, "document", _literal(b"-Infinity")),
+    BrokenKind("a document no dataset matches", Reason.NO_DATASET, None, "document",
          lambda shop: encode({**shop.order(), "@stream": "refunds"})),
 )  # fmt: skip
 _ORDERS = (
@@ -175,4 +176,4 @@ _CLICKS = (
     _click("number below its minimum in a click", Reason.BELOW_MINIMUM, duration_ms=-1),
 )
 
-KINDS: tuple[Kind, ...] = (*_ON_THE_STREAM, *_PAYLOADS, *_TEXTS, *_ORDERS, *_CLICKS)
+KINDS: tuple[BrokenKind, ...] = (*_ON_THE_STREAM, *_PAYLOADS, *_TEXTS, *_ORDERS, *_CLICKS)

@@ -50,10 +50,10 @@ def count(place: Place) -> Counted:
 
 
 def query(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Answer a query: the columns' names, and the rows."""
+    """Run a query: the columns' names, and the rows."""
     with duckdb.connect() as database:
-        answer = database.execute(sql)
-        return [column[0] for column in answer.description], answer.fetchall()
+        result = database.execute(sql)
+        return [column[0] for column in result.description], result.fetchall()
 
 
 def pattern(folder: Path, as_format: Format) -> str:
@@ -89,8 +89,8 @@ def _rows(database: Any, place: Place, dataset: str, as_format: Format) -> int:
     if not folder.exists():
         return 0
     sql = _COUNT.format(reader=_reader(as_format))
-    answer: int = database.execute(sql, [pattern(folder, as_format)]).fetchall()[0][0]
-    return answer
+    rows: int = database.execute(sql, [pattern(folder, as_format)]).fetchall()[0][0]
+    return rows
 
 
 def _reader(as_format: Format) -> str:

@@ -37,54 +37,54 @@ class Shop:
 
     def order(self) -> dict[str, Any]:
         """Make an order, in most cases of a moment ago; in some, of a shop that was offline."""
-        chance = self.random.random
-        items = [self._item() for _ in range(1 + int(chance() ** 2 * 4))]
+        fraction = self.random.random
+        items = [self._item() for _ in range(1 + int(fraction() ** 2 * 4))]
         cents = sum(round(item["price"] * 100) * item["quantity"] for item in items)
         order: dict[str, Any] = {
             "@stream": "orders",
             "order_id": self._uuid(),
-            "placed_at": self._moment(hours=48 if chance() < 0.01 else 0.005),
+            "placed_at": self._time(hours=48 if fraction() < 0.01 else 0.005),
             "country": self.choice(_COUNTRIES, _COUNTRY_WEIGHTS),
             "status": self.choice(_STATUSES, _STATUS_WEIGHTS),
             # Some producers write money as a number, the careful ones as a string.
-            "total": cents / 100 if chance() < 0.5 else f"{cents // 100}.{cents % 100:02}",
+            "total": cents / 100 if fraction() < 0.5 else f"{cents // 100}.{cents % 100:02}",
             "customer": self._customer(),
             "items": items,
         }
-        if chance() < 0.1:
-            order["coupon"] = _COUPONS[int(chance() * len(_COUPONS))]
-        if chance() < 0.05:
+        if fraction() < 0.1:
+            order["coupon"] = _COUPONS[int(fraction() * len(_COUPONS))]
+        if fraction() < 0.05:
             order["gift"] = True
-        if chance() < 0.7:
-            order["weight_kg"] = round(0.1 + 20 * chance() ** 3, 3)
+        if fraction() < 0.7:
+            order["weight_kg"] = round(0.1 + 20 * fraction() ** 3, 3)
         return order
 
     def click(self) -> dict[str, Any]:
         """Make a click, a page view, a scroll or a purchase."""
-        chance = self.random.random
+        fraction = self.random.random
         event = self.choice(_EVENTS, _EVENT_WEIGHTS)
-        page = _PAGES[int(chance() * len(_PAGES))]
+        page = _PAGES[int(fraction() * len(_PAGES))]
         click: dict[str, Any] = {
             "@stream": "clicks",
             "click_id": self._uuid(),
-            "at": self._moment(hours=0.001),
+            "at": self._time(hours=0.001),
             "session_id": f"s-{self.random.getrandbits(64):016x}",
             "url": f"https://shop.example/{page}",
             "event": event,
-            "duration_ms": int(chance() * 30_000),
+            "duration_ms": int(fraction() * 30_000),
             "device": self._device(),
         }
-        if chance() < 0.4:
-            click["user_id"] = 1 + int(chance() * 200_000)
-        if chance() < 0.3:
+        if fraction() < 0.4:
+            click["user_id"] = 1 + int(fraction() * 200_000)
+        if fraction() < 0.3:
             click["referrer"] = "https://search.example/?q=espresso%20machine"
         if event == "scroll":
-            click["scroll_depth"] = round(chance(), 3)
+            click["scroll_depth"] = round(fraction(), 3)
         if event == "purchase":
-            click["amount"] = f"{int(chance() * 400)}.{int(chance() * 100):02}"
-        if chance() < 0.2:
+            click["amount"] = f"{int(fraction() * 400)}.{int(fraction() * 100):02}"
+        if fraction() < 0.2:
             click["tags"] = ["campaign", "new-visitor"]
-            click["properties"] = {"experiment": "checkout-2", "variant": "ab"[int(chance() * 2)]}
+            click["properties"] = {"experiment": "checkout-2", "variant": "ab"[int(fraction() * 2)]}
         return click
 
     def choice(self, values: tuple[Any, ...], cumulative_weights: tuple[int, ...]) -> Any:
@@ -96,11 +96,11 @@ class Shop:
         return f"{self.random.getrandbits(32):08x}"
 
     def _item(self) -> dict[str, Any]:
-        chance = self.random.random
+        fraction = self.random.random
         return {
-            "sku": f"SKU-{int(chance() * 90_000) + 10_000}",
-            "quantity": 1 + int(chance() ** 4 * 5),
-            "price": (99 + int(chance() ** 3 * 40_000)) / 100,
+            "sku": f"SKU-{int(fraction() * 90_000) + 10_000}",
+            "quantity": 1 + int(fraction() ** 4 * 5),
+            "price": (99 + int(fraction() ** 3 * 40_000)) / 100,
         }
 
     def _customer(self) -> dict[str, Any]:
@@ -119,11 +119,11 @@ class Shop:
             device["screen"] = {"width": width, "height": height, "pixel_ratio": ratio}
         return device
 
-    def _moment(self, hours: float) -> str:
+    def _time(self, hours: float) -> str:
         """Write a time up to so many hours ago, as different producers do."""
-        chance = self.random.random
-        then = self.now - timedelta(hours=hours * chance())
-        zone = _ZONES[int(chance() * len(_ZONES))]
+        fraction = self.random.random
+        then = self.now - timedelta(hours=hours * fraction())
+        zone = _ZONES[int(fraction() * len(_ZONES))]
         if zone is UTC:
             return then.isoformat()[:-6] + "Z"
         return then.astimezone(zone).isoformat()

@@ -35,22 +35,22 @@ def _read(path: Path) -> _Folder:
             files, size = files + 1, size + entry.stat().st_size
     return _Folder(
         path.name,
-        files + sum(of.files for of in folders),
-        size + sum(of.size for of in folders),
+        files + sum(folder.files for folder in folders),
+        size + sum(folder.size for folder in folders),
         tuple(folders),
     )
 
 
 def _grow(tree: Tree, folder: _Folder) -> None:
     """Draw what is inside; of partitions beside each other only the largest is opened."""
-    largest = max(folder.folders, key=lambda of: of.size, default=None)
+    largest = max(folder.folders, key=lambda inner: inner.size, default=None)
     shown = len(folder.folders) if len(folder.folders) <= _SHOWN + 1 else _SHOWN
-    for of in folder.folders[:shown]:
-        branch = tree.add(_label(of.name, of.files, of.size))
-        if of is largest or "=" not in of.name:
-            _grow(branch, of)
+    for inner in folder.folders[:shown]:
+        branch = tree.add(_label(inner.name, inner.files, inner.size))
+        if inner is largest or "=" not in inner.name:
+            _grow(branch, inner)
     if rest := folder.folders[shown:]:
-        files, size = sum(of.files for of in rest), sum(of.size for of in rest)
+        files, size = sum(inner.files for inner in rest), sum(inner.size for inner in rest)
         tree.add(_label(f"… {len(rest)} more", files, size))
 
 

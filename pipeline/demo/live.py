@@ -55,7 +55,7 @@ def run_live(documents: int, out: Path | None, seed: int) -> int:
             _produce(stream, kinesis)
         with working("consuming"):
             delivered, redelivery = _consume(kinesis, place)
-    verdict = judge(stream.made, delivered, count(place), redelivery)
+    verdict = judge(stream.totals, delivered, count(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
     return 0 if verdict.balanced else 1
 
@@ -124,14 +124,18 @@ def _produce(stream: Stream, kinesis: KinesisStream) -> None:
 
 def _put(kinesis: KinesisStream, records: list[PutRecord]) -> None:
     """Put stream records on a server that does not throttle."""
-    failed = [of for of in kinesis.put_records(records) if isinstance(of, RecordNotStored)]
+    failed = [
+        response
+        for response in kinesis.put_records(records)
+        if isinstance(response, RecordNotStored)
+    ]
     if failed:
-        raise DemoRefused(f"The demo's stream did not take a record: {failed[0].message}")
+        raise DemoRefused(f"The demo's stream did not accept a record: {failed[0].message}")
 
 
 def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redelivery]:
     """Run the runner to the tip of the stream, and deliver a batch once more, as Lambda may."""
-    delivered, log, told = Delivered(who="The runner"), list[dict[str, Any]](), list[str]()
+    delivered, log, notices = Delivered(who="The runner"), list[dict[str, Any]](), list[str]()
     last: deque[Report] = deque(maxlen=1)
     settings = Settings.from_environment(os.environ)
     telemetry = Telemetry(lambda line: log.append(json.loads(line)), time.time)
@@ -150,15 +154,15 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
             mapping=Mapping(batch_size=10_000),
             concurrency=_SHARDS,
             once=True,
-            tell=told.append,
+            tell=notices.append,
             on_stored=last.append,
         )
         seconds, processor = time.perf_counter(), time.process_time()
         Runner(job).run()
         delivered.seconds = time.perf_counter() - seconds
         delivered.processor_seconds = time.process_time() - processor
-    if told:
-        raise DemoRefused("\n".join(told))
+    if notices:
+        raise DemoRefused("\n".join(notices))
     delivered.add(log)
     batch = last[0].batch
     return delivered, deliver_again(kinesis_event(batch.records, summary.arn, batch.shard), place)

@@ -10,7 +10,7 @@ from pipeline.core.errors import DemoRefused
 
 DATASETS = ("clicks", "orders")
 _MARK = ".pipeline-demo"
-_MARK_TEXT = "Made by `pipeline demo`, which may replace what is beside this file.\n"
+_MARK_TEXT = "Made by `pipeline demo`, which may replace the files beside this one.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Place:
 
     @property
     def dead_letters(self) -> Path:
-        """What became no row."""
+        """What did not become a row."""
         return self.root / "dead-letters"
 
     @property
@@ -39,7 +39,7 @@ def prepare(out: Path | None) -> Place:
     """Make the directory, or clear that of an earlier demo; refuse anybody else's."""
     root = Path(tempfile.mkdtemp(prefix="pipeline-demo-")) if out is None else out.resolve()
     if root.exists() and not root.is_dir():
-        message = f"{root} is no directory; name one, or none for a temporary directory."
+        message = f"{root} is not a directory; name one, or none for a temporary directory."
         raise DemoRefused(message)
     root.mkdir(parents=True, exist_ok=True)
     mark = root / _MARK

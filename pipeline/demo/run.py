@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,40 @@ from pipeline.demo.place import Place, prepare
 from pipeline.demo.shard import Event
 from pipeline.demo.show import progress, show
 from pipeline.demo.stream import Stream
-from pipeline.demo.verdict import Delivered, Redelivery, judge
+from pipeline.demo.verdict import Counted, Delivered, Redelivery, judge
 from pipeline.handlers import kinesis
 from pipeline.settings import LIMITS
 
+Handler = Callable[[Event, None], Any]
 
-def run(documents: int, out: Path | None, seed: int) -> int:
+
+def run(
+    documents: int,
+    out: Path | None,
+    seed: int,
+    *,
+    handler: Handler = kinesis,
+    count_files: Callable[[Place], Counted] = count,
+) -> int:
     """Run the demo; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
     place = prepare(out)
     stream = Stream(documents, seed)
     with environment(place):
-        delivered, last = _deliver(stream)
-        redelivery = deliver_again(last, place)
-    verdict = judge(stream.made, delivered, count(place), redelivery)
+        delivered, last = _deliver(stream, handler)
+        redelivery = deliver_again(last, place, handler)
+    verdict = judge(stream.totals, delivered, count_files(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
     return 0 if verdict.balanced else 1
 
 
-def _deliver(stream: Stream) -> tuple[Delivered, Event]:
+def _deliver(stream: Stream, handler: Handler) -> tuple[Delivered, Event]:
     """Hand every event to the handler; return what it said, and the last event."""
     delivered, event = Delivered(), Event()
     with progress(len(stream)) as advance:
         for event in stream.events():
             seconds, processor = time.perf_counter(), time.process_time()
-            log = _handle(event)
+            log = _handle(event, handler)
             delivered.seconds += time.perf_counter() - seconds
             delivered.processor_seconds += time.process_time() - processor
             delivered.add(log)
@@ -48,22 +57,22 @@ def _deliver(stream: Stream) -> tuple[Delivered, Event]:
     return delivered, event
 
 
-def deliver_again(event: Event, place: Place) -> Redelivery:
-    """Deliver an event once more, as Lambda may, and look whether that changes any file."""
+def deliver_again(event: Event, place: Place, handler: Handler = kinesis) -> Redelivery:
+    """Deliver an event once more, as Lambda may, and see whether that changes any file."""
     before = _contents(place)
     again = Delivered()
-    again.add(_handle(event))
+    again.add(_handle(event, handler))
     same = _contents(place) == before
     return Redelivery(again.documents.total(), again.objects, same)
 
 
-def _handle(event: Event) -> list[dict[str, Any]]:
+def _handle(event: Event, handler: Handler) -> list[dict[str, Any]]:
     """Call the handler as Lambda does, and return the lines it logged."""
     log = io.StringIO()
     with contextlib.redirect_stdout(log):
-        answer = kinesis(event, None)
+        response = handler(event, None)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    if answer != {"batchItemFailures": []}:
+    if response != {"batchItemFailures": []}:
         why = next((line["message"] for line in lines if "message" in line), "it did not say why")
         message = f"The handler could not store an event: {why}"
         raise BatchNotStored(message)
@@ -84,7 +93,7 @@ def _contents(place: Place) -> dict[str, bytes]:
 def environment(place: Place) -> Iterator[None]:
     """Set the handler's environment, and put it back after.
 
-    Bounds that are set here are somebody's own, and the stream is made to break the default ones.
+    Limits that are set already are somebody's own; the stream is made to break the default ones.
     """
     before = dict(os.environ)
     for variable, _, _ in LIMITS.values():

@@ -1,10 +1,11 @@
 """One shard of the demo's stream: KPL aggregates, sequence numbers, and Lambda's events."""
 
+from collections import deque
 from datetime import datetime
 from typing import Any
 
 from pipeline.core.events import kinesis_event
-from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.kpl import UserRecord, pack_stream_record
 from pipeline.core.records import StreamRecord
 
 ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/shop"
@@ -25,14 +26,14 @@ class Shard:
         self.full: list[Event] = []
         self._id = f"shardId-{number:012}"
         self._sequence_number = _FIRST_SEQUENCE_NUMBER + number * 16 + 2
-        self._collected: list[UserRecord] = []
+        self._collected: deque[tuple[str, bytes, str | None]] = deque()
         self._collected_bytes = 0
         self._records: list[StreamRecord] = []
         self._event_bytes = 0
 
     def collect(self, record: UserRecord, now: datetime) -> None:
         """Put a user record into an aggregate, as the KPL does, and put that when it is large."""
-        self._collected.append(record)
+        self._collected.append((record.partition_key, record.data, record.explicit_hash_key))
         self._collected_bytes += len(record.data)
         if self._collected_bytes >= _AGGREGATE_BYTES:
             self._put_aggregate(now)
@@ -50,15 +51,17 @@ class Shard:
         self._event_bytes += size
 
     def finish(self, now: datetime) -> None:
-        """Send what has been waiting to be more."""
-        if self._collected:
+        """Put the last aggregate, and cut the last event."""
+        while self._collected:
             self._put_aggregate(now)
         if self._records:
             self._cut()
 
     def _put_aggregate(self, now: datetime) -> None:
-        self.put("a", aggregate(self._collected), now)
-        self._collected, self._collected_bytes = [], 0
+        count, data = pack_stream_record(self._collected, _AGGREGATE_BYTES)
+        packed = [self._collected.popleft() for _ in range(count)]
+        self._collected_bytes -= sum(len(record_data) for _, record_data, _ in packed)
+        self.put(packed[0][0] if count == 1 else "a", data, now)
 
     def _cut(self) -> None:
         self.full.append(kinesis_event(self._records, ARN, self._id))

@@ -1,4 +1,4 @@
-"""What a person wants to see of a demo, on a terminal of 80 columns or more, or in a file."""
+"""The report of a demo, for a terminal of 80 columns or more, or for a file."""
 
 import contextlib
 import shlex
@@ -59,10 +59,10 @@ def progress(documents: int) -> Iterator[Callable[[Delivered], None]]:
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
+def working(phase: str) -> Iterator[None]:
     """Say on stderr what is being done, if somebody looks at it."""
     console = Console(stderr=True)
-    with console.status(what) if console.is_terminal else contextlib.nullcontext():
+    with console.status(phase) if console.is_terminal else contextlib.nullcontext():
         yield
 
 
@@ -89,7 +89,7 @@ def show(
     ):
         console.print(Text(f"\n{title}\n", "bold cyan"))
         for part in parts:
-            # What is there to be copied must not be broken into lines.
+            # Text that is there to be copied must not be wrapped.
             console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
 
 
@@ -110,7 +110,9 @@ def _orders(place: Place) -> Iterator[Any]:
 def _letters(place: Place) -> Iterator[Any]:
     """Two dead letters: one of a document, one of a record that could not be opened."""
     for reason in _SHOWN_LETTERS:
-        letter = next((of for of in dead_letters(place) if of["reason"] == reason), None)
+        letter = next(
+            (letter for letter in dead_letters(place) if letter["reason"] == reason), None
+        )
         if letter is not None:
             yield _letter(letter)
 
@@ -160,26 +162,29 @@ def _reasons(place: Place, width: int) -> Table:
 
 def _balance(verdict: Verdict) -> Table:
     """The three countings, one below the other, a column for each dataset and one for all."""
-    lines = verdict.lines
-    formats = sorted({of for line in lines for of in line.rows_in}, reverse=True)
+    balance = verdict.balance
+    formats = sorted({name for row in balance for name in row.rows_in}, reverse=True)
     rows: list[tuple[str, str, list[int | None]]] = [
-        ("generator", "documents sent", [of.made for of in lines]),
-        ("pipeline", "documents", [of.documents for of in lines]),
-        ("", "= rows", [of.rows for of in lines]),
-        ("", "+ dead letters", [of.rejects for of in lines]),
-        *(("DuckDB", f"rows in {of}", [line.rows_in.get(of) for line in lines]) for of in formats),
-        ("files", "dead letters", [of.dead_letters for of in lines]),
-        ("DuckDB", "distinct identities", [of.identities for of in lines]),
+        ("generator", "documents sent", [row.sent for row in balance]),
+        ("pipeline", "documents", [row.documents for row in balance]),
+        ("", "= rows", [row.rows for row in balance]),
+        ("", "+ dead letters", [row.rejects for row in balance]),
+        *(
+            ("DuckDB", f"rows in {name}", [row.rows_in.get(name) for row in balance])
+            for name in formats
+        ),
+        ("files", "dead letters", [row.dead_letters for row in balance]),
+        ("DuckDB", "distinct identities", [row.identities for row in balance]),
     ]
     table = _table()
     table.add_column("counted by", style="dim")
     table.add_column("what")
-    for name in (*(line.dataset for line in lines), "all"):
+    for name in (*(row.dataset for row in balance), "all"):
         table.add_column(name, justify="right")
-    for counted_by, what, counts in rows:
+    for counted_by, label, counts in rows:
         total = sum(count or 0 for count in counts)
-        table.add_row(counted_by, what, *map(_number, counts), _number(total))
-    verdicts = [_mark(balanced=of.balanced) for of in lines]
+        table.add_row(counted_by, label, *map(_number, counts), _number(total))
+    verdicts = [_mark(balanced=row.balanced) for row in balance]
     table.add_row("", "", *verdicts, _mark(balanced=verdict.balanced))
     return table
 
@@ -191,12 +196,12 @@ def _mark(*, balanced: bool) -> Text:
 def _verdict(verdict: Verdict) -> Text:
     if not verdict.balanced:
         return Text("\nNOT balanced: " + "; ".join(verdict.faults()) + ".", "bold red")
-    made = sum(line.made for line in verdict.lines)
-    rows = sum(line.rows for line in verdict.lines)
+    sent = sum(row.sent for row in verdict.balance)
+    rows = sum(row.rows for row in verdict.balance)
     again = verdict.redelivery
     return Text.assemble(
         (
-            f"\nBalanced: {made:,} documents = {rows:,} rows + {made - rows:,} dead letters.",
+            f"\nBalanced: {sent:,} documents = {rows:,} rows + {sent - rows:,} dead letters.",
             "green",
         ),
         " Each identity is there once; each dead letter has the reason it must have. One event "

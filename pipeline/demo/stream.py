@@ -1,4 +1,4 @@
-"""What producers put on a stream, and how: mixed, packed, one in a hundred of it broken.
+"""The records that producers put on a stream: mixed, packed, one in a hundred broken.
 
 Made lazily, so that a longer stream costs no more memory. Only the seed decides: there is no
 clock here, and the same seed gives the same bytes.
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.kpl import UserRecord
-from pipeline.demo.broken import KINDS, Kind
+from pipeline.demo.broken import KINDS, BrokenKind
 from pipeline.demo.documents import HOURS, START, Shop
 from pipeline.demo.shard import Event, Shard
 
@@ -40,10 +40,10 @@ _STYLE_WEIGHTS = tuple(accumulate(often for _, _, often in _STYLES.values()))
 
 
 @dataclass(slots=True)
-class Made:
+class StreamTotals:
     """What is on the stream, counted by the one who put it there.
 
-    `documents` and `broken` by dataset, "unrouted" where nobody can tell it; `reasons` are
+    `documents` and `broken` by dataset, "unrouted" where nobody can say; `reasons` are
     those that the broken must get, `kinds` what they are.
     """
 
@@ -53,7 +53,7 @@ class Made:
     kinds: Counter[str] = field(default_factory=Counter)
 
 
-class Sent(NamedTuple):
+class SentRecord(NamedTuple):
     """What a producer sends in one go: a user record, or (`alone`) a stream record as it is."""
 
     key: str
@@ -64,12 +64,12 @@ class Sent(NamedTuple):
 class Stream:
     """A stream of about so many documents: of more, where every kind of broken asks for it.
 
-    `records`, or `events` made of them, may be gone through once; what has been yielded is counted
-    in `made`, and a little more that waits in the shards.
+    `records`, or `events` made of them, may be iterated once. `totals` counts what has been
+    yielded, and a little more that waits in the shards.
     """
 
     def __init__(self, documents: int, seed: int, start: datetime = START) -> None:
-        self.made = Made()
+        self.totals = StreamTotals()
         self._start = start
         self._shop = Shop(seed)
         self._due = _schedule(documents, self._shop)
@@ -92,10 +92,10 @@ class Stream:
             shard.finish(self._shop.now)
             yield from self._full(shard)
 
-    def records(self) -> Iterator[Sent]:
+    def records(self) -> Iterator[SentRecord]:
         """Yield what producers send, in the order of their clocks."""
-        while self._due or self.made.documents.total() < self._length:
-            sent = self.made.documents.total() / self._length
+        while self._due or self.totals.documents.total() < self._length:
+            sent = self.totals.documents.total() / self._length
             self._shop.now = self._start + timedelta(hours=HOURS * sent)
             if self._due and self._due[-1][0] <= sent:
                 yield self._broken(self._due.pop()[1])
@@ -112,28 +112,28 @@ class Stream:
         while shard.full:
             yield shard.full.pop(0)
 
-    def _broken(self, kind: Kind) -> Sent:
+    def _broken(self, kind: BrokenKind) -> SentRecord:
         """Send one in the way of its kind."""
-        made, dataset = self.made, kind.dataset or UNROUTED
+        totals, dataset = self.totals, kind.dataset or UNROUTED
         for counts, name in (
-            (made.documents, dataset),
-            (made.broken, dataset),
-            (made.reasons, kind.reason),
-            (made.kinds, kind.name),
+            (totals.documents, dataset),
+            (totals.broken, dataset),
+            (totals.reasons, kind.reason),
+            (totals.kinds, kind.name),
         ):
             counts[name] += 1
         data = kind.make(self._shop)
         if kind.sent_as == "document":
             return self._sent(*self._user_record(data))
-        made.documents["orders"] += kind.good_orders
+        totals.documents["orders"] += kind.good_orders
         return self._sent(kind.sent_as == "user record", data)
 
     def _user_record(self, broken: bytes | None = None) -> tuple[bool, bytes]:
-        """Write a user record, `broken` somewhere in it; tell whether it may be aggregated."""
+        """Write a user record, `broken` somewhere in it; say whether it may be aggregated."""
         shop = self._shop
         style = shop.choice(tuple(_STYLES), _STYLE_WEIGHTS)
         if style == "pretty" and broken is not None:
-            style = "alone"  # what is no JSON cannot be printed prettily
+            style = "alone"  # what is not JSON cannot be printed prettily
         least, most, _ = _STYLES[style]
         count = shop.random.randint(least, most)
         documents = [self._document() for _ in range(count - (broken is not None))]
@@ -146,16 +146,16 @@ class Stream:
 
     def _document(self) -> bytes:
         if self._shop.random.random() < _SHARE_OF_CLICKS:
-            self.made.documents["clicks"] += 1
+            self.totals.documents["clicks"] += 1
             return msgspec.json.encode(self._shop.click())
-        self.made.documents["orders"] += 1
+        self.totals.documents["orders"] += 1
         return msgspec.json.encode(self._shop.order())
 
-    def _sent(self, may_aggregate: bool, data: bytes) -> Sent:  # noqa: FBT001 - as it comes
-        return Sent(self._shop.key(), data, alone=not may_aggregate)
+    def _sent(self, may_aggregate: bool, data: bytes) -> SentRecord:  # noqa: FBT001 - as it comes
+        return SentRecord(self._shop.key(), data, alone=not may_aggregate)
 
 
-def _schedule(documents: int, shop: Shop) -> list[tuple[float, Kind]]:
+def _schedule(documents: int, shop: Shop) -> list[tuple[float, BrokenKind]]:
     """Plan the broken: each kind once, the cheap ones more often. The last comes first.
 
     The number with each is how much of the stream has been sent when its turn comes.

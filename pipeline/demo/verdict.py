@@ -1,7 +1,7 @@
 """Three countings of one stream, and whether they agree.
 
-Who made the stream knows what is on it; the pipeline says what became of it; and the files that
-it wrote are counted without its help.
+The generator knows what is on the stream, the pipeline reports what became of it, and the files
+that it wrote are counted without its help.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.dataset import UNROUTED
-from pipeline.demo.stream import Made
+from pipeline.demo.stream import StreamTotals
 
 
 @dataclass(slots=True)
@@ -65,11 +65,11 @@ class Redelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One dataset in the balance; a column each. `rows_in` is by format."""
+class BalanceRow:
+    """One dataset in the balance; shown as a column. `rows_in` is by format."""
 
     dataset: str
-    made: int
+    sent: int
     documents: int
     rows: int
     rejects: int
@@ -81,7 +81,7 @@ class Line:
     def balanced(self) -> bool:
         """Whether every counting of this dataset comes to the same."""
         return (
-            self.made == self.documents == self.identities == self.rows + self.rejects
+            self.sent == self.documents == self.identities == self.rows + self.rejects
             and self.dead_letters == self.rejects
             and all(rows == self.rows for rows in self.rows_in.values())
         )
@@ -89,9 +89,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether nothing was lost, nothing doubled, and nothing blamed for what it is not."""
+    """Whether nothing was lost, nothing doubled, and every dead letter has its right reason."""
 
-    lines: tuple[Line, ...]
+    balance: tuple[BalanceRow, ...]
     redelivery: Redelivery
     wrong_reasons: Counter[str]
 
@@ -102,34 +102,40 @@ class Verdict:
 
     def faults(self) -> Iterator[str]:
         """Say what does not hold."""
-        for line in self.lines:
-            if not line.balanced:
-                yield f"{line.dataset}: the three countings differ"
+        for row in self.balance:
+            if not row.balanced:
+                yield f"{row.dataset}: the three countings differ"
         for reason, off in sorted(self.wrong_reasons.items()):
-            yield f"{reason}: {off:+,} dead letters against what was made"
+            yield f"{reason}: {off:+,} dead letters against what was sent"
         if not self.redelivery.same:
             yield "delivering an event a second time changed the files"
 
 
-def judge(made: Made, delivered: Delivered, counted: Counted, redelivery: Redelivery) -> Verdict:
+def judge(
+    totals: StreamTotals, delivered: Delivered, counted: Counted, redelivery: Redelivery
+) -> Verdict:
     """Hold the countings against each other."""
-    datasets = sorted({*made.documents, *delivered.documents, *counted.identities} - {UNROUTED})
-    lines = tuple(
-        Line(
+    datasets = sorted({*totals.documents, *delivered.documents, *counted.identities} - {UNROUTED})
+    balance = tuple(
+        BalanceRow(
             dataset=name,
-            made=made.documents[name],
+            sent=totals.documents[name],
             documents=delivered.documents[name],
             rows=delivered.rows[name],
             rejects=delivered.rejects[name],
-            rows_in={of: rows for (owner, of), rows in counted.rows.items() if owner == name},
+            rows_in={
+                as_format: rows
+                for (owner, as_format), rows in counted.rows.items()
+                if owner == name
+            },
             dead_letters=counted.dead_letters[name],
             identities=counted.identities[name],
         )
         for name in (*datasets, UNROUTED)
     )
     off = {
-        reason: counted.reasons[reason] - made.reasons[reason]
-        for reason in {*counted.reasons, *made.reasons}
+        reason: counted.reasons[reason] - totals.reasons[reason]
+        for reason in {*counted.reasons, *totals.reasons}
     }
     wrong = Counter({reason: number for reason, number in off.items() if number})
-    return Verdict(lines, redelivery, wrong)
+    return Verdict(balance, redelivery, wrong)

@@ -1,4 +1,4 @@
-"""What measuring the pipeline takes: events to measure with, runs, and what they would cost.
+"""What it needs to measure the pipeline: events, runs, and what they would cost.
 
 `pipeline bench` measures a user's own dataset with it, and `benchmarks/` the pipeline itself.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.core.events import kinesis_event
-from pipeline.core.kpl import pack_aggregate
+from pipeline.core.kpl import pack_stream_record
 from pipeline.core.records import StreamRecord
 
 FULL_EVENT: Final = 6_000_000
@@ -34,7 +34,9 @@ def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
     At least one record, if there is a payload.
     """
     records, packed = list[bytes](), 0
-    for data, count in _aggregates(payloads) if aggregated else ((of, 1) for of in payloads):
+    for data, count in (
+        _aggregates(payloads) if aggregated else ((payload, 1) for payload in payloads)
+    ):
         room -= event_bytes(len(data))
         if room < 0 and records:
             break
@@ -44,7 +46,7 @@ def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
 
 
 def event_bytes(size: int) -> int:
-    """Return how many bytes of an event a stream record of `size` bytes takes."""
+    """Return how many bytes a stream record of `size` bytes adds to an event."""
     return -(-size // 3) * 4 + ENVELOPE_BYTES
 
 
@@ -63,9 +65,7 @@ def _aggregates(payloads: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 
 def _aggregate(waiting: deque[tuple[str, bytes, None]]) -> tuple[bytes, int]:
     """Take what fits into one aggregate from the front, at least one payload."""
-    count, data = pack_aggregate(waiting, AGGREGATE_BYTES)
-    if count < 2:  # noqa: PLR2004 - the KPL sends a lone payload as it is
-        return waiting.popleft()[1], 1
+    count, data = pack_stream_record(waiting, AGGREGATE_BYTES)
     for _ in range(count):
         waiting.popleft()
     return data, count

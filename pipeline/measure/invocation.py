@@ -1,8 +1,8 @@
-"""One event through the real handler, into stores in memory, and what it told of itself."""
+"""One event through the real handler, into stores in memory, and what it reported."""
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,17 +24,17 @@ _STORED: Final[dict[str, Any]] = {"batchItemFailures": []}
 
 
 class DistantStore(MemoryStore):
-    """A store in memory that answers as late as S3."""
+    """A store in memory that responds as late as S3."""
 
     def put(self, key: str, body: bytes) -> None:
-        """Store after the time that S3 takes."""
+        """Store after the time that S3 needs."""
         time.sleep(PUT_SECONDS + len(body) / PUT_BYTES_PER_SECOND)
         super().put(key, body)
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the handler told of one batch; `stages` in milliseconds, sizes in bytes."""
+    """What the handler reported of one batch; `phases` in milliseconds, sizes in bytes."""
 
     documents: int
     rows: int
@@ -42,34 +42,36 @@ class Invocation:
     bytes_in: int
     bytes_out: int
     objects: int
-    stages: dict[str, float]
+    phases: dict[str, float]
 
 
-def system_of(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline:
-    """Return a system on empty stores in memory; `distant` ones are as slow as S3."""
+def make_pipeline(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline:
+    """Return a pipeline on empty stores in memory; `distant` ones are as slow as S3."""
     store = DistantStore if distant else MemoryStore
     return Pipeline(Router(datasets), Limits(), store(), store())
 
 
-def invoke(event: Any, pipeline: Pipeline) -> Invocation:
-    """Hand one event to the handler. Raises `BatchNotStored` if the batch has to come again."""
+def invoke(
+    event: Any, pipeline: Pipeline, *, handler: Callable[..., dict[str, Any]] = answer
+) -> Invocation:
+    """Hand one event to the handler. Raises `BatchNotStored` if not all of it was stored."""
     lines = list[str]()
     telemetry = Telemetry(lines.append, time.time)
-    answered = answer(event, None, pipeline, _NO_RESERVE, telemetry)
-    told = json.loads(lines[0])
-    if answered != _STORED:
-        message = f"The handler did not store the batch: {told['message']}"
+    response = handler(event, None, pipeline, _NO_RESERVE, telemetry)
+    logged = json.loads(lines[0])
+    if response != _STORED:
+        message = f"The handler did not store the batch: {logged['message']}"
         raise BatchNotStored(message)
     rejects: dict[str, int] = {}
-    for reasons in told["rejects"].values():
+    for reasons in logged["rejects"].values():
         for reason, count in reasons.items():
             rejects[reason] = rejects.get(reason, 0) + count
     return Invocation(
-        documents=told["Documents"],
-        rows=told["Rows"],
+        documents=logged["Documents"],
+        rows=logged["Rows"],
         rejects=rejects,
-        bytes_in=told["BytesIn"],
-        bytes_out=told["BytesOut"],
-        objects=told["Objects"],
-        stages={stage: told[f"{stage.title()}Milliseconds"] for stage in PHASES},
+        bytes_in=logged["BytesIn"],
+        bytes_out=logged["BytesOut"],
+        objects=logged["Objects"],
+        phases={phase: logged[f"{phase.title()}Milliseconds"] for phase in PHASES},
     )

@@ -1,7 +1,7 @@
 """What a GB of raw input costs, here and at Firehose. A GB is 10**9 bytes; dollars are US dollars.
 
 Prices are those of us-east-1, without free tiers, savings plans and discounts of large volumes.
-Both sides leave out what is the same on both: the Kinesis stream, and S3's storage.
+Costs that both sides share are left out: the Kinesis stream, and S3's storage.
 """
 
 import math
@@ -59,7 +59,7 @@ PRICES: Final[dict[str, Price]] = {
 
 _QUOTED = "others quote it, November 2026; to be checked there"
 _ASSUMED = "an assumption, to be checked there"
-# What stands around the function in an account, for infra/README.md.
+# What else in an account costs money, for infra/README.md.
 PRICES_AROUND: Final[dict[str, Price]] = {
     "Kinesis, on-demand stream": Price(0.04, "hour", "Kinesis Data Streams pricing", _ASSUMED),
     "Kinesis, data in": Price(0.08, "GB", "Kinesis Data Streams pricing", _ASSUMED),
@@ -104,7 +104,7 @@ def pipeline_cost(bytes_in: int, seconds: float, objects: float) -> Cost:
 
 
 def firehose_cost(record_bytes: float, *, partitioned: bool = False) -> float:
-    """Return what Firehose takes for a GB of records of this size, to Parquet."""
+    """Return what Firehose charges for a GB of records of this size, to Parquet."""
     rounded = math.ceil(record_bytes / _FIREHOSE_STEP) * _FIREHOSE_STEP / record_bytes
     ingested = PRICES["Firehose, ingestion"].dollars
     converted = PRICES["Firehose, conversion to Parquet"].dollars

@@ -26,7 +26,7 @@ class Spread:
     most: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
+    def from_values(cls, values: Sequence[float]) -> "Spread":
         """Sum up at least one measurement."""
         return cls(statistics.median(values), min(values), max(values))
 
@@ -56,7 +56,7 @@ def _arrow_threads(arrow: Any, counts: tuple[int, int]) -> None:
 @contextmanager
 def _pinned() -> Iterator[None]:
     if not hasattr(os, "sched_setaffinity"):
-        yield  # macOS: nothing of ours is parallel all the same
+        yield  # macOS: nothing of ours is parallel there either
         return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
@@ -76,8 +76,8 @@ def interleaved(
     """Run every case once to warm up, then in turns, `rounds` times each; returns seconds.
 
     Taking turns, all meet the same machine. The default clock is the processor time of the
-    process, which neighbours on the machine disturb least; what waits needs `time.perf_counter`.
-    `advance` is told of each run.
+    process, which neighbours on the machine disturb least; a case that waits needs
+    `time.perf_counter`. `advance` is called after each run.
     """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for run in cases.values():
@@ -90,12 +90,12 @@ def interleaved(
                 run()
                 seconds[name].append(clock() - start)
                 advance(1)
-    return {name: Spread.of(values) for name, values in seconds.items()}
+    return {name: Spread.from_values(values) for name, values in seconds.items()}
 
 
 @contextmanager
 def _without_old_garbage() -> Iterator[None]:
-    """Hide what exists from the garbage collector: the events of all other cases, for one.
+    """Hide existing objects from the garbage collector: the events of all other cases, for one.
 
     A Lambda holds one event. To look through the others' again and again would be charged to
     whichever case makes the collector run.

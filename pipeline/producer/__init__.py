@@ -4,8 +4,8 @@
         producer.put(payload, partition_key="customer 7")
 
 Leaving the block waits until every record is stored or given up. For each producer, records put =
-records acknowledged + records failed; the failed are handed back, and those that nobody took are
-raised as `ProducerError`.
+records acknowledged + records failed. Failed records are handed back, and those that the caller did
+not take are raised as `ProducerError`.
 
 At least once: a call whose connection broke may have stored its records, and sending them again
 makes new records of them, with a new identity. In the order they were put: of one partition key,

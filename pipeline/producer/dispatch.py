@@ -1,8 +1,8 @@
-"""The threads that send what waits, each stream record again until it is stored or too old.
+"""The threads that send waiting records, and retry each until it is stored or too old.
 
-They take turns: each looks under one lock for the next thing to do (`_next_job`), and does it
-without the lock. A shard has one call under way at most, and what a call did not store goes back to
-the front of its queue: this, and `ShardQueue.pack`, is what keeps the order.
+They take turns: each looks under one lock for the next thing to do (`_take_job`), and does it
+without the lock. A shard has one call under way at most, and records that it did not store go
+back to the front of the queue. This, and `ShardQueue.pack`, keeps the order.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from pipeline.producer.shards import Packed, Record, ShardMap, ShardQueue
 
 _REQUEST_RECORDS = 500
 _REQUEST_BYTES = 5 * 2**20
-"""AWS takes 10 MiB by now; others that speak Kinesis may not."""
+"""AWS accepts 10 MiB by now; others that speak Kinesis may not."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 3.0  # seconds between tries
 _FIRST_REFRESH, _LONGEST_REFRESH = 1.0, 30.0  # seconds between listings of the shards
 _LONGEST_MESSAGE = 300  # characters of Kinesis' own that a sentence quotes
@@ -35,11 +35,11 @@ _THROTTLED = "ProvisionedThroughputExceededException"
 
 Job = Callable[[], None]
 Request = list[tuple[ShardQueue, Packed]]
-Answer = Stored | RecordNotStored | StreamError
+Response = Stored | RecordNotStored | StreamError
 
 
 class Dispatcher:
-    """Takes records in, and reports the outcome of each once, from one of its threads."""
+    """Accepts records, and reports the outcome of each once, from one of its threads."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # its waiters: this class' threads
         self._settled = threading.Condition(self._lock)  # its waiters: who puts and flushes
-        # Daemons, so that a program which forgets to close ends, if without what still waits.
+        # Daemons, so that a program that forgets to close ends, without the records that wait.
         self._threads = [
             threading.Thread(target=self._run, name=f"producer-{number}", daemon=True)
             for number in range(options.connections)
@@ -81,11 +81,11 @@ class Dispatcher:
 
     @property
     def ended(self) -> bool:
-        """Whether it takes no more records."""
+        """Whether it accepts no more records."""
         return self._closing or self.broken is not None
 
     def add(self, record: Record, hash_key: int) -> bool:
-        """File a record, waiting for room; tell whether it was taken, as it is not at the end."""
+        """Add a record, waiting for room; say whether it was accepted, as it is not at the end."""
         with self._lock:
             if self._buffered + record.cost > self._options.buffer_bytes:
                 self._wait_for_room(record.cost)
@@ -107,7 +107,7 @@ class Dispatcher:
             )
 
     def flush(self) -> None:
-        """Send what waits, and return when all that was added, by any thread, is settled."""
+        """Send all waiting records; return when all that any thread added are settled."""
         self._refuse_own_thread()
         with self._lock:
             self._flushing += 1
@@ -161,13 +161,13 @@ class Dispatcher:
                 now = self._clock()
                 job = self._expire(now) or self._refresh(now) or self._send_next(now)
                 if job is not None:
-                    # Somebody has to watch the time for what still waits.
+                    # Another thread has to watch the time for the records that still wait.
                     self._work.notify()
                     return job
                 self._work.wait(self._pause(now))
 
     def _expire(self, now: float) -> Job | None:
-        """Give up what has waited too long."""
+        """Give up records that have waited too long."""
         put_until = now - self._options.record_ttl
         for queue in self._map.queues:
             if records := queue.pop_expired(put_until):
@@ -188,7 +188,7 @@ class Dispatcher:
         return None
 
     def _send_next(self, now: float) -> Job | None:
-        """Send what is ready, of all shards that are free, as far as one call takes it."""
+        """Send the records that are ready, of all free shards, as many as one call holds."""
         if self._new_map is not None:
             return None  # first the calls under way end, so that no record overtakes theirs
         request = self._collect(now)
@@ -240,7 +240,7 @@ class Dispatcher:
     def _list_shards(self) -> None:
         """Ask for the shards; where that fails, or they are the same, wait longer next time."""
         new = None
-        with contextlib.suppress(StreamError):  # what cannot be stored meanwhile says why
+        with contextlib.suppress(StreamError):  # records that cannot be stored meanwhile say why
             new = ShardMap(self._stream.list_shards(), self._stream.stream)
         with self._lock:
             self._listing = False
@@ -254,20 +254,20 @@ class Dispatcher:
             self._work.notify_all()
 
     def _send(self, request: Request, records: list[Record]) -> None:
-        """Make one call, report what it stored, and put back what it did not."""
-        answers: Sequence[Answer]
+        """Make one call, report the records that it stored, and put the others back."""
+        responses: Sequence[Response]
         try:
-            answers = self._stream.put_records([packed.stream_record for _, packed in request])
+            responses = self._stream.put_records([packed.stream_record for _, packed in request])
         except StreamError as error:
-            answers = [error] * len(request)
-        for (queue, packed), answer in zip(request, answers, strict=True):
-            if isinstance(answer, Stored):
-                self._report_stored(packed, answer)
-            elif _is_final(queue, answer):
-                self._give_up(packed.records, str(answer))
+            responses = [error] * len(request)
+        for (queue, packed), response in zip(request, responses, strict=True):
+            if isinstance(response, Stored):
+                self._report_stored(packed, response)
+            elif _is_final(queue, response):
+                self._give_up(packed.records, str(response))
         with self._lock:
             del self._in_hand[id(records)]
-            self._settle(request, answers)
+            self._settle(request, responses)
             self._work.notify_all()
             self._settled.notify_all()
 
@@ -288,32 +288,34 @@ class Dispatcher:
             self._work.notify_all()
             self._settled.notify_all()
 
-    def _settle(self, request: Request, answers: Sequence[Answer]) -> None:
-        """Count what was stored, and put what is to be tried again back in its order."""
+    def _settle(self, request: Request, responses: Sequence[Response]) -> None:
+        """Count stored records, and put those to be retried back in their order."""
         self._statistics.calls += 1
-        unstored: dict[ShardQueue, Answer] = {}
-        for (queue, packed), answer in reversed(list(zip(request, answers, strict=True))):
-            if isinstance(answer, Stored):
+        unstored: dict[ShardQueue, Response] = {}
+        for (queue, packed), response in reversed(list(zip(request, responses, strict=True))):
+            if isinstance(response, Stored):
                 self._count_stored(packed)
                 # Another shard than foreseen: the stream was resharded.
-                self._stale |= answer.shard_id != queue.shard_id
+                self._stale |= response.shard_id != queue.shard_id
                 continue
-            unstored[queue] = answer
-            if not _is_final(queue, answer):
+            unstored[queue] = response
+            if not _is_final(queue, response):
                 queue.put_back(packed.records)
                 self._statistics.retries += 1
-                self._statistics.throttled += _is_throttled(answer)
+                self._statistics.throttled += _is_throttled(response)
         for queue in {queue for queue, _ in request}:
             self._free(queue, unstored.get(queue))
 
     def _count_stored(self, packed: Packed) -> None:
         self._buffered -= sum([record.cost for record in packed.records])
         self._statistics.acknowledged += len(packed.records)
-        self._statistics.acknowledged_bytes += sum([len(of.payload) for of in packed.records])
+        self._statistics.acknowledged_bytes += sum(
+            [len(record.payload) for record in packed.records]
+        )
         self._statistics.stream_records += 1
         self._statistics.stream_bytes += len(packed.stream_record.data)
 
-    def _free(self, queue: ShardQueue, unstored: Answer | None) -> None:
+    def _free(self, queue: ShardQueue, unstored: Response | None) -> None:
         """Let a queue go on: at once, or where something was not stored, after a while.
 
         Exponential backoff with full jitter, as in `RetryingStore`; each shard has its own.
@@ -330,20 +332,20 @@ class Dispatcher:
         queue.not_before = self._clock() + self._jitter() * ceiling
 
 
-def _is_final(queue: ShardQueue, answer: Answer) -> bool:
-    """Tell whether a stream record was refused when it was sent alone, a second time."""
-    return queue.suspect and isinstance(answer, StreamRefused)
+def _is_final(queue: ShardQueue, response: Response) -> bool:
+    """Say whether a stream record was refused when it was sent alone, a second time."""
+    return queue.suspect and isinstance(response, StreamRefused)
 
 
-def _is_throttled(answer: Answer) -> bool:
-    if isinstance(answer, RecordNotStored):
-        return answer.code == _THROTTLED
-    return isinstance(answer, StreamThrottled)
+def _is_throttled(response: Response) -> bool:
+    if isinstance(response, RecordNotStored):
+        return response.code == _THROTTLED
+    return isinstance(response, StreamThrottled)
 
 
-def _reason(answer: Answer, queue: ShardQueue) -> str:
+def _reason(response: Response, queue: ShardQueue) -> str:
     """Say why a stream record was not stored."""
-    if isinstance(answer, RecordNotStored):
-        said = " ".join(answer.message.split())[:_LONGEST_MESSAGE].rstrip(".")
-        return f'Kinesis answered {answer.code} ("{said}") for {queue.shard_id}.'
-    return str(answer)
+    if isinstance(response, RecordNotStored):
+        said = " ".join(response.message.split())[:_LONGEST_MESSAGE].rstrip(".")
+        return f'Kinesis answered {response.code} ("{said}") for {queue.shard_id}.'
+    return str(response)

@@ -1,12 +1,10 @@
-"""What a producer can be told to do otherwise."""
+"""The settings of a producer."""
 
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
-
-import pyarrow as pa
 
 from pipeline.core.errors import SettingsError
 
@@ -66,10 +64,15 @@ class Options:
             # Without the time, so that the same payload is always the same bytes.
             return partial(gzip.compress, compresslevel=_GZIP_LEVEL, mtime=0)
         if self.compression == "zstd":
-            return _zstd
+            return _zstd()
         return None
 
 
-def _zstd(payload: bytes) -> bytes:
-    packed: Any = pa.compress(payload, codec="zstd", asbytes=True)
-    return bytes(packed)
+def _zstd() -> Callable[[bytes], bytes]:
+    import pyarrow as pa  # noqa: PLC0415 - only who compresses with zstd waits for Arrow
+
+    def compress(payload: bytes) -> bytes:
+        packed: Any = pa.compress(payload, codec="zstd", asbytes=True)
+        return bytes(packed)
+
+    return compress

@@ -1,4 +1,4 @@
-"""What becomes of a record, and what a producer counts."""
+"""The outcomes of a record, and a producer's counters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pipeline.core.errors import PipelineError
 
 
 class Position(NamedTuple):
-    """Where an acknowledged record stands: with the stream's ARN, its identity in every row."""
+    """Where an acknowledged record is stored: with the stream's ARN, its identity in every row."""
 
     shard_id: str
     sequence_number: str
@@ -30,7 +30,7 @@ Callback = Callable[[Outcome], object]
 
 
 class ProducerError(PipelineError):
-    """Records were given up and nobody took them; `failed` holds them."""
+    """Records were given up without a callback or future; `failed` holds them."""
 
     def __init__(self, sentence: str, failed: Sequence[FailedRecord] = ()) -> None:
         super().__init__(sentence)
@@ -38,7 +38,7 @@ class ProducerError(PipelineError):
 
 
 class RecordRefused(ProducerError, ValueError):
-    """The record is none that a stream could hold; it was not put."""
+    """The record is not one that a stream could hold; it was not put."""
 
 
 class RecordFailed(ProducerError):

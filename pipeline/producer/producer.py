@@ -71,13 +71,13 @@ class Producer:
         `explicit_hash_key`, a decimal number below 2**128, decides on the shard instead of the
         partition key. `callback` is called once, with the `Position` or the `FailedRecord`, by a
         thread of the producer; it may put, and should be quick. Raises `RecordRefused` for what no
-        stream takes, `ProducerError` when closed, or when too much failed that nobody took.
+        stream accepts, `ProducerError` when closed, or when too many failed records were not taken.
         """
         hash_key = self._check(payload, partition_key, explicit_hash_key)
         if self._failed_bytes >= self._options.buffer_bytes:
             raise ProducerError(
                 f"More than {self._options.buffer_bytes:,} bytes of records could not be stored on "
-                f"the stream {self.stream!r} and nobody took them. Take them with take_failed(), "
+                f"the stream {self.stream!r} and were not taken. Take them with take_failed(), "
                 "where each says why, or put with a callback."
             )
         data, cost = payload, len(payload) + len(partition_key) + _RECORD_OVERHEAD
@@ -110,9 +110,9 @@ class Producer:
         return future
 
     def flush(self) -> None:
-        """Send what waits, and return when all that was put, by any thread, is settled.
+        """Send all waiting records; return when all that any thread put are settled.
 
-        What failed is not raised here, but on leaving `with`, or handed back by `take_failed`.
+        Failed records are not raised here, but on leaving `with`, or handed back by `take_failed`.
         """
         self._dispatcher.flush()
         if self._dispatcher.broken is not None:
@@ -122,7 +122,7 @@ class Producer:
             ) from self._dispatcher.broken
 
     def close(self) -> list[FailedRecord]:
-        """Flush, stop, and hand back the records that failed and nobody took."""
+        """Flush, stop, and hand back the failed records that were not taken."""
         self._dispatcher.close()
         return self.take_failed()
 
@@ -146,7 +146,7 @@ class Producer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close. Raise `ProducerError` for what failed and nobody took, or note it on `error`."""
+        """Close. Raise `ProducerError` for failed records not taken, or note it on `error`."""
         failed = self.close()
         cause = self._dispatcher.broken or self._callback_error
         if not failed and cause is None:
@@ -177,18 +177,18 @@ class Producer:
             size += _AGGREGATE_OVERHEAD
         if size > self._options.max_record_bytes:
             raise RecordRefused(
-                f"The record has {size:,} bytes with its partition key; a stream takes "
+                f"The record has {size:,} bytes with its partition key; a stream accepts "
                 f"{self._options.max_record_bytes:,}. Split it, or raise max_record_bytes if the "
                 "stream allows larger ones."
             )
         if explicit_hash_key is None:
             return hash_key
         if not _DECIMAL.fullmatch(explicit_hash_key) or int(explicit_hash_key) >= 2**128:
-            raise RecordRefused("The explicit hash key is no decimal number below 2**128.")
+            raise RecordRefused("The explicit hash key is not a decimal number below 2**128.")
         return int(explicit_hash_key)
 
     def _report(self, record: Record, outcome: Outcome) -> None:
-        """Hand an outcome to who waits for it; keep a failed record that nobody does."""
+        """Hand an outcome to its callback; keep a failed record that has none."""
         if record.callback is None:
             if isinstance(outcome, FailedRecord):
                 with self._lock:

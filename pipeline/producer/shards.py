@@ -1,4 +1,4 @@
-"""Which shard a record goes to, and what waits for each shard."""
+"""Which shard a record goes to, and the records that wait for each shard."""
 
 import bisect
 import hashlib
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.adapters.aws.kinesis import PutRecord, Shard
 from pipeline.core.errors import StreamRefused
-from pipeline.core.kpl import MAGIC, pack_aggregate
+from pipeline.core.kpl import pack_stream_record
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import Callback
 
@@ -25,7 +25,7 @@ _SOON = 64
 
 
 class Record(NamedTuple):
-    """A user record that waits; the first three are what `core.kpl.pack_aggregate` reads."""
+    """A user record that waits; the first three are what `core.kpl.pack_stream_record` reads."""
 
     partition_key: str
     data: bytes
@@ -49,12 +49,12 @@ class Packed(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class ShardQueue:
-    """What waits for one shard, in the order it was put. At most one call at a time takes of it."""
+    """The records that wait for one shard, in order. At most one call at a time sends of them."""
 
     shard_id: str
     records: deque[Record] = field(default_factory=deque)
     size: int = 0
-    """Bytes of what waits, encoded, at least: the partition keys are not counted."""
+    """Bytes of the waiting records, encoded, at least: the partition keys are not counted."""
     busy: bool = False
     """Whether a call with some of its records is under way."""
     failures: int = 0
@@ -64,10 +64,10 @@ class ShardQueue:
     last_error: str = ""
     """Why the latest was not stored, in a sentence."""
     suspect: bool = False
-    """A call was refused: the next takes one stream record, so that it fails no others with it."""
+    """A call was refused: the next sends one stream record, so that it fails no others with it."""
 
     def append(self, record: Record, options: Options) -> bool:
-        """Add a record at the end; tell whether that changes when to send.
+        """Add a record at the end; say whether that changes when to send.
 
         The first record starts the time that it waits for others, the last one ends it.
         """
@@ -103,7 +103,7 @@ class ShardQueue:
         return expired
 
     def full(self, options: Options) -> bool:
-        """Tell whether there is enough for an aggregate that can take no more."""
+        """Say whether there is enough for a full aggregate."""
         count = len(self.records)
         return self.size >= options.aggregate_bytes or count >= options.aggregate_count
 
@@ -129,19 +129,16 @@ class ShardQueue:
         return packed
 
     def _next_has(self, keys: set[str]) -> bool:
-        """Tell whether one of these keys comes soon: then packing would be for nothing."""
+        """Say whether one of these keys comes soon: then packing would be for nothing."""
         soon = islice(self.records, _SOON) if keys else ()
         return any(record.partition_key in keys for record in soon)
 
     def _pack_one(self, options: Options) -> Packed:
         """Take one stream record: an aggregate, or one user record as it is."""
-        count, data = pack_aggregate(self.records, options.aggregate_bytes, options.aggregate_count)
+        limit, most = options.aggregate_bytes, options.aggregate_count
+        count, data = pack_stream_record(self.records, limit, most)
         first = self.records[0]
-        if count < 2:  # noqa: PLR2004 - an aggregate of one only costs bytes
-            count, data = 1, first.data
-            if data.startswith(MAGIC):
-                # As it is, every consumer would take it for an aggregate.
-                _, data = pack_aggregate((first,))
+        if count == 1:
             put = PutRecord(first.partition_key, data, first.explicit_hash_key)
         else:
             put = PutRecord(_AGGREGATES_KEY, data, str(hash_key_of(first)))
@@ -149,7 +146,7 @@ class ShardQueue:
 
 
 def _size(records: Sequence[Record]) -> int:
-    # Lists, here and where records are counted: generators take twice the time.
+    # Lists, here and where records are counted: generators need twice the time.
     return sum([len(record.data) for record in records]) + _LEAST_FRAME * len(records)
 
 

@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 Fields = list[dict[str, Any]]
 
 
-def field(name: str, of: Any, **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": of, **more}
+def field(name: str, avro: Any, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": avro, **more}
 
 
 X = field("x", "int")
 
 
-def null(of: Any) -> list[Any]:
-    return ["null", of]
+def null(avro: Any) -> list[Any]:
+    return ["null", avro]
 
 
 def rec(*fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "record", "name": "Inner", "fields": list(fields) or [X]}
 
 
-def array(of: Any) -> dict[str, Any]:
-    return {"type": "array", "items": of}
+def array(avro: Any) -> dict[str, Any]:
+    return {"type": "array", "items": avro}
 
 
-def mapping(of: Any) -> dict[str, Any]:
-    return {"type": "map", "values": of}
+def mapping(avro: Any) -> dict[str, Any]:
+    return {"type": "map", "values": avro}
 
 
 def enum(*symbols: str) -> dict[str, Any]:
     return {"type": "enum", "name": "Kind", "symbols": list(symbols)}
 
 
-def logical(of: str, name: str, **more: Any) -> dict[str, Any]:
-    return {"type": of, "logicalType": name, **more}
+def logical(avro: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"type": avro, "logicalType": name, **more}
 
 
 def schema(fields: Fields) -> str:
@@ -110,12 +110,14 @@ OTHERS = {
     "an array to a map": (array("int"), mapping("int"), "is of another kind now"),
 }
 PLACES: dict[str, Any] = {
-    "v": lambda of: [field("v", of)],
-    "r.v": lambda of: [field("r", {"type": "record", "name": "Outer", "fields": [field("v", of)]})],
-    "l[]": lambda of: [field("l", array(of))],
-    "m{}": lambda of: [field("m", mapping(of))],
-    "l[].v": lambda of: [
-        field("l", array({"type": "record", "name": "Item", "fields": [field("v", of)]}))
+    "v": lambda avro: [field("v", avro)],
+    "r.v": lambda avro: [
+        field("r", {"type": "record", "name": "Outer", "fields": [field("v", avro)]})
+    ],
+    "l[]": lambda avro: [field("l", array(avro))],
+    "m{}": lambda avro: [field("m", mapping(avro))],
+    "l[].v": lambda avro: [
+        field("l", array({"type": "record", "name": "Item", "fields": [field("v", avro)]}))
     ],
 }
 

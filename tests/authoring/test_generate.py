@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -18,13 +21,13 @@ from pipeline.authoring.generate import documents_of
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
 
-SHIPPED = {of.name: of for of in read_datasets(ROOT / "schemas")}
+SHIPPED = {dataset.name: dataset for dataset in read_datasets(ROOT / "schemas")}
 NOW = round(ARRIVED.timestamp() * 1_000_000)
 
 
-def documents(of: Dataset, seed: int, count: int) -> list[bytes]:
+def documents(dataset: Dataset, seed: int, count: int) -> list[bytes]:
     """Make documents a second before they arrive."""
-    make = documents_of(of, random.Random(seed))
+    make = documents_of(dataset, random.Random(seed))
     return [make(NOW - 1_000_000) for _ in range(count)]
 
 
@@ -36,12 +39,12 @@ def test_every_document_of_a_shipped_dataset_becomes_a_row(name: str) -> None:
     assert all(key.startswith(f"{name}/") for key in stored.output.objects)
 
 
-def field(name: str, of: Any, **rest: Any) -> dict[str, Any]:
-    return {"name": name, "type": of, **rest}
+def field(name: str, avro: Any, **rest: Any) -> dict[str, Any]:
+    return {"name": name, "type": avro, **rest}
 
 
-def logical(of: str, name: str, **rest: Any) -> dict[str, Any]:
-    return {"type": of, "logicalType": name, **rest}
+def logical(avro: str, name: str, **rest: Any) -> dict[str, Any]:
+    return {"type": avro, "logicalType": name, **rest}
 
 
 def fixed(size: int, **rest: Any) -> dict[str, Any]:
@@ -111,15 +114,17 @@ def test_the_same_seed_makes_the_same_documents() -> None:
 @pytest.mark.parametrize("window", ['["-7d", "+1d"]', '["-7d", "-2d"]', '["+1h", "+2h"]'])
 def test_event_times_lie_in_the_window(window: str) -> None:
     config = f'event_time = "at"\nevent_time_window = {window}'
-    of = dataset(field("at", logical("long", "timestamp-micros")), config=config)
-    assert not deliver(kinesis_event(documents(of, 7, 100)), [of]).letters
+    things = dataset(field("at", logical("long", "timestamp-micros")), config=config)
+    assert not deliver(kinesis_event(documents(things, 7, 100)), [things]).letters
 
 
 PIECES = st.sampled_from(
     ["a", "-", r"\.", r"\d", r"\w", r"\s", ".", "[a-f0-9]", "[^x]", "[-+]", r"[\d.]", "[]a]",
-     "(a|b)", "(?:x|yz)", "(a(b|c))", r"\(", r"\n"]
+     r"\D", r"\W", r"\S", r"[^\d]", "(a|b)", "(?:x|yz)", "(?i:q)", "(?s:.)", "(a(b|c))", r"\(", r"\n"]
 )  # fmt: skip
-QUANTIFIERS = st.sampled_from(["", "*", "+", "?", "{3}", "{2,}", "{1,4}", "+?"])
+QUANTIFIERS = st.sampled_from(
+    ["", "*", "+", "?", "{3}", "{2,}", "{1,4}", "+?", "{99,150}", "{101}"]
+)
 PATTERNS = st.lists(st.tuples(PIECES, QUANTIFIERS).map("".join), max_size=6).map("".join)
 
 
@@ -131,12 +136,32 @@ def test_what_is_made_for_a_pattern_matches_it(pattern: str, anchors: str, seed:
     assert pc.all(pc.match_substring_regex(texts, whole)).as_py()
 
 
+def test_a_pattern_makes_the_same_texts_in_every_process() -> None:
+    """No set decides: its order depends on the process."""
+    script = (
+        "import random; from pipeline.authoring.generate.patterns import matching\n"
+        "make, source = matching(r'[^x]{9}\\W{9}[^\\d]{9}.{9}'), random.Random(1)\n"
+        "print([make(source) for _ in range(9)])"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(texts) == 1
+
+
 @pytest.mark.parametrize(
     ("attributes", "says"),
     [
-        ({"pattern": r"\p{Greek}"}, r"its pattern has a \p, which is not understood"),
-        ({"pattern": "(?i)a"}, "its pattern has a group with flags or a name"),
-        ({"pattern": "[[:alpha:]]"}, "its pattern has a class that is not understood"),
+        ({"pattern": r"\p{Greek}"}, r"its pattern is not understood (bad escape \p at position 0)"),
+        ({"pattern": "(?U)a+"}, "its pattern is not understood (unknown extension ?U"),
+        ({"pattern": "[[:alpha:]]"}, "its pattern is not understood (Possible nested set"),
+        ({"pattern": r"[^\x00-\xff]"}, "its pattern has a class of nothing in ASCII"),
         ({"pattern": "a^b"}, "no text was found that its pattern and its lengths allow"),
         ({"pattern": "^a{2}$", "minLength": 3}, "no text was found"),
     ],
@@ -144,9 +169,9 @@ def test_what_is_made_for_a_pattern_matches_it(pattern: str, anchors: str, seed:
 def test_what_cannot_be_made_up_is_said_with_its_field(
     attributes: dict[str, Any], says: str
 ) -> None:
-    of = dataset(field("text", "string", **attributes))
+    things = dataset(field("text", "string", **attributes))
     with pytest.raises(DatasetError) as caught:
-        documents_of(of, random.Random(1))
+        documents_of(things, random.Random(1))
     assert "schemas/things: no documents can be made up, as of the field 'text' " in str(
         caught.value
     )
@@ -154,5 +179,5 @@ def test_what_cannot_be_made_up_is_said_with_its_field(
 
 
 def test_a_document_is_what_the_match_asks_for() -> None:
-    of = dataset(field("n", "int"), config='[match]\nfield = "kind"\nequals = 7')
-    assert {json.loads(document)["kind"] for document in documents(of, 1, 5)} == {7}
+    things = dataset(field("n", "int"), config='[match]\nfield = "kind"\nequals = 7')
+    assert {json.loads(document)["kind"] for document in documents(things, 1, 5)} == {7}

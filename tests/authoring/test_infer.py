@@ -46,19 +46,23 @@ def dataset_of(draft: Draft) -> Dataset:
 
 def rows_of(draft: Draft, documents: Iterable[Any]) -> Stored:
     """Take documents to the drafted dataset, down the real road."""
-    lines = [of if isinstance(of, bytes) else as_json(of) for of in documents]
+    lines = [
+        document if isinstance(document, bytes) else as_json(document) for document in documents
+    ]
     return deliver(kinesis_event(lines), [dataset_of(draft)])
 
 
 def fields_of(draft: Draft) -> dict[str, dict[str, Any]]:
     """Return the drafted fields by name."""
-    return {of["name"]: of for of in json.loads(draft.avsc)["fields"]}
+    return {entry["name"]: entry for entry in json.loads(draft.avsc)["fields"]}
 
 
 def field_of(*values: Any, key: str = "v") -> dict[str, Any]:
     """Draft from documents of one field with these values, and return it; ... is absence."""
     draft = draft_of(*({"k": 1} | ({} if value is ... else {key: value}) for value in values))
-    found = [of for of in fields_of(draft).values() if of.get("jsonName", of["name"]) == key]
+    found = [
+        entry for entry in fields_of(draft).values() if entry.get("jsonName", entry["name"]) == key
+    ]
     assert len(found) == 1, draft.left_out
     return found[0]
 
@@ -166,7 +170,7 @@ def test_a_wide_record_stays_a_record() -> None:
 
 def test_a_map_whose_values_have_no_one_type_is_a_record_after_all() -> None:
     field = field_of({"1": 1, "2": {"a": 1}})
-    assert [of["name"] for of in field["type"]["fields"]] == ["_1", "_2"]
+    assert [entry["name"] for entry in field["type"]["fields"]] == ["_1", "_2"]
     assert field["type"]["name"] == "V"
 
 
@@ -175,7 +179,9 @@ def test_more_keys_than_anybody_names_are_a_map() -> None:
     field = field_of(*objects)
     assert MOST_KEYS < 30 * 50
     assert field["type"] == {"type": "map", "values": "long"}
-    assert rows_of(draft_of(*({"v": of} for of in objects)), ({"v": of} for of in objects)).rows
+    assert rows_of(
+        draft_of(*({"v": value} for value in objects)), ({"v": value} for value in objects)
+    ).rows
 
 
 def test_times_as_numbers_are_guessed_for_ts_alone_and_hinted_elsewhere() -> None:
@@ -230,13 +236,13 @@ def test_what_no_type_holds_is_left_out_and_named(value: Any, path: str | None, 
 
 def test_numbers_and_strings_that_are_numbers_hint_at_a_decimal() -> None:
     (left_out,) = draft_of({"k": 1, "v": 1}, {"k": 1, "v": "1.50"}).left_out
-    assert left_out.why.endswith("a decimal would take both")
+    assert left_out.why.endswith("a decimal would hold both")
 
 
 def test_what_nests_too_deep_or_is_too_large_is_left_out() -> None:
     deep = b'{"k": 1, "v": ' + b"[" * DEEPEST + b"]" * DEEPEST + b"}"
     draft = draft_of(deep, b'{"k": 1, "w": 1e999}')
-    assert [of.path for of in draft.left_out] == ["$.v", "$.w"]
+    assert [place.path for place in draft.left_out] == ["$.v", "$.w"]
     assert len(rows_of(draft, [deep, b'{"k": 1, "w": 1e999}']).rows) == 2
     deepest = b'{"v": ' + b"[" * (DEEPEST - 1) + b"1" + b"]" * (DEEPEST - 1) + b"}"
     assert len(rows_of(draft_of(deepest), [deepest]).rows) == 1
@@ -317,8 +323,10 @@ def test_a_files_name_becomes_a_datasets(file: str, name: str) -> None:
 def test_partitions_are_by_the_best_time(document: dict[str, Any], expected: list[str]) -> None:
     dataset = dataset_of(draft_of(document))
     texts = [
-        of.name if of.part == "value" else f"{of.part}({of.field or ''})"
-        for of in dataset.partition_by
+        partition.name
+        if partition.part == "value"
+        else f"{partition.part}({partition.field or ''})"
+        for partition in dataset.partition_by
     ]
     assert texts == expected
     assert dataset.event_time is None
@@ -340,13 +348,13 @@ def test_match_is_what_all_documents_say(value: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        (["a", "b"], "different things"),
-        ([1, True], "different things"),
+        (["a", "b"], "different values"),
+        ([1, True], "different values"),
         (["a", ...], "absent"),
-        ([1.5], "no string, integer or boolean"),
-        ([None], "no string, integer or boolean"),
-        ([["a"]], "no string, integer or boolean"),
-        ([2**63], "no string, integer or boolean"),
+        ([1.5], "not a string, an integer or a boolean"),
+        ([None], "not a string, an integer or a boolean"),
+        ([["a"]], "not a string, an integer or a boolean"),
+        ([2**63], "not a string, an integer or a boolean"),
     ],
 )
 def test_match_needs_one_value_that_can_be_one(values: list[Any], why: str) -> None:

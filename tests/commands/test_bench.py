@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,7 +19,7 @@ from pipeline.core.errors import BatchNotStored
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.kpl import deaggregate
 from pipeline.measure.events import AGGREGATE_BYTES, event_bytes, measured_event, pack
-from pipeline.measure.invocation import invoke, system_of
+from pipeline.measure.invocation import invoke, make_pipeline
 from pipeline.measure.prices import firehose_cost, pipeline_cost
 from pipeline.measure.runs import Spread, interleaved, one_core, peak_memory
 
@@ -106,7 +107,7 @@ def test_what_cannot_be_measured_is_told_in_one_sentence(
 def test_what_is_packed_comes_out_in_order_and_fits(*, aggregated: bool) -> None:
     payloads = [as_json({"n": n, "text": "x" * (n % 700)}) for n in range(2_000)]
     packed = pack(payloads, 300_000, aggregated=aggregated)
-    assert sum(event_bytes(len(of)) for of in packed.records) <= 300_000
+    assert sum(event_bytes(len(record)) for record in packed.records) <= 300_000
     chunk, rejects = deaggregate(read_kinesis_event(measured_event(packed.records, 0.0)))
     assert not rejects
     assert chunk.payloads == payloads[: packed.payloads]
@@ -125,22 +126,21 @@ def test_an_event_holds_one_payload_even_if_it_is_too_large() -> None:
     assert packed.records == [b"x" * 1_000]
 
 
-def test_an_invocation_tells_what_became_of_the_documents() -> None:
+def test_an_invocation_says_what_became_of_the_documents() -> None:
     payloads = [as_json(order()), as_json(order(total="x")), as_json(order(total="y"))]
     event = measured_event(pack(payloads, 10**6, aggregated=True).records, 1_795_426_200.0)
-    told = invoke(event, system_of((ORDERS,)))
-    assert (told.documents, told.rows, told.rejects) == (3, 1, {"bad_format": 2})
-    assert told.objects == 3
+    invocation = invoke(event, make_pipeline((ORDERS,)))
+    assert (invocation.documents, invocation.rows, invocation.rejects) == (3, 1, {"bad_format": 2})
+    assert invocation.objects == 3
 
 
-def test_what_was_not_stored_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = '{"message": "the store is down"}'
-    monkeypatch.setattr(
-        "pipeline.measure.invocation.answer",
-        lambda *given: given[-1].write(told) or {"batchItemFailures": [{"itemIdentifier": "1"}]},
-    )
+def test_what_was_not_stored_is_not_measured() -> None:
+    def fails(*arguments: Any) -> dict[str, Any]:
+        arguments[-1].write('{"message": "the store is down"}')
+        return {"batchItemFailures": [{"itemIdentifier": "1"}]}
+
     with pytest.raises(BatchNotStored, match="the store is down"):
-        invoke({}, system_of((ORDERS,)))
+        invoke({}, make_pipeline((ORDERS,)), handler=fails)
 
 
 def test_cases_take_turns_after_one_run_each_that_does_not_count() -> None:

@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from pipeline.cli import main
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import BatchNotStored, PipelineError
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.reasons import Reason
 from pipeline.demo import run as demo_run
 from pipeline.demo.broken import KINDS
 from pipeline.demo.count import count, dead_letters
 from pipeline.demo.place import Place, prepare
-from pipeline.demo.stream import Made, Stream
+from pipeline.demo.stream import Stream, StreamTotals
 from pipeline.demo.verdict import Counted
 
 DOCUMENTS = 400
@@ -111,9 +111,9 @@ def test_the_environment_is_as_before(tmp_path: Path, monkeypatch: pytest.Monkey
     assert dict(os.environ) == before
 
 
-def drained(documents: int, seed: int) -> tuple[list[dict[str, Any]], Made]:
+def drained(documents: int, seed: int) -> tuple[list[dict[str, Any]], StreamTotals]:
     stream = Stream(documents, seed)
-    return list(stream.events()), stream.made
+    return list(stream.events()), stream.totals
 
 
 def test_a_seed_makes_one_stream_byte_for_byte() -> None:
@@ -124,12 +124,12 @@ def test_a_seed_makes_one_stream_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("documents", [1, 40, 3_000])
 def test_a_stream_has_its_length_and_one_in_a_hundred_broken(documents: int) -> None:
-    _, made = drained(documents, 3)
-    assert set(made.kinds) == {kind.name for kind in KINDS}
-    assert made.broken.total() == max(len(KINDS), documents // 100)
+    _, totals = drained(documents, 3)
+    assert set(totals.kinds) == {kind.name for kind in KINDS}
+    assert totals.broken.total() == max(len(KINDS), documents // 100)
     most_in_one_put = 40
     least = max(documents, 2 * len(KINDS))
-    assert least <= made.documents.total() <= least + most_in_one_put
+    assert least <= totals.documents.total() <= least + most_in_one_put
 
 
 def test_events_are_what_lambda_would_send() -> None:
@@ -157,30 +157,29 @@ def lose_a_dead_letter(place: Place) -> None:
 
 @pytest.mark.parametrize("damage", [lose_a_file, double_a_file, lose_a_dead_letter])
 def test_what_is_lost_or_doubled_shows(
-    damage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def after_damage(place: Place) -> Counted:
         damage(place)
         return count(place)
 
-    monkeypatch.setattr(demo_run, "count", after_damage)
-    ran = run(out=tmp_path)
-    assert ran.code == 1
-    assert "NOT balanced" in ran.out
-    assert "Balanced:" not in ran.out
+    assert demo_run.run(DOCUMENTS, tmp_path, 1, count_files=after_damage) == 1
+    out = capsys.readouterr().out
+    assert "NOT balanced" in out
+    assert "Balanced:" not in out
 
 
 def test_an_event_that_is_not_stored_ends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(event: Any, context: Any) -> Any:
         sys.stdout.write('{"outcome": "store_failed", "message": "The disk is full."}\n')
         return {"batchItemFailures": [{"itemIdentifier": "1"}]}
 
-    monkeypatch.setattr(demo_run, "kinesis", fails)
-    ran = run(out=tmp_path)
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "pipeline: The handler could not store an event: The disk is full.\n"
+    with pytest.raises(BatchNotStored) as caught:
+        demo_run.run(DOCUMENTS, tmp_path, 1, handler=fails)
+    assert str(caught.value) == "The handler could not store an event: The disk is full."
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
@@ -200,11 +199,11 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["output", "thesis.csv"]
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = run(out=tmp_path / "file")
     assert ran.code == 1
-    assert "is no directory" in ran.err
+    assert "is not a directory" in ran.err
 
 
 def test_by_default_it_makes_a_new_directory(
@@ -226,7 +225,9 @@ def test_it_can_be_asked(arguments: list[str], capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     "arguments", [[], ["no-such"], ["demo", "--documents", "0"], ["demo", "--documents", "x"]]
 )
-def test_wrong_use_is_told_apart(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_has_its_own_exit_code(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as exited:
         main(arguments)
     assert exited.value.code == 2

@@ -103,7 +103,7 @@ def test_without_a_partition_key_documents_spread_over_all_shards(
     stream.shards = shards_of(8)
     (tmp_path / "in").write_bytes(b"{}\n" * 400)
     assert put(str(tmp_path / "in")) == 0
-    assert {kept.shard_id for kept in stream.kept} == {of.shard_id for of in stream.shards}
+    assert {kept.shard_id for kept in stream.kept} == {shard.shard_id for shard in stream.shards}
 
 
 def test_documents_are_made_up_from_a_schema(stream: FakeKinesis) -> None:
@@ -168,7 +168,7 @@ def throttles_key_of(text: bytes) -> Any:
     throttled = RecordNotStored("ProvisionedThroughputExceededException", "Rate exceeded.")
 
     def mishap(_number: int, records: list[PutRecord]) -> Any:
-        return {at: throttled for at, of in enumerate(records) if text in of.data}
+        return {index: throttled for index, record in enumerate(records) if text in record.data}
 
     return mishap
 

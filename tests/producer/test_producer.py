@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import subprocess
 import sys
 import threading
 from collections import defaultdict
@@ -93,9 +94,11 @@ class Chaos:
     def _open(self) -> list[int]:
         """Return the places of the open shards in the order of their hash keys."""
         open_ones = [
-            (of.first_hash_key, at) for at, of in enumerate(self.stream.shards) if not of.closed
+            (shard.first_hash_key, index)
+            for index, shard in enumerate(self.stream.shards)
+            if not shard.closed
         ]
-        return [at for _, at in sorted(open_ones)]
+        return [index for _, index in sorted(open_ones)]
 
 
 @given(
@@ -124,7 +127,7 @@ def test_put_is_acknowledged_plus_failed_and_what_is_acknowledged_is_there_in_or
             sends.put(
                 payload_of(number),
                 key,
-                callback=lambda of, at=number: outcomes.append((at, of)),  # type: ignore[misc]
+                callback=lambda outcome, number=number: outcomes.append((number, outcome)),  # type: ignore[misc]
             )
             counted = sends.statistics
             assert counted.put_bytes - counted.acknowledged_bytes <= max(
@@ -133,7 +136,9 @@ def test_put_is_acknowledged_plus_failed_and_what_is_acknowledged_is_there_in_or
     done = sends.statistics
     assert (done.put, done.waiting) == (count, 0)
     assert sorted(number for number, _ in outcomes) == list(range(count))
-    acknowledged = {number: of for number, of in outcomes if isinstance(of, Position)}
+    acknowledged = {
+        number: outcome for number, outcome in outcomes if isinstance(outcome, Position)
+    }
     assert (done.acknowledged, done.failed) == (len(acknowledged), count - len(acknowledged))
     for number, position in acknowledged.items():
         kept = stream.kept[int(position.sequence_number)]
@@ -177,7 +182,7 @@ def test_a_lone_record_is_sent_as_it_is() -> None:
     stream = FakeKinesis()
     with producer(stream) as sends:
         sends.put(b"{}", "customer 7", "12345")
-    assert [of.record for of in stream.kept] == [PutRecord("customer 7", b"{}", "12345")]
+    assert [kept.record for kept in stream.kept] == [PutRecord("customer 7", b"{}", "12345")]
 
 
 def test_records_of_one_shard_are_sent_as_the_kpl_would_send_them() -> None:
@@ -188,10 +193,10 @@ def test_records_of_one_shard_are_sent_as_the_kpl_would_send_them() -> None:
         UserRecord("a key", b""),
     ]
     with producer(stream, Options(linger=60)) as sends:
-        for of in records:
-            sends.put(of.data, of.partition_key, of.explicit_hash_key)
+        for record in records:
+            sends.put(record.data, record.partition_key, record.explicit_hash_key)
     put = PutRecord("a", aggregate(records), str(md5("a key")))
-    assert [of.record for of in stream.kept] == [put]
+    assert [kept.record for kept in stream.kept] == [put]
 
 
 def test_an_aggregate_holds_records_of_one_shard_only() -> None:
@@ -201,8 +206,8 @@ def test_an_aggregate_holds_records_of_one_shard_only() -> None:
             sends.put(payload_of(number), f"key {number}")
     assert len(stream.kept) == 16
     for kept in stream.kept:
-        (of,) = (of for of in stream.shards if of.shard_id == kept.shard_id)
-        assert all(covers(of, md5(key or "")) for key, _ in kept.user_records())
+        (shard,) = (shard for shard in stream.shards if shard.shard_id == kept.shard_id)
+        assert all(covers(shard, md5(key or "")) for key, _ in kept.user_records())
 
 
 def test_an_aggregate_is_as_large_as_the_limit_lets_it_be() -> None:
@@ -210,7 +215,7 @@ def test_an_aggregate_is_as_large_as_the_limit_lets_it_be() -> None:
     with producer(stream, Options(linger=60, aggregate_bytes=1_000)) as sends:
         for _ in range(100):
             sends.put(b"x" * 90, "key")
-    sizes = [len(of.record.data) for of in stream.kept]
+    sizes = [len(kept.record.data) for kept in stream.kept]
     assert len(sizes) == 10
     assert max(sizes) == 20 + 2 + 3 + 10 * (90 + 6)
 
@@ -220,7 +225,7 @@ def test_an_aggregate_takes_no_more_records_than_it_may() -> None:
     with producer(stream, Options(linger=60, aggregate_count=7)) as sends:
         for number in range(15):
             sends.put(payload_of(number), "key")
-    assert [len(of.user_records()) for of in stream.kept] == [7, 7, 1]
+    assert [len(kept.user_records()) for kept in stream.kept] == [7, 7, 1]
 
 
 def test_a_record_larger_than_an_aggregate_is_sent_alone_in_its_turn() -> None:
@@ -229,7 +234,7 @@ def test_a_record_larger_than_an_aggregate_is_sent_alone_in_its_turn() -> None:
     with producer(stream, Options(linger=60)) as sends:
         for payload in (b"one", b"two", large, b"three", b"four"):
             sends.put(payload, "key")
-    assert [len(of.user_records()) for of in stream.kept] == [2, 1, 2]
+    assert [len(kept.user_records()) for kept in stream.kept] == [2, 1, 2]
     assert stream.kept[1].record == PutRecord("key", large)
 
 
@@ -250,7 +255,7 @@ def test_compressed_payloads_are_opened_by_the_pipeline(compression: Any) -> Non
     with producer(stream, options) as sends:
         sends.put(document, "key")
         sends.put(b"{}", "other key")
-    large, small = sorted((of.record.data for of in stream.kept), key=len, reverse=True)
+    large, small = sorted((kept.record.data for kept in stream.kept), key=len, reverse=True)
     assert len(large) < 100
     assert small == b"{}"
     chunk, _ = deaggregate(batch_of(large))
@@ -269,7 +274,7 @@ def test_a_call_takes_what_kinesis_allows_and_not_more() -> None:
             sends.put(b"x" * 1_000_000, f"large {number}")
     assert sum(len(call) for call in stream.calls) == 1_230
     assert max(len(call) for call in stream.calls) == 500
-    assert max(sum(len(of.data) for of in call) for call in stream.calls) > 5_000_000
+    assert max(sum(len(record.data) for record in call) for call in stream.calls) > 5_000_000
 
 
 def hold_until_all_are_put(sends: Producer, count: int) -> Callable[[int, Any], None]:
@@ -365,7 +370,14 @@ def test_without_order_one_call_takes_many_records_of_a_key() -> None:
     assert max(len(call) for call in stream.calls) > 40
 
 
-def test_a_lost_answer_doubles_the_record_and_the_second_position_counts() -> None:
+def test_a_producer_is_imported_without_arrow() -> None:
+    """An application that only puts records does not wait for it."""
+    script = "import sys, pipeline.producer; print('pyarrow' in sys.modules)"
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_lost_response_doubles_the_record_and_the_second_position_counts() -> None:
     lost = AfterStoring(StreamUnavailable("The connection was lost."))
     stream = FakeKinesis(lambda number, _: lost if number == 1 else None)
     with producer(stream) as sends:
@@ -378,7 +390,7 @@ def test_a_refused_record_fails_alone() -> None:
     refused = ArgumentRefused("Could not write to the stream 'shop'.")
 
     def mishap(_number: int, records: Sequence[PutRecord]) -> StreamError | None:
-        return refused if any(b"poison" in of.data for of in records) else None
+        return refused if any(b"poison" in record.data for record in records) else None
 
     stream = FakeKinesis(mishap)
     sends = producer(stream, Options(linger=60, aggregate_bytes=0))
@@ -418,7 +430,7 @@ def test_a_failure_that_somebody_takes_is_not_raised() -> None:
     with producer(FakeKinesis(always_throttled), SOON) as sends:
         sends.put(b"one", "key", callback=taken.append)
         future = sends.submit(b"two", "key")
-    assert [(of.payload, of.partition_key) for of in taken] == [(b"one", "key")]
+    assert [(record.payload, record.partition_key) for record in taken] == [(b"one", "key")]
     with pytest.raises(RecordFailed, match=r"Given up after 0\.2 s") as caught:
         future.result()
     assert caught.value.failed[0].payload == b"two"
@@ -452,12 +464,12 @@ def test_a_full_buffer_of_failures_that_nobody_takes_stops_the_puts() -> None:
             sends.put(b"x" * 100, "key")
             sends.flush()
 
-    with pytest.raises(ProducerError, match="nobody took them"):
+    with pytest.raises(ProducerError, match="were not taken"):
         put_and_flush_for_ever()
     failed = sends.take_failed()
-    assert sum(len(of.payload) for of in failed) < 10_000
+    assert sum(len(record.payload) for record in failed) < 10_000
     sends.put(b"one more", "key")
-    assert [of.payload for of in sends.close()] == [b"one more"]
+    assert [record.payload for record in sends.close()] == [b"one more"]
     assert sends.statistics.put == sends.statistics.failed == len(failed) + 1
 
 
@@ -523,7 +535,7 @@ def test_a_defect_hands_everything_back() -> None:
     puts = [(payload_of(number), f"key {number}") for number in range(10)]
     with pytest.raises(ProducerError, match="broke down with ZeroDivisionError") as caught:
         put_all(sends, puts)
-    assert sorted(of[:2] for of in caught.value.failed) == sorted(puts)
+    assert sorted(record[:2] for record in caught.value.failed) == sorted(puts)
     assert (sends.statistics.put, sends.statistics.failed) == (10, 10)
     with pytest.raises(ProducerError, match="is closed"):
         sends.put(b"late", "key")
@@ -551,15 +563,15 @@ def test_after_a_reshard_records_go_where_they_belong(
         sends.flush()
         assert sum(len(kept.user_records()) for kept in stream.kept[before:]) == 200
         for kept in stream.kept[before:]:
-            (of,) = (of for of in stream.shards if of.shard_id == kept.shard_id)
-            assert all(covers(of, md5(key or "")) for key, _ in kept.user_records())
+            (shard,) = (shard for shard in stream.shards if shard.shard_id == kept.shard_id)
+            assert all(covers(shard, md5(key or "")) for key, _ in kept.user_records())
 
 
 def settle_map(sends: Producer, stream: FakeKinesis) -> None:
     """Put until the producer knows the shards that there are now."""
-    known = {of.shard_id for of in stream.shards if not of.closed}
+    known = {shard.shard_id for shard in stream.shards if not shard.closed}
     for _ in range(10_000):
-        if {of.shard_id for of in sends._dispatcher._map.shards} == known:
+        if {shard.shard_id for shard in sends._dispatcher._map.shards} == known:
             return
         sends.put(b"probe", "key")
         sends.flush()
@@ -636,14 +648,14 @@ def test_a_stream_without_open_shards_stops_the_start() -> None:
         (b"", "\ud800", None, "The partition key is not valid Unicode; give text."),
         (b"x" * (2**20 - 2), "key", None, "The record has 1,048,577 bytes with its partition key"),
         (b"x" * (2**20 - 3), "ä" * 2, None, "The record has 1,048,577 bytes"),
-        (MAGIC + b"x" * (2**20 - 40), "key", None, "a stream takes 1,048,576."),
+        (MAGIC + b"x" * (2**20 - 40), "key", None, "a stream accepts 1,048,576."),
         *(
-            (b"", "key", bad, "no decimal number below")
+            (b"", "key", bad, "not a decimal number below")
             for bad in ("", "-1", "01", "x", "٣", str(ALL))
         ),
     ],
 )
-def test_what_no_stream_takes_is_refused_at_once(
+def test_what_no_stream_accepts_is_refused_at_once(
     payload: Any, key: str, hash_key: str | None, says: str
 ) -> None:
     with producer(FakeKinesis()) as sends, pytest.raises(RecordRefused, match=says):

@@ -9,37 +9,37 @@ from typing import Any
 
 import msgspec
 
-from pipeline.authoring.generate.patterns import CannotGenerate, RandomSource
+from pipeline.authoring.generate.random_source import CannotGenerate, RandomSource
 from pipeline.authoring.generate.values import Make, TimeRange, record_maker
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
 
-__all__ = ["Chance", "documents_of"]
+__all__ = ["RandomSource", "documents_of"]
 
 _NEAR = 60 * 1_000_000  # event times lie in the last minute that their window allows
 
 
-def documents_of(dataset: Dataset, chance: RandomSource) -> Callable[[int], bytes]:
+def documents_of(dataset: Dataset, source: RandomSource) -> Callable[[int], bytes]:
     """Return what makes one document, given the time in microseconds since 1970, UTC.
 
     Raises `DatasetError` naming the field for which no value can be made up.
     """
-    moments = {} if dataset.event_time is None else {dataset.event_time: _moment(dataset)}
+    ranges = {} if dataset.event_time is None else {dataset.event_time: _time_range(dataset)}
     try:
-        make = record_maker(dataset.record, moments, chance)
+        make = record_maker(dataset.record, ranges, source)
     except CannotGenerate as error:
         raise DatasetError(
             f"schemas/{dataset.name}: no documents can be made up, as {error}; produce a file of "
             "documents instead."
         ) from None
-    return _writer(dataset, make, chance)
+    return _writer(dataset, make, source)
 
 
-def _writer(dataset: Dataset, make: Make, chance: RandomSource) -> Callable[[int], bytes]:
+def _writer(dataset: Dataset, make: Make, source: RandomSource) -> Callable[[int], bytes]:
     match, encode = dataset.match, msgspec.json.Encoder().encode
 
     def write(now: int) -> bytes:
-        document: dict[str, Any] = make(chance, now)
+        document: dict[str, Any] = make(source, now)
         if match is not None:
             document[match.key] = match.value
         return encode(document)
@@ -47,8 +47,8 @@ def _writer(dataset: Dataset, make: Make, chance: RandomSource) -> Callable[[int
     return write
 
 
-def _moment(dataset: Dataset) -> TimeRange:
-    """Return the span of the event time around now, in microseconds."""
+def _time_range(dataset: Dataset) -> TimeRange:
+    """Return the range of the event time around now, in microseconds."""
     low, high = dataset.window or (-2 * _NEAR, 0)
     # Documents take time to arrive, and are older then: they keep clear of the window's far end.
     earliest = low + min(_NEAR, (high - low) // 2)

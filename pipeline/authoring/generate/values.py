@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pybase64
 
-from pipeline.authoring.generate.patterns import (
+from pipeline.authoring.generate.patterns import matching
+from pipeline.authoring.generate.random_source import (
     CannotGenerate,
     RandomSource,
     between,
     choice,
-    matching,
 )
 from pipeline.core.schema.types import (
     Array,
@@ -32,11 +32,11 @@ from pipeline.core.schema.values import MICROS
 Make = Callable[[RandomSource, int], Any]
 """Makes one value; the number is now, in microseconds since 1970, UTC."""
 TimeRange = tuple[int, int]
-"""A span of time around now, in microseconds."""
+"""A range of time around now, in microseconds."""
 
 _ABSENT = 0.1  # of the values that may be null, or have a default
 _MOST_ITEMS = 3
-_SPAN = 1_000_000  # of numbers that no rule bounds on both sides
+_SPAN = 1_000_000  # of numbers that no rule limits on both sides
 _LONGEST = 12  # characters of text that no rule asks to be longer
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TRIES = 1_000
@@ -47,52 +47,58 @@ _EXACT = Context(prec=400)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def record_maker(record: Record, moments: Mapping[str, TimeRange], chance: RandomSource) -> Make:
-    """Return what makes a record's objects; `moments` are the spans of fields that are times.
+def record_maker(record: Record, ranges: Mapping[str, TimeRange], source: RandomSource) -> Make:
+    """Return what makes a record's objects; `ranges` are those of fields that are times.
 
     One value of each field is made at once: where that cannot be, it raises `CannotGenerate`.
     """
     fields = [
-        (of.key, of.optional, _maker(of, of.name, chance, moments.get(of.name, _LAST_DAY)))
-        for of in record.fields
+        (
+            field.key,
+            field.optional,
+            _maker(field, field.name, source, ranges.get(field.name, _LAST_DAY)),
+        )
+        for field in record.fields
     ]
 
-    def make(chance: RandomSource, now: int) -> dict[str, Any]:
+    def make(source: RandomSource, now: int) -> dict[str, Any]:
         return {
-            key: value(chance, now)
+            key: value(source, now)
             for key, optional, value in fields
-            if not (optional and chance.random() < _ABSENT)
+            if not (optional and source.random() < _ABSENT)
         }
 
     return make
 
 
-def _maker(slot: FieldType, name: str, chance: RandomSource, moment: TimeRange = _LAST_DAY) -> Make:
-    """Return what makes the values of one place. `CannotGenerate` names the field."""
-    match slot.type:
+def _maker(
+    field_type: FieldType, name: str, source: RandomSource, time_range: TimeRange = _LAST_DAY
+) -> Make:
+    """Return what makes the values of one type. `CannotGenerate` names the field."""
+    match field_type.type:
         case Record() as record:
-            return record_maker(record, {}, chance)
+            return record_maker(record, {}, source)
         case Array(item=item):
-            return _array(_maker(item, name, chance))
+            return _array(_maker(item, name, source))
         case Map(value=value):
-            return _map(_maker(value, name, chance))
+            return _map(_maker(value, name, source))
         case Scalar() as scalar:
-            rules = slot.rules if isinstance(slot, Field) else Rules()
+            rules = field_type.rules if isinstance(field_type, Field) else Rules()
             try:
-                make = MAKERS[scalar.logical](scalar, rules, moment)
-                make(chance, 0)
+                make = MAKERS[scalar.logical](scalar, rules, time_range)
+                make(source, 0)
             except CannotGenerate as error:
                 raise CannotGenerate(f"of the field {name!r} {error}") from None
             return make
 
 
 def _array(item: Make) -> Make:
-    return lambda chance, now: [item(chance, now) for _ in range(between(chance, 0, _MOST_ITEMS))]
+    return lambda source, now: [item(source, now) for _ in range(between(source, 0, _MOST_ITEMS))]
 
 
 def _map(value: Make) -> Make:
-    return lambda chance, now: {
-        f"key_{number}": value(chance, now) for number in range(between(chance, 0, _MOST_ITEMS))
+    return lambda source, now: {
+        f"key_{number}": value(source, now) for number in range(between(source, 0, _MOST_ITEMS))
     }
 
 
@@ -103,9 +109,9 @@ def _string(rules: Rules) -> Make:
         return _patterned(rules.pattern, least, rules.max_length)
     fewest, most = max(least, min(4, most)), max(least, min(_LONGEST, most))
 
-    def make(chance: RandomSource, _: int) -> str:
-        length = between(chance, fewest, most)
-        return "".join([choice(chance, _LETTERS) for _ in range(length)])
+    def make(source: RandomSource, _: int) -> str:
+        length = between(source, fewest, most)
+        return "".join([choice(source, _LETTERS) for _ in range(length)])
 
     return make
 
@@ -114,9 +120,9 @@ def _patterned(pattern: str, least: int, most: int | None) -> Make:
     text = matching(pattern)
     longest = math.inf if most is None else most
 
-    def make(chance: RandomSource, _: int) -> str:
+    def make(source: RandomSource, _: int) -> str:
         for _ in range(_TRIES):
-            made = text(chance)
+            made = text(source)
             if least <= len(made) <= longest and _matches(made, pattern):
                 return made
         raise CannotGenerate("no text was found that its pattern and its lengths allow")
@@ -126,16 +132,20 @@ def _patterned(pattern: str, least: int, most: int | None) -> Make:
 
 def _matches(text: str, pattern: str) -> bool:
     """Ask RE2, whose verdict counts."""
-    found: bool = pc.match_substring_regex(pa.scalar(text), pattern).as_py()
+    try:
+        scalar = pa.scalar(text)
+    except UnicodeEncodeError:
+        return False  # half of a surrogate pair, from a class as wide as all of Unicode
+    found: bool = pc.match_substring_regex(scalar, pattern).as_py()
     return found
 
 
-def _integer(of: Scalar, rules: Rules) -> Make:
+def _integer(scalar: Scalar, rules: Rules) -> Make:
     low, high = _steps(rules, Decimal(1))
-    low, high = max(low, of.low), min(high, of.high)
+    low, high = max(low, scalar.low), min(high, scalar.high)
     if low > high:
-        raise CannotGenerate("no whole number lies between its bounds")
-    return lambda chance, _: between(chance, low, high)
+        raise CannotGenerate("no integer lies between its limits")
+    return lambda source, _: between(source, low, high)
 
 
 def _decimal(precision: int, scale: int, rules: Rules) -> Make:
@@ -145,9 +155,9 @@ def _decimal(precision: int, scale: int, rules: Rules) -> Make:
     low, high = max(low, -largest), min(high, largest)
     if low > high:
         raise CannotGenerate(
-            f"no number of {precision} digits, {scale} after the point, is in bounds"
+            f"no number of {precision} digits, {scale} after the point, is within its limits"
         )
-    return lambda chance, _: f"{_EXACT.multiply(Decimal(between(chance, low, high)), step):f}"
+    return lambda source, _: f"{_EXACT.multiply(Decimal(between(source, low, high)), step):f}"
 
 
 def _steps(rules: Rules, step: Decimal) -> tuple[int, int]:
@@ -169,8 +179,8 @@ def _float(rules: Rules) -> Make:
     if high == math.inf:
         high = low + 1_000.0
 
-    def make(chance: RandomSource, _: int) -> float:
-        value = low + (high - low) * chance.random()
+    def make(source: RandomSource, _: int) -> float:
+        value = low + (high - low) * source.random()
         short = round(value, 3)
         return short if low <= short <= high else value
 
@@ -178,19 +188,19 @@ def _float(rules: Rules) -> Make:
 
 
 def _bytes(size: int) -> Make:
-    def make(chance: RandomSource, _: int) -> str:
-        return pybase64.b64encode(chance.getrandbits(8 * size).to_bytes(size)).decode()
+    def make(source: RandomSource, _: int) -> str:
+        return pybase64.b64encode(source.getrandbits(8 * size).to_bytes(size)).decode()
 
     return make
 
 
-def _uuid(chance: RandomSource, _: int) -> str:
-    digits = f"{chance.getrandbits(128):032x}"
+def _uuid(source: RandomSource, _: int) -> str:
+    digits = f"{source.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-def _boolean(chance: RandomSource, _: int) -> bool:
-    return chance.random() < 0.5  # noqa: PLR2004 - heads or tails
+def _boolean(source: RandomSource, _: int) -> bool:
+    return source.random() < 0.5  # noqa: PLR2004 - heads or tails
 
 
 def _date(moment: datetime) -> str:
@@ -210,16 +220,16 @@ def _utc(timespec: str) -> Callable[[datetime], str]:
     return lambda moment: f"{local(moment)}Z"
 
 
-def _epoch(unit: str, moment: TimeRange) -> Make:
+def _epoch(unit: str, time_range: TimeRange) -> Make:
     """Return what makes times, or days, that are counted since 1970."""
     if unit == "days":
-        return lambda chance, now: (now + between(chance, *moment)) // _DAY
-    return lambda chance, now: (now + between(chance, *moment)) / MICROS[unit]
+        return lambda source, now: (now + between(source, *time_range)) // _DAY
+    return lambda source, now: (now + between(source, *time_range)) / MICROS[unit]
 
 
-def _written(write: Callable[[datetime], str], moment: TimeRange) -> Make:
-    return lambda chance, now: write(
-        _EPOCH + timedelta(microseconds=now + between(chance, *moment))
+def _written(write: Callable[[datetime], str], time_range: TimeRange) -> Make:
+    return lambda source, now: write(
+        _EPOCH + timedelta(microseconds=now + between(source, *time_range))
     )
 
 
@@ -227,11 +237,11 @@ _MakerOf = Callable[[Scalar, Rules, TimeRange], Make]
 
 
 def _of_text(write: Callable[[datetime], str]) -> _MakerOf:
-    return lambda _, __, moment: _written(write, moment)
+    return lambda _, __, time_range: _written(write, time_range)
 
 
 def _of_epoch(unit: str) -> _MakerOf:
-    return lambda _, __, moment: _epoch(unit, moment)
+    return lambda _, __, time_range: _epoch(unit, time_range)
 
 
 MAKERS: dict[LogicalType, _MakerOf] = {
@@ -241,7 +251,7 @@ MAKERS: dict[LogicalType, _MakerOf] = {
     LogicalType.FLOAT: lambda _, rules, __: _float(rules),
     LogicalType.DOUBLE: lambda _, rules, __: _float(rules),
     LogicalType.STRING: lambda _, rules, __: _string(rules),
-    LogicalType.ENUM: lambda scalar, _, __: lambda chance, ___: choice(chance, scalar.symbols),
+    LogicalType.ENUM: lambda scalar, _, __: lambda source, ___: choice(source, scalar.symbols),
     LogicalType.BYTES: lambda _, __, ___: _bytes(_BYTES),
     LogicalType.FIXED: lambda scalar, _, __: _bytes(scalar.arrow.byte_width),
     LogicalType.DECIMAL: lambda scalar, rules, _: _decimal(

@@ -1,7 +1,7 @@
 """Sample documents to the draft of a dataset.
 
-Documents are folded, one at a time, into what was seen at each place (`seen`); from that types
-are guessed (`guess`) and written (`texts`). Every document that was added becomes a row of the
+Documents are folded, one at a time, into what was seen at each place (`observed`); from that types
+are guessed (`guess`) and written (`render`). Every document that was added becomes a row of the
 drafted dataset: a guess that does not hold for all of them is not made, and a field that no one
 type holds is left out and named.
 """
@@ -35,7 +35,7 @@ _State = tuple[tuple[str, ...], str]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The texts of a dataset's folder, and what to tell of them."""
+    """The texts of a dataset's folder, and what to say about them."""
 
     avsc: str
     config: str
@@ -47,7 +47,7 @@ class Draft:
 def check_name(name: str, match_field: str | None = None) -> None:
     """Refuse what cannot be a dataset's name or the key of its [match]. Raises `DatasetError`.
 
-    This takes no documents, so that nobody waits for the reading of them.
+    It needs no documents, so that a wrong name is refused before any is read.
     """
     parse_dataset(name, {1: _SMALLEST_SCHEMA}, "")
     if match_field is not None and NO_KEY.search(match_field):
@@ -61,14 +61,14 @@ def check_name(name: str, match_field: str | None = None) -> None:
 class Samples:
     """What was seen of the documents so far. `match_field` is the key of [match], if there is one.
 
-    `documents` counts what was added, `skipped` what is no JSON object or over a bound: that
-    would never become a row.
+    `documents` counts what was added, `skipped` what is not a JSON object or is over a limit:
+    that would never become a row.
     """
 
     def __init__(self, match_field: str | None = None, limits: Limits | None = None) -> None:
         self.documents = 0
         self.skipped = 0
-        self._bounds = limits or Limits()
+        self._limits = limits or Limits()
         self._seen = Seen()
         self._match_field = match_field
         self._matches: list[Match | None] = []
@@ -92,7 +92,7 @@ class Samples:
         if not self.documents:
             message = (
                 f"There is no document to draft {name} from: none of {self.skipped:,} lines is a "
-                "JSON object. One document a line is wanted, not one over several lines."
+                "JSON object. Give one document per line, not one over several lines."
                 if self.skipped
                 else f"There is no document to draft {name} from: the input is empty."
             )
@@ -114,7 +114,7 @@ class Samples:
         return Draft(avsc, config, self._good(record), record.lines, record.left_out)
 
     def _read(self, text: bytes) -> dict[str, Any] | None:
-        if len(text) > self._bounds.document_bytes or deeper_than(text, self._bounds.depth):
+        if len(text) > self._limits.document_bytes or deeper_than(text, self._limits.depth):
             return None
         try:
             text.decode()
@@ -124,7 +124,7 @@ class Samples:
         return document if isinstance(document, dict) else None
 
     def _note_match(self, document: dict[str, Any]) -> None:
-        """Note what the documents say under the key of [match]: two values tell enough."""
+        """Note what the documents have under the key of [match]: two values are enough."""
         if self._match_field is None or len(self._matches) > 1:
             return
         found = _match_of(self._match_field, document.get(self._match_field))
@@ -137,15 +137,15 @@ class Samples:
         if len(self._matches) == 1 and self._matches[0] is not None:
             return self._matches[0]
         why = (
-            "says different things in them; a dataset takes one, so give a file of one kind"
+            "has different values in them; a dataset accepts one, so give a file of one kind"
             if len(self._matches) > 1 and None not in self._matches
-            else "is no string, integer or boolean in some of them, or absent"
+            else "is not a string, an integer or a boolean in some of them, or is absent"
         )
         message = f"The documents cannot be matched by {self._match_field!r}: it {why}."
         raise DatasetError(message)
 
     def _likely_matches(self) -> list[Match]:
-        """Return keys that say one and the same in all documents, the usual names alone."""
+        """Return the keys that have one value in all documents, of the usual names only."""
         likely = []
         for key in _LIKELY_KEYS:
             seen = self._seen.keys.get(key)

@@ -25,7 +25,7 @@ _ID_KEY = re.compile(
     r"[0-9]+|(?=.*[0-9])[0-9a-fA-F]{8,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
 )
-# msgspec matches keys by their bytes in the document, so it takes none that JSON escapes.
+# msgspec matches keys by their bytes in the document, so no field has a key that JSON escapes.
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 _UNITS = {"seconds": 1.0, "millis": 1e3, "micros": 1e6}
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
@@ -37,7 +37,7 @@ _LOGICAL: dict[str, tuple[dict[str, str], str]] = {
     ),
     "local-timestamp-micros": (
         {"type": "long", "logicalType": "local-timestamp-micros"},
-        "guess: a time; it tells no zone",
+        "guess: a time; it does not say its zone",
     ),
     "date": ({"type": "int", "logicalType": "date"}, "guess: a date"),
     "time-micros": ({"type": "long", "logicalType": "time-micros"}, "guess: a time of day"),
@@ -61,7 +61,7 @@ NOT_INFERRED: dict[LogicalType, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A field as a person reads it. `keys` lead to it if it stands in objects alone."""
+    """A field as a person reads it. `keys` lead to it if only objects are above it."""
 
     path: str
     type: str
@@ -90,21 +90,21 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class Location:
     """Where a place is: its JSON path, its columns' names, and its keys within objects."""
 
     path: str
     names: tuple[str, ...]
     keys: tuple[str, ...] | None
 
-    def field(self, key: str, name: str) -> "At":
+    def field(self, key: str, name: str) -> "Location":
         """Return the place of a field."""
         keys = None if self.keys is None else (*self.keys, key)
-        return At(self.path + path_segment(key), (*self.names, name), keys)
+        return Location(self.path + path_segment(key), (*self.names, name), keys)
 
-    def inside(self, brackets: str) -> "At":
+    def inside(self, brackets: str) -> "Location":
         """Return the place of an array's items, or of a map's values."""
-        return At(self.path + brackets, (*self.names[:-1], self.names[-1] + brackets), None)
+        return Location(self.path + brackets, (*self.names[:-1], self.names[-1] + brackets), None)
 
 
 class Guesser:
@@ -116,9 +116,9 @@ class Guesser:
 
     def document(self, seen: Seen) -> Guess | str:
         """Guess the record of the documents; a string says why there is none."""
-        return self._record(seen, At("$", (), ()), RESERVED)
+        return self._record(seen, Location("$", (), ()), RESERVED)
 
-    def _type(self, seen: Seen, at: At, key: str) -> Guess | str:
+    def _type(self, seen: Seen, location: Location, key: str) -> Guess | str:
         """Guess the type of one place; a string says why there is none."""
         if seen.too_deep:
             return f"nests deeper than {DEEPEST} levels"
@@ -128,27 +128,27 @@ class Guesser:
             case ["booleans"]:
                 return Guess("boolean", "boolean")
             case ["numbers"] if seen.numbers:
-                return _of_numbers(seen.numbers, key)
+                return _guess_numbers(seen.numbers, key)
             case ["strings"] if seen.texts:
-                return self._of_texts(seen.texts, at, key)
+                return self._guess_texts(seen.texts, location, key)
             case ["arrays"]:
-                return self._array(seen, at)
+                return self._array(seen, location)
             case ["objects"]:
-                return self._object(seen, at)
+                return self._object(seen, location)
             case mixed:
-                return _of_mixed(mixed, seen.texts)
+                return _refuse_mixed(mixed, seen.texts)
 
-    def _of_texts(self, texts: Texts, at: At, key: str) -> Guess:
+    def _guess_texts(self, texts: Texts, location: Location, key: str) -> Guess:
         for name, (schema, note) in _LOGICAL.items():
             if name in texts.formats:
                 return Guess(schema, name, (note,))
         symbols = list(texts.symbols or ())
         if (
-            2 <= len(symbols) <= MOST_SYMBOLS  # noqa: PLR2004 - one value is no choice
+            2 <= len(symbols) <= MOST_SYMBOLS  # noqa: PLR2004 - one value is not a choice
             and texts.count >= max(_ENUM_VALUES, _ENUM_REPEATS * len(symbols))
             and all(map(is_name, symbols))
         ):
-            enum = {"type": "enum", "name": self._type_name(at), "symbols": symbols}
+            enum = {"type": "enum", "name": self._type_name(location), "symbols": symbols}
             note = (
                 f"guess: enum, {len(symbols)} symbols in {texts.count:,} values; another symbol "
                 "would be a dead letter"
@@ -156,41 +156,43 @@ class Guesser:
             return Guess(enum, "enum", (note,))
         return Guess("string", "string", _money(key) if "number" in texts.formats else ())
 
-    def _array(self, seen: Seen, at: At) -> Guess | str:
+    def _array(self, seen: Seen, location: Location) -> Guess | str:
         if seen.item is None:
             note = "guess: array of strings; all arrays were empty"
             return Guess({"type": "array", "items": "string"}, "array of string", (note,))
-        inner = self._type(seen.item, at.inside("[]"), "")
+        inner = self._type(seen.item, location.inside("[]"), "")
         if isinstance(inner, str):
             return _inside(inner, "items")
         return _holding(inner, "array", "items", nullable=bool(seen.item.nulls))
 
-    def _object(self, seen: Seen, at: At) -> Guess | str:
+    def _object(self, seen: Seen, location: Location) -> Guess | str:
         if not seen.keys and not seen.many:
             note = "guess: map of strings; all objects were empty"
             return Guess({"type": "map", "values": "string"}, "map of string", (note,))
         if seen.many or _is_map(seen):
             taken = set(self._taken)
-            guess = self._map(seen, at)
+            guess = self._map(seen, location)
             if seen.many or isinstance(guess, Guess):
                 return guess
             self._taken = taken
-        return self._record(seen, at)
+        return self._record(seen, location)
 
-    def _map(self, seen: Seen, at: At) -> Guess | str:
+    def _map(self, seen: Seen, location: Location) -> Guess | str:
         value = seen.any_value()
-        inner = self._type(value, at.inside("{}"), "")
+        inner = self._type(value, location.inside("{}"), "")
         if isinstance(inner, str):
             return _inside(inner, "values")
         how_many = "very many" if seen.many else f"{len(seen.keys):,}"
         note = f"guess: map; {how_many} keys in {seen.objects:,} objects"
         return _holding(inner, "map", "values", nullable=bool(value.nulls), note=note)
 
-    def _record(self, seen: Seen, at: At, reserved: frozenset[str] = frozenset()) -> Guess | str:
-        name = self._type_name(at)
+    def _record(
+        self, seen: Seen, location: Location, reserved: frozenset[str] = frozenset()
+    ) -> Guess | str:
+        name = self._type_name(location)
         entries, lines, left_out = list[Any](), list[Line](), list[LeftOut]()
         for key, column in column_names(seen.keys, reserved).items():
-            place, inner = at.field(key, column), seen.keys[key]
+            place, inner = location.field(key, column), seen.keys[key]
             guess = (
                 "has a quote, a backslash or a control character in its key"
                 if _ESCAPED.search(key)
@@ -211,14 +213,14 @@ class Guesser:
         schema = {"type": "record", "name": name, "fields": entries}
         return Guess(schema, "record", lines=tuple(lines), left_out=tuple(left_out))
 
-    def _type_name(self, at: At) -> str:
-        return type_name(at.names or (self._name,), self._taken)
+    def _type_name(self, location: Location) -> str:
+        return type_name(location.names or (self._name,), self._taken)
 
 
 def _entry(
     key: str, name: str, guess: Guess, notes: tuple[str, ...], *, nullable: bool
 ) -> dict[str, Any]:
-    """Write a field as it stands in a schema."""
+    """Write a field as a schema has it."""
     entry: dict[str, Any] = {"name": name}
     entry["type"] = ["null", guess.schema] if nullable else guess.schema
     if nullable:
@@ -245,7 +247,7 @@ def _holding(inner: Guess, kind: str, part: str, *, nullable: bool, note: str = 
     )
 
 
-def _of_numbers(numbers: Numbers, key: str) -> Guess | str:
+def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
     if not numbers.finite:
         return "holds numbers beyond what a double can hold"
     unit = _epoch_unit(numbers, key)
@@ -263,20 +265,20 @@ def _of_numbers(numbers: Numbers, key: str) -> Guess | str:
     return Guess("double", "double", hints)
 
 
-def _of_mixed(kinds: list[str], texts: Texts | None) -> str:
+def _refuse_mixed(kinds: list[str], texts: Texts | None) -> str:
     why = f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
     if kinds == ["numbers", "strings"] and texts and "number" in texts.formats:
-        return f"{why} that are numbers; a decimal would take both"
+        return f"{why} that are numbers; a decimal would hold both"
     return why
 
 
 def _inside(why: str, part: str) -> str:
-    """Say that the fault is inside an array or a map, however deep."""
+    """Say that the reason is inside an array or a map, however deep."""
     return f"{why.partition(', in its ')[0]}, in its {part}"
 
 
 def _epoch_unit(numbers: Numbers, key: str) -> str | None:
-    """Tell in what unit numbers are times, if the key looks like a time and the sizes fit."""
+    """Return the unit in which numbers are times, if its key and their sizes fit."""
     if not _TIME_KEY.fullmatch(key):
         return None
     low, high = _YEARS
@@ -295,7 +297,7 @@ def _money(key: str) -> tuple[str, ...]:
 
 
 def _is_map(seen: Seen) -> bool:
-    """Tell whether keys look like data: ids all of them, or many that seldom come together."""
+    """Say whether keys look like data: ids all of them, or many that seldom come together."""
     if len(seen.keys) > 1 and all(map(_ID_KEY.fullmatch, seen.keys)):
         return True
     together = sum(inner.present for inner in seen.keys.values())

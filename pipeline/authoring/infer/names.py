@@ -7,14 +7,14 @@ from pathlib import PurePath
 
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, UNROUTED
 
-RESERVED = frozenset(of.name for of in (*IDENTITY, ARRIVED_AT))
+RESERVED = frozenset(field.name for field in (*IDENTITY, ARRIVED_AT))
 _LONGEST = 63  # of a dataset's name; columns keep to it, too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHERS = re.compile(r"[^A-Za-z0-9]+")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text is a name to Avro."""
+    """Say whether Avro accepts a text as a name."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -33,7 +33,7 @@ def column_names(keys: Iterable[str], reserved: Iterable[str] = ()) -> dict[str,
 
 
 def type_name(path: Iterable[str], taken: set[str]) -> str:
-    """Name a record or an enum after where it stands; `taken` learns the name."""
+    """Name a record or an enum after its path, and add the name to `taken`."""
     words = [word for part in path for word in _OTHERS.split(_ascii(part)) if word]
     name = "".join(word[0].upper() + word[1:] for word in words)[:_LONGEST] or "Part"
     return _free(name if is_name(name) else f"_{name}", taken)
@@ -54,7 +54,7 @@ def _plain(key: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Take accents off letters, and other scripts away."""
+    """Take accents off letters, and leave out letters of other scripts."""
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 

@@ -1,4 +1,4 @@
-"""What was seen at one place of the sample documents: counts, not values, in bounded memory."""
+"""What was seen at one place of the sample documents: counts, not values, in limited memory."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def _number(text: str) -> None:
         raise ValueError
 
 
-# A text is of a format if the format's own reader takes it.
+# A text is of a format if the format's own reader accepts it.
 _FORMATS: dict[str, Callable[[str], object]] = {
     "uuid": values.uuid,
     "timestamp-micros": values.timestamp,
@@ -185,7 +185,7 @@ class Seen:
             self._place(key).add(inner, depth)
 
     def _place(self, key: str) -> "Seen":
-        """Return the place of a key; past the bound, the one for all keys."""
+        """Return the place of a key; past the limit, the one for all keys."""
         if self.many is None and key not in self.keys:
             if len(self.keys) < MOST_KEYS:
                 self.keys[key] = Seen()

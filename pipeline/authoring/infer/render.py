@@ -33,11 +33,11 @@ def _json(value: Any, indent: int) -> str:
     inner = indent + 2
     if isinstance(value, dict):
         members = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_json(of, inner)}"
-            for key, of in value.items()
+            f"{json.dumps(key, ensure_ascii=False)}: {_json(member, inner)}"
+            for key, member in value.items()
         ]
     else:
-        members = [_json(of, inner) for of in value]
+        members = [_json(item, inner) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     joined = f",\n{' ' * inner}".join(members)
     return f"{opening}\n{' ' * inner}{joined}\n{' ' * indent}{closing}"
@@ -47,7 +47,7 @@ def config_text(record: Guess, match: Match | None, likely: Sequence[Match]) -> 
     """Write dataset.toml, with a comment at each guess."""
     fields = record.schema["fields"]
     parts = [
-        "# A draft: read it beside 1.avsc, whose docs tell what was guessed there.\n",
+        "# A draft: read it beside 1.avsc, whose docs say what was guessed there.\n",
         _partitions(fields),
         '\n# "csv" beside "parquet" writes each row twice.\nformats = ["parquet"]\n',
         _unknown_fields(record),
@@ -58,7 +58,7 @@ def config_text(record: Guess, match: Match | None, likely: Sequence[Match]) -> 
 
 
 def _partitions(fields: list[dict[str, Any]]) -> str:
-    names = {of["name"].lower() for of in fields}
+    names = {field["name"].lower() for field in fields}
     best = _best_time(fields)
     if best is not None and best["name"].lower() == "date" and _logical(best) == _DATE:
         return (
@@ -85,13 +85,13 @@ def _unknown_fields(record: Guess) -> str:
     text = '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
     if record.left_out:
         text += "# Left out of 1.avsc, and so dropped, because no one type holds what was seen:\n"
-    for of in record.left_out:
-        text += f"#   {_comment(of.path)} {of.why}\n"
+    for place in record.left_out:
+        text += f"#   {_comment(place.path)} {place.why}\n"
     return text + 'unknown_fields = "ignore"\n'
 
 
 def _event_time(fields: list[dict[str, Any]]) -> str:
-    best = _best_time([of for of in fields if _logical(of) == _WITH_ZONE])
+    best = _best_time([field for field in fields if _logical(field) == _WITH_ZONE])
     if best is None:
         return ""
     return (
@@ -106,9 +106,9 @@ def _match(match: Match | None, likely: Sequence[Match]) -> str:
             "\n# Which documents of the stream are this dataset's; all datasets look at one key.\n"
             f"[match]\nfield = {_toml(match.key)}\nequals = {_toml(match.value)}\n"
         )
-    text = "\n# This dataset takes every document that no other does. To take some alone, add:\n"
+    text = "\n# This dataset accepts every document that no other does. To accept only some, add:\n"
     shown = likely[0] if likely else Match("type", "…")
-    text += "# (guess: the one key that says the same in all documents)\n" if likely else ""
+    text += "# (guess: the one key with the same value in all documents)\n" if likely else ""
     return text + (
         f"# [match]\n# field = {_comment(_toml(shown.key))}\n"
         f"# equals = {_comment(_toml(shown.value))}\n"
@@ -117,25 +117,25 @@ def _match(match: Match | None, likely: Sequence[Match]) -> str:
 
 def _best_time(fields: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Choose the time of an event: required rather than not, exact rather than not, the first."""
-    times = [of for of in fields if _logical(of) in _TIME_TYPES]
+    times = [field for field in fields if _logical(field) in _TIME_TYPES]
     return min(
         times,
-        key=lambda of: ("default" in of, _TIME_TYPES.index(str(_logical(of)))),
+        key=lambda field: ("default" in field, _TIME_TYPES.index(str(_logical(field)))),
         default=None,
     )
 
 
-def _logical(entry: dict[str, Any]) -> str | None:
+def _logical(field: dict[str, Any]) -> str | None:
     """Return a field's logical type, looking through its union with null."""
-    of = entry["type"][1] if isinstance(entry["type"], list) else entry["type"]
-    return of.get("logicalType") if isinstance(of, dict) else None
+    schema = field["type"][1] if isinstance(field["type"], list) else field["type"]
+    return schema.get("logicalType") if isinstance(schema, dict) else None
 
 
 def _toml(value: str | int | bool) -> str:  # noqa: FBT001 - a value, not a switch
-    """Write a value in TOML, which takes JSON's strings but for one character."""
+    """Write a value in TOML, which reads JSON's strings but for one character."""
     return _comment(json.dumps(value, ensure_ascii=False))
 
 
 def _comment(text: str) -> str:
-    """Escape the one control character that JSON lets stand."""
+    """Escape the one control character that JSON does not."""
     return text.replace("\x7f", "\\u007f")
