@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import add_output, add_schemas, settings_of
+from pipeline.commands.options import (
+    add_output,
+    add_schemas,
+    positive_integer,
+    settings_of,
+    timestamp_option,
+)
 from pipeline.commands.progress import progress
 
 if TYPE_CHECKING:
@@ -61,7 +67,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_jobs,
+        type=positive_integer,
         default=8,
         help="with --function: invocations at once (default: 8)",
     )
@@ -86,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     if options.hand_over and not options.function:
         raise SettingsError("--async goes with --function NAME: there is nobody to hand over to.")
     objects = S3Objects()
-    places, since = [_place(uri) for uri in options.uris], _since(options.since)
+    places = [_place(uri) for uri in options.uris]
+    since = timestamp_option("--since", options.since) if options.since else -math.inf
     found = [of for place in places for of in _list(objects, *place) if of.modified_at >= since]
     chosen = list({of.reference: of for of in found}.values())  # prefixes may overlap
     size = sum(of.size for of in chosen)
@@ -318,21 +325,3 @@ def _place(uri: str) -> tuple[str, str]:
         message = f"{uri!r} names no place in S3; give s3://bucket/prefix."
         raise SettingsError(message)
     return bucket, prefix
-
-
-def _since(text: str | None) -> float:
-    from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import ConversionError, timestamp
-
-    try:
-        return -math.inf if text is None else timestamp(text)
-    except ConversionError as misfit:
-        message = f"--since {text}: {misfit}"
-        raise SettingsError(message) from None
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        message = f"{text!r} is no number of invocations from 1"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import add_schemas
+from pipeline.commands.options import add_schemas, positive_integer, timestamp_option
 
 if TYPE_CHECKING:
     from pipeline.measure.events import Packed
@@ -42,16 +42,9 @@ def register(subparsers: Any) -> None:
         help="put each document into a stream record of its own (default: as the KPL aggregates)",
     )
     parser.add_argument(
-        "--runs", metavar="N", type=_count, default=7, help="measure N times (default: 7)"
+        "--runs", metavar="N", type=positive_integer, default=7, help="measure N times (default: 7)"
     )
     parser.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        message = f"{text} is no whole number from 1."
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +76,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _arrival(options: argparse.Namespace) -> float:
     """Return when the documents arrived, in seconds since 1970. Raises `SettingsError`."""
-    from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import ConversionError, timestamp
-
     if options.arrived_at is None:
         return Path(options.sample).stat().st_mtime
-    try:
-        return timestamp(options.arrived_at) / 1e6
-    except ConversionError as misfit:
-        message = f"--arrived-at {options.arrived_at}: {misfit}"
-        raise SettingsError(message) from None
+    return timestamp_option("--arrived-at", options.arrived_at) / 1e6
 
 
 def _sample(path: Path) -> list[bytes]:

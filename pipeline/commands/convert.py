@@ -4,14 +4,20 @@ import argparse
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.commands.options import add_output, add_schemas, settings_of, standard_input
+from pipeline.commands.options import (
+    STANDARD_INPUT,
+    add_output,
+    add_schemas,
+    check_files,
+    open_input,
+    settings_of,
+    timestamp_option,
+)
 
 
 def register(subparsers: Any) -> None:
@@ -47,17 +53,17 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.attempt import open_pipeline
     from pipeline.commands.balance import Balance
 
-    arrived_at = _arrival(options.arrived_at)
-    for name in options.files:
-        if name != "-":
-            Path(name).stat()  # a name that is misspelt is told before hours of work, not after
+    arrived_at = None
+    if options.arrived_at is not None:
+        arrived_at = timestamp_option("--arrived-at", options.arrived_at)
+    check_files(options.files)
     settings = settings_of(options)
     pipeline = open_pipeline(settings)
     done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:
-            with _opened(name, arrived_at) as source:
-                _convert(source, pipeline, done)
+            with open_input(name) as file:
+                _convert(_source_of(name, file, arrived_at), pipeline, done)
     finally:
         seconds = time.perf_counter() - start
         if done.balance.documents:
@@ -114,39 +120,23 @@ def _convert(source: _Source, pipeline: Any, done: _Done) -> None:
 _PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
 
 
-@contextmanager
-def _opened(name: str, arrived_at: int | None) -> Iterator[_Source]:
-    """Open a file, or standard input. Raises `OSError`."""
-    if name == "-":
-        at = time.time_ns() // 1_000 if arrived_at is None else arrived_at
-        yield _Source(standard_input(), _passing("stdin", at), None, at)
-        return
-    with Path(name).open("rb") as file:
-        status = os.fstat(file.fileno())
-        at = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
-        # Absolute: the same relative path is another file in another directory, and the rows of
-        # one would overwrite the other's. Names may hold bytes that are no UTF-8.
-        path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
-        identity = path.decode("utf-8", "backslashreplace")
-        if stat.S_ISREG(status.st_mode):
-            yield _Source(file, identity, status.st_size or None, at)
-        else:
-            yield _Source(file, _passing(identity, at), None, at)
+def _source_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Source:
+    """Describe an open file, or standard input."""
+    if name == STANDARD_INPUT:
+        arrival = time.time_ns() // 1_000 if arrived_at is None else arrived_at
+        return _Source(file, _passing("stdin", arrival), None, arrival)
+    status = os.fstat(file.fileno())
+    arrival = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
+    # Absolute: the same relative path is another file in another directory, and the rows of one
+    # would overwrite the other's. Names may hold bytes that are not UTF-8.
+    path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
+    identity = path.decode("utf-8", "backslashreplace")
+    if stat.S_ISREG(status.st_mode):
+        return _Source(file, identity, status.st_size or None, arrival)
+    return _Source(file, _passing(identity, arrival), None, arrival)
 
 
 def _passing(name: str, arrived_at: int) -> str:
     """Name what passes through a pipe: the next to do so is something else, and no replay."""
     arrived = datetime(1970, 1, 1) + timedelta(microseconds=arrived_at)  # noqa: DTZ001 - Z is added
     return f"{name}-{arrived.isoformat(timespec='microseconds')}Z"
-
-
-def _arrival(text: str | None) -> int | None:
-    """Read `--arrived-at`; raises `SettingsError`."""
-    from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import ConversionError, timestamp
-
-    try:
-        return None if text is None else timestamp(text)
-    except ConversionError as misfit:
-        message = f"--arrived-at {text}: {misfit}"
-        raise SettingsError(message) from None

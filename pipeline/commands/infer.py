@@ -3,11 +3,10 @@
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from pipeline.commands.options import standard_input
+from pipeline.commands.options import open_input, positive_integer
 
 
 def register(subparsers: Any) -> None:
@@ -38,18 +37,11 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--documents",
         metavar="N",
-        type=_count,
+        type=positive_integer,
         default=10_000,
         help="look at the first N documents (default: 10,000)",
     )
     parser.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        message = f"{text} is no whole number from 1."
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,19 +74,10 @@ def _lines(files: Sequence[str]) -> Iterator[bytes]:
     from pipeline.files.blocks import batches_of
 
     for name in files:
-        with _opened(name) as file:
+        with open_input(name) as file:
             for batch in batches_of(file, name, 0, lambda _: None):
                 for record in batch.records:
                     yield record.data
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield standard_input()
-        return
-    with Path(name).open("rb") as file:
-        yield file
 
 
 def _write(draft: Any, folder: Path) -> None:

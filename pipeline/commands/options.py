@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
@@ -11,6 +13,10 @@ from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+
+STANDARD_INPUT = "-"
+"""The name of a file that stands for standard input."""
 
 
 def add_schemas(parser: argparse.ArgumentParser) -> None:
@@ -102,8 +108,39 @@ def _dead_letters(options: argparse.Namespace, output: str, default: str | None)
     return f"{output}-dead-letters"
 
 
-def standard_input() -> BinaryIO:
-    """Return standard input's bytes. Raises `SettingsError` where it is closed."""
-    if sys.stdin is None:
+def positive_integer(text: str) -> int:
+    """Read an option. Raises `ArgumentTypeError`."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        message = f"{text!r} is not a positive integer."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def timestamp_option(option: str, text: str) -> int:
+    """Read a time, in microseconds since 1970. Raises `SettingsError` that names the option."""
+    from pipeline.core.schema.values import ConversionError, timestamp
+
+    try:
+        return timestamp(text)
+    except ConversionError as error:
+        message = f"{option} {text}: {error}"
+        raise SettingsError(message) from None
+
+
+def check_files(names: Sequence[str]) -> None:
+    """Raise `OSError` for a file that is missing: before hours of work, not after."""
+    for name in names:
+        if name != STANDARD_INPUT:
+            Path(name).stat()
+
+
+@contextmanager
+def open_input(name: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input. Raises `OSError`, and `SettingsError` where it is closed."""
+    if name != STANDARD_INPUT:
+        with Path(name).open("rb") as file:
+            yield file
+    elif sys.stdin is None:
         raise SettingsError("Standard input is closed; pipe something in, or name a file.")
-    return sys.stdin.buffer
+    else:
+        yield sys.stdin.buffer

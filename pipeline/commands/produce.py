@@ -12,9 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.commands.options import add_schemas, standard_input
+from pipeline.commands.options import (
+    STANDARD_INPUT,
+    add_schemas,
+    check_files,
+    open_input,
+    positive_integer,
+)
 
 if TYPE_CHECKING:
     from pipeline.producer import FailedRecord, Producer, Statistics
@@ -75,18 +81,14 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--generate", metavar="DATASET", help="make documents up that fit this dataset's schema"
     )
     group.add_argument(
-        "--count", metavar="N", type=_count, help="so many documents (default: until interrupted)"
+        "--count",
+        metavar="N",
+        type=positive_integer,
+        help="so many documents (default: until interrupted)",
     )
     group.add_argument(
         "--seed", metavar="N", type=int, help="make the same documents for the same number"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        message = f"{text!r} is no whole number from 0"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 def _rate(text: str) -> "Pace":
@@ -129,10 +131,8 @@ def _documents(options: argparse.Namespace) -> Iterator[bytes]:
     from pipeline.core.errors import SettingsError
 
     if options.generate is None:
-        names = options.files or ["-"]
-        for name in names:
-            if name != "-":
-                Path(name).stat()
+        names = options.files or [STANDARD_INPUT]
+        check_files(names)
         return _lines(names)
     if options.files:
         raise SettingsError("Give files or --generate, not both.")
@@ -143,19 +143,12 @@ def _lines(names: Sequence[str]) -> Iterator[bytes]:
     from pipeline.files.blocks import lines_of
 
     for name in names:
-        with _opened(name) as file:
-            yield from lines_of(file, "standard input" if name == "-" else name)
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        # Below the buffer, which would wait until it is full.
-        buffer = standard_input()
-        yield getattr(buffer, "raw", buffer)
-        return
-    with Path(name).open("rb") as file:
-        yield file
+        with open_input(name) as file:
+            if name == STANDARD_INPUT:
+                # Below the buffer, which would wait until it is full.
+                yield from lines_of(getattr(file, "raw", file), "standard input")
+            else:
+                yield from lines_of(file, name)
 
 
 def _generated(options: argparse.Namespace) -> Iterator[bytes]:

@@ -14,7 +14,13 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.commands.options import add_output, add_schemas, as_uri, settings_of
+from pipeline.commands.options import (
+    add_output,
+    add_schemas,
+    as_uri,
+    positive_integer,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from pipeline.commands.balance import Balance
@@ -104,24 +110,13 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             name,
             metavar=metavar,
-            type=int if default < 0 or name == "--window" else _positive,
+            type=int if default < 0 or name == "--window" else positive_integer,
             default=default,
             help=f"{meaning} (default: {default:,})",
         )
     group.add_argument(
         "--bisect", action="store_true", help="halve a batch on which the handler raises"
     )
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        message = f"{text!r} is no whole number of at least 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.options import positive_integer
 from pipeline.core.errors import DemoRefused
 
 DOCUMENTS = 100_000
@@ -38,7 +39,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--documents",
         metavar="N",
-        type=_positive,
+        type=positive_integer,
         default=DOCUMENTS,
         help=f"how many to send (default: {DOCUMENTS:,}); a few more if N is too small to hold "
         "every kind of broken one",
@@ -75,14 +76,3 @@ def _run(options: argparse.Namespace) -> int:
         message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
         raise DemoRefused(message) from None
     return (run_live if options.stream else run)(options.documents, options.out, options.seed)
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        message = f"{text!r} is no whole number of at least 1"
-        raise argparse.ArgumentTypeError(message)
-    return number

@@ -221,7 +221,7 @@ def test_compressed_documents_are_smaller_on_the_stream(
         (["--generate", "nothing"], 1, "nothing/dataset.toml is missing"),
         (["--rate", "5MB"], 2, "'5MB' is no rate: give one as 5MB/s, 500KB/s, or 1000/s"),
         (["--rate", "0/s"], 2, "'0/s' is no rate"),
-        (["--count", "-1"], 2, "'-1' is no whole number from 0"),
+        (["--count", "-1"], 2, "'-1' is not a positive integer."),
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(
