@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +33,7 @@ from pipeline.commands import (
     rejects,
     run,
 )
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, place_of
 
 COMMANDS = (demo, infer, check, convert, ddl, rejects, redrive, backfill, produce, run, bench)
 
@@ -72,7 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(_sentence(error))
     except Exception as error:  # noqa: BLE001 - its text may quote payload, so it is not shown
-        return _failed(_place_of(error))
+        message = (
+            f"an unexpected {place_of(error)}. This is a defect of the pipeline. Its text is not "
+            "shown, as it may quote payload."
+        )
+        return _failed(message)
 
 
 def _has_streams() -> bool:
@@ -144,16 +147,6 @@ def _sentence(error: OSError) -> str:
     what = error.strerror or type(error).__name__
     # Whatever has a name is opened by it; what has none is a stream that was open already.
     return f"{error.filename or 'a standard stream'}: {what}."
-
-
-def _place_of(error: Exception) -> str:
-    """Say what kind of error happened where, without its text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    calls = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    return (
-        f"an unexpected {type(error).__name__} at {calls}. This is a defect of the pipeline. Its "
-        "text is not shown, as it may quote payload."
-    )
 
 
 def _forget_stdout() -> None:
