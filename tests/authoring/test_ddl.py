@@ -41,11 +41,11 @@ from pipeline.authoring.ddl import statements
 from pipeline.commands import ddl
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
+from pipeline.samples import SAMPLES_ARRIVED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SAMPLES_ARRIVED_AT = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 LAKE = "s3://lake/out"
 Row = dict[str, Any]
 
