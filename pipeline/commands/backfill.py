@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import (
+    Commands,
     add_output,
     add_schemas,
     positive_integer,
@@ -35,9 +36,9 @@ _INVOCATION = 900.0  # seconds, as long as Lambda's longest
 Invoke = Callable[[dict[str, Any]], "Answer"]
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "backfill",
         help="take objects that are in S3 already down the road of those that arrive",
         description="Take every object under each URI (a prefix is the start of a key, no folder) "

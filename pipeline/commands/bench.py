@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import add_schemas, positive_integer, timestamp_option
+from pipeline.commands.options import Commands, add_schemas, positive_integer, timestamp_option
 
 if TYPE_CHECKING:
     from pipeline.measure.events import Packed
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _MEGABYTE = 1e6
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "bench",
         help="measure throughput, memory and cost on your own documents",
         description="Make a full Lambda event of the documents of a file (one a line; plain, gzip "

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
+    Commands,
     add_output,
     add_schemas,
     check_files,
@@ -20,9 +21,9 @@ from pipeline.commands.options import (
 )
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "convert",
         help="convert files of JSON lines to the tables of their datasets",
         description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         seconds = time.perf_counter() - start
         if done.balance.documents:
-            print("\n".join(done.balance.lines()))
+            done.balance.show()
         size = done.size / 1e6
         print(f"{size:,.1f} MB in {seconds:.1f} s: {size / seconds:,.1f} MB/s")
         print(f"rows in {settings.output}, dead letters in {settings.dead_letters}")

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.commands.options import add_schemas, as_uri
+from pipeline.commands.options import Commands, add_schemas, as_uri
 
 _DESCRIPTION = """\
 Print what makes a dataset's output a table: for Athena, DuckDB and Spark, or for the Glue
@@ -22,9 +22,9 @@ _TITLES: dict[Literal["athena", "duckdb", "spark"], str] = {
 }  # fmt: skip
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "ddl",
         help="print a dataset's tables as Athena, Glue, DuckDB and Spark declare them",
         description=_DESCRIPTION,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.options import open_input, positive_integer
+from pipeline.commands.options import Commands, open_input, positive_integer
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "infer",
         help="draft a dataset from sample documents",
         description="Draft 1.avsc and dataset.toml from files of one JSON document a line (plain, "
@@ -97,13 +97,12 @@ def _write(draft: Any, folder: Path) -> None:
 
 def _tell(samples: Any, draft: Any, folder: Path) -> None:
     """Print what was drafted, and what to do next."""
+    from pipeline.commands.table import print_table
+
     skipped = f"; skipped {samples.skipped:,} lines: no JSON object, or over a bound"
     print(f"{samples.documents:,} documents looked at{skipped if samples.skipped else ''}\n")
-    rows = [["field", "type", "notes"]]
-    rows += [[line.path, line.type, "; ".join(line.notes)] for line in draft.lines]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for path, kind, notes in rows:
-        print(f"{path.ljust(widths[0])}  {kind.ljust(widths[1])}  {notes}".rstrip())
+    rows = [(line.path, line.type, "; ".join(line.notes)) for line in draft.lines]
+    print_table(["field", "type", "notes"], rows, prose="notes")
     if draft.left_out:
         print("\nLEFT OUT, and so dropped from rows:")
     for of in draft.left_out:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import unquote
 
 from pipeline.core.errors import SettingsError
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 """The name of a file that stands for standard input."""
+
+
+class Commands(Protocol):
+    """Where a command adds its parser: what `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        """Add a parser, with the options of `ArgumentParser`."""
+        ...
 
 
 def add_schemas(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
+    Commands,
     add_schemas,
     check_files,
     open_input,
@@ -35,9 +36,9 @@ _SHOW_EVERY: Final = 1.0  # seconds, where there is a terminal
 _TELL_EVERY: Final = 10.0  # and where there is none
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "produce",
         help="put documents into a stream",
         description="Put files of one JSON document a line (plain, gzip or zstd; - is standard "

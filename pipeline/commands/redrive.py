@@ -3,15 +3,15 @@
 import argparse
 from typing import Any
 
-from pipeline.commands.options import add_output, add_schemas, existing, settings_of
+from pipeline.commands.options import Commands, add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
 from pipeline.commands.rejects import reason, selector, tell_unreadable
 from pipeline.core.errors import DeadLetterError, EventError
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "redrive",
         help="send dead letters, and batches that Lambda gave up on, again",
         description="Send dead letters down the road again, with their original identity and "
@@ -82,4 +82,4 @@ def _show(balance: Any, waiting: int, *, dry_run: bool) -> None:
         f"{balance.documents:,} documents sent again{' (dry run)' if dry_run else ''} = {rows:,} "
         f"rows + {balance.rejects:,} that still fail; {waiting:,} were not asked for"
     )
-    print("\n".join(balance.lines()))
+    balance.show()

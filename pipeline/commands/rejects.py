@@ -8,16 +8,16 @@ import sys
 from collections import Counter
 from typing import Any
 
-from pipeline.commands.options import existing
+from pipeline.commands.options import Commands, existing
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.reasons import Reason
 
 _SHOWN = 200  # characters of a sample's payload
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "rejects",
         help="tell what is in the dead letters",
         description="Count dead letters by dataset, reason, path and day of arrival, and show "
@@ -130,15 +130,14 @@ def _show(
         }  # fmt: skip
         print(json.dumps(whole, ensure_ascii=False, indent=2))
         return
-    from pipeline.commands.balance import table
+    from pipeline.commands.table import print_table
 
     print(f"{counts.total():,} dead letters in {options.uri}")
     if batches:
         print(f"{batches:,} failed batches of Lambda's; `pipeline redrive` sends them again")
     if counts:
-        header = ["dataset", "reason", "path", "day", "count"]
-        rows = [[*map(_plain, of), f"{count:,}"] for of, count in counts.most_common()]
-        print("\n".join(table([header, *rows])))
+        rows = [(*map(_plain, kind), f"{count:,}") for kind, count in counts.most_common()]
+        print_table(["dataset", "reason", "path", "day", "count"], rows, numbers=["count"])
     for entry in samples:
         print(f"\n{entry['dataset'] or 'unrouted'}, {entry['reason']} at {_plain(entry['path'])}")
         print(f"  {_plain(entry['message'])}")

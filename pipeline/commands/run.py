@@ -15,6 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.commands.options import (
+    Commands,
     add_output,
     add_schemas,
     as_uri,
@@ -57,9 +58,9 @@ Exit codes: 0 stopped, or with --once all read to the tip; 1 something was given
 """
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "run",
         help="consume a stream on this machine, as Lambda would",
         description=_DESCRIPTION,
@@ -274,7 +275,7 @@ def _show(
 ) -> None:
     """Say what was done, and what was not."""
     if balance.documents:
-        print("\n".join(balance.lines()))
+        balance.show()
     records, size, given_up, retries = map(
         runner.status.total, ("records", "size", "given_up", "retries")
     )

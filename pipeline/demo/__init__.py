@@ -12,9 +12,8 @@ show.py, folders.py       what a person wants to see
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from pipeline.commands.options import positive_integer
+from pipeline.commands.options import Commands, positive_integer
 from pipeline.core.errors import DemoRefused
 
 DOCUMENTS = 100_000
@@ -28,9 +27,9 @@ without the handler's help: every document is a row or a dead letter, or the exi
 """
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command to the command line."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "demo",
         help="run the pipeline on this machine, from events to tables",
         description=_DESCRIPTION,
