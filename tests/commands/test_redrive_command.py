@@ -316,7 +316,7 @@ def test_a_process_killed_before_any_write_loses_and_doubles_nothing(
     assert set(place.whereabouts) == everything
 
     capsys.readouterr()
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive(*options) == 0
     assert last_balance(capsys)[1:] == (2, 2, 0)
@@ -342,7 +342,7 @@ def test_a_stopped_run_is_finished_and_told_although_nothing_else_waits(
         patch.setattr(DirectoryStore, "delete", refuse_the_journal)
         assert place.redrive(*options) == 1
     assert capsys.readouterr().err == "pipeline: The power went.\n"
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive(*options) == 0
     assert last_balance(capsys) == (3, 3, 0, 1)
@@ -358,7 +358,7 @@ def test_a_journal_whose_letters_someone_deleted_is_no_obstacle(
     journal = place.dead_letters / "_redriven/things/date=2026-11-23/hour=09/x.jsonl.gz.sending"
     journal.parent.mkdir(parents=True)
     journal.write_text("[[1,2,3]]")
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive("--reason", "too_deep") == 0
     assert capsys.readouterr().out == "nothing to send again\n"
