@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline import demo
@@ -32,13 +33,14 @@ from pipeline.commands import (
     redrive,
     run,
 )
-from pipeline.core.errors import PipelineError, place_of
+from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, convert, ddl),
     *(dead_letters, redrive, backfill, produce, run, bench),
 )
 
+_EXTRA = ("duckdb", "rich")  # what pyproject.toml lists as `cli`
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -91,6 +93,7 @@ def _has_streams() -> bool:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    _check_extra()
     try:
         options = _parser().parse_args(arguments)
     except SystemExit:
@@ -100,6 +103,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Here, where a closed pipe or a full disk can still be reported, not as the interpreter exits.
     sys.stdout.flush()
     return code
+
+
+def _check_extra() -> None:
+    """Raise `ConfigurationError` where the package was installed without its command line."""
+    if not all(map(find_spec, _EXTRA)):
+        message = (
+            f"The command line needs {' and '.join(_EXTRA)}: pip install "
+            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'."
+        )
+        raise ConfigurationError(message)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from pipeline.commands.options import (
     open_input,
     positive_integer,
 )
+from pipeline.commands.terminal import stderr_terminal
 
 if TYPE_CHECKING:
     from pipeline.producer import FailedRecord, Producer, Statistics
@@ -299,13 +300,10 @@ def _shown(producer: "Producer") -> Iterator[None]:
 
 def _screen(stack: contextlib.ExitStack) -> tuple[Callable[[str], object], float]:
     """Return what shows a line, and the seconds between lines."""
-    with contextlib.suppress(ImportError):
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False)
-        if console.is_terminal:
-            status = stack.enter_context(console.status("connected"))
-            return status.update, _SHOW_EVERY
+    console = stderr_terminal()
+    if console is not None:
+        status = stack.enter_context(console.status("connected"))
+        return status.update, _SHOW_EVERY
     return lambda line: print(line, file=sys.stderr, flush=True), _TELL_EVERY
 
 

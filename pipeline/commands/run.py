@@ -25,7 +25,7 @@ from pipeline.commands.options import (
 
 if TYPE_CHECKING:
     from pipeline.commands.balance import Balance
-    from pipeline.commands.shards import Screen
+    from pipeline.commands.run_display import Screen
     from pipeline.core.report import Report
     from pipeline.esm import Mapping
     from pipeline.local import Function, Runner
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     """Consume until the tip or the stop; return the exit code."""
     from pipeline.adapters.store import open_store
     from pipeline.commands.balance import Balance
-    from pipeline.commands.shards import display
+    from pipeline.commands.run_display import display
     from pipeline.local import Job, Runner, open_state
 
     settings = settings_of(options)

@@ -14,11 +14,9 @@ import argparse
 from pathlib import Path
 
 from pipeline.commands.options import Commands, positive_integer
-from pipeline.core.errors import DemoRefused
 
 DOCUMENTS = 100_000
 SEED = 1
-_EXTRA = {"duckdb", "rich"}
 _DESCRIPTION = """\
 Make a stream of orders and clicks as producers send them: KPL aggregates, gzip and zstd, several
 documents a record, and about one in a hundred broken, in every way there is. Hand it to the
@@ -66,12 +64,7 @@ def register(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    try:
-        from pipeline.demo.live import run_live
-        from pipeline.demo.run import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
-        raise DemoRefused(message) from None
+    from pipeline.demo.live import run_live
+    from pipeline.demo.run import run
+
     return (run_live if options.stream else run)(options.documents, options.out, options.seed)
