@@ -9,7 +9,6 @@ Exit codes: 0 done, 1 failed or refused, 2 used wrongly; 130, 141 and 143 as a s
 a closed pipe and SIGTERM. An error is one sentence on stderr, and never shows a payload.
 """
 
-import argparse
 import contextlib
 import os
 import signal
@@ -33,6 +32,7 @@ from pipeline.commands import (
     redrive,
     run,
 )
+from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
@@ -132,8 +132,8 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise Terminated
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="pipeline",
         description="JSON events from Kinesis to Parquet and CSV on S3, with nothing lost.",
         epilog="`pipeline <command> --help` describes a command. "

@@ -1,9 +1,10 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and how their values are read."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -19,10 +20,59 @@ STANDARD_INPUT = "-"
 """The name of a file that stands for standard input."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser of a command, whose help names the environment variables that it reads."""
+
+    reads_settings = False
+
+    def format_help(self) -> str:
+        """Return the help; only now is there time to ask for the variables."""
+        text = super().format_help()
+        if not self.reads_settings:
+            return text
+        sentence = (
+            f"Like the function, the command reads {', '.join(_variables())} from the environment "
+            "(README.md says what they mean), and the variables of AWS that boto3 reads."
+        )
+        return f"{text}\n{textwrap.fill(sentence, 79, break_on_hyphens=False)}\n"
+
+
+class _Environment(Mapping[str, str]):
+    """An environment with what is required, which takes note of what else is read."""
+
+    def __init__(self) -> None:
+        self.read = dict[str, None]()
+        self._required = {
+            "PIPELINE_OUTPUT": "file:///out",
+            "PIPELINE_DEAD_LETTERS": "file:///dead-letters",
+            "PIPELINE_SCHEMAS": "schemas",
+        }
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._required:
+            self.read[name] = None
+        return self._required[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._required)
+
+    def __len__(self) -> int:
+        return len(self._required)
+
+
+def _variables() -> list[str]:
+    """Return the variables that `Settings` reads and no option stands for, in its order."""
+    from pipeline.settings import Settings
+
+    environment = _Environment()
+    Settings.from_environment(environment)
+    return list(environment.read)
+
+
 class Commands(Protocol):
     """Where a command adds its parser: what `ArgumentParser.add_subparsers` returns."""
 
-    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+    def add_parser(self, name: str, **options: Any) -> Parser:
         """Add a parser, with the options of `ArgumentParser`."""
         ...
 
@@ -37,8 +87,9 @@ def add_schemas(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add `--out` and `--dead-letters`."""
+def add_output(parser: Parser) -> None:
+    """Add `--out` and `--dead-letters`, for a command that calls `settings_of`."""
+    parser.reads_settings = True
     parser.add_argument(
         "--out",
         metavar="URI",
@@ -54,10 +105,10 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace, dead_letters: str | None = None) -> "Settings":
-    """Check the options as the function checks its environment, whose bounds hold here, too.
+    """Check the options as the function checks its environment, and read its other variables.
 
-    `dead_letters` is the URI where they go unless the options say another place. Raises
-    `SettingsError` naming every fault.
+    `dead_letters` is the URI where dead letters go unless the options name another. Raises
+    `SettingsError` that names every fault.
     """
     from pipeline.settings import Settings
 
@@ -96,11 +147,13 @@ def as_uri(place: str) -> str:
 
 
 def existing(place: str) -> str:
-    """Return the URI of what is to be read. Raises `SettingsError` for a missing directory."""
+    """Return the URI of a place to read. Raises `SettingsError` for a missing directory."""
     uri = as_uri(place)
     directory = Path(unquote(uri.removeprefix("file://")))
     if uri.startswith("file:///") and not directory.exists():
-        message = f"{directory} does not exist; nothing was ever stored there, or it is misspelt."
+        message = (
+            f"{directory} does not exist: nothing was ever stored there, or the name is misspelt."
+        )
         raise SettingsError(message)
     return uri
 

@@ -24,7 +24,7 @@ def print_line(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - Lambda's log is stdout
 
 
-def describe_defect(error: Exception) -> str:
+def describe_unexpected(error: Exception) -> str:
     """Return a sentence about an unexpected error, without its text."""
     return (
         f"An unexpected {place_of(error)}. This is a defect of the pipeline; the batch will be "
