@@ -1,4 +1,4 @@
-"""A dataset's samples, `good.ndjson` and `bad.ndjson`, run down the real road into memory."""
+"""A dataset's samples, `good.ndjson` and `bad.ndjson`, processed as a batch would be, in memory."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class _Bad(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SampleRun:
-    """How many samples of each kind there were, and what was not as it should be."""
+    """How many samples of each kind there were, and which were not as they should be."""
 
     good: int
     bad: int
@@ -51,7 +51,7 @@ class SampleRun:
 
 
 def run_samples(folder: Path, dataset: Dataset, datasets: tuple[Dataset, ...]) -> SampleRun:
-    """Run a folder's samples: each good one has to become a row, each bad one its dead letter."""
+    """Run a folder's samples: each good one must become a row, each bad one its dead letter."""
     good, bad = _lines(folder / "good.ndjson"), _bad_lines(folder / "bad.ndjson")
     faults = [*_run_good(good, dataset, datasets), *_run_bad(bad, datasets)]
     return SampleRun(len(good), len(bad), tuple(f"{folder}/{fault}" for fault in faults))
@@ -73,14 +73,14 @@ def _run_good(
 def _run_bad(lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...]) -> list[str]:
     letters, _ = _process([payload for _, _, payload in lines], datasets, None)
     faults = []
-    for index, (number, of, _) in enumerate(lines):
+    for index, (number, sample, _) in enumerate(lines):
         letter = letters.get(index)
         if letter is None:
-            faults.append(f"bad.ndjson, line {number} is accepted; it should be {of.reason}.")
-        elif (letter.reason, letter.path) != (of.reason, of.path):
+            faults.append(f"bad.ndjson, line {number} is accepted; it should be {sample.reason}.")
+        elif (letter.reason, letter.path) != (sample.reason, sample.path):
             faults.append(
                 f"bad.ndjson, line {number} is {letter.reason} at {letter.path}; it should be "
-                f"{of.reason} at {of.path}."
+                f"{sample.reason} at {sample.path}."
             )
     return faults
 
@@ -108,7 +108,7 @@ def _process(
 
 
 def _lines(file: Path) -> list[tuple[int, bytes]]:
-    """Lines that are not blank, with their numbers; none where there is no file."""
+    """Return the lines that are not blank, with their numbers; none where there is no file."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -121,15 +121,15 @@ def _bad_lines(file: Path) -> list[tuple[int, _Bad, bytes]]:
     bad = []
     for number, line in _lines(file):
         try:
-            of = decoder.decode(line)
-            bad.append((number, of, of.payload))
+            sample = decoder.decode(line)
+            bad.append((number, sample, sample.payload))
         except RecursionError:
             message = f'{file}, line {number}: it nests too deeply; give it as "text".'
             raise DatasetError(message) from None
-        except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, no base64
+        except (msgspec.DecodeError, ValueError) as error:  # ValueError: not UTF-8, not base64
             message = (
                 f'{file}, line {number}: {error}; a line is {{"reason": …, "path": …, "document": '
-                '…} (or "text", or "base64", where the sample is no JSON).'
+                '…} (or "text", or "base64", where the sample is not JSON).'
             )
             raise DatasetError(message) from None
     return bad

@@ -1,4 +1,4 @@
-"""`pipeline check`: whether a folder of datasets can be used, and what it makes."""
+"""`pipeline check`: whether a folder of datasets can be used, and the tables it makes."""
 
 import argparse
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "check",
         help="check schemas, their versions and their samples",
-        description="Check a folder of datasets: that each can be used, that a new version of a "
-        "schema leaves readers of old files standing, and that good.ndjson and bad.ndjson become "
+        description="Check a folder of datasets: that each can be used, that readers of old files "
+        "can read what a new version of a schema makes, and that good.ndjson and bad.ndjson become "
         "what they should. Then print each dataset's table.",
     )
     parser.add_argument("schemas", metavar="SCHEMAS", help="the folder that holds the datasets")
@@ -110,10 +110,10 @@ def _show_table(dataset: "Dataset") -> None:
     from pipeline.commands.table import print_table
 
     print(f"{dataset.name}, schema version {dataset.version}")
-    match = "what no other dataset takes"
+    match = "what no other dataset accepts"
     if dataset.match is not None:
         match = f"documents whose {dataset.match.key!r} equals {dataset.match.value!r}"
-    print(f"  takes       {match}")
+    print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [
         column.name if column.part == "value" else f"{column.name} of {column.field or 'arrival'}"

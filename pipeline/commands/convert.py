@@ -1,4 +1,4 @@
-"""`pipeline convert`: files of NDJSON down the same road as a stream."""
+"""`pipeline convert`: process files of documents like a stream."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
@@ -20,6 +20,10 @@ from pipeline.commands.options import (
     timestamp_option,
 )
 
+if TYPE_CHECKING:
+    from pipeline.commands.balance import Balance
+    from pipeline.flow import Pipeline
+
 
 def register(commands: Commands) -> None:
     """Add the command."""
@@ -27,12 +31,12 @@ def register(commands: Commands) -> None:
         "convert",
         help="convert files of JSON lines to the tables of their datasets",
         description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
-        "input) exactly as the function would, in bounded memory. A row's identity is its file "
+        "input) exactly as the function would, in limited memory. A row's identity is its file "
         "(the absolute path; for standard input and pipes, its arrival) and byte offset: "
-        "converting an unchanged file again overwrites what it wrote. One that has grown since is "
-        "another file: remove what was made of it first, or convert the new lines alone.",
-        epilog="Exit codes: 0 every document is stored; 1 not; 3 with --strict, every document "
-        "is stored and some are dead letters.",
+        "converting an unchanged file again overwrites what it wrote. A file that has grown since "
+        "is another file: delete what was made of it first, or convert only the new lines.",
+        epilog="Exit codes: 0 every document is stored; 1 some are not; 3 with --strict, every "
+        "document is stored and some are dead letters.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+")
     add_schemas(parser)
@@ -79,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 class _Done:
     """What was converted so far; `size` is in bytes, unpacked."""
 
-    balance: Any
+    balance: "Balance"
     size: int = 0
 
 
@@ -87,8 +91,8 @@ class _Done:
 class _Source:
     """A file to convert.
 
-    `identity` is the first part of its rows' identity, `size` in bytes (None: nobody knows),
-    `arrived_at` in microseconds since 1970.
+    `identity` is what its rows have as `_source`; `size` is in bytes (None: unknown), `arrived_at`
+    in microseconds since 1970.
     """
 
     file: BinaryIO
@@ -97,21 +101,22 @@ class _Source:
     arrived_at: int
 
 
-def _convert(source: _Source, pipeline: Any, done: _Done) -> None:
+def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
     """Convert one file."""
     from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
     from pipeline.files.blocks import batches_of
 
     with progress(source.identity, source.size) as advance:
-        at = 0
+        done_before = 0
 
         def count(unpacked: int) -> None:
-            nonlocal at
+            nonlocal done_before
             done.size += unpacked
-            # Of a file whose size is known, progress is how far it has been read, packed or not.
-            before, at = at, source.file.tell() if source.size else at + unpacked
-            advance(at - before)
+            # Where the size of the file is known, progress is how far it was read, packed or not.
+            offset = source.file.tell() if source.size else done_before + unpacked
+            advance(offset - done_before)
+            done_before = offset
 
         for batch in batches_of(source.file, source.identity, source.arrived_at, count):
             attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
@@ -138,6 +143,6 @@ def _source_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Source:
 
 
 def _passing(name: str, arrived_at: int) -> str:
-    """Name what passes through a pipe: the next to do so is something else, and no replay."""
+    """Name the source of a pipe: the next one has another name, as it is not a replay."""
     arrived = datetime(1970, 1, 1) + timedelta(microseconds=arrived_at)  # noqa: DTZ001 - Z is added
     return f"{name}-{arrived.isoformat(timespec='microseconds')}Z"

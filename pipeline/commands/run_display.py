@@ -24,7 +24,7 @@ _COLUMNS: Final = ("shard", "", "behind", "rows/s", "rows", "dead letters", "giv
 class Screen(Protocol):
     """What an operator looks at."""
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         """Show one sentence; may be called from any thread."""
         ...
 
@@ -74,7 +74,7 @@ class _Table:
         self._live = live
         self._rates = _Rates()
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         self._live.console.print(f"pipeline: {sentence}", markup=False)
 
     def show(self, status: "StreamStatus") -> None:
@@ -104,7 +104,7 @@ class _Lines:
         self._rates = _Rates()
         self._lock = threading.Lock()
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         with self._lock:
             print(f"pipeline: {sentence}", file=sys.stderr, flush=True)
 
@@ -116,10 +116,10 @@ class _Lines:
         self._next = time.monotonic() + _EVERY
         names, cells = _COLUMNS[2:-1], _sum(status, rate, len(shards))[2:-1]
         numbers = (f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
-        self.tell(f"{len(shards)} shards, {', '.join(numbers)}")
+        self.notify(f"{len(shards)} shards, {', '.join(numbers)}")
         for shard in shards:
             if shard.trouble:
-                self.tell(f"{shard.shard_id}: {shard.trouble}")
+                self.notify(f"{shard.shard_id}: {shard.trouble}")
 
 
 def _cells(shard: "ShardStatus", rate: float) -> tuple[str, ...]:

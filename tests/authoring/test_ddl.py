@@ -866,7 +866,7 @@ def test_the_command_runs_on_a_directory(lake: Lake, capsys: pytest.CaptureFixtu
     connection.execute(capsys.readouterr().out)
     assert connection.execute("SELECT count(*) FROM clicks_once").fetchall() == [(14,)]
     assert run("clicks", "--location", lake.uri) == 0
-    assert "-- Athena reads S3 alone" in capsys.readouterr().out
+    assert "-- Athena reads only S3" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("bare")

@@ -375,7 +375,7 @@ def test_a_journal_that_is_none_is_named(
     journal.write_text(body)
     before = place.state
     assert place.redrive() == 1
-    assert "is no journal of a redrive; delete it." in capsys.readouterr().err
+    assert "is not the journal of a redrive; delete it." in capsys.readouterr().err
     assert place.state == before
 
 

@@ -829,7 +829,7 @@ def test_the_table_shows_each_shard_and_the_sum(monkeypatch: pytest.MonkeyPatch)
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     with display() as screen:
-        screen.tell("[bold]a sentence[/bold]")
+        screen.notify("[bold]a sentence[/bold]")
         screen.show(a_status())
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     lines = [" ".join(line.split()) for line in shown.splitlines()]
