@@ -161,7 +161,9 @@ def test_every_object_is_stored_and_the_sums_are_shown(
 ) -> None:
     assert place.backfill() == 0
     assert place.numbers == [1, 2, 3, 4, 5]
-    assert [of["reason"] for of in letters(place.folder / "lake-dead-letters")] == ["above_maximum"]
+    assert [letter["reason"] for letter in letters(place.folder / "lake-dead-letters")] == [
+        "above_maximum"
+    ]
     out = capsys.readouterr().out
     assert "4 objects, 0.0 MB\n" in out
     assert "4 stored, 0 already stored, 0 handed over, 0 gone, 0 ignored, 0 failed" in out

@@ -105,7 +105,9 @@ def refused(place: Place, capsys: pytest.CaptureFixture[str], arguments: list[st
     said = capsys.readouterr().err
     assert_one_sentence(said)
     after = files(place.folder)
-    final = {name: of for name, of in after.items() if not name.endswith((".sending", ".partial"))}
+    final = {
+        name: body for name, body in after.items() if not name.endswith((".sending", ".partial"))
+    }
     assert final == before
     return said
 

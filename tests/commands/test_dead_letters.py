@@ -110,10 +110,10 @@ def test_filters_leave_the_rest_out_of_counts_and_samples(
 ) -> None:
     as_json, out = told(capsys, place, *options, "--samples", "100")
     found = Counter[str]()
-    for of in as_json["counts"]:
-        found[of["reason"]] += of["count"]
+    for count in as_json["counts"]:
+        found[count["reason"]] += count["count"]
     assert found == reasons
-    assert Counter(of["reason"] for of in as_json["samples"]) == reasons
+    assert Counter(sample["reason"] for sample in as_json["samples"]) == reasons
     assert out.startswith(f"{sum(reasons.values())} dead letters in ")
 
 
