@@ -1,24 +1,22 @@
 """The command line: `pipeline <command>`.
 
-A command is a module that offers `register(subparsers)`: it adds its parser, and sets `run` to a
-function from the parsed arguments to an exit code. To add one, import it and name it in
-`COMMANDS`. Command modules import what they need inside `run`, so that `pipeline --help` waits
-for none of it.
+A command is a module with a function `register(commands)`, which adds the command's parser and sets
+its default `run` to a function from the parsed arguments to an exit code. To add a command, write
+the module and list it in `COMMANDS`. Command modules import what they need inside `run`, so that
+`pipeline --help` does not wait for it.
 
-Exit codes: 0 done, 1 something failed or was refused, 2 used wrongly; 130, 141 and 143 as a shell
-reports Ctrl-C, a closed pipe and SIGTERM. What goes wrong is one sentence on stderr, and never a
-payload.
+Exit codes: 0 done, 1 failed or refused, 2 used wrongly; 130, 141 and 143 as a shell reports Ctrl-C,
+a closed pipe and SIGTERM. An error is one sentence on stderr, and never shows a payload.
 """
 
-import argparse
 import contextlib
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline import demo
@@ -28,16 +26,21 @@ from pipeline.commands import (
     check,
     convert,
     ddl,
+    dead_letters,
     infer,
     produce,
     redrive,
-    rejects,
     run,
 )
-from pipeline.core.errors import PipelineError
+from pipeline.commands.options import Parser
+from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
-COMMANDS = (demo, infer, check, convert, ddl, rejects, redrive, backfill, produce, run, bench)
+COMMANDS = (
+    *(demo, infer, check, convert, ddl),
+    *(dead_letters, redrive, backfill, produce, run, bench),
+)
 
+_EXTRA = ("duckdb", "rich")  # what pyproject.toml lists as `cli`
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -46,7 +49,7 @@ _TERMINATED = 143
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: what runs is interrupted as by Ctrl-C, and can clean up."""
+    """SIGTERM arrived: the command is interrupted as by Ctrl-C, and can clean up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,34 +75,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(_sentence(error))
     except Exception as error:  # noqa: BLE001 - its text may quote payload, so it is not shown
-        return _failed(_place_of(error))
+        message = (
+            f"an unexpected {place_of(error)}. This is a defect of the pipeline. Its text is not "
+            "shown, as it may quote payload."
+        )
+        return _failed(message)
 
 
 def _has_streams() -> bool:
-    """Tell whether there is a standard output; say so on stderr where it was closed."""
+    """Return whether there is a standard output; report on stderr where it is closed."""
     if sys.stderr is None:
-        # Nobody reads it, and the next file that is opened must not take its place.
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open to the end, as it always is
+        # Nobody reads it, and the next file that is opened must not become it.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the end, as stderr is
     if sys.stdout is None:
-        print("pipeline: standard output is closed; send it somewhere.", file=sys.stderr)
+        print("pipeline: standard output is closed; redirect it somewhere.", file=sys.stderr)
     return sys.stdout is not None
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    _check_extra()
     try:
         options = _parser().parse_args(arguments)
     except SystemExit:
         sys.stdout.flush()  # --help
         raise
     code: int = options.run(options)
-    # Here, where a closed pipe or a full disk can still be told, and not as the interpreter ends.
+    # Here, where a closed pipe or a full disk can still be reported, not as the interpreter exits.
     sys.stdout.flush()
     return code
 
 
+def _check_extra() -> None:
+    """Raise `ConfigurationError` where the package was installed without its command line."""
+    if not all(map(find_spec, _EXTRA)):
+        message = (
+            f"The command line needs {' and '.join(_EXTRA)}: pip install "
+            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'."
+        )
+        raise ConfigurationError(message)
+
+
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Make SIGTERM an exception; only the main thread may."""
+    """Turn SIGTERM into an exception; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -114,11 +132,11 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise Terminated
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="pipeline",
         description="JSON events from Kinesis to Parquet and CSV on S3, with nothing lost.",
-        epilog="`pipeline <command> --help` tells more of a command. "
+        epilog="`pipeline <command> --help` describes a command. "
         "Exit codes: 0 done, 1 failed or refused, 2 used wrongly.",
     )
     parser.add_argument(
@@ -140,24 +158,14 @@ def _failed(sentence: str, code: int = _FAILED) -> int:
 
 
 def _sentence(error: OSError) -> str:
-    """Say what the system refused, and on what."""
-    what = error.strerror or type(error).__name__
-    # Whatever has a name is opened by it; what has none is a stream that was open already.
-    return f"{error.filename or 'a standard stream'}: {what}."
-
-
-def _place_of(error: Exception) -> str:
-    """Say what kind of error happened where, without its text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    calls = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    return (
-        f"an unexpected {type(error).__name__} at {calls}. This is a defect of the pipeline. Its "
-        "text is not shown, as it may quote payload."
-    )
+    """Say what failed, and for which file."""
+    reason = error.strerror or type(error).__name__
+    # A file is opened by its name; what has no name is a stream that was open already.
+    return f"{error.filename or 'a standard stream'}: {reason}."
 
 
 def _forget_stdout() -> None:
-    """Send what is still buffered nowhere: nobody reads it, and the interpreter would complain."""
-    # Where it is no real file, there is nothing to complain about.
+    """Discard what is still buffered: nobody reads it, and the interpreter would complain."""
+    # Where stdout is not a real file, there is nothing to complain about.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

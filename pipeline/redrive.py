@@ -1,20 +1,20 @@
-"""Dead letters, and the failed batches that Lambda leaves in S3, sent down the road again.
+"""Redrive: process dead letters, and failed batches that Lambda left in S3, again.
 
 Each run over a file of dead letters is a transaction of writes, in an order that is safe to stop
-anywhere, with a journal of which letters it sends (`_redriven/{key}.sending`):
+anywhere, with a journal of the dead letters it sends (`_redriven/{key}.sending`):
 
 1. the journal;
-2. the rows, under keys made of the file's key and the journal;
-3. of records that opened at last, the documents that fail: letters in a file of their own, beside
-   `{key}`, which Lambda may write again;
-4. `_redriven/{key}`: all letters that have become rows, or such records;
-5. `{key}`: the letters that still fail (or it is deleted, where there are none);
+2. the rows, under keys made from the file's key and the journal;
+3. where a record could be unpacked at last, its documents that fail: dead letters in a file of
+   their own, beside `{key}`, which Lambda may write again;
+4. `_redriven/{key}`: all dead letters that have become rows, or were unpacked;
+5. `{key}`: the dead letters that still fail (it is deleted where there are none);
 6. the journal is deleted.
 
-A run that finds a journal first sends exactly those letters again, whatever it was asked for: the
-same letters make the same objects, so what the stopped run had stored is overwritten, not doubled.
-Letters in `_redriven/` are never sent by a later run, even where Lambda delivered their batch once
-more and brought them back.
+A run that finds a journal first sends exactly its dead letters again, whatever it was asked for:
+the same dead letters make the same objects, so what the stopped run had stored is overwritten, not
+duplicated. Dead letters in `_redriven/` are never sent by a later run, even where Lambda delivered
+their batch once more and so stored them again.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ _INSIDE_URI = re.compile(
     rf".*/{ARCHIVE[:-1]}(?:/.*)?|.*/date=[^/]+(?:/hour=[^/]+)?|.*\.jsonl\.gz", re.DOTALL
 )
 _AGAIN = re.compile(r"-redrive-[0-9a-f]{16}$")
-_PATIENCE = 300.0  # seconds that the objects of one file may take to store, retries included
+_PATIENCE = 300.0  # seconds to store the objects of one file, retries included
 
 Selector = Callable[[DeadLetter], bool]
 
@@ -59,7 +59,7 @@ Selector = Callable[[DeadLetter], bool]
 class Outcome:
     """What became of one object: units sent again = rows + dead letters.
 
-    There are two reports where a stopped run was finished first. `waiting` is the number of
+    There are two reports where a stopped run was finished first. `waiting` is the number of dead
     letters that were not sent.
     """
 
@@ -71,8 +71,8 @@ class Outcome:
 def redrivable(store: ObjectStore) -> dict[str, bool]:
     """List what can be sent again: each key, and whether it is a failed batch of Lambda's.
 
-    Raises `DeadLetterError` for a place inside the dead letters, whose keys would not be whole, and
-    for one that holds other things alone.
+    Raises `DeadLetterError` for a folder inside the dead letters, where keys would not be whole,
+    and for one that holds only other objects.
     """
     if _INSIDE_URI.fullmatch(unquote(store.uri)):
         raise DeadLetterError(_give_the_root(store))
@@ -103,7 +103,7 @@ def redrivable(store: ObjectStore) -> dict[str, bool]:
 
 def _give_the_root(store: ObjectStore) -> str:
     return (
-        f"{store.uri} lies inside dead letters; give their root, which holds a folder for each "
+        f"{store.uri} is inside the dead letters; give their root, which holds a folder for each "
         "dataset, and choose with --dataset and --reason."
     )
 
@@ -111,9 +111,9 @@ def _give_the_root(store: ObjectStore) -> str:
 def redrive_letters(
     store: ObjectStore, key: str, pipeline: Pipeline, select: Selector, *, dry_run: bool
 ) -> Outcome | None:
-    """Send the selected letters of one file again, after those that a stopped run had begun.
+    """Send the selected dead letters of one file, after those that a stopped run had begun.
 
-    Returns None where there were none of either.
+    Returns None where there were neither.
     """
     file = _File(store, key)
     reports, begun = list[Report](), frozenset[tuple[int, ...]]()
@@ -122,19 +122,19 @@ def redrive_letters(
         if begun:
             reports += _finish(file, begun, pipeline)
             file = _File(store, key)
-    rest = [letter for letter in file.waiting if not _comes_of(letter, begun)]
+    rest = [letter for letter in file.waiting if not _is_of(letter, begun)]
     chosen = [letter for letter in rest if select(letter)]
     if chosen:
         if not dry_run:
             file.begin([letter.unit for letter in chosen])
         reports.append(_sent(file, chosen, pipeline, dry_run=dry_run))
     elif len(file.waiting) < len(file.letters) and not dry_run:
-        file.settle([], [], "")  # brought back by Lambda, and rows already
+        file.settle([], [], "")  # stored again by Lambda, and rows already
     return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
 
 
 def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline) -> list[Report]:
-    """Send what a stopped run had begun to send; nothing of it is there if someone deleted it."""
+    """Send what a stopped run had begun to send, unless somebody deleted it meanwhile."""
     both = _distinct([*file.done, *file.letters])
     letters = [letter for letter in both if letter.unit in begun]
     if letters:
@@ -143,13 +143,13 @@ def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline
     return []
 
 
-def _comes_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
-    """Tell whether a letter is one of these units, or is of a document of one."""
+def _is_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
+    """Return whether a dead letter is one of these units, or a document of one."""
     return any(letter.unit[:size] in units for size in range(1, DOCUMENT + 1))
 
 
 def _sent(file: "_File", chosen: list[DeadLetter], pipeline: Pipeline, *, dry_run: bool) -> Report:
-    """Send letters, and write down what became of them."""
+    """Send dead letters, and record what became of them."""
     label = _label(file.key, chosen)
     report, failing = _send(chosen, label, pipeline, dry_run=dry_run)
     if not dry_run:
@@ -168,26 +168,28 @@ class _File:
 
     @property
     def waiting(self) -> list[DeadLetter]:
-        """The letters that are no rows yet, and no records that opened."""
+        """The dead letters that have neither become rows nor been unpacked."""
         done = {letter.unit for letter in self.done}
         return [letter for letter in self.letters if letter.unit not in done]
 
     def journal(self) -> list[tuple[int, ...]]:
-        """The units that a run which was stopped had begun to send."""
+        """Return the units that a stopped run had begun to send."""
         try:
             return msgspec.json.decode(self.store.get(self._journal), type=list[tuple[int, ...]])
         except ObjectMissing:
             return []
         except msgspec.DecodeError:
-            message = f"{self.store.uri}/{self._journal} is no journal of a redrive; delete it."
+            message = (
+                f"{self.store.uri}/{self._journal} is not the journal of a redrive; delete it."
+            )
             raise DeadLetterError(message) from None
 
     def begin(self, units: list[tuple[int, ...]]) -> None:
-        """Write down what is about to be sent."""
+        """Record what is about to be sent."""
         self.store.put(self._journal, msgspec.json.encode(units))
 
     def settle(self, sent: list[DeadLetter], failing: list[DeadLetter], label: str) -> None:
-        """Write down which letters are rows now and which still fail; `label` names what came."""
+        """Record which dead letters are rows now and which still fail; `label` names new files."""
         still = {letter.unit for letter in failing}
         rows = [letter for letter in sent if letter.unit not in still]
         gone = {letter.unit for letter in sent}
@@ -236,7 +238,7 @@ def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: 
 def _send(
     letters: list[DeadLetter], label: str, pipeline: Pipeline, *, dry_run: bool
 ) -> tuple[Report, list[DeadLetter]]:
-    """Send letters of one file down the road; return also those that are letters again."""
+    """Replay dead letters of one file; return the report, and those that are dead letters again."""
     failing = MemoryStore()
     pipeline = msgspec.structs.replace(pipeline, dead_letters=failing)
     if dry_run:
@@ -250,13 +252,13 @@ def _send(
 
 
 def _distinct(letters: list[DeadLetter]) -> list[DeadLetter]:
-    """Order letters by unit; of two for one unit keep the last."""
+    """Order dead letters by unit; of two for one unit keep the last."""
     by_unit = {letter.unit: letter for letter in letters}
     return [by_unit[unit] for unit in sorted(by_unit)]
 
 
 def _label(key: str, letters: list[DeadLetter]) -> str:
-    """Name what comes of some letters of a file: as its batch, and apart from all others'."""
+    """Name the objects made of these dead letters: after their batch, and unlike all others."""
     name = _AGAIN.sub("", key.rpartition("/")[2].removesuffix(".jsonl.gz"))
     units = ",".join(str(letter.unit) for letter in _distinct(letters))
     return f"{name}-redrive-{hashlib.sha256(f'{key} {units}'.encode()).hexdigest()[:16]}"

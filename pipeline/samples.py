@@ -1,6 +1,7 @@
-"""A dataset's samples, `good.ndjson` and `bad.ndjson`, run down the real road into memory."""
+"""A dataset's samples, `good.ndjson` and `bad.ndjson`, processed as a batch would be, in memory."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,10 @@ from pipeline.core.records import Batch, Limits, StreamRecord
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
 
-# Samples are judged as if they had arrived then, so that event times in them do not grow old.
-SAMPLES_ARRIVED_AT = "2026-11-23T12:00:00Z"
+SAMPLES_ARRIVED_AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+"""Samples are judged as if they had arrived then, so that event times in them do not grow old."""
+
+_ARRIVED_AT = int(SAMPLES_ARRIVED_AT.timestamp()) * 1_000_000  # microseconds since 1970
 _PATIENCE = 60.0  # seconds; nothing here waits
 
 
@@ -40,26 +43,24 @@ class _Bad(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SampleRun:
-    """How many samples of each kind there were, and what was not as it should be."""
+    """How many samples of each kind there were, and which were not as they should be."""
 
     good: int
     bad: int
     faults: tuple[str, ...]
 
 
-def run_samples(
-    folder: Path, dataset: Dataset, datasets: tuple[Dataset, ...], arrived_at: int
-) -> SampleRun:
-    """Run a folder's samples: each good one has to become a row, each bad one its dead letter."""
+def run_samples(folder: Path, dataset: Dataset, datasets: tuple[Dataset, ...]) -> SampleRun:
+    """Run a folder's samples: each good one must become a row, each bad one its dead letter."""
     good, bad = _lines(folder / "good.ndjson"), _bad_lines(folder / "bad.ndjson")
-    faults = [*_run_good(good, dataset, datasets, arrived_at), *_run_bad(bad, datasets, arrived_at)]
+    faults = [*_run_good(good, dataset, datasets), *_run_bad(bad, datasets)]
     return SampleRun(len(good), len(bad), tuple(f"{folder}/{fault}" for fault in faults))
 
 
 def _run_good(
-    lines: list[tuple[int, bytes]], dataset: Dataset, datasets: tuple[Dataset, ...], arrived_at: int
+    lines: list[tuple[int, bytes]], dataset: Dataset, datasets: tuple[Dataset, ...]
 ) -> list[str]:
-    letters, rows = _process([line for _, line in lines], datasets, arrived_at, dataset)
+    letters, rows = _process([line for _, line in lines], datasets, dataset)
     faults = [
         f"good.ndjson, line {lines[index][0]} is rejected: {letter.reason} at {letter.path}: "
         f"{letter.message}"
@@ -69,31 +70,29 @@ def _run_good(
     return [*faults, f"good.ndjson: {elsewhere} go to other datasets."] if elsewhere else faults
 
 
-def _run_bad(
-    lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...], arrived_at: int
-) -> list[str]:
-    letters, _ = _process([payload for _, _, payload in lines], datasets, arrived_at, None)
+def _run_bad(lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...]) -> list[str]:
+    letters, _ = _process([payload for _, _, payload in lines], datasets, None)
     faults = []
-    for index, (number, of, _) in enumerate(lines):
+    for index, (number, sample, _) in enumerate(lines):
         letter = letters.get(index)
         if letter is None:
-            faults.append(f"bad.ndjson, line {number} is accepted; it should be {of.reason}.")
-        elif (letter.reason, letter.path) != (of.reason, of.path):
+            faults.append(f"bad.ndjson, line {number} is accepted; it should be {sample.reason}.")
+        elif (letter.reason, letter.path) != (sample.reason, sample.path):
             faults.append(
                 f"bad.ndjson, line {number} is {letter.reason} at {letter.path}; it should be "
-                f"{of.reason} at {of.path}."
+                f"{sample.reason} at {sample.path}."
             )
     return faults
 
 
 def _process(
-    payloads: list[bytes], datasets: tuple[Dataset, ...], arrived_at: int, dataset: Dataset | None
+    payloads: list[bytes], datasets: tuple[Dataset, ...], dataset: Dataset | None
 ) -> tuple[dict[int, DeadLetter], int]:
     """Return the dead letters by index of payload, and the number of rows of a dataset."""
     if not payloads:
         return {}, 0
     records = tuple(
-        StreamRecord(str(index), None, arrived_at, payload)
+        StreamRecord(str(index), None, _ARRIVED_AT, payload)
         for index, payload in enumerate(payloads)
     )
     dead_letters = MemoryStore()
@@ -109,7 +108,7 @@ def _process(
 
 
 def _lines(file: Path) -> list[tuple[int, bytes]]:
-    """Lines that are not blank, with their numbers; none where there is no file."""
+    """Return the lines that are not blank, with their numbers; none where there is no file."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -122,15 +121,15 @@ def _bad_lines(file: Path) -> list[tuple[int, _Bad, bytes]]:
     bad = []
     for number, line in _lines(file):
         try:
-            of = decoder.decode(line)
-            bad.append((number, of, of.payload))
+            sample = decoder.decode(line)
+            bad.append((number, sample, sample.payload))
         except RecursionError:
             message = f'{file}, line {number}: it nests too deeply; give it as "text".'
             raise DatasetError(message) from None
-        except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, no base64
+        except (msgspec.DecodeError, ValueError) as error:  # ValueError: not UTF-8, not base64
             message = (
                 f'{file}, line {number}: {error}; a line is {{"reason": …, "path": …, "document": '
-                '…} (or "text", or "base64", where the sample is no JSON).'
+                '…} (or "text", or "base64", where the sample is not JSON).'
             )
             raise DatasetError(message) from None
     return bad

@@ -84,7 +84,7 @@ ADVICE: dict[str, Advice] = {
             "a schema, or a rule in it, was changed",
             "something else than the pipeline's producers writes to the stream",
         ),
-        "pipeline rejects {dead_letters}",
+        "pipeline dead-letters {dead_letters}",
         "No more documents are rejected. The dead letters are kept until someone sends them again.",
     ),
     "OnFailureDestinationDeliveredEventCount": Advice(
@@ -173,7 +173,7 @@ FILES_ADVICE: dict[str, Advice] = {
             "a schema, or a rule in it, was changed",
             "files of another kind are put into the bucket",
         ),
-        "pipeline rejects {dead_letters}",
+        "pipeline dead-letters {dead_letters}",
         "No more documents in files are rejected. The dead letters are kept until someone sends "
         "them again.",
     ),

@@ -3,7 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from pipeline.commands.table import print_table
 from pipeline.core.report import Report, Tally
+
+_NUMBERS = ("documents", "= rows", "+ dead letters", "objects", "bytes")
 
 
 @dataclass(slots=True)
@@ -32,31 +35,21 @@ class Balance:
         """Dead letters of all datasets."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
 
-    def lines(self) -> list[str]:
-        """Return the balance as text: a line each dataset, then its dead letters by reason."""
-        header = ["dataset", "documents", "= rows", "+ dead letters", "objects", "bytes"]
-        rows = [header]
-        for name, of in sorted(self.datasets.items()):
-            numbers = (of.documents, of.rows, of.rejects.total(), of.objects, of.bytes_out)
+    def show(self) -> None:
+        """Print the balance: a row for each dataset, then its dead letters by reason."""
+        rows = []
+        for name, tally in sorted(self.datasets.items()):
+            numbers = (
+                *(tally.documents, tally.rows, tally.rejects.total()),
+                *(tally.objects, tally.bytes_out),
+            )
             rows.append([name, *(f"{number:,}" for number in numbers)])
-        return [*table(rows), *self._reasons()]
+        print_table(["dataset", *_NUMBERS], rows, numbers=_NUMBERS)
+        for (name, reason), count in self._reasons().most_common():
+            print(f"  {count:,} x {name}: {reason}")
 
-    def _reasons(self) -> list[str]:
+    def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()
-        for name, of in self.datasets.items():
-            reasons.update({(name, reason): count for reason, count in of.rejects.items()})
-        return [
-            f"  {count:,} x {name}: {reason}" for (name, reason), count in reasons.most_common()
-        ]
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    """Line up columns of text, the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+        for name, tally in self.datasets.items():
+            reasons.update({(name, reason): count for reason, count in tally.rejects.items()})
+        return reasons

@@ -1,4 +1,4 @@
-"""`pipeline bench`: how fast, how large and how dear the pipeline is on one's own documents."""
+"""`pipeline bench`: throughput, memory and cost of the pipeline on your own documents."""
 
 import argparse
 import itertools
@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.commands.options import add_schemas
+from pipeline.commands.options import Commands, add_schemas, positive_integer, timestamp_option
 
 if TYPE_CHECKING:
+    from pipeline.core.dataset import Dataset
     from pipeline.measure.events import Packed
     from pipeline.measure.invocation import Invocation
     from pipeline.measure.runs import Spread
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 _MEGABYTE = 1e6
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "bench",
         help="measure throughput, memory and cost on your own documents",
-        description="Make a full Lambda event of the documents of a file (one a line; plain, gzip "
-        "or zstd), over and over where they are few, and hand it to the handler on one core: "
-        "throughput, where the time goes, memory, and dollars per GB. Nothing is written.",
+        description="Make a full Lambda event of a file's documents (one a line; plain, gzip or "
+        "zstd), repeated where they are few, and run the handler on it on one core: throughput, "
+        "where the time goes, memory, and dollars per GB. Nothing is written.",
     )
     add_schemas(parser)
     parser.add_argument("--sample", metavar="FILE", required=True, help="the documents")
@@ -39,24 +40,17 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--not-aggregated",
         action="store_true",
-        help="put each document into a stream record of its own (default: as the KPL aggregates)",
+        help="put each document into its own stream record (default: aggregated as by the KPL)",
     )
     parser.add_argument(
-        "--runs", metavar="N", type=_count, default=7, help="measure N times (default: 7)"
+        "--runs", metavar="N", type=positive_integer, default=7, help="measure N times (default: 7)"
     )
     parser.set_defaults(run=run)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        message = f"{text} is no whole number from 1."
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
-
-
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """One event's runs, in seconds: `work` of the processor, `whole` on a store as slow as S3."""
+    """One event's runs, in seconds: `work` on the processor, `whole` with a store as slow as S3."""
 
     packed: "Packed"
     invocations: list["Invocation"]
@@ -66,7 +60,7 @@ class _Measured:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and tell; return the exit code."""
+    """Measure and report; return the exit code."""
     from pipeline.adapters.schemas import read_datasets
     from pipeline.measure.events import FULL_EVENT, pack
 
@@ -83,16 +77,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _arrival(options: argparse.Namespace) -> float:
     """Return when the documents arrived, in seconds since 1970. Raises `SettingsError`."""
-    from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import ConversionError, timestamp
-
     if options.arrived_at is None:
         return Path(options.sample).stat().st_mtime
-    try:
-        return timestamp(options.arrived_at) / 1e6
-    except ConversionError as misfit:
-        message = f"--arrived-at {options.arrived_at}: {misfit}"
-        raise SettingsError(message) from None
+    return timestamp_option("--arrived-at", options.arrived_at) / 1e6
 
 
 def _sample(path: Path) -> list[bytes]:
@@ -109,12 +96,14 @@ def _sample(path: Path) -> list[bytes]:
             documents.append(line)
             room -= len(line)
     if not documents:
-        message = f"{path} holds no documents: give a file of one JSON document a line."
+        message = f"{path} holds no documents; give a file with one JSON document a line."
         raise FileError(message)
     return documents
 
 
-def _measure(packed: "Packed", datasets: Sequence[Any], arrived_at: float, runs: int) -> _Measured:
+def _measure(
+    packed: "Packed", datasets: Sequence["Dataset"], arrived_at: float, runs: int
+) -> _Measured:
     from pipeline.commands.progress import progress
     from pipeline.measure.events import measured_event
     from pipeline.measure.invocation import invoke, make_pipeline
@@ -122,50 +111,53 @@ def _measure(packed: "Packed", datasets: Sequence[Any], arrived_at: float, runs:
 
     event = measured_event(packed.records, arrived_at)
     near, far = make_pipeline(datasets), make_pipeline(datasets, distant=True)
-    made: list[Invocation] = []
+    invocations: list[Invocation] = []
     with one_core(), progress("bench", 2 * (runs + 1), "runs") as advance:
         work = interleaved(
-            {"work": lambda: made.append(invoke(event, near))}, runs, advance=advance
+            {"work": lambda: invocations.append(invoke(event, near))}, runs, advance=advance
         )["work"]
         peak = peak_memory()
         whole = interleaved(
             {"whole": lambda: invoke(event, far)}, runs, clock=time.perf_counter, advance=advance
         )["whole"]
-    return _Measured(packed, made[1:], work, whole, peak)
+    return _Measured(packed, invocations[1:], work, whole, peak)
 
 
-def _lines(of: _Measured, distinct: int, runs: int) -> Iterator[str]:
+def _lines(measured: _Measured, distinct: int, runs: int) -> Iterator[str]:
     from pipeline.measure.runs import machine, versions
 
-    told, size = of.invocations[-1], of.invocations[-1].bytes_in / _MEGABYTE
+    last, size = measured.invocations[-1], measured.invocations[-1].bytes_in / _MEGABYTE
     yield (
-        f"one event     {len(of.packed.records):,} stream records, {told.documents:,} documents, "
-        f"{size:.2f} MB"
+        f"one event     {len(measured.packed.records):,} stream records, "
+        f"{last.documents:,} documents, {size:.2f} MB"
     )
-    if distinct < of.packed.payloads:
+    if distinct < measured.packed.payloads:
         yield f"              of {distinct:,} documents, repeated: real ones compress less"
-    yield f"became        {told.rows:,} rows, {told.objects:,} objects"
-    for reason, count in sorted(told.rejects.items(), key=lambda item: -item[1]):
+    yield f"became        {last.rows:,} rows, {last.objects:,} objects"
+    for reason, count in sorted(last.rejects.items(), key=lambda item: -item[1]):
         yield f"              {count:,} dead letters: {reason}"
     yield f"on one core   {machine()}; median of {runs} runs (least to most)"
     yield f"              {versions()}"
     yield ""
     yield (
-        f"throughput    {size / of.work.median:,.1f} MB/s, "
-        f"{told.documents / of.work.median:,.0f} documents/s"
+        f"throughput    {size / measured.work.median:,.1f} MB/s, "
+        f"{last.documents / measured.work.median:,.0f} documents/s"
     )
-    yield f"an event      {_ms(of.work)} of work, {_ms(of.whole)} with a store as slow as S3"
-    yield f"memory        {of.peak / _MEGABYTE:,.0f} MB at most, this program included"
+    yield (
+        f"an event      {_ms(measured.work)} of work, "
+        f"{_ms(measured.whole)} with a store as slow as S3"
+    )
+    yield f"memory        {measured.peak / _MEGABYTE:,.0f} MB at most, this program included"
     yield ""
-    yield from _stage_lines(of)
+    yield from _stage_lines(measured)
     yield ""
-    yield from _cost_lines(of)
+    yield from _cost_lines(measured)
 
 
-def _stage_lines(of: _Measured) -> Iterator[str]:
+def _stage_lines(measured: _Measured) -> Iterator[str]:
     stages = {
-        stage: statistics.median(made.phases[stage] for made in of.invocations)
-        for stage in of.invocations[-1].phases
+        stage: statistics.median(invocation.phases[stage] for invocation in measured.invocations)
+        for stage in measured.invocations[-1].phases
     }
     total = sum(stages.values()) or 1.0
     yield "where the time goes"
@@ -173,12 +165,12 @@ def _stage_lines(of: _Measured) -> Iterator[str]:
         yield f"  {stage:<12}{milliseconds:>8.1f} ms {milliseconds / total:>5.0%}"
 
 
-def _cost_lines(of: _Measured) -> Iterator[str]:
+def _cost_lines(measured: _Measured) -> Iterator[str]:
     from pipeline.measure.prices import LAMBDA_MEGABYTES, firehose_cost, pipeline_cost
 
-    told = of.invocations[-1]
-    cost = pipeline_cost(told.bytes_in, of.whole.median, told.objects)
-    size = told.bytes_in / max(1, told.documents)
+    last = measured.invocations[-1]
+    cost = pipeline_cost(last.bytes_in, measured.whole.median, last.objects)
+    size = last.bytes_in / max(1, last.documents)
     yield "cost per GB of raw input, if all events are as full, and Lambda is as fast as this"
     yield f"  Lambda, time      ${cost.compute:.4f} at {LAMBDA_MEGABYTES:,} MB"
     yield f"  Lambda, requests  ${cost.requests:.4f}"
@@ -188,5 +180,5 @@ def _cost_lines(of: _Measured) -> Iterator[str]:
     yield "prices of us-east-1, November 2026; pipeline.measure.prices names the pages"
 
 
-def _ms(of: "Spread") -> str:
-    return f"{of.median * 1e3:,.0f} ms ({of.least * 1e3:,.0f} to {of.most * 1e3:,.0f})"
+def _ms(spread: "Spread") -> str:
+    return f"{spread.median * 1e3:,.0f} ms ({spread.least * 1e3:,.0f} to {spread.most * 1e3:,.0f})"

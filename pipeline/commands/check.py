@@ -1,19 +1,27 @@
-"""`pipeline check`: whether a folder of datasets can be used, and what it makes."""
+"""`pipeline check`: whether a folder of datasets can be used, and the tables it makes."""
 
 import argparse
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from pipeline.commands.options import Commands
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.core.dataset import Dataset
+    from pipeline.core.schema.types import FieldType
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "check",
         help="check schemas, their versions and their samples",
-        description="Check a folder of datasets: that each can be used, that a new version of a "
-        "schema leaves readers of old files standing, and that good.ndjson and bad.ndjson become "
+        description="Check a folder of datasets: that each can be used, that readers of old files "
+        "can read what a new version of a schema makes, and that good.ndjson and bad.ndjson become "
         "what they should. Then print each dataset's table.",
     )
     parser.add_argument("schemas", metavar="SCHEMAS", help="the folder that holds the datasets")
@@ -22,13 +30,12 @@ def register(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check everything, tell every fault; return the exit code."""
+    """Check everything and print every fault; return the exit code."""
     from pipeline.adapters.schemas import dataset_folders, read_dataset
-    from pipeline.core.dataset import check_together
     from pipeline.core.errors import DatasetError
 
-    faults: list[str] = []
-    datasets = []
+    faults = list[str]()
+    datasets: list[tuple[Path, Dataset]] = []
     for folder in dataset_folders(Path(options.schemas)):
         try:
             dataset = read_dataset(folder)
@@ -37,10 +44,10 @@ def run(options: argparse.Namespace) -> int:
             faults += _versions(folder, positional=positional)
         except DatasetError as error:
             faults.append(str(error))
-    together = _together(datasets, check_together, faults)
+    together = _together([dataset for _, dataset in datasets], faults)
     for folder, dataset in datasets:
         if not options.quiet:
-            print("\n".join(_table(dataset)))
+            _show_table(dataset)
         print(_samples(folder, dataset, together, faults))
     for fault in faults:
         print(f"FAULT  {fault}")
@@ -48,11 +55,13 @@ def run(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _together(datasets: Any, check_together: Any, faults: list[str]) -> Any:
+def _together(datasets: list["Dataset"], faults: list[str]) -> tuple["Dataset", ...] | None:
+    """Return the datasets in the order of routing; None where they cannot serve one stream."""
+    from pipeline.core.dataset import check_together
     from pipeline.core.errors import DatasetError
 
     try:
-        return check_together(dataset for _, dataset in datasets)
+        return check_together(datasets)
     except DatasetError as error:
         if datasets or not faults:
             faults.append(str(error))
@@ -60,7 +69,7 @@ def _together(datasets: Any, check_together: Any, faults: list[str]) -> Any:
 
 
 def _versions(folder: Path, *, positional: bool) -> list[str]:
-    """Hold each version of a schema against the one before it."""
+    """Compare each version of a schema with the one before it."""
     from pipeline.adapters.schemas import read_texts
     from pipeline.authoring.evolution import changes_refused
     from pipeline.core.dataset import parse_dataset
@@ -77,14 +86,18 @@ def _versions(folder: Path, *, positional: bool) -> list[str]:
     ]
 
 
-def _samples(folder: Path, dataset: Any, together: Any, faults: list[str]) -> str:
+def _samples(
+    folder: Path,
+    dataset: "Dataset",
+    together: tuple["Dataset", ...] | None,
+    faults: list[str],
+) -> str:
+    """Run a dataset's samples, add what is wrong to `faults`, and return the verdict."""
     from pipeline.core.errors import DatasetError
-    from pipeline.core.schema.values import timestamp
-    from pipeline.samples import SAMPLES_ARRIVED_AT, run_samples
+    from pipeline.samples import run_samples
 
     try:
-        alone = together or (dataset,)
-        ran = run_samples(folder, dataset, alone, timestamp(SAMPLES_ARRIVED_AT))
+        ran = run_samples(folder, dataset, together or (dataset,))
     except DatasetError as error:
         faults.append(str(error))
         return f"{dataset.name}: samples cannot be read\n"
@@ -93,55 +106,54 @@ def _samples(folder: Path, dataset: Any, together: Any, faults: list[str]) -> st
     return f"{dataset.name}: {ran.good} good and {ran.bad} bad samples, {verdict}\n"
 
 
-def _table(dataset: Any) -> Iterator[str]:
-    """Describe a dataset's table as its readers see it."""
-    yield f"{dataset.name}, schema version {dataset.version}"
-    match = "what no other dataset takes"
+def _show_table(dataset: "Dataset") -> None:
+    """Print a dataset's table as its readers see it."""
+    from pipeline.commands.table import print_table
+
+    print(f"{dataset.name}, schema version {dataset.version}")
+    match = "what no other dataset accepts"
     if dataset.match is not None:
         match = f"documents whose {dataset.match.key!r} equals {dataset.match.value!r}"
-    yield f"  takes       {match}"
-    yield f"  formats     {', '.join(dataset.formats)}"
+    print(f"  accepts     {match}")
+    print(f"  formats     {', '.join(dataset.formats)}")
     columns = [
-        of.name if of.part == "value" else f"{of.name} of {of.field or 'arrival'}"
-        for of in dataset.partition_by
+        column.name if column.part == "value" else f"{column.name} of {column.field or 'arrival'}"
+        for column in dataset.partition_by
     ]
-    yield f"  partitions  {', '.join(columns) or 'none'}"
-    rows = [["column", "type", "", "JSON"], *_columns(dataset)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"    {'  '.join(cells)}".rstrip()
+    print(f"  partitions  {', '.join(columns) or 'none'}")
+    print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
 
 
-def _columns(dataset: Any) -> Iterator[list[str]]:
-    """One row for each column, and for each part of a nested one."""
+def _columns(dataset: "Dataset") -> Iterator[list[str]]:
+    """Yield a row for each column, and for each field of a nested one."""
     for field in list(dataset.schema)[: -len(dataset.record.fields)]:
         yield [field.name, _short(field.type), "", ""]
     for field in dataset.record.fields:
-        yield from _place(field.name, field.key, field)
+        yield from _rows(field.name, field.key, field)
 
 
-def _place(name: str, key: str, slot: Any) -> Iterator[list[str]]:
+def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:
     from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record
 
     kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
-    kind = kinds.get(type(slot.type))
-    note = "may be null" if slot.nullable else "" if slot.default is NO_DEFAULT else "has a default"
-    yield [name, kind or _short(slot.arrow), note, key]
-    match slot.type:
+    kind = kinds.get(type(field_type.type)) or _short(field_type.arrow)
+    has_default = field_type.default is not NO_DEFAULT
+    note = "may be null" if field_type.nullable else "has a default" if has_default else ""
+    yield [name, kind, note, key]
+    match field_type.type:
         case Record() as record:
             for field in record.fields:
-                yield from _place(f"{name}.{field.name}", f"{key}.{field.key}", field)
+                yield from _rows(f"{name}.{field.name}", f"{key}.{field.key}", field)
         case Array(item=inner):
-            yield from _place(f"{name}[]", f"{key}[]", inner)
+            yield from _rows(f"{name}[]", f"{key}[]", inner)
         case Map(value=inner):
-            yield from _place(f"{name}{{}}", f"{key}{{}}", inner)
+            yield from _rows(f"{name}{{}}", f"{key}{{}}", inner)
         case _:
             pass
 
 
-def _short(arrow: Any) -> str:
-    """Name an Arrow type as short as is clear."""
+def _short(arrow: "pa.DataType") -> str:
+    """Name an Arrow type as briefly as is clear."""
     text = str(arrow)
     for long, short in (("timestamp[us, tz=UTC]", "timestamp, UTC"), ("timestamp[us]", "timestamp"),
                         ("decimal128", "decimal"), ("decimal256", "decimal")):  # fmt: skip

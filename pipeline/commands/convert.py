@@ -1,31 +1,42 @@
-"""`pipeline convert`: files of NDJSON down the same road as a stream."""
+"""`pipeline convert`: process files of documents like a stream."""
 
 import argparse
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline.commands.options import add_output, add_schemas, settings_of, standard_input
+from pipeline.commands.options import (
+    STANDARD_INPUT,
+    Commands,
+    add_output,
+    add_schemas,
+    check_files,
+    open_input,
+    settings_of,
+    timestamp_option,
+)
+
+if TYPE_CHECKING:
+    from pipeline.commands.balance import Balance
+    from pipeline.flow import Pipeline
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "convert",
         help="convert files of JSON lines to the tables of their datasets",
         description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
-        "input) exactly as the function would, in bounded memory. A row's identity is its file "
+        "input) exactly as the function would, in limited memory. A row's identity is its file "
         "(the absolute path; for standard input and pipes, its arrival) and byte offset: "
-        "converting an unchanged file again overwrites what it wrote. One that has grown since is "
-        "another file: remove what was made of it first, or convert the new lines alone.",
-        epilog="Exit codes: 0 every document is stored; 1 not; 3 with --strict, every document "
-        "is stored and some are dead letters.",
+        "converting an unchanged file again overwrites what it wrote. A file that has grown since "
+        "is another file: delete what was made of it first, or convert only the new lines.",
+        epilog="Exit codes: 0 every document is stored; 1 some are not; 3 with --strict, every "
+        "document is stored and some are dead letters.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+")
     add_schemas(parser)
@@ -47,21 +58,21 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.attempt import open_pipeline
     from pipeline.commands.balance import Balance
 
-    arrived_at = _arrival(options.arrived_at)
-    for name in options.files:
-        if name != "-":
-            Path(name).stat()  # a name that is misspelt is told before hours of work, not after
+    arrived_at = None
+    if options.arrived_at is not None:
+        arrived_at = timestamp_option("--arrived-at", options.arrived_at)
+    check_files(options.files)
     settings = settings_of(options)
     pipeline = open_pipeline(settings)
     done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:
-            with _opened(name, arrived_at) as source:
-                _convert(source, pipeline, done)
+            with open_input(name) as file:
+                _convert(_source_of(name, file, arrived_at), pipeline, done)
     finally:
         seconds = time.perf_counter() - start
         if done.balance.documents:
-            print("\n".join(done.balance.lines()))
+            done.balance.show()
         size = done.size / 1e6
         print(f"{size:,.1f} MB in {seconds:.1f} s: {size / seconds:,.1f} MB/s")
         print(f"rows in {settings.output}, dead letters in {settings.dead_letters}")
@@ -72,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 class _Done:
     """What was converted so far; `size` is in bytes, unpacked."""
 
-    balance: Any
+    balance: "Balance"
     size: int = 0
 
 
@@ -80,8 +91,8 @@ class _Done:
 class _Source:
     """A file to convert.
 
-    `identity` is the first part of its rows' identity, `size` in bytes (None: nobody knows),
-    `arrived_at` in microseconds since 1970.
+    `identity` is what its rows have as `_source`; `size` is in bytes (None: unknown), `arrived_at`
+    in microseconds since 1970.
     """
 
     file: BinaryIO
@@ -90,21 +101,22 @@ class _Source:
     arrived_at: int
 
 
-def _convert(source: _Source, pipeline: Any, done: _Done) -> None:
+def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
     """Convert one file."""
     from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
     from pipeline.files.blocks import batches_of
 
     with progress(source.identity, source.size) as advance:
-        at = 0
+        done_before = 0
 
         def count(unpacked: int) -> None:
-            nonlocal at
+            nonlocal done_before
             done.size += unpacked
-            # Of a file whose size is known, progress is how far it has been read, packed or not.
-            before, at = at, source.file.tell() if source.size else at + unpacked
-            advance(at - before)
+            # Where the size of the file is known, progress is how far it was read, packed or not.
+            offset = source.file.tell() if source.size else done_before + unpacked
+            advance(offset - done_before)
+            done_before = offset
 
         for batch in batches_of(source.file, source.identity, source.arrived_at, count):
             attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
@@ -114,39 +126,23 @@ def _convert(source: _Source, pipeline: Any, done: _Done) -> None:
 _PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
 
 
-@contextmanager
-def _opened(name: str, arrived_at: int | None) -> Iterator[_Source]:
-    """Open a file, or standard input. Raises `OSError`."""
-    if name == "-":
-        at = time.time_ns() // 1_000 if arrived_at is None else arrived_at
-        yield _Source(standard_input(), _passing("stdin", at), None, at)
-        return
-    with Path(name).open("rb") as file:
-        status = os.fstat(file.fileno())
-        at = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
-        # Absolute: the same relative path is another file in another directory, and the rows of
-        # one would overwrite the other's. Names may hold bytes that are no UTF-8.
-        path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
-        identity = path.decode("utf-8", "backslashreplace")
-        if stat.S_ISREG(status.st_mode):
-            yield _Source(file, identity, status.st_size or None, at)
-        else:
-            yield _Source(file, _passing(identity, at), None, at)
+def _source_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Source:
+    """Describe an open file, or standard input."""
+    if name == STANDARD_INPUT:
+        arrival = time.time_ns() // 1_000 if arrived_at is None else arrived_at
+        return _Source(file, _passing("stdin", arrival), None, arrival)
+    status = os.fstat(file.fileno())
+    arrival = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
+    # Absolute: the same relative path is another file in another directory, and the rows of one
+    # would overwrite the other's. Names may hold bytes that are not UTF-8.
+    path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
+    identity = path.decode("utf-8", "backslashreplace")
+    if stat.S_ISREG(status.st_mode):
+        return _Source(file, identity, status.st_size or None, arrival)
+    return _Source(file, _passing(identity, arrival), None, arrival)
 
 
 def _passing(name: str, arrived_at: int) -> str:
-    """Name what passes through a pipe: the next to do so is something else, and no replay."""
+    """Name the source of a pipe: the next one has another name, as it is not a replay."""
     arrived = datetime(1970, 1, 1) + timedelta(microseconds=arrived_at)  # noqa: DTZ001 - Z is added
     return f"{name}-{arrived.isoformat(timespec='microseconds')}Z"
-
-
-def _arrival(text: str | None) -> int | None:
-    """Read `--arrived-at`; raises `SettingsError`."""
-    from pipeline.core.errors import SettingsError
-    from pipeline.core.schema.values import ConversionError, timestamp
-
-    try:
-        return None if text is None else timestamp(text)
-    except ConversionError as misfit:
-        message = f"--arrived-at {text}: {misfit}"
-        raise SettingsError(message) from None

@@ -1,17 +1,20 @@
-"""`pipeline ddl`: how readers declare a dataset's tables."""
+"""`pipeline ddl`: the statements by which readers declare a dataset's tables."""
 
 import argparse
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipeline.commands.options import add_schemas, as_uri
+from pipeline.commands.options import Commands, add_schemas, as_uri
 from pipeline.core.formats import FORMATS
 
+if TYPE_CHECKING:
+    from pipeline.core.dataset import Dataset
+
 _DESCRIPTION = """\
-Print what makes a dataset's output a table: for Athena, DuckDB and Spark, or for the Glue
-catalogue. For every format there is a table with types, and <dataset>_once, which shows each
+Print the statements that declare a dataset's output as tables: for Athena, DuckDB and Spark, or
+for the Glue catalogue. Every format has a table with types, and <dataset>_once, which shows each
 identity once, however often Lambda delivered it.
 
   pipeline ddl orders --dialect duckdb | duckdb
@@ -23,9 +26,9 @@ _TITLES: dict[Literal["athena", "duckdb", "spark"], str] = {
 }  # fmt: skip
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "ddl",
         help="print a dataset's tables as Athena, Glue, DuckDB and Spark declare them",
         description=_DESCRIPTION,
@@ -42,25 +45,25 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--dialect",
         choices=[*_TITLES, "glue"],
-        help="one alone; for glue, the table as JSON (default: all but glue)",
+        help="only this one; for glue, the table as JSON (default: all but glue)",
     )
     parser.add_argument(
         "--format",
         choices=list(FORMATS),
-        help="one alone (default: all that the dataset is written as; for glue, Parquet if it is)",
+        help="only this one (default: all of the dataset's; for glue, Parquet if it has it)",
     )
     parser.add_argument(
         "--since",
         metavar="DATE",
         type=_date,
         help="when the first rows arrived; Athena's projected partitions begin there "
-        "(default: 2013-11-01, the first of Kinesis)",
+        "(default: 2013-11-01, when Kinesis was new)",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the statements; return the exit code."""
     from pipeline.authoring.ddl import FIRST_ARRIVAL, statements
     from pipeline.core.errors import SettingsError
 
@@ -77,22 +80,23 @@ def run(options: argparse.Namespace) -> int:
     for dialect, title in _TITLES.items():
         texts.append(f"-- {title} {'-' * (96 - len(title))}")
         if dialect == "athena" and location.startswith("file://"):
-            texts.append("-- Athena reads S3 alone, and the location is a directory.")
+            texts.append("-- Athena reads only S3, and the location is a directory.")
         else:
             texts.append(statements(dataset, location, dialect, formats, since))
     print("\n\n".join(texts))
     return 0
 
 
-def _dataset(options: argparse.Namespace) -> Any:
+def _dataset(options: argparse.Namespace) -> "Dataset":
+    """Read the dataset. Raises `SettingsError` that lists those there are."""
     from pipeline.adapters.schemas import read_dataset
     from pipeline.core.errors import SettingsError
 
     schemas = Path(options.schemas)
     if not (schemas / options.dataset / "dataset.toml").is_file():
-        found = sorted(path.parent.name for path in schemas.glob("*/dataset.toml"))
-        there = ", ".join(found) or "none"
-        message = f"{schemas} holds no dataset {options.dataset!r}; it holds {there}."
+        names = sorted(path.parent.name for path in schemas.glob("*/dataset.toml"))
+        listed = ", ".join(names) or "none"
+        message = f"{schemas} holds no dataset {options.dataset!r}; it holds {listed}."
         raise SettingsError(message)
     return read_dataset(schemas / options.dataset)
 
@@ -101,5 +105,5 @@ def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is no date of the form 2026-11-23"
+        message = f"{text!r} is not a date like 2026-11-23"
         raise argparse.ArgumentTypeError(message) from None

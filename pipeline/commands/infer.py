@@ -3,21 +3,23 @@
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING
 
-from pipeline.commands.options import standard_input
+from pipeline.commands.options import Commands, open_input, positive_integer
+
+if TYPE_CHECKING:
+    from pipeline.authoring.infer import Draft, Samples
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "infer",
         help="draft a dataset from sample documents",
         description="Draft 1.avsc and dataset.toml from files of one JSON document a line (plain, "
-        "gzip or zstd; - is standard input), say what was guessed, and keep a few of the "
-        "documents as good.ndjson. Every document that was looked at becomes a row of the draft.",
+        "gzip or zstd; - is standard input), say what was guessed, and keep a few documents as "
+        "good.ndjson. Every document that was read becomes a row of the drafted dataset.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+")
     parser.add_argument(
@@ -32,28 +34,21 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--match-field",
         metavar="F",
-        help="the key that tells the datasets of a stream apart; it has to say the same in all "
-        "the documents",
+        help="the member that tells the datasets of a stream apart; it must have the same value in "
+        "all documents",
     )
     parser.add_argument(
         "--documents",
         metavar="N",
-        type=_count,
+        type=positive_integer,
         default=10_000,
-        help="look at the first N documents (default: 10,000)",
+        help="read the first N documents (default: 10,000)",
     )
     parser.set_defaults(run=run)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        message = f"{text} is no whole number from 1."
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
-
-
 def run(options: argparse.Namespace) -> int:
-    """Read, guess, write, tell; return the exit code."""
+    """Read, guess, write and report; return the exit code."""
     from pipeline.authoring.infer import Samples, check_name, dataset_name
     from pipeline.core.errors import DatasetError
 
@@ -62,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.out) / name
     if folder.exists() or folder.is_symlink():
         message = (
-            f"{folder} exists already, and nothing in it was touched: give another --name or "
+            f"{folder} exists already, and nothing in it was changed: give another --name or "
             "--out, or move it away."
         )
         raise DatasetError(message)
@@ -73,31 +68,22 @@ def run(options: argparse.Namespace) -> int:
             break
     draft = samples.draft(name)
     _write(draft, folder)
-    _tell(samples, draft, folder)
+    _report(samples, draft, folder)
     return 0
 
 
 def _lines(files: Sequence[str]) -> Iterator[bytes]:
-    """Yield the lines of all files, never more than a batch of them in memory."""
+    """Yield the lines of all files, with at most one batch of them in memory."""
     from pipeline.files.blocks import batches_of
 
     for name in files:
-        with _opened(name) as file:
+        with open_input(name) as file:
             for batch in batches_of(file, name, 0, lambda _: None):
                 for record in batch.records:
                     yield record.data
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield standard_input()
-        return
-    with Path(name).open("rb") as file:
-        yield file
-
-
-def _write(draft: Any, folder: Path) -> None:
+def _write(draft: "Draft", folder: Path) -> None:
     """Write the whole folder, or nothing under its name."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
@@ -112,18 +98,17 @@ def _write(draft: Any, folder: Path) -> None:
         raise
 
 
-def _tell(samples: Any, draft: Any, folder: Path) -> None:
+def _report(samples: "Samples", draft: "Draft", folder: Path) -> None:
     """Print what was drafted, and what to do next."""
-    skipped = f"; skipped {samples.skipped:,} lines: no JSON object, or over a bound"
+    from pipeline.commands.table import print_table
+
+    skipped = f"; skipped {samples.skipped:,} lines: not a JSON object, or over a limit"
     print(f"{samples.documents:,} documents looked at{skipped if samples.skipped else ''}\n")
-    rows = [["field", "type", "notes"]]
-    rows += [[line.path, line.type, "; ".join(line.notes)] for line in draft.lines]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for path, kind, notes in rows:
-        print(f"{path.ljust(widths[0])}  {kind.ljust(widths[1])}  {notes}".rstrip())
+    rows = [(line.path, line.type, "; ".join(line.notes)) for line in draft.lines]
+    print_table(["field", "type", "notes"], rows, prose="notes")
     if draft.left_out:
         print("\nLEFT OUT, and so dropped from rows:")
-    for of in draft.left_out:
-        print(f"  {of.path} {of.why}")
+    for field in draft.left_out:
+        print(f"  {field.path} {field.why}")
     print(f"\nwrote 1.avsc, dataset.toml and good.ndjson to {folder}")
     print(f"read and correct them, then: pipeline check {folder.parent}")

@@ -1,16 +1,80 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and how their values are read."""
 
 import argparse
 import os
 import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import unquote
 
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+
+STANDARD_INPUT = "-"
+"""The name of a file that stands for standard input."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of a command, whose help names the environment variables that it reads."""
+
+    reads_settings = False
+
+    def format_help(self) -> str:
+        """Return the help; only now is there time to ask for the variables."""
+        text = super().format_help()
+        if not self.reads_settings:
+            return text
+        sentence = (
+            f"Like the function, the command reads {', '.join(_variables())} from the environment "
+            "(README.md says what they mean), and the variables of AWS that boto3 reads."
+        )
+        return f"{text}\n{textwrap.fill(sentence, 79, break_on_hyphens=False)}\n"
+
+
+class _Environment(Mapping[str, str]):
+    """An environment with what is required, which takes note of what else is read."""
+
+    def __init__(self) -> None:
+        self.read = dict[str, None]()
+        self._required = {
+            "PIPELINE_OUTPUT": "file:///out",
+            "PIPELINE_DEAD_LETTERS": "file:///dead-letters",
+            "PIPELINE_SCHEMAS": "schemas",
+        }
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._required:
+            self.read[name] = None
+        return self._required[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._required)
+
+    def __len__(self) -> int:
+        return len(self._required)
+
+
+def _variables() -> list[str]:
+    """Return the variables that `Settings` reads and no option stands for, in its order."""
+    from pipeline.settings import Settings
+
+    environment = _Environment()
+    Settings.from_environment(environment)
+    return list(environment.read)
+
+
+class Commands(Protocol):
+    """Where a command adds its parser: what `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, **options: Any) -> Parser:
+        """Add a parser, with the options of `ArgumentParser`."""
+        ...
 
 
 def add_schemas(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +87,9 @@ def add_schemas(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add `--out` and `--dead-letters`."""
+def add_output(parser: Parser) -> None:
+    """Add `--out` and `--dead-letters`, for a command that calls `settings_of`."""
+    parser.reads_settings = True
     parser.add_argument(
         "--out",
         metavar="URI",
@@ -40,10 +105,10 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace, dead_letters: str | None = None) -> "Settings":
-    """Check the options as the function checks its environment, whose bounds hold here, too.
+    """Check the options as the function checks its environment, and read its other variables.
 
-    `dead_letters` is the URI where they go unless the options say another place. Raises
-    `SettingsError` naming every fault.
+    `dead_letters` is the URI where dead letters go unless the options name another. Raises
+    `SettingsError` that names every fault.
     """
     from pipeline.settings import Settings
 
@@ -82,11 +147,13 @@ def as_uri(place: str) -> str:
 
 
 def existing(place: str) -> str:
-    """Return the URI of what is to be read. Raises `SettingsError` for a missing directory."""
+    """Return the URI of a place to read. Raises `SettingsError` for a missing directory."""
     uri = as_uri(place)
     directory = Path(unquote(uri.removeprefix("file://")))
     if uri.startswith("file:///") and not directory.exists():
-        message = f"{directory} does not exist; nothing was ever stored there, or it is misspelt."
+        message = (
+            f"{directory} does not exist: nothing was ever stored there, or the name is misspelt."
+        )
         raise SettingsError(message)
     return uri
 
@@ -102,8 +169,39 @@ def _dead_letters(options: argparse.Namespace, output: str, default: str | None)
     return f"{output}-dead-letters"
 
 
-def standard_input() -> BinaryIO:
-    """Return standard input's bytes. Raises `SettingsError` where it is closed."""
-    if sys.stdin is None:
+def positive_integer(text: str) -> int:
+    """Read an option. Raises `ArgumentTypeError`."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        message = f"{text!r} is not a positive integer."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def timestamp_option(option: str, text: str) -> int:
+    """Read a time, in microseconds since 1970. Raises `SettingsError` that names the option."""
+    from pipeline.core.schema.values import ConversionError, timestamp
+
+    try:
+        return timestamp(text)
+    except ConversionError as error:
+        message = f"{option} {text}: {error}"
+        raise SettingsError(message) from None
+
+
+def check_files(names: Sequence[str]) -> None:
+    """Raise `OSError` for a file that is missing: before hours of work, not after."""
+    for name in names:
+        if name != STANDARD_INPUT:
+            Path(name).stat()
+
+
+@contextmanager
+def open_input(name: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input. Raises `OSError`, and `SettingsError` where it is closed."""
+    if name != STANDARD_INPUT:
+        with Path(name).open("rb") as file:
+            yield file
+    elif sys.stdin is None:
         raise SettingsError("Standard input is closed; pipe something in, or name a file.")
-    return sys.stdin.buffer
+    else:
+        yield sys.stdin.buffer

@@ -1,4 +1,4 @@
-"""`pipeline produce`: lines of files, or documents made up from a schema, into a stream."""
+"""`pipeline produce`: put lines of files, or documents made from a schema, into a stream."""
 
 import argparse
 import contextlib
@@ -12,9 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.commands.options import add_schemas, standard_input
+from pipeline.commands.options import (
+    STANDARD_INPUT,
+    Commands,
+    add_schemas,
+    check_files,
+    open_input,
+    positive_integer,
+)
+from pipeline.commands.terminal import stderr_terminal
 
 if TYPE_CHECKING:
     from pipeline.producer import FailedRecord, Producer, Statistics
@@ -22,22 +30,22 @@ if TYPE_CHECKING:
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB|)/s", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 _KEYS: Final = 65_536  # partition keys that documents without one of their own take turns with
-_TAKE_EVERY: Final = 1_000  # documents between looks at what failed
+_TAKE_EVERY: Final = 1_000  # documents between two collections of failed ones
 _SHORTEST_SLEEP: Final = 0.01  # seconds; a shorter one would not be exact
-_CATCH_UP: Final = 1.0  # seconds; what a rate missed for longer is not made up for
-_SHOW_EVERY: Final = 1.0  # seconds, where there is a terminal
-_TELL_EVERY: Final = 10.0  # and where there is none
+_CATCH_UP: Final = 1.0  # seconds; a longer delay is not made up for
+_SHOW_EVERY: Final = 1.0  # seconds, on a terminal
+_LINE_EVERY: Final = 10.0  # seconds, in a log
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "produce",
         help="put documents into a stream",
         description="Put files of one JSON document a line (plain, gzip or zstd; - is standard "
-        "input), or documents made up from a schema, into a stream of any service that speaks "
-        "Kinesis' API: aggregated as the KPL does, tried again for 30 seconds. At least once: "
-        "where an answer is lost, a document may be stored twice.",
+        "input), or documents made from a schema, into a stream of any service with Kinesis' API: "
+        "aggregated as by the KPL, and retried for 30 seconds. At least once: where a response is "
+        "lost, a document may be stored twice.",
         epilog="Exit codes: 0 every document is acknowledged; 1 some failed, or a file could not "
         "be read.",
     )
@@ -52,13 +60,13 @@ def register(subparsers: Any) -> None:
         "--rate",
         metavar="R",
         type=_rate,
-        help="at most so much: 5MB/s, 500KB/s, 1000/s (documents)",
+        help="put at most 5MB/s, 500KB/s, or 1000/s (documents)",
     )
     parser.add_argument(
         "--partition-key",
         metavar="FIELD",
-        help="take the partition key from this top-level field, and so keep the order of those "
-        "that share it (default: keys that spread over all shards)",
+        help="read the partition key from this top-level member; documents that share a key stay "
+        "in order (default: keys that spread over all shards)",
     )
     parser.add_argument("--compression", choices=("gzip", "zstd"), help="compress each document")
     parser.add_argument(
@@ -70,36 +78,32 @@ def register(subparsers: Any) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     add_schemas(parser)
-    group = parser.add_argument_group("made-up documents")
+    group = parser.add_argument_group("generated documents")
     group.add_argument(
-        "--generate", metavar="DATASET", help="make documents up that fit this dataset's schema"
+        "--generate", metavar="DATASET", help="make documents that fit this dataset's schema"
     )
     group.add_argument(
-        "--count", metavar="N", type=_count, help="so many documents (default: until interrupted)"
+        "--count",
+        metavar="N",
+        type=positive_integer,
+        help="make N documents (default: until interrupted)",
     )
     group.add_argument(
-        "--seed", metavar="N", type=int, help="make the same documents for the same number"
+        "--seed", metavar="N", type=int, help="the same number makes the same documents"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        message = f"{text!r} is no whole number from 0"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 def _rate(text: str) -> "Pace":
     match = _RATE.fullmatch(text)
     if match is None or not float(match[1]):
-        message = f"{text!r} is no rate: give one as 5MB/s, 500KB/s, or 1000/s (documents)"
+        message = f"{text!r} is not a rate: give one as 5MB/s, 500KB/s, or 1000/s (documents)"
         raise argparse.ArgumentTypeError(message)
     unit = match[2].upper()
     return Pace(float(match[1]) * _UNITS.get(unit, 1), of_bytes=bool(unit))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Put everything, tell what became of it; return the exit code."""
+    """Put everything and report; return the exit code."""
     from pipeline.producer import Options, Producer
 
     documents = _documents(options)
@@ -117,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             # An interruption, or a file that breaks off, leaves nothing waiting.
             load.close()
-            _tell(load, options.failed, time.perf_counter() - start)
+            _report(load, options.failed, time.perf_counter() - start)
     return 1 if load.failed else 0
 
 
@@ -125,14 +129,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _documents(options: argparse.Namespace) -> Iterator[bytes]:
-    """Return the documents; what is wrong with the options or the files' names is told at once."""
+    """Return the documents. Wrong options and missing files are reported at once, not later."""
     from pipeline.core.errors import SettingsError
 
     if options.generate is None:
-        names = options.files or ["-"]
-        for name in names:
-            if name != "-":
-                Path(name).stat()
+        names = options.files or [STANDARD_INPUT]
+        check_files(names)
         return _lines(names)
     if options.files:
         raise SettingsError("Give files or --generate, not both.")
@@ -143,23 +145,16 @@ def _lines(names: Sequence[str]) -> Iterator[bytes]:
     from pipeline.files.blocks import lines_of
 
     for name in names:
-        with _opened(name) as file:
-            yield from lines_of(file, "standard input" if name == "-" else name)
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        # Below the buffer, which would wait until it is full.
-        buffer = standard_input()
-        yield getattr(buffer, "raw", buffer)
-        return
-    with Path(name).open("rb") as file:
-        yield file
+        with open_input(name) as file:
+            if name == STANDARD_INPUT:
+                # Below the buffer, which would wait until it is full.
+                yield from lines_of(getattr(file, "raw", file), "standard input")
+            else:
+                yield from lines_of(file, name)
 
 
 def _generated(options: argparse.Namespace) -> Iterator[bytes]:
-    """Make documents up, of the moment in which each is asked for."""
+    """Make documents, each of the moment in which it is asked for."""
     from pipeline.adapters.schemas import read_dataset
     from pipeline.authoring.generate import documents_of
 
@@ -170,7 +165,7 @@ def _generated(options: argparse.Namespace) -> Iterator[bytes]:
 
 
 def _partition_key(field: str | None) -> Callable[[bytes], str]:
-    """Return what reads a document's partition key, or gives it one of many in turn."""
+    """Return a function that reads a document's partition key, or gives it one of many in turn."""
     import msgspec
 
     turns = itertools.cycle(range(_KEYS))
@@ -183,7 +178,7 @@ def _partition_key(field: str | None) -> Callable[[bytes], str]:
         try:
             key = decode(document).key  # type: ignore[attr-defined]  # made at run time
         except (msgspec.DecodeError, RecursionError):
-            key = None  # no object: the pipeline's dead letters say so
+            key = None  # not an object; it will be a dead letter that says so
         if key is None or key == "":
             return f"{next(turns):x}"
         return key if isinstance(key, str) else msgspec.json.encode(key).decode()
@@ -195,14 +190,14 @@ def _partition_key(field: str | None) -> Callable[[bytes], str]:
 
 
 class Pace:
-    """Lets no more through than so many bytes, or documents, a second; 0: everything."""
+    """Limits bytes, or documents, a second; 0 does not limit."""
 
     def __init__(self, per_second: float, *, of_bytes: bool) -> None:
         self.per_second, self.of_bytes = per_second, of_bytes
         self._due = math.inf  # when the next one may go; the first may at once
 
     def wait(self, size: int) -> None:
-        """Wait until a document of so many bytes may go."""
+        """Wait until a document of `size` bytes may go."""
         if not self.per_second:
             return
         now = time.monotonic()
@@ -214,7 +209,7 @@ class Pace:
 
 
 class Load:
-    """Puts documents, and keeps count of those that a stream refuses or does not take in time."""
+    """Puts documents, and counts those that a stream refuses or does not accept in time."""
 
     def __init__(
         self,
@@ -229,11 +224,11 @@ class Load:
 
     @property
     def failed(self) -> int:
-        """How many documents failed, or were refused at once."""
+        """The number of documents that failed, or were refused at once."""
         return self.producer.statistics.failed + self.refused
 
     def put_all(self, documents: Iterator[bytes], pace: Pace) -> None:
-        """Put documents, at a pace, and look now and then at what failed."""
+        """Put documents at a pace, and collect the failed ones every so often."""
         for number, document in enumerate(documents, 1):
             pace.wait(len(document))
             self._put(document)
@@ -254,7 +249,7 @@ class Load:
             self.refused += 1
             self._take([FailedRecord(document, key, str(error))])
             if not isinstance(error, RecordRefused):
-                raise  # no other document would be taken, either
+                raise  # no other document would be accepted, either
 
     def _take(self, failed: Sequence["FailedRecord"]) -> None:
         for record in failed:
@@ -264,12 +259,12 @@ class Load:
 
 @contextmanager
 def _failures(name: str | None) -> Iterator[Callable[["FailedRecord"], None]]:
-    """Open the file for what fails, and return what writes to it."""
+    """Open the file for failed documents; yields a function that writes to it."""
     if name is None:
         yield lambda _: None
         return
     path = Path(name)
-    # Never over a file: it may hold what failed before, or be what is being sent.
+    # Never overwrite a file: it may hold earlier failures, or be the input.
     with path.open("wb" if path.exists() and not path.is_file() else "xb") as file:
         yield lambda record: file.writelines((record.payload, b"\n"))
     if path.is_file() and not path.stat().st_size:
@@ -286,7 +281,7 @@ def _shown(producer: "Producer") -> Iterator[None]:
         show, every = _screen(stack)
         ended = threading.Event()
 
-        def tell() -> None:
+        def report() -> None:
             before, then = producer.statistics, time.monotonic()
             while not ended.wait(every):
                 now = time.monotonic()
@@ -294,25 +289,22 @@ def _shown(producer: "Producer") -> Iterator[None]:
                 show(_speed(before, after, now - then))
                 before, then = after, now
 
-        teller = threading.Thread(target=tell, daemon=True)
-        teller.start()
+        reporter = threading.Thread(target=report, daemon=True)
+        reporter.start()
         try:
             yield
         finally:
             ended.set()
-            teller.join()
+            reporter.join()
 
 
 def _screen(stack: contextlib.ExitStack) -> tuple[Callable[[str], object], float]:
-    """Return what shows a line, and the seconds between lines."""
-    with contextlib.suppress(ImportError):
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False)
-        if console.is_terminal:
-            status = stack.enter_context(console.status("connected"))
-            return status.update, _SHOW_EVERY
-    return lambda line: print(line, file=sys.stderr, flush=True), _TELL_EVERY
+    """Return a function that shows a line, and the seconds between lines."""
+    console = stderr_terminal()
+    if console is not None:
+        status = stack.enter_context(console.status("connected"))
+        return status.update, _SHOW_EVERY
+    return lambda line: print(line, file=sys.stderr, flush=True), _LINE_EVERY
 
 
 def _speed(before: "Statistics", after: "Statistics", seconds: float) -> str:
@@ -325,8 +317,8 @@ def _speed(before: "Statistics", after: "Statistics", seconds: float) -> str:
     )
 
 
-def _tell(load: Load, failed_file: str | None, seconds: float) -> None:
-    """Say what became of everything."""
+def _report(load: Load, failed_file: str | None, seconds: float) -> None:
+    """Print what became of everything."""
     done = load.producer.statistics
     size = done.acknowledged_bytes / 1e6
     print(
@@ -336,7 +328,7 @@ def _tell(load: Load, failed_file: str | None, seconds: float) -> None:
     print(
         f"{size:,.1f} MB in {seconds:.1f} s: {size / seconds:,.1f} MB/s, "
         f"{done.acknowledged / seconds:,.0f} records/s; {done.stream_records:,} stream records, "
-        f"{done.throttled:,} throttled, {done.retries:,} tried again"
+        f"{done.throttled:,} throttled, {done.retries:,} retried"
     )
     if load.first_error is not None:
         print(f"the first failure: {load.first_error}")

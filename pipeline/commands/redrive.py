@@ -1,38 +1,43 @@
 """`pipeline redrive`: dead letters and failed batches, sent again."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pipeline.commands.options import add_output, add_schemas, existing, settings_of
+from pipeline.commands.dead_letters import add_selection, report_unreadable, selector
+from pipeline.commands.options import Commands, add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
-from pipeline.commands.rejects import reason, selector, tell_unreadable
 from pipeline.core.errors import DeadLetterError, EventError
 
+if TYPE_CHECKING:
+    from pipeline.adapters.store import ObjectStore
+    from pipeline.commands.balance import Balance
+    from pipeline.flow import Pipeline
+    from pipeline.redrive import Outcome
 
-def register(subparsers: Any) -> None:
+
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "redrive",
-        help="send dead letters, and batches that Lambda gave up on, again",
-        description="Send dead letters down the road again, with their original identity and "
-        "arrival, against today's schemas. What succeeds becomes rows at keys of its own; what "
-        "still fails stays. Running it twice, or stopping it half-way, loses and doubles nothing. "
-        "Documents that Lambda's failure destination left in S3 (aws/lambda/…) are stored as "
-        "their batch would have been.",
+        help="process dead letters, and batches that Lambda gave up on, again",
+        description="Process dead letters again, with their original identity and arrival, against "
+        "today's schemas. What succeeds becomes rows at keys of its own; what still fails stays. "
+        "Running it twice, or stopping it half-way, loses and duplicates nothing. Batches that "
+        "Lambda's failure destination left in S3 (aws/lambda/…) are stored as they would have "
+        "been.",
     )
     parser.add_argument("uris", metavar="URI", nargs="+", help="dead letters, or failed batches")
     add_schemas(parser)
     add_output(parser)
+    add_selection(parser)
     parser.add_argument(
-        "--reason", metavar="R", type=reason, help="dead letters of one reason alone"
+        "--dry-run", action="store_true", help="write nothing; say what would happen"
     )
-    parser.add_argument("--dataset", metavar="D", help="those of one dataset alone, or unrouted")
-    parser.add_argument("--dry-run", action="store_true", help="write nothing; tell what would be")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send everything again that was asked for; return the exit code."""
+    """Redrive everything that was asked for; return the exit code."""
     from pipeline.attempt import open_pipeline, open_retrying_store
     from pipeline.commands.balance import Balance
     from pipeline.redrive import redrivable
@@ -46,34 +51,46 @@ def run(options: argparse.Namespace) -> int:
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():
-                    outcome = None
                     try:
                         outcome = _redrive(store, key, pipeline, options, is_batch=is_batch)
                     except (DeadLetterError, EventError) as error:
-                        unreadable.append(str(error))  # what stands after it is not held up
-                    if outcome is not None:
-                        for report in outcome.reports:
-                            balance.add(report)
-                        waiting += outcome.waiting
+                        unreadable.append(str(error))  # and go on with the next file
+                    else:
+                        waiting += _add(balance, outcome)
                     advance(1)
     finally:
         _show(balance, waiting, dry_run=options.dry_run)
-    return tell_unreadable(unreadable)
+    return report_unreadable(unreadable)
 
 
 def _redrive(
-    store: Any, key: str, pipeline: Any, options: argparse.Namespace, *, is_batch: bool
-) -> Any:
+    store: "ObjectStore",
+    key: str,
+    pipeline: "Pipeline",
+    options: argparse.Namespace,
+    *,
+    is_batch: bool,
+) -> "Outcome | None":
+    """Redrive one object; return None where nothing of it was asked for."""
     from pipeline.redrive import redrive_batch, redrive_letters
 
     if not is_batch:
         return redrive_letters(store, key, pipeline, selector(options), dry_run=options.dry_run)
     if options.reason or options.dataset:
-        return None  # a batch that nobody opened yet has neither
+        return None  # a batch that nobody unpacked yet has neither
     return redrive_batch(store, key, pipeline, dry_run=options.dry_run)
 
 
-def _show(balance: Any, waiting: int, *, dry_run: bool) -> None:
+def _add(balance: "Balance", outcome: "Outcome | None") -> int:
+    """Add an outcome to the balance; return the number of dead letters that were not sent."""
+    if outcome is None:
+        return 0
+    for report in outcome.reports:
+        balance.add(report)
+    return outcome.waiting
+
+
+def _show(balance: "Balance", waiting: int, *, dry_run: bool) -> None:
     if not balance.documents:
         print("nothing to send again")
         return
@@ -82,4 +99,4 @@ def _show(balance: Any, waiting: int, *, dry_run: bool) -> None:
         f"{balance.documents:,} documents sent again{' (dry run)' if dry_run else ''} = {rows:,} "
         f"rows + {balance.rejects:,} that still fail; {waiting:,} were not asked for"
     )
-    print("\n".join(balance.lines()))
+    balance.show()

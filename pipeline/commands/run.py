@@ -1,4 +1,4 @@
-"""`pipeline run`: the handler on this machine, fed from a stream."""
+"""`pipeline run`: consume a stream on this machine, with the Lambda handler."""
 
 import argparse
 import contextlib
@@ -12,48 +12,56 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pipeline.commands.options import add_output, add_schemas, as_uri, settings_of
+from pipeline.commands.options import (
+    Commands,
+    add_output,
+    add_schemas,
+    as_uri,
+    positive_integer,
+    settings_of,
+)
 
 if TYPE_CHECKING:
+    from pipeline.adapters.aws.kinesis import KinesisStream, StreamSummary
     from pipeline.commands.balance import Balance
-    from pipeline.commands.shards import Screen
+    from pipeline.commands.run_display import Screen
     from pipeline.core.report import Report
     from pipeline.esm import Mapping
-    from pipeline.local import Function, Runner
+    from pipeline.local import Function, Runner, StreamIdentity
     from pipeline.settings import Settings
 
-Tell = Callable[[str], object]
+Notify = Callable[[str], object]
 _CONNECTIONS: Final = 64
 _TRIES: Final = 8
 _REFRESH: Final = 0.25  # seconds
 
 _DESCRIPTION = """\
-Consume a stream of any service that speaks Kinesis' API, and run the Lambda handler on it as
-Lambda's event source mapping would: shards in parallel, parents before their children, batches of
-one shard in order, each tried again until it is stored or given up.
+Consume a stream of any service with Kinesis' API, and run the Lambda handler on it as Lambda's
+event source mapping would: shards in parallel, parents before their children, batches of one shard
+in order, each retried until it is stored or given up.
 
-How far each shard is done is kept in the state directory, and moves only over what is stored.
-The runner may be killed at any moment: nothing is lost, and what is delivered twice has the same
-identity both times. SIGTERM and Ctrl-C let it finish what is in the handler and stop; a second
-one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON).
+The state directory keeps a checkpoint for each shard, which moves only past what is stored. The
+runner may be killed at any moment: nothing is lost, and what is delivered twice has the same
+identity both times. After SIGTERM or Ctrl-C it finishes the batches in the handler and stops; a
+second one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON).
 """
 _EPILOG = """\
 Batches that are given up, by --retry-attempts or by age, go whole to --failures, where
 `pipeline redrive` finds them.
 
-Memory: about 10 MB of records a shard that is behind, and what the handler takes for one batch
-(about 150 MB for a full one) times --concurrency.
+Memory: about 10 MB of records for each shard that is behind, and what the handler needs for one
+batch (about 150 MB for a full one) times --concurrency.
 
-Exit codes: 0 stopped, or with --once all read to the tip; 1 something was given up, or with
---once a shard could not be read to its tip.
+Exit codes: 0 stopped, or with --once everything is read to the tip; 1 something was given up, or
+with --once a shard could not be read to its tip.
 """
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "run",
         help="consume a stream on this machine, as Lambda would",
         description=_DESCRIPTION,
@@ -66,7 +74,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--failures",
         metavar="URI",
-        help="where batches go that are given up (default: <out>-failed-batches)",
+        help="where batches that are given up go (default: <out>-failed-batches)",
     )
     parser.add_argument(
         "--endpoint-url",
@@ -81,30 +89,32 @@ def register(subparsers: Any) -> None:
         help="where checkpoints are kept (default: one for each stream and output, under "
         "$XDG_STATE_HOME, else ~/.local/state)",
     )
-    parser.add_argument("--once", action="store_true", help="read every shard to its tip, and end")
+    parser.add_argument(
+        "--once", action="store_true", help="read every shard to its tip, then stop"
+    )
     parser.add_argument(
         "--log",
         metavar="FILE",
-        help="append the handler's log and metrics, JSON lines, to this file; - is standard output",
+        help="append the handler's log and metrics, as JSON lines, to FILE; - is standard output",
     )
     _add_mapping(parser)
     parser.set_defaults(run=run)
 
 
 def _add_mapping(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("event source mapping", "as Lambda's, and in its bounds")
+    group = parser.add_argument_group("event source mapping", "as Lambda's, and within its limits")
     for name, metavar, default, meaning in (
-        ("--batch-size", "N", 10_000, "records of one batch; 6 MB end it, too"),
-        ("--window", "SECONDS", 0, "how long records are gathered for a batch"),
-        ("--retry-attempts", "N", -1, "give a batch up after N retries; -1: never"),
-        ("--record-age", "SECONDS", -1, "give records up that are older; -1: what expired"),
-        ("--timeout", "SECONDS", 60, "what the handler has for one batch"),
+        ("--batch-size", "N", 10_000, "most records of one batch; 6 MB end it, too"),
+        ("--window", "SECONDS", 0, "how long to gather records for a batch"),
+        ("--retry-attempts", "N", -1, "give up a batch after N retries; -1: never"),
+        ("--record-age", "SECONDS", -1, "give up records that are older; -1: only expired ones"),
+        ("--timeout", "SECONDS", 60, "time that the handler has for one batch"),
         ("--concurrency", "N", 4, "batches in the handler at once"),
     ):
         group.add_argument(
             name,
             metavar=metavar,
-            type=int if default < 0 or name == "--window" else _positive,
+            type=int if default < 0 or name == "--window" else positive_integer,
             default=default,
             help=f"{meaning} (default: {default:,})",
         )
@@ -113,28 +123,17 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        message = f"{text!r} is no whole number of at least 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
-
-
 def run(options: argparse.Namespace) -> int:
     """Consume until the tip or the stop; return the exit code."""
     from pipeline.adapters.store import open_store
     from pipeline.commands.balance import Balance
-    from pipeline.commands.shards import display
+    from pipeline.commands.run_display import display
     from pipeline.local import Job, Runner, open_state
 
     settings = settings_of(options)
     balance, start = Balance(), time.perf_counter()
-    with display() as screen, _log(options.log, screen.tell) as write:
-        kinesis, summary, identity = _found(options, screen.tell)
+    with display() as screen, _log(options.log, screen.notify) as write:
+        kinesis, summary, identity = _found(options, screen.notify)
         directory = options.state or _default_state(summary.arn, settings.output)
         failures = open_store(_failures(options, settings.output))
         with open_state(directory, identity) as state:
@@ -147,25 +146,27 @@ def run(options: argparse.Namespace) -> int:
                 mapping=_mapping(options),
                 concurrency=options.concurrency,
                 once=options.once,
-                tell=screen.tell,
+                tell=screen.notify,
                 on_stored=_one_at_a_time(balance.add),
             )
-            screen.tell(f"reading {summary.arn}; checkpoints are in {directory}")
+            screen.notify(f"reading {summary.arn}; checkpoints are in {directory}")
             runner = Runner(job)
             _run_watched(runner, screen)
     _show(runner, balance, settings, failures.uri, time.perf_counter() - start)
     return 1 if runner.failed or runner.status.total("given_up") else 0
 
 
-def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
-    """Find the stream, its summary and its identity; a service in trouble is asked again."""
+def _found(
+    options: argparse.Namespace, notify: Notify
+) -> "tuple[KinesisStream, StreamSummary, StreamIdentity]":
+    """Find the stream, its summary and its identity; retries while the service is unavailable."""
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
     from pipeline.core.errors import StreamUnavailable
     from pipeline.local import FailureBackoff, StreamIdentity
 
     client = kinesis_client(options.endpoint_url, concurrency=_CONNECTIONS)
     kinesis = KinesisStream(options.stream, client)
-    trouble = FailureBackoff(f"The stream {kinesis.stream}", tell, threading.Event())
+    trouble = FailureBackoff(f"The stream {kinesis.stream}", notify, threading.Event())
     for tries_left in reversed(range(_TRIES)):
         try:
             summary = kinesis.describe_stream_summary()
@@ -177,7 +178,7 @@ def _found(options: argparse.Namespace, tell: Tell) -> tuple[Any, Any, Any]:
     return kinesis, summary, StreamIdentity(summary.arn, summary.created)
 
 
-def _function(options: argparse.Namespace, settings: "Settings", write: Tell) -> "Function":
+def _function(options: argparse.Namespace, settings: "Settings", write: Notify) -> "Function":
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.attempt import open_pipeline
     from pipeline.local import Function
@@ -193,13 +194,13 @@ def _mapping(options: argparse.Namespace) -> "Mapping":
     return Mapping(options.batch_size, options.window, *limits)
 
 
-def _one_at_a_time(take: Callable[["Report"], object]) -> Callable[["Report"], None]:
-    """Let several threads call what is made for one."""
+def _one_at_a_time(add: Callable[["Report"], object]) -> Callable[["Report"], None]:
+    """Let several threads call a function that is not thread-safe."""
     lock = threading.Lock()
 
     def locked(report: "Report") -> None:
         with lock:
-            take(report)
+            add(report)
 
     return locked
 
@@ -209,14 +210,14 @@ def _failures(options: argparse.Namespace, output: str) -> str:
 
 
 def _default_state(stream_arn: str, output: str) -> Path:
-    """Name a directory for this stream and this output: another output has nothing of it yet."""
+    """Return a directory for this stream and output: another output holds nothing of it yet."""
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     digest = hashlib.sha256(f"{stream_arn} {output}".encode()).hexdigest()[:8]
     return Path(home) / "kinesis-s3-pipeline" / f"{stream_arn.rpartition('/')[2]}-{digest}"
 
 
 def _run_watched(runner: "Runner", screen: "Screen") -> None:
-    """Run in another thread, and look after screen and signals in this one."""
+    """Run in another thread, and handle screen and signals in this one."""
     with ThreadPoolExecutor(1) as thread, _signals() as signalled:
         running = thread.submit(runner.run)
         try:
@@ -232,7 +233,7 @@ def _run_watched(runner: "Runner", screen: "Screen") -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Event]:
-    """Take note of SIGTERM and Ctrl-C; a second one ends the process, as if there was nobody."""
+    """Take note of SIGTERM and Ctrl-C; a second one ends the process, as it does by default."""
     signalled = Event()
 
     def note(number: int, _frame: object) -> None:
@@ -249,13 +250,13 @@ def _signals() -> Iterator[Event]:
 
 
 @contextlib.contextmanager
-def _log(name: str | None, tell: Tell) -> Iterator[Tell]:
+def _log(name: str | None, notify: Notify) -> Iterator[Notify]:
     """Open the handler's log. What cannot be logged is dropped: rows matter more."""
     if name is None:
         yield lambda _: None
         return
     lock, broken = threading.Lock(), False
-    # Unbuffered: a line that could not be written is gone, and fails nothing later.
+    # Unbuffered: a line that could not be written is dropped, and no later write fails for it.
     to_stdout = name == "-"
     target = sys.stdout.fileno() if to_stdout else name
     with open(target, "ab", buffering=0, closefd=not to_stdout) as file:
@@ -268,7 +269,8 @@ def _log(name: str | None, tell: Tell) -> Iterator[Tell]:
                     broken = False
                 except OSError as error:
                     if not broken:
-                        tell(f"The log {name} cannot be written: {error.strerror}; lines are lost.")
+                        reason = error.strerror
+                        notify(f"The log {name} cannot be written: {reason}; lines are lost.")
                     broken = True
 
         yield write
@@ -277,9 +279,9 @@ def _log(name: str | None, tell: Tell) -> Iterator[Tell]:
 def _show(
     runner: "Runner", balance: "Balance", settings: "Settings", failures: str, seconds: float
 ) -> None:
-    """Say what was done, and what was not."""
+    """Print what was done, and what was not."""
     if balance.documents:
-        print("\n".join(balance.lines()))
+        balance.show()
     records, size, given_up, retries = map(
         runner.status.total, ("records", "size", "given_up", "retries")
     )

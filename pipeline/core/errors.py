@@ -28,6 +28,9 @@ Whoever calls may retry an `…Unavailable`; a `…Refused` needs a change first
 what an operator must mend; what a producer sent is a *reject*, see `reasons`.
 """
 
+import traceback
+from pathlib import PurePath
+
 
 class PipelineError(Exception):
     """Base of every error raised on purpose; its text is a sentence for a person."""
@@ -203,3 +206,13 @@ class UnexpectedError(Defect):
 
 class BatchNotStored(Defect):
     """The handler did not store a batch that this program made up itself."""
+
+
+# ------------------------------------------------------------------------------- unexpected ones
+
+
+def place_of(error: BaseException) -> str:
+    """Return an error's type and where it was raised; not its text, which may quote payload."""
+    frames = traceback.extract_tb(error.__traceback__)
+    calls = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__} at {calls}"

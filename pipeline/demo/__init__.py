@@ -12,13 +12,11 @@ show.py, folders.py       what a person wants to see
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from pipeline.core.errors import DemoRefused
+from pipeline.commands.options import Commands, positive_integer
 
 DOCUMENTS = 100_000
 SEED = 1
-_EXTRA = {"duckdb", "rich"}
 _DESCRIPTION = """\
 Make a stream of orders and clicks as producers send them: KPL aggregates, gzip and zstd, several
 documents a record, and about one in a hundred broken, in every way there is. Hand it to the
@@ -27,9 +25,9 @@ without the handler's help: every document is a row or a dead letter, or the exi
 """
 
 
-def register(subparsers: Any) -> None:
+def register(commands: Commands) -> None:
     """Add the command to the command line."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "demo",
         help="run the pipeline on this machine, from events to tables",
         description=_DESCRIPTION,
@@ -38,7 +36,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--documents",
         metavar="N",
-        type=_positive,
+        type=positive_integer,
         default=DOCUMENTS,
         help=f"how many to send (default: {DOCUMENTS:,}); a few more if N is too small to hold "
         "every kind of broken one",
@@ -66,23 +64,7 @@ def register(subparsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    try:
-        from pipeline.demo.live import run_live
-        from pipeline.demo.run import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        message = 'the demo needs rich and duckdb: pip install "kinesis-s3-pipeline[cli]"'
-        raise DemoRefused(message) from None
+    from pipeline.demo.live import run_live
+    from pipeline.demo.run import run
+
     return (run_live if options.stream else run)(options.documents, options.out, options.seed)
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        message = f"{text!r} is no whole number of at least 1"
-        raise argparse.ArgumentTypeError(message)
-    return number

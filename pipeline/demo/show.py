@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.commands.terminal import printable
 from pipeline.core.formats import Format
 from pipeline.core.reasons import Reason
 from pipeline.demo.count import DeadLetter, dead_letters, pattern, query
@@ -139,7 +140,7 @@ def _letter(letter: DeadLetter) -> Table:
 def _shortened(payload: str) -> str:
     """Show the beginning of a payload; what would steer a terminal is written out."""
     beginning = payload[:_SHOWN_CHARACTERS]
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in beginning)
+    shown = printable(beginning)
     more = len(payload) - len(beginning)
     return f"{shown} … ({more:,} more characters)" if more else shown
 
@@ -228,7 +229,8 @@ def _speed(delivered: Delivered) -> str:
 def _next(place: Place) -> Text:
     return Text(
         f"Everything is in {place.root}: tables, dead letters, and the schemas they were made by.\n"
-        f"Look into the dead letters:  pipeline rejects {shlex.quote(str(place.dead_letters))}",
+        "Look into the dead letters:  pipeline dead-letters "
+        f"{shlex.quote(str(place.dead_letters))}",
         no_wrap=True,
     )
 

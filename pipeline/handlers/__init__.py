@@ -22,7 +22,7 @@ from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, Un
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.records import Batch
 from pipeline.flow import Pipeline
-from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of, print_line
+from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, describe_unexpected, print_line
 from pipeline.settings import AlertSettings, Settings
 
 __all__ = ["UnexpectedError", "alert", "answer", "kinesis", "prepare", "s3"]
@@ -85,9 +85,9 @@ def answer(
         told.failed("defect", str(error))
         raise
     except Exception as error:  # noqa: BLE001 - raised again, only without its text
-        place = place_of(error)
-        told.failed("defect", place)
-        raise UnexpectedError(place) from None
+        sentence = describe_unexpected(error)
+        told.failed("defect", sentence)
+        raise UnexpectedError(sentence) from None
     telemetry.stored(report, told.request_id)
     return {"batchItemFailures": []}
 

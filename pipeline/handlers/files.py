@@ -22,7 +22,7 @@ from pipeline.files.notifications import (
     read_notifications,
 )
 from pipeline.flow import Pipeline
-from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, place_of
+from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, describe_unexpected
 
 
 def answer_files(
@@ -107,7 +107,7 @@ class _Files:
         except PipelineError as error:
             self._failed("failed", report.source, str(error))
         except Exception as error:  # noqa: BLE001 - it is told as failed, only without its text
-            self._failed("defect", report.source, place_of(error))
+            self._failed("defect", report.source, describe_unexpected(error))
         else:
             outcome = "already_stored" if report.was_complete else "stored"
             self._tell(outcome, report, {"FilesStored": int(not report.was_complete)}, None)

@@ -1,11 +1,10 @@
 """What every handler needs of an invocation: its time, its log, words for what nobody foresaw."""
 
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pipeline.attempt import countdown
+from pipeline.core.errors import place_of
 
 LARGEST_RESERVE = 0.25
 """Of the time left: what the answer may keep, so that short time-outs leave time to work."""
@@ -25,11 +24,9 @@ def print_line(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - Lambda's log is stdout
 
 
-def place_of(error: Exception) -> str:
-    """Say what kind of error happened where, without its text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    calls = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+def describe_unexpected(error: Exception) -> str:
+    """Return a sentence about an unexpected error, without its text."""
     return (
-        f"An unexpected {type(error).__name__} at {calls}. This is a defect of the pipeline; the "
-        "batch will be delivered again. Its text is not shown, as it may quote payload."
+        f"An unexpected {place_of(error)}. This is a defect of the pipeline; the batch will be "
+        "delivered again. Its text is not shown, as it may quote payload."
     )

@@ -3,13 +3,11 @@
 import math
 import threading
 import time
-import traceback
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 from pipeline.adapters.aws.kinesis import Shard
-from pipeline.core.errors import PipelineError, StoreError, StreamError, StreamRefused
+from pipeline.core.errors import PipelineError, StoreError, StreamError, StreamRefused, place_of
 from pipeline.local.status import StreamStatus
 from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import End, Job, ShardWorker
@@ -145,8 +143,6 @@ class Runner:
 
 def _sentence(error: BaseException) -> str:
     """Say what ended a worker; of what nobody foresaw not the text, which may quote payload."""
-    if isinstance(error, PipelineError | StoreError):
+    if isinstance(error, PipelineError):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    calls = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    return f"an unexpected {type(error).__name__} at {calls}. This is a defect of the pipeline."
+    return f"an unexpected {place_of(error)}. This is a defect of the pipeline."

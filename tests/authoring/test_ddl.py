@@ -42,11 +42,11 @@ from pipeline.commands import ddl
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
 from pipeline.core.formats import Format
+from pipeline.samples import SAMPLES_ARRIVED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SAMPLES_ARRIVED_AT = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 LAKE = "s3://lake/out"
 Row = dict[str, Any]
 
@@ -867,7 +867,7 @@ def test_the_command_runs_on_a_directory(lake: Lake, capsys: pytest.CaptureFixtu
     connection.execute(capsys.readouterr().out)
     assert connection.execute("SELECT count(*) FROM clicks_once").fetchall() == [(14,)]
     assert run("clicks", "--location", lake.uri) == 0
-    assert "-- Athena reads S3 alone" in capsys.readouterr().out
+    assert "-- Athena reads only S3" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("bare")

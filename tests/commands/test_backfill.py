@@ -161,7 +161,9 @@ def test_every_object_is_stored_and_the_sums_are_shown(
 ) -> None:
     assert place.backfill() == 0
     assert place.numbers == [1, 2, 3, 4, 5]
-    assert [of["reason"] for of in letters(place.folder / "lake-dead-letters")] == ["above_maximum"]
+    assert [letter["reason"] for letter in letters(place.folder / "lake-dead-letters")] == [
+        "above_maximum"
+    ]
     out = capsys.readouterr().out
     assert "4 objects, 0.0 MB\n" in out
     assert "4 stored, 0 already stored, 0 handed over, 0 gone, 0 ignored, 0 failed" in out
@@ -287,7 +289,7 @@ def test_a_failure_is_tried_three_times_and_then_told(
     ("arguments", "sentence"),
     [
         (("--function", "elsewhere"), "Could not invoke elsewhere: Lambda answered ResourceNotFoundException"),
-        (("--async",), "--async goes with --function NAME"),
+        (("--async",), "--async needs --function NAME"),
         (("--since", "yesterday"), "--since yesterday: "),
     ],
 )  # fmt: skip
@@ -308,7 +310,7 @@ def test_a_place_that_is_not_in_s3_is_refused(
     uri: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert place.backfill(uri=uri) == 1
-    assert "names no place in S3; give s3://bucket/prefix" in capsys.readouterr().err
+    assert "is not a place in S3; give s3://bucket/prefix" in capsys.readouterr().err
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(
@@ -465,7 +467,7 @@ def test_again_with_another_output_than_the_functions_is_told(
     assert place.backfill("--function", HERE) == 0
     other = ("--again", "--function", HERE, "--out", str(place.folder / "elsewhere"))
     assert place.backfill(*other) == 1
-    assert "give as --out the PIPELINE_OUTPUT of the function" in capsys.readouterr().out
+    assert "give the function's PIPELINE_OUTPUT as --out" in capsys.readouterr().out
     assert place.backfill("--again", "--function", HERE) == 0
 
 

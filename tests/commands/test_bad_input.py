@@ -28,7 +28,7 @@ from pipeline.adapters.directory import DirectoryStore
 from pipeline.cli import main
 
 NOBODY = 65_534
-COMMANDS = ("infer", "check", "convert", "ddl", "rejects", "redrive")
+COMMANDS = ("infer", "check", "convert", "ddl", "dead-letters", "redrive")
 LINES = b'{"n": 1}\n{"n": 100}\n{"n": 2, "text": "x"}\n'
 
 
@@ -56,7 +56,7 @@ class Place:
             "check": ["check", str(self.schemas)],
             "convert": ["convert", str(self.file), *stored],
             "ddl": ["ddl", "things", *chosen, "--location", str(self.out)],
-            "rejects": ["rejects", str(self.dead_letters)],
+            "dead-letters": ["dead-letters", str(self.dead_letters)],
             "redrive": ["redrive", str(self.dead_letters), *stored],
         }[command]
 
@@ -105,7 +105,9 @@ def refused(place: Place, capsys: pytest.CaptureFixture[str], arguments: list[st
     said = capsys.readouterr().err
     assert_one_sentence(said)
     after = files(place.folder)
-    final = {name: of for name, of in after.items() if not name.endswith((".sending", ".partial"))}
+    final = {
+        name: body for name, body in after.items() if not name.endswith((".sending", ".partial"))
+    }
     assert final == before
     return said
 
@@ -128,7 +130,7 @@ def test_every_command_succeeds_where_nothing_is_bad(command: str, place: Place)
         ("convert", "schemas"),
         ("ddl", "schemas"),
         ("ddl", "schemas/things"),
-        ("rejects", "lake-dead-letters"),
+        ("dead-letters", "lake-dead-letters"),
         ("redrive", "lake-dead-letters"),
         ("redrive", "schemas"),
     ],
@@ -150,7 +152,7 @@ def test_a_directory_is_no_file_of_documents(
     assert "Is a directory" in refused(place, capsys, place.arguments(command))
 
 
-@pytest.mark.parametrize("command", ["rejects", "redrive"])
+@pytest.mark.parametrize("command", ["dead-letters", "redrive"])
 def test_a_file_is_no_place_of_dead_letters(
     command: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,8 +178,8 @@ def test_a_file_where_the_output_should_be_is_named(
         ["redrive", "lake-dead-letters", "--out", "gs://lake"],
         ["redrive", "gs://dead", "--out", "lake"],
         ["redrive", "gs://dead", "--out", "lake", "--dead-letters", "dead"],
-        ["rejects", "gs://dead"],
-        ["rejects", "s3://x"],
+        ["dead-letters", "gs://dead"],
+        ["dead-letters", "s3://x"],
         ["ddl", "things", "--location", "gs://lake"],
         ["convert", "in.ndjson", "--out", "lake", "--arrived-at", "yesterday"],
         ["convert", "in.ndjson"],
@@ -291,7 +293,7 @@ def test_an_archive_whose_sender_broke_off_is_no_shorter_archive(
     assert "cannot be read past byte" in refused(place, capsys, arguments)
 
 
-@pytest.mark.parametrize("command", ["rejects", "redrive"])
+@pytest.mark.parametrize("command", ["dead-letters", "redrive"])
 @pytest.mark.parametrize("kind", CORRUPT)
 def test_a_corrupt_file_of_dead_letters_is_named(
     kind: str, command: str, place: Place, capsys: pytest.CaptureFixture[str]
@@ -431,7 +433,7 @@ def unprivileged(folder: Path) -> Iterator[None]:
         ("convert", "lake-dead-letters", 0o555),
         ("ddl", "schemas", 0),
         ("ddl", "schemas/things/dataset.toml", 0),
-        ("rejects", "lake-dead-letters", 0),
+        ("dead-letters", "lake-dead-letters", 0),
         ("redrive", "lake-dead-letters", 0),
         ("redrive", "lake", 0o555),
         ("redrive", "schemas/things", 0),
@@ -591,7 +593,7 @@ def test_a_sample_that_nests_too_deeply_is_a_fault(
     assert "bad.ndjson, line 1: it nests too deeply" in out
 
 
-@pytest.mark.parametrize("command", ["rejects", "redrive"])
+@pytest.mark.parametrize("command", ["dead-letters", "redrive"])
 def test_one_file_that_cannot_be_read_holds_up_none_after_it(
     command: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -602,5 +604,5 @@ def test_one_file_that_cannot_be_read_holds_up_none_after_it(
     out, err = capsys.readouterr()
     assert_one_sentence(err)
     assert bad.name in err
-    assert out.startswith({"rejects": "1 dead letters", "redrive": "1 documents"}[command])
+    assert out.startswith({"dead-letters": "1 dead letters", "redrive": "1 documents"}[command])
     assert bad.read_bytes() == b"garbage"

@@ -74,8 +74,8 @@ def test_documents_that_are_bad_are_counted_by_reason(
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
-        (b"", [], "holds no documents: give a file of one JSON document a line."),
-        (b"\n \n", [], "holds no documents: give a file of one JSON document a line."),
+        (b"", [], "holds no documents; give a file with one JSON document a line."),
+        (b"\n \n", [], "holds no documents; give a file with one JSON document a line."),
         (b"\x1f\x8b\x08", [], "cannot be read past byte 0"),
         (b"{}\n", ["--arrived-at", "today"], "--arrived-at today: "),
         (None, [], "No such file or directory."),

@@ -61,7 +61,7 @@ def test_it_prints_the_table_as_readers_see_it(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
         "things, schema version 1",
-        "  takes       what no other dataset takes",
+        "  accepts     what no other dataset accepts",
         "  formats     parquet",
         "  partitions  date of arrival, note",
     ]

@@ -122,11 +122,13 @@ def test_packed_or_not_a_file_gives_the_same_rows(
     assert [row["n"] for row in rows(place.out)] == sorted(
         [1, 2, 3, 4], key=lambda n: str(data.index(b'"n": %d' % n))
     )
-    assert Counter(of["reason"] for of in letters(place.dead_letters)) == {
+    assert Counter(letter["reason"] for letter in letters(place.dead_letters)) == {
         "above_maximum": 1, "not_json": 1, "not_utf8": 1,
     }  # fmt: skip
     sources = {row["_source"] for row in rows(place.out)}
-    assert sources == {str(place.file)} == {of["source"] for of in letters(place.dead_letters)}
+    assert (
+        sources == {str(place.file)} == {letter["source"] for letter in letters(place.dead_letters)}
+    )
     assert_identities_lead_to_their_bytes(place, data)
 
 

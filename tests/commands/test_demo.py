@@ -277,7 +277,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
-    assert 'pip install "kinesis-s3-pipeline[cli]"' in ended.stderr
+    assert "pip install 'kinesis-s3-pipeline[cli]'" in ended.stderr
 
 
 def test_nobody_has_to_read_to_the_end(tmp_path: Path) -> None:

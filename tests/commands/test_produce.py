@@ -60,7 +60,7 @@ def test_each_line_that_is_not_blank_is_put_in_its_order(
     assert payloads(stream) == DOCUMENTS * 2
     shown = capsys.readouterr().out
     assert shown.startswith("put 10 = acknowledged 10 + failed 0\n")
-    assert "0 throttled, 0 tried again" in shown
+    assert "0 throttled, 0 retried" in shown
     assert "nonsense" not in shown
 
 
@@ -219,9 +219,9 @@ def test_compressed_documents_are_smaller_on_the_stream(
         (["nowhere.ndjson"], 1, "pipeline: nowhere.ndjson: No such file or directory.\n"),
         (["nowhere.ndjson", "--generate", "orders"], 1, "Give files or --generate, not both."),
         (["--generate", "nothing"], 1, "nothing/dataset.toml is missing"),
-        (["--rate", "5MB"], 2, "'5MB' is no rate: give one as 5MB/s, 500KB/s, or 1000/s"),
-        (["--rate", "0/s"], 2, "'0/s' is no rate"),
-        (["--count", "-1"], 2, "'-1' is no whole number from 0"),
+        (["--rate", "5MB"], 2, "'5MB' is not a rate: give one as 5MB/s, 500KB/s, or 1000/s"),
+        (["--rate", "0/s"], 2, "'0/s' is not a rate"),
+        (["--count", "-1"], 2, "'-1' is not a positive integer."),
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(

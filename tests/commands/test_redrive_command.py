@@ -42,7 +42,7 @@ FAILED = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.0
 
 
 def event() -> dict[str, Any]:
-    first = aggregate(UserRecord("k", as_json(of)) for of in DOCUMENTS[:4])
+    first = aggregate(UserRecord("k", as_json(document)) for document in DOCUMENTS[:4])
     return kinesis_event([first, *map(as_json, DOCUMENTS[4:])])
 
 
@@ -126,7 +126,9 @@ def last_balance(capsys: pytest.CaptureFixture[str]) -> tuple[int, ...]:
 def test_what_succeeds_becomes_rows_and_the_balance_is_printed(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {letter_identity(of): of["arrived_at"] for of in letters(place.dead_letters)}
+    before = {
+        letter_identity(letter): letter["arrived_at"] for letter in letters(place.dead_letters)
+    }
     everything = set(place.whereabouts)
     assert place.redrive() == 0
     assert last_balance(capsys) == (5, 2, 3, 0)
@@ -195,12 +197,12 @@ def test_filters_leave_the_rest_as_it_was(
     place: Place,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = {letter_identity(of): of for of in letters(place.dead_letters)}
+    before = {letter_identity(letter): letter for letter in letters(place.dead_letters)}
     sent = {of for of in before if before[of]["reason"] in options or "--reason" not in options}
     assert place.redrive(*options) == 0
     assert last_balance(capsys) == balance
     assert sorted(row["n"] for row in rows(place.out)) == values
-    after = {letter_identity(of): of for of in letters(place.dead_letters)}
+    after = {letter_identity(letter): letter for letter in letters(place.dead_letters)}
     for identity, letter in after.items():  # today's bound is in the sentence of what was sent
         message = "message" if identity in sent else ""
         assert {**letter, message: ""} == {**before[identity], message: ""}
@@ -316,7 +318,7 @@ def test_a_process_killed_before_any_write_loses_and_doubles_nothing(
     assert set(place.whereabouts) == everything
 
     capsys.readouterr()
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive(*options) == 0
     assert last_balance(capsys)[1:] == (2, 2, 0)
@@ -342,7 +344,7 @@ def test_a_stopped_run_is_finished_and_told_although_nothing_else_waits(
         patch.setattr(DirectoryStore, "delete", refuse_the_journal)
         assert place.redrive(*options) == 1
     assert capsys.readouterr().err == "pipeline: The power went.\n"
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive(*options) == 0
     assert last_balance(capsys) == (3, 3, 0, 1)
@@ -358,7 +360,7 @@ def test_a_journal_whose_letters_someone_deleted_is_no_obstacle(
     journal = place.dead_letters / "_redriven/things/date=2026-11-23/hour=09/x.jsonl.gz.sending"
     journal.parent.mkdir(parents=True)
     journal.write_text("[[1,2,3]]")
-    assert main(["rejects", str(place.dead_letters)]) == 0
+    assert main(["dead-letters", str(place.dead_letters)]) == 0
     capsys.readouterr()
     assert place.redrive("--reason", "too_deep") == 0
     assert capsys.readouterr().out == "nothing to send again\n"
@@ -375,7 +377,7 @@ def test_a_journal_that_is_none_is_named(
     journal.write_text(body)
     before = place.state
     assert place.redrive() == 1
-    assert "is no journal of a redrive; delete it." in capsys.readouterr().err
+    assert "is not the journal of a redrive; delete it." in capsys.readouterr().err
     assert place.state == before
 
 

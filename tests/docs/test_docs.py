@@ -27,7 +27,9 @@ def test_the_readme_lists_every_metric(name: str) -> None:
     assert f"| `{name}` | {metric.unit} | {metric.meaning} |" in README
 
 
-@pytest.mark.parametrize("command", [of.__name__.rpartition(".")[2] for of in COMMANDS])
+@pytest.mark.parametrize(
+    "command", [of.__name__.rpartition(".")[2].replace("_", "-") for of in COMMANDS]
+)
 def test_the_readme_lists_every_command(command: str) -> None:
     assert f"| `pipeline {command}" in README
 

@@ -155,7 +155,7 @@ def test_a_message_says_all_that_a_person_needs() -> None:
         "  - something else than the pipeline's producers writes to the stream\n"
         "\n"
         "Type first:\n"
-        "  pipeline rejects s3://dead/letters\n"
+        "  pipeline dead-letters s3://dead/letters\n"
         "\n"
         "CloudWatch says: Threshold Crossed: 1 datapoint [5.0] was greater than 0.\n"
         "The alarm says: What the template says.\n"

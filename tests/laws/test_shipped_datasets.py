@@ -9,7 +9,6 @@ import base64
 import csv
 import io
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,11 +28,11 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits
 from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Scalar
+from pipeline.samples import SAMPLES_ARRIVED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SAMPLES_ARRIVED_AT = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SCHEMAS = ROOT / "schemas"
 DATASETS = read_datasets(SCHEMAS)
 # A document of a mebibyte has no place in a file that people read: see the test of it.

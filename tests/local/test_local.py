@@ -20,9 +20,9 @@ from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_ev
 from pipeline.adapters.aws.kinesis import Received, Shard
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
-from pipeline.commands import shards
+from pipeline.commands import run_display
 from pipeline.commands.run import _default_state, _log
-from pipeline.commands.shards import display
+from pipeline.commands.run_display import display
 from pipeline.core.dataset import check_together
 from pipeline.core.errors import (
     ArgumentRefused,
@@ -829,7 +829,7 @@ def test_the_table_shows_each_shard_and_the_sum(monkeypatch: pytest.MonkeyPatch)
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     with display() as screen:
-        screen.tell("[bold]a sentence[/bold]")
+        screen.notify("[bold]a sentence[/bold]")
         screen.show(a_status())
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     lines = [" ".join(line.split()) for line in shown.splitlines()]
@@ -857,12 +857,12 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 
 def test_a_rate_is_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("pipeline.commands.shards.time.monotonic", lambda: clock[0])
-    rates, status = shards._Rates(), StreamStatus().of("shard-0")
+    monkeypatch.setattr("pipeline.commands.run_display.time.monotonic", lambda: clock[0])
+    rates, status = run_display._Rates(), StreamStatus().of("shard-0")
     seen = []
     for rows in (0, 50, 100, 100, 100):
         status.rows = rows
-        seen.append(rates.of([status])["shard-0"])
+        seen.append(rates.update([status])["shard-0"])
         clock[0] += 5
     assert seen == [0.0, 10.0, 10.0, 5.0, 0.0]
 

@@ -1,4 +1,4 @@
-"""`pipeline rejects`: what is in the dead letters, counted and shown."""
+"""`pipeline dead-letters`: what is in the dead letters, counted and shown."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def told(
 ) -> tuple[dict[str, Any], str]:
     """Return what the command says as JSON, and what it says as text."""
     capsys.readouterr()
-    assert main(["rejects", str(place), "--json", *options]) == 0
+    assert main(["dead-letters", str(place), "--json", *options]) == 0
     as_json = json.loads(capsys.readouterr().out)
-    assert main(["rejects", str(place), *options]) == 0
+    assert main(["dead-letters", str(place), *options]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     return as_json, out
@@ -110,10 +110,10 @@ def test_filters_leave_the_rest_out_of_counts_and_samples(
 ) -> None:
     as_json, out = told(capsys, place, *options, "--samples", "100")
     found = Counter[str]()
-    for of in as_json["counts"]:
-        found[of["reason"]] += of["count"]
+    for count in as_json["counts"]:
+        found[count["reason"]] += count["count"]
     assert found == reasons
-    assert Counter(of["reason"] for of in as_json["samples"]) == reasons
+    assert Counter(sample["reason"] for sample in as_json["samples"]) == reasons
     assert out.startswith(f"{sum(reasons.values())} dead letters in ")
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_is_none_of_ours_is_named_and_not_quoted(
     (file, *_) = sorted(place.glob("things/*/*/*.gz"))
     file.write_bytes(body)
     capsys.readouterr()
-    assert main(["rejects", str(place)]) == 1
+    assert main(["dead-letters", str(place)]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("8 dead letters in ")  # those of the other files
     assert err.startswith(f"pipeline: {place.as_uri()}/{file.relative_to(place)}")
@@ -255,14 +255,25 @@ def written(micros: int) -> bytes:
     return encode_dead_letters([reject])
 
 
-@pytest.mark.parametrize("command", ["rejects", "redrive"])
+def test_the_former_name_of_the_command_is_an_alias(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["rejects", str(place)]) == 0
+    said = capsys.readouterr()
+    assert main(["dead-letters", str(place)]) == 0
+    assert capsys.readouterr() == said
+    assert said.out.startswith("12 dead letters in ")
+
+
+@pytest.mark.parametrize("command", ["dead-letters", "redrive"])
 def test_a_reason_that_is_none_is_told_with_those_near_it(
     command: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, str(place), "--reason", "wrong_typ"])
     assert ended.value.code == 2
-    assert "'wrong_typ' is no reason; choose perhaps wrong_type" in capsys.readouterr().err
+    assert "'wrong_typ' is not a reason; did you mean wrong_type?" in capsys.readouterr().err
 
 
 def test_a_partition_key_that_is_half_a_character_fails_no_batch() -> None:

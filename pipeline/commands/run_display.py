@@ -6,42 +6,42 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pipeline.commands.terminal import stderr_terminal
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from pipeline.local import ShardStatus, StreamStatus
 
 _EVERY: Final = 30.0  # seconds between lines where there is no terminal
-_RATE_OVER: Final = 10.0  # seconds that a rate is the mean of
+_RATE_OVER: Final = 10.0  # seconds; a rate is the mean over them
 _MOST_SHOWN: Final = 30  # shards; those furthest behind
 _COLUMNS: Final = ("shard", "", "behind", "rows/s", "rows", "dead letters", "given up", "trouble")
 
 
 class Screen(Protocol):
-    """Where an operator looks."""
+    """What an operator looks at."""
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         """Show one sentence; may be called from any thread."""
         ...
 
     def show(self, status: "StreamStatus") -> None:
-        """Show the numbers, where it is time to."""
+        """Show the numbers, if it is time to."""
         ...
 
 
 @contextmanager
 def display() -> Iterator[Screen]:
-    """Return a screen for as long as the block runs."""
-    try:
-        from rich.console import Console
-        from rich.live import Live
-    except ImportError:
+    """Yield a screen for as long as the block runs."""
+    console = stderr_terminal()
+    if console is None:
         yield _Lines()
         return
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _Lines()
-        return
+    from rich.live import Live
+
     with Live(console=console, auto_refresh=False, redirect_stderr=False) as live:
         yield _Table(live)
 
@@ -52,9 +52,10 @@ class _Rates:
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
-    def of(self, shards: list["ShardStatus"]) -> dict[str, float]:
+    def update(self, shards: list["ShardStatus"]) -> dict[str, float]:
+        """Take note of the rows so far; return each shard's rate, by its ID."""
         now = time.monotonic()
-        self._seen = {of.shard_id: self._seen.get(of.shard_id, deque()) for of in shards}
+        self._seen = {shard.shard_id: self._seen.get(shard.shard_id, deque()) for shard in shards}
         rates = {}
         for shard in shards:
             seen = self._seen[shard.shard_id]
@@ -67,13 +68,13 @@ class _Rates:
 
 
 class _Table:
-    """A table that is drawn again and again in its place."""
+    """A table that is redrawn in its place."""
 
-    def __init__(self, live: Any) -> None:
+    def __init__(self, live: "Live") -> None:
         self._live = live
         self._rates = _Rates()
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         self._live.console.print(f"pipeline: {sentence}", markup=False)
 
     def show(self, status: "StreamStatus") -> None:
@@ -86,9 +87,9 @@ class _Table:
             left = name in {"shard", "", "trouble"}
             table.add_column(name, justify="left" if left else "right", no_wrap=name != "trouble")
         shards = status.living()
-        rates = self._rates.of(shards)
+        rates = self._rates.update(shards)
         shown = sorted(shards, key=_most_behind_first)[:_MOST_SHOWN]
-        for shard in sorted(shown, key=lambda of: of.shard_id):
+        for shard in sorted(shown, key=lambda shard: shard.shard_id):
             table.add_row(*map(Text, _cells(shard, rates[shard.shard_id])))
         table.add_section()
         table.add_row(*map(Text, _sum(status, sum(rates.values()), len(shards))))
@@ -96,29 +97,29 @@ class _Table:
 
 
 class _Lines:
-    """A line now and then, for a log; and one for each shard in trouble."""
+    """A line every half minute, for a log, and one for each shard in trouble."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _EVERY
         self._rates = _Rates()
         self._lock = threading.Lock()
 
-    def tell(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         with self._lock:
             print(f"pipeline: {sentence}", file=sys.stderr, flush=True)
 
     def show(self, status: "StreamStatus") -> None:
         shards = status.living()
-        rate = sum(self._rates.of(shards).values())
+        rate = sum(self._rates.update(shards).values())
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY
         names, cells = _COLUMNS[2:-1], _sum(status, rate, len(shards))[2:-1]
         numbers = (f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
-        self.tell(f"{len(shards)} shards, {', '.join(numbers)}")
+        self.notify(f"{len(shards)} shards, {', '.join(numbers)}")
         for shard in shards:
             if shard.trouble:
-                self.tell(f"{shard.shard_id}: {shard.trouble}")
+                self.notify(f"{shard.shard_id}: {shard.trouble}")
 
 
 def _cells(shard: "ShardStatus", rate: float) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ def _cells(shard: "ShardStatus", rate: float) -> tuple[str, ...]:
 
 
 def _sum(status: "StreamStatus", rate: float, living: int) -> tuple[str, ...]:
-    behind = max((of.behind or 0 for of in status.living()), default=0)
+    behind = max((shard.behind or 0 for shard in status.living()), default=0)
     numbers = (status.total(name) for name in ("rows", "dead_letters", "given_up"))
     return (
         f"{living} shards, {status.past_shards} drained",
@@ -147,7 +148,7 @@ def _most_behind_first(shard: "ShardStatus") -> tuple[bool, int]:
 
 
 def _duration(milliseconds: int | None) -> str:
-    """Write a lag in the unit that suits it."""
+    """Format a lag in a unit that suits it."""
     if milliseconds is None:
         return "?"
     seconds = milliseconds / 1_000

@@ -1,0 +1,166 @@
+"""`pipeline dead-letters`: what is in the dead letters."""
+
+import argparse
+import difflib
+import json
+import re
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands.options import Commands, existing
+from pipeline.commands.terminal import printable
+from pipeline.core.errors import DeadLetterError
+from pipeline.core.reasons import Reason
+
+if TYPE_CHECKING:
+    from pipeline.adapters.store import ObjectStore
+    from pipeline.core.deadletter import DeadLetter
+    from pipeline.redrive import Selector
+
+_SHOWN = 200  # characters of a sample's payload
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "dead-letters",
+        aliases=["rejects"],
+        help="count and show dead letters",
+        description="Count dead letters by dataset, reason, path and day of arrival, and show "
+        "samples. Payloads are shown on standard output, shortened.",
+    )
+    parser.add_argument(
+        "uri", metavar="URI", help="the dead letters: a directory, file:///…, s3://…"
+    )
+    add_selection(parser)
+    parser.add_argument(
+        "--samples", metavar="N", type=int, default=3, help="samples to show (default: 3)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add `--dataset` and `--reason`, which `selector` reads."""
+    parser.add_argument(
+        "--dataset", metavar="D", help="only dead letters of this dataset, or unrouted"
+    )
+    parser.add_argument(
+        "--reason", metavar="R", type=_reason, help="only dead letters with this reason"
+    )
+
+
+def _reason(text: str) -> str:
+    """Read `--reason`. Raises `ArgumentTypeError`."""
+    if text in set(Reason):
+        return text
+    near = difflib.get_close_matches(text, list(Reason))
+    advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(Reason)}"
+    message = f"{text!r} is not a reason; {advice}"
+    raise argparse.ArgumentTypeError(message)
+
+
+def selector(options: argparse.Namespace) -> "Selector":
+    """Return a function that says whether a dead letter is asked for."""
+    dataset = None if options.dataset == "unrouted" else options.dataset
+
+    def selected(letter: "DeadLetter") -> bool:
+        return (not options.dataset or letter.dataset == dataset) and (
+            not options.reason or letter.reason == options.reason
+        )
+
+    return selected
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read all dead letters once, and report; return the exit code."""
+    from pipeline.adapters.store import open_store
+    from pipeline.redrive import redrivable
+
+    store, wanted = open_store(existing(options.uri)), selector(options)
+    counts = Counter[tuple[str, str, str, str]]()
+    samples = list[dict[str, Any]]()
+    batches, unreadable = 0, list[str]()
+    for key, is_batch in redrivable(store).items():
+        batches += is_batch
+        if is_batch:
+            continue
+        try:
+            letters = _read(store, key)
+        except DeadLetterError as error:
+            unreadable.append(str(error))
+            continue
+        for letter in filter(wanted, letters):
+            entry = json.loads(letter.line)
+            dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
+            counts[dataset, letter.reason, _any_index(letter.path), day] += 1
+            if len(samples) < options.samples:
+                samples.append(entry)
+    if options.json:
+        _print_json(counts, samples, batches)
+    else:
+        _print(options.uri, counts, samples, batches)
+    return report_unreadable(unreadable)
+
+
+def report_unreadable(sentences: list[str]) -> int:
+    """Say on stderr which files could not be read; return the exit code."""
+    sys.stdout.flush()
+    for sentence in sentences:
+        print(f"pipeline: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
+
+
+def _read(store: "ObjectStore", key: str) -> "list[DeadLetter]":
+    """Read one file; it is missing where a redrive that was stopped had sent all of it."""
+    from pipeline.core.deadletter import decode_dead_letters
+    from pipeline.core.errors import ObjectMissing
+
+    try:
+        body = store.get(key)
+    except ObjectMissing:
+        return []
+    return decode_dead_letters(body, f"{store.uri}/{key}")
+
+
+def _any_index(path: str) -> str:
+    """Return a path under which `$.items[3].price` and `$.items[4].price` are counted together."""
+    return re.sub(r"\[[0-9]+\]", "[]", path)
+
+
+def _print_json(
+    counts: Counter[tuple[str, str, str, str]], samples: list[dict[str, Any]], batches: int
+) -> None:
+    names = ("dataset", "reason", "path", "day", "count")
+    listed = [dict(zip(names, (*kind, count), strict=True)) for kind, count in counts.most_common()]
+    report = {
+        "total": counts.total(), "failed_batches": batches, "counts": listed, "samples": samples
+    }  # fmt: skip
+    print(json.dumps(report, ensure_ascii=False, indent=2))
+
+
+def _print(
+    uri: str,
+    counts: Counter[tuple[str, str, str, str]],
+    samples: list[dict[str, Any]],
+    batches: int,
+) -> None:
+    from pipeline.commands.table import print_table
+
+    print(f"{counts.total():,} dead letters in {uri}")
+    if batches:
+        print(f"{batches:,} failed batches of Lambda's; `pipeline redrive` sends them again")
+    if counts:
+        rows = [(*map(printable, kind), f"{count:,}") for kind, count in counts.most_common()]
+        print_table(["dataset", "reason", "path", "day", "count"], rows, numbers=["count"])
+    for entry in samples:
+        path = printable(entry["path"])
+        print(f"\n{entry['dataset'] or 'unrouted'}, {entry['reason']} at {path}")
+        print(f"  {printable(entry['message'])}")
+        print(
+            f"  {entry['source']}, sequence number {entry['sequence_number']}, sub-sequence number "
+            f"{entry['sub_sequence_number']}, document {entry['document']}"
+        )
+        payload = entry["payload"]
+        print(f"  {printable(payload[:_SHOWN])}{'…' if len(payload) > _SHOWN else ''}")
