@@ -55,7 +55,9 @@ def main() -> int:
         print("\n".join(head))
         for section in sections.values() if options.names else ():
             print(f"## {section.title}\n")
-            print("\n".join(itertools.chain.from_iterable(of.lines() for of in section.tables)))
+            print(
+                "\n".join(itertools.chain.from_iterable(table.lines() for table in section.tables))
+            )
     return 0
 
 

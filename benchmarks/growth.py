@@ -26,7 +26,7 @@ def measure(plan: Plan) -> Section:
     for name, corpora in series.items():
         found = _times(plan, corpora)
         across = (lambda n: corpora[n].documents) if name == "documents" else (lambda n: n)  # noqa: B023 - used at once
-        points = [(float(across(n)), of.median * 1e3) for n, of in found.items()]
+        points = [(float(across(n)), spread.median * 1e3) for n, spread in found.items()]
         tables.append(_table(name, found, corpora, points))
         plots.append(Plot(f"growth-{name}", name, "ms", {"an event": points}))
         figures[f"exponent of {name}"] = exponent(_tail(name, points))
@@ -34,7 +34,7 @@ def measure(plan: Plan) -> Section:
 
 
 def _times(plan: Plan, corpora: dict[int, Corpus]) -> dict[int, Spread]:
-    calls = {str(number): checked(of) for number, of in corpora.items()}
+    calls = {str(number): checked(corpus) for number, corpus in corpora.items()}
     found = interleaved(calls, plan.rounds, advance=plan.advance)
     return {number: found[str(number)] for number in corpora}
 
@@ -54,8 +54,8 @@ def _table(
     points: list[tuple[float, float]],
 ) -> Table:
     rows = [
-        [f"{point[0]:,.0f}", ms(of), f"{of.median / corpora[number].documents * 1e6:,.1f}"]
-        for (number, of), point in zip(found.items(), points, strict=True)
+        [f"{point[0]:,.0f}", ms(spread), f"{spread.median / corpora[number].documents * 1e6:,.1f}"]
+        for (number, spread), point in zip(found.items(), points, strict=True)
     ]
     tail = _tail(name, points)
     note = (

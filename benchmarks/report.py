@@ -11,7 +11,7 @@ from pipeline.measure.runs import Spread
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure: events of which size, how many runs; `advance` is told of each."""
+    """How much to measure: events of which size, how many runs; `advance` is called for each."""
 
     scale: float
     rounds: int
@@ -50,7 +50,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one of the benchmarks found; `figures` are what the targets are held against."""
+    """What one of the benchmarks found; `figures` are compared with the targets."""
 
     title: str
     tables: Sequence[Table]
@@ -81,9 +81,9 @@ def _is_number(cell: str) -> bool:
 # ------------------------------------------------------------------------------------ numbers
 
 
-def ms(of: Spread) -> str:
+def ms(spread: Spread) -> str:
     """Write a spread of seconds as milliseconds."""
-    return f"{of.median * 1e3:,.1f} ({of.least * 1e3:,.1f} to {of.most * 1e3:,.1f})"
+    return f"{spread.median * 1e3:,.1f} ({spread.least * 1e3:,.1f} to {spread.most * 1e3:,.1f})"
 
 
 def times(ratio: float) -> str:
@@ -109,7 +109,7 @@ _COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700")
 def svg(plot: Plot) -> str:
     """Draw a plot."""
     points = [point for line in plot.lines.values() for point in line]
-    across, up = (_Axis.over([point[of] for point in points]) for of in (0, 1))
+    across, up = (_Axis.over([point[axis] for point in points]) for axis in (0, 1))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">',
         '<g font-family="sans-serif" font-size="11">',

@@ -1,4 +1,4 @@
-"""How hypothesis searches, and the fixtures of more than one file."""
+"""The settings of hypothesis, and the fixtures that several files share."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
 )
 
-# So few documents as tests have would all be read one by one; PIPELINE_COLUMNAR=off does that.
+# The few documents of a test would all be read one by one; only PIPELINE_COLUMNAR=off does that.
 convert.FEWEST = 0
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name no test by binary data: what packs it puts the time in, and workers would differ."""
+    """Never name a test by binary data: gzip puts the time in, and workers would differ."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
@@ -34,7 +34,9 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     """Return the Lambda function, configured for the repository's orders."""
     made = Function()
     kept = "PIPELINE_COLUMNAR"  # the tests are run with the columnar path and without it
-    for name in [of for of in os.environ if of.startswith("PIPELINE_") and of != kept]:
+    for name in [
+        variable for variable in os.environ if variable.startswith("PIPELINE_") and variable != kept
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")

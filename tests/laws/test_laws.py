@@ -1,4 +1,4 @@
-"""The laws of the house, on the real handler and the real road."""
+"""The laws (docs/glossary.md has their words), on the real handler and the real stations."""
 
 import gzip
 import json
@@ -60,7 +60,7 @@ def deep(levels: int) -> bytes:
 
 
 LATE = f"{ARRIVED - timedelta(days=31):%Y-%m-%dT%H:%M:%SZ}"
-# What stands in one stream record beside good ones: its reason, and its path.
+# The payload of a stream record between good ones, its reason, and its path.
 BROKEN: dict[str, tuple[bytes, str, str]] = {
     "wrong MD5": (aggregated(GOOD)[:-1] + b"?", "kpl_checksum", "$"),
     "truncated": (aggregated(GOOD)[:-20], "kpl_truncated", "$"),
@@ -100,7 +100,7 @@ BROKEN: dict[str, tuple[bytes, str, str]] = {
     "no zone": (as_json(order(placed_at="2026-11-23T09:00:00")), "bad_format", "$.placed_at"),
     "corrupt gzip": (gzip.compress(GOOD, mtime=0)[:-9], "corrupt_compression", "$"),
     "corrupt zstd": (pa.compress(GOOD, "zstd", asbytes=True)[:-4], "corrupt_compression", "$"),
-    "gzip past the bound": (
+    "gzip past the limit": (
         gzip.compress(b" " * (64 * 2**20 + 1), mtime=0),
         "unpacked_too_large",
         "$",
@@ -114,7 +114,7 @@ BROKEN: dict[str, tuple[bytes, str, str]] = {
 def test_what_is_broken_is_one_dead_letter_and_the_others_are_rows(
     function: Function, name: str
 ) -> None:
-    """Law 3: its bytes, its reason, its path; and nobody else pays for it."""
+    """Law 3: bad data is a dead letter with its bytes, reason and path, and fails nothing else."""
     payload, reason, path = BROKEN[name]
     assert function(kinesis_event([GOOD, payload, aggregated(GOOD, GOOD)])) == {
         "batchItemFailures": []
@@ -127,6 +127,8 @@ def test_what_is_broken_is_one_dead_letter_and_the_others_are_rows(
 
 
 def test_a_user_record_with_a_bad_key_index_costs_its_siblings_nothing(function: Function) -> None:
+    """Law 3: in an aggregate, a broken user record is a dead letter and its siblings are rows."""
+
     def record(index: int) -> bytes:
         inner = b"\x08" + bytes([index]) + b"\x1a" + _varint(len(GOOD)) + GOOD
         return b"\x1a" + _varint(len(inner)) + inner
@@ -153,6 +155,7 @@ def _varint(number: int) -> bytes:
     ],
 )  # fmt: skip
 def test_an_event_that_is_not_one_shards_is_a_clear_error(function: Function, event: Any) -> None:
+    """An event that is not one shard's is refused in a sentence, and nothing is stored."""
     with pytest.raises(EventError) as error:
         function(event)
     assert str(error.value).endswith(".")
@@ -160,6 +163,7 @@ def test_an_event_that_is_not_one_shards_is_a_clear_error(function: Function, ev
 
 
 def test_an_absent_partition_key_and_a_consumers_arn_change_no_identity() -> None:
+    """Law 6: identity depends on neither the partition key nor the consumer."""
     plain = deliver(kinesis_event([GOOD, aggregated(GOOD)]), [ORDERS])
     consumer = kinesis_event(
         [GOOD, aggregated(GOOD)], arn=f"{ARN}/consumer/lambda:1700000000", partition_key=None
@@ -194,7 +198,7 @@ def identities(stored: Stored) -> Counter[Any]:
 
 @given(PIECES)
 def test_every_document_is_stored_once_and_a_replay_changes_nothing(pieces: list[bytes]) -> None:
-    """Laws 2 and 5."""
+    """Laws 2 and 5: each document is stored once, and an identical replay writes the same bytes."""
     event = kinesis_event(pieces)
     stored = deliver(event, [ORDERS])
     assert set(identities(stored).values()) == {1}
@@ -207,7 +211,7 @@ def test_every_document_is_stored_once_and_a_replay_changes_nothing(pieces: list
 def test_no_verdict_depends_on_the_cut(
     pieces: list[bytes], part_bytes: int, data: st.DataObject
 ) -> None:
-    """Law 8: however a batch is cut, into parts or into batches."""
+    """Law 8: however a batch is cut, into parts or into batches, each verdict is the same."""
     whole = deliver(kinesis_event(pieces), [ORDERS])
     parts = deliver(kinesis_event(pieces), [ORDERS], limits=Limits(part_bytes=part_bytes))
     assert parts.verdicts == whole.verdicts
@@ -222,7 +226,7 @@ def test_no_verdict_depends_on_the_cut(
 def test_after_a_failure_at_any_write_a_replay_gives_what_an_undisturbed_run_gives(
     function: Function, failing: int
 ) -> None:
-    """Law 4: the first sequence number is the answer, and everything comes again."""
+    """Law 4: a batch that failed is reported by its first sequence number and replayed whole."""
     event = kinesis_event([aggregated(GOOD, as_json(order(country="FR")), b"["), GOOD])
     undisturbed = deliver(event, [ORDERS]).objects
 
@@ -231,13 +235,13 @@ def test_after_a_failure_at_any_write_a_replay_gives_what_an_undisturbed_run_giv
             raise StoreRefused("The store refuses; grant it.")
 
     function.stored = Stored(FaultyStore(mishap), function.stored.dead_letters)
-    answer = function(event)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    response = function(event)
+    assert response == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
     assert function(event) == {"batchItemFailures": []}
     assert function.stored.objects == undisturbed
 
 
-# ----------------------------------------------------------------------------- the store's moods
+# ----------------------------------------------------------------------------- failures of the store
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -247,6 +251,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_store_that_is_down_for_one_attempt_stores(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Law 4: a failure that a retry overcomes does not fail the batch."""
+
     def mishap(number: int) -> None:
         if number == 1:
             raise StoreUnavailable("The store is busy.")
@@ -257,24 +263,26 @@ def test_a_store_that_is_down_for_one_attempt_stores(
     assert lines(capsys)[0]["Retries"] == 1
 
 
-def test_a_store_that_stays_down_is_answered_in_time_with_the_first_sequence_number(
+def test_a_store_that_stays_down_fails_the_batch_in_time_from_its_first_sequence_number(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Law 4: an outage fails the whole batch, in time and with a metric."""
+
     def mishap(_: int) -> None:
         raise StoreUnavailable("The store is down.")
 
     function.stored = Stored(FaultyStore(mishap))
     start = time.monotonic()
-    answer = function(kinesis_event([GOOD, GOOD]), 1.0)
+    response = function(kinesis_event([GOOD, GOOD]), 1.0)
     assert time.monotonic() - start < 1.0
-    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    assert response == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
     log, metrics = lines(capsys)
     assert (log["outcome"], log["BatchFailed"], metrics["BatchFailed"]) == ("store_failed", 1, 1)
     assert "The store is down." in log["message"]
 
 
 def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function) -> None:
-    """Lambda then bisects the batch."""
+    """Law 4: a batch that is too slow without an error raises, so that Lambda bisects it."""
     function.stored = Stored(FaultyStore(lambda _: time.sleep(2)))
     start = time.monotonic()
     with pytest.raises(DeadlineExceeded):
@@ -285,6 +293,7 @@ def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function
 def test_wrong_settings_stop_the_start_with_every_fault_named(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 4: wrong settings stop the start, and the error names all of them."""
     monkeypatch.setenv("PIPELINE_OUTPUT", "s3:/bucket")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "")
     monkeypatch.setenv("PIPELINE_MAX_DEPTH", "0")
@@ -297,6 +306,7 @@ def test_wrong_settings_stop_the_start_with_every_fault_named(
 def test_neither_store_may_lie_inside_the_other(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 13: the stores are apart, so that neither can replace an object of the other."""
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///lake/dead")
     with pytest.raises(SettingsError, match="inside"):
         function(kinesis_event([GOOD]))
@@ -308,6 +318,7 @@ def test_neither_store_may_lie_inside_the_other(
 def test_every_metric_is_declared_and_each_record_has_its_dimensions(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Every metric that is emitted is declared, with its unit, in a record for its dimensions."""
     function(kinesis_event([GOOD, as_json(order(total="x")), b"["]))
     _, *records = lines(capsys)
     dimensions = []
@@ -337,7 +348,7 @@ SECRET = "do-not-log-me"
 def test_no_payload_is_logged(
     function: Function, capfd: pytest.CaptureFixture[str], payload: bytes
 ) -> None:
-    """Law 9."""
+    """Law 9: no payload reaches the log or stderr."""
     function(kinesis_event([payload]))
     out, err = capfd.readouterr()
     assert SECRET not in out + err
@@ -346,6 +357,8 @@ def test_no_payload_is_logged(
 def test_no_payload_is_logged_even_by_an_error_nobody_foresaw(
     function: Function, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 9: an unexpected error is logged and raised without its text, which may hold a payload."""
+
     def fails(*_: Any) -> None:
         raise ValueError(SECRET)
 

@@ -1,4 +1,4 @@
-"""The simulated world: 500 histories keep the laws, and each planted fault is found."""
+"""The simulated world: 500 histories keep the laws, and every planted fault is found."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ PLANTED_IS_FOUND_WITHIN = range(1, 51)  # seeds
 def test_the_laws_hold_in_fifty_histories_and_every_kind_of_fault_strikes_in_them(
     first: int,
 ) -> None:
+    """All laws hold in any history, whatever fails in it."""
     faults = Counter[str]()
     for seed in range(first, first + CHUNK):
         history = simulate(seed)
         assert history.invocations >= LEAST_INVOCATIONS
         assert history.faults.total() >= LEAST_FAULTS
         faults += history.faults
-    assert set(faults) == {of.name for of in fields(Rates)}
+    assert set(faults) == {rate.name for rate in fields(Rates)}
 
 
-def answer_before_the_write() -> AbstractContextManager[Any]:
+def response_before_the_write() -> AbstractContextManager[Any]:
     return patch.object(ConcurrentWriter, "wait", lambda _: None)
 
 
@@ -61,10 +62,10 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
     answer = handlers.answer
 
     def from_the_last(event: Any, *rest: Any) -> dict[str, Any]:
-        answered = answer(event, *rest)
-        for item in answered["batchItemFailures"]:
+        response = answer(event, *rest)
+        for item in response["batchItemFailures"]:
             item["itemIdentifier"] = event["Records"][-1]["kinesis"]["sequenceNumber"]
-        return answered
+        return response
 
     return patch.object(handlers, "answer", from_the_last)
 
@@ -83,7 +84,7 @@ def reject_dropped() -> AbstractContextManager[Any]:
 
 
 PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
-    "answer before the write": (answer_before_the_write, "Laws 1 and 2: .* answered"),
+    "response before the write": (response_before_the_write, "Laws 1 and 2: .* reported"),
     "key from the clock": (key_from_the_clock, "Law 5: "),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
     "sub-sequence reset": (
@@ -110,6 +111,7 @@ def failure_with(planted: str) -> SimulationFailed:
 def test_a_planted_fault_is_found_and_shown_with_its_history_and_how_to_replay_it(
     planted: str,
 ) -> None:
+    """A simulation that a defect cannot fail would prove nothing: each planted one is found."""
     failure = failure_with(planted)
     assert re.search(f"^BROKEN: {PLANTED[planted][1]}", failure.history.outcome)
     seed = failure.history.seed
@@ -121,11 +123,13 @@ def test_a_planted_fault_is_found_and_shown_with_its_history_and_how_to_replay_i
 
 
 def test_a_failing_seed_fails_again_in_the_same_words() -> None:
+    """A seed is a history: the same seed fails with the same text."""
     planted = "lowest sequence ignored"
     assert str(failure_with(planted)) == str(failure_with(planted))
 
 
 def test_the_same_seed_is_the_same_history_in_another_process_with_other_hashes() -> None:
+    """A seed is a history in every process, whatever its hashes."""
     seeds = range(9, 12)  # 10 has the real encoders
     expected = "".join(f"{simulate(seed).text}\n" for seed in seeds)
     for hash_seed in ("1", "2"):
@@ -141,4 +145,5 @@ def test_the_same_seed_is_the_same_history_in_another_process_with_other_hashes(
 
 
 def test_different_seeds_are_different_histories() -> None:
+    """Different seeds make different histories."""
     assert simulate(1).lines != simulate(2).lines
