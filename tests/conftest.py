@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from servers import CREDENTIALS
 from support import ROOT, Function
 
-from pipeline import attempt
+from pipeline import attempt, handlers
 from pipeline.core import convert
 
 # CI sees the same examples every time; on a developer's machine they are new ones every time.
@@ -43,3 +45,34 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
     monkeypatch.setattr(attempt, "open_store", made.open_store)
     return made
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """Run moto over HTTP in this process, and return its URL: the endpoint of all of AWS.
+
+    The module's tests share it. Nothing of an earlier module's clients is left, in boto3 or in the
+    handlers.
+    """
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        _forget_clients()
+        yield url
+    _forget_clients()
+    server.stop()
+
+
+def _forget_clients() -> None:
+    handlers._objects.cache_clear()
+    handlers._topic.cache_clear()
