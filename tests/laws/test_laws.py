@@ -1,11 +1,15 @@
 """The laws (docs/glossary.md has their words), on the real handler and the real stations."""
 
 import gzip
+import itertools
 import json
+import re
 import time
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +21,7 @@ from support import (
     ARRIVED,
     FIRST,
     ORDERS,
+    Context,
     FaultyStore,
     Function,
     Stored,
@@ -29,7 +34,9 @@ from support import (
 )
 
 from pipeline import handlers
-from pipeline.adapters.telemetry import METRICS
+from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.telemetry import METRICS, Telemetry
+from pipeline.attempt import Attempt
 from pipeline.core.errors import (
     DeadlineExceeded,
     EventError,
@@ -39,6 +46,8 @@ from pipeline.core.errors import (
 )
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate
 from pipeline.core.records import Limits
+from pipeline.core.routing import Router
+from pipeline.flow import Pipeline
 
 GOOD = as_json(order())
 
@@ -310,6 +319,96 @@ def test_neither_store_may_lie_inside_the_other(
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///lake/dead")
     with pytest.raises(SettingsError, match="inside"):
         function(kinesis_event([GOOD]))
+
+
+# ------------------------------------------------------------------------------ order of effects
+
+
+class LoggingStore(MemoryStore):
+    """A store that logs when a write begins, and when it is acknowledged.
+
+    An object is named by its store, its folder and its part; `mishap` is called in between.
+    """
+
+    def __init__(self, name: str, log: list[str], mishap: Callable[[], object]) -> None:
+        super().__init__(name)
+        self.log = log
+        self.mishap = mishap
+
+    def put(self, key: str, body: bytes) -> None:
+        folder, _, file = key.rpartition("/")
+        part = re.search(r"-(\d)\.", file)
+        name = f"{self.uri.removeprefix('memory://')} {folder} part {part[1] if part else 0}"
+        self.log.append(f"begun {name}")
+        self.mishap()
+        super().put(key, body)
+        self.log.append(f"acknowledged {name}")
+
+
+def effects(
+    event: Any, *, threads: int, limits: Limits, mishap: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Return what the handler does to the outside, in order: writes, its log, its response."""
+    log: list[str] = []
+    stores = LoggingStore("lake", log, mishap), LoggingStore("dead", log, mishap)
+    pipeline = Pipeline(Router([ORDERS]), limits, *stores)
+    telemetry = Telemetry(
+        lambda line: log.append("metrics" if "_aws" in line else "log"), time.time
+    )
+    writing = partial(ConcurrentWriter, concurrency=threads)
+    opened = partial(Attempt, writing=writing)
+    response = handlers.answer(event, Context(20), pipeline, 1.0, telemetry, opened)
+    failed = [item["itemIdentifier"] for item in response["batchItemFailures"]]
+    return [*log, f"response {failed}"]
+
+
+# Two stream records, each a part of its own: rows of two partitions, and two dead letters.
+FIRST_RECORD = (GOOD, as_json(order(country="FR")), as_json(order(total="x")))
+TWO_PARTS = kinesis_event([aggregated(*FIRST_RECORD), aggregated(b"[", GOOD)])
+BY_RECORD = Limits(part_bytes=sum(map(len, FIRST_RECORD)))
+IN_ORDER = [
+    "lake orders/parquet/date=2026-11-23/country=DE part 0",
+    "lake orders/csv/date=2026-11-23/country=DE part 0",
+    "lake orders/parquet/date=2026-11-23/country=FR part 0",
+    "lake orders/csv/date=2026-11-23/country=FR part 0",
+    "dead orders/date=2026-11-23/hour=09 part 0",
+    "lake orders/parquet/date=2026-11-23/country=DE part 1",
+    "lake orders/csv/date=2026-11-23/country=DE part 1",
+    "dead unrouted/date=2026-11-23/hour=09 part 1",
+]
+
+
+def test_effects_come_in_one_order_and_the_response_last() -> None:
+    """Laws 1 and 5: rows, then dead letters, part by part; then the log; then the response."""
+    log = effects(TWO_PARTS, threads=1, limits=BY_RECORD)
+    writes = [f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")]
+    assert log == [*writes, "log", *["metrics"] * log.count("metrics"), "response []"]
+
+
+def test_nothing_is_acknowledged_before_it_is_stored() -> None:
+    """Law 1: however slow a store is, no write is open when the handler reports success."""
+    log = effects(TWO_PARTS, threads=8, limits=BY_RECORD, mishap=lambda: time.sleep(0.05))
+    stored = log[: log.index("log")]
+    assert Counter(stored) == Counter(
+        f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")
+    )
+    assert log[-1] == "response []"
+
+
+@pytest.mark.parametrize("failing", range(1, 9))
+def test_after_a_write_that_failed_nothing_is_begun_and_the_batch_is_not_acknowledged(
+    failing: int,
+) -> None:
+    """Laws 1 and 4: what was stored before a failure is not reported, and nothing follows it."""
+    numbers = itertools.count(1)
+
+    def mishap() -> None:
+        if next(numbers) == failing:
+            raise StoreRefused("The store refuses; grant it.")
+
+    log = effects(TWO_PARTS, threads=1, limits=BY_RECORD, mishap=mishap)
+    writes = [f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")]
+    assert log == [*writes[: 2 * failing - 1], "log", "metrics", f"response ['{FIRST}']"]
 
 
 # ------------------------------------------------------------------------------------ telemetry
