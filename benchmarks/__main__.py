@@ -49,7 +49,7 @@ def main() -> int:
         sections = dict(_sections(names, Plan(scale, rounds, advance)))
     head = list(_head(scale, rounds, time.monotonic() - start, sections))
     if options.out:
-        path = write(Path(options.out), head, sections.values())
+        path = write(Path(options.out), head, [*sections.values()], beside.bench_python())
         print(f"wrote {path}", file=sys.stderr)
     else:
         print("\n".join(head))

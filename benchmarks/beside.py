@@ -16,7 +16,7 @@ from benchmarks.peers.check import check
 from benchmarks.report import Plan, Section, Table, ms, times
 from pipeline.measure.runs import Spread
 
-EXTRA = ROOT / ".venv-bench"
+_BENCH = ROOT / ".venv-bench"
 _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -43,9 +43,12 @@ class Worker:
 
 def _python(peer: Peer) -> Path | None:
     """Return the interpreter that has what a way needs, if there is one."""
-    if not peer.extra:
-        return Path(sys.executable)
-    return EXTRA / "bin" / "python" if (EXTRA / ".installed").exists() else None
+    return bench_python() if peer.extra else Path(sys.executable)
+
+
+def bench_python() -> Path | None:
+    """Return the interpreter that has what requirements/bench.txt installs, if there is one."""
+    return _BENCH / "bin" / "python" if (_BENCH / ".installed").exists() else None
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def measure(plan: Plan) -> Section:
         across = (lambda n: corpora[n].documents) if name == "documents" else (lambda n: n)  # noqa: B023 - used at once
         points = [(float(across(n)), spread.median * 1e3) for n, spread in found.items()]
         tables.append(_table(name, found, corpora, points))
-        plots.append(Plot(f"growth-{name}", name, "ms", {"an event": points}))
+        plots.append(_plot(name, points))
         figures[f"exponent of {name}"] = exponent(_tail(name, points))
     return Section("How the time grows", tables, figures, plots)
 
@@ -45,6 +45,15 @@ def _tail(name: str, points: list[tuple[float, float]]) -> list[tuple[float, flo
         return points
     tail = [point for point in points if point[0] >= _COUNTED_FROM]
     return tail if len(tail) > 1 else points
+
+
+def _plot(name: str, points: list[tuple[float, float]]) -> Plot:
+    (fewest, quickest), (most, slowest) = _tail(name, points)[0], _tail(name, points)[-1]
+    longer = slowest / quickest
+    title = f"From {fewest:,.0f} to {most:,.0f} {name}, an event takes {longer:,.1f} times as long"
+    return Plot(
+        f"growth-{name}", title, f"{name} in an event", "ms of one core", {"an event": points}
+    )
 
 
 def _table(
