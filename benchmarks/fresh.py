@@ -71,8 +71,8 @@ def _start(event: str) -> dict[str, Any]:
 
 def _memory(name: str, event: str) -> dict[str, Any]:
     from benchmarks.corpora import CORPORA  # noqa: PLC0415 - `import` is about what comes first
-    from pipeline.measure.invocation import invoke, system_of  # noqa: PLC0415
-    from pipeline.measure.runs import peak_memory  # noqa: PLC0415
+    from pipeline.measure.invocation import invoke, system_of  # noqa: PLC0415 - see above
+    from pipeline.measure.runs import peak_memory  # noqa: PLC0415 - see above
 
     # As Lambda's runtime does; freeing what it read is left to it, too.
     read = json.loads(Path(event).read_bytes())

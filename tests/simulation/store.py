@@ -141,4 +141,4 @@ class SimulatedWriter(ConcurrentWriter):
         """Store some of the writes that other threads have begun, and nobody waits for now."""
         for write in self._waiting if begun is None else begun:
             if self._random.random() < 0.3:
-                write.store._inner.land(write.key, write.body)  # type: ignore[attr-defined]
+                write.store._inner.land(write.key, write.body)  # type: ignore[attr-defined]  # a retrying store
