@@ -52,6 +52,7 @@ package: $(STAMP) ## build the Lambda artifacts and what deploys them, in dist/ 
 # The others that ours is measured beside have an environment of their own: one of them refuses the
 # newest pyarrow. BENCHFLAGS="--rounds 9" and the like. To run some alone, which replaces no report:
 # .venv/bin/python -m benchmarks handler cost
+# Two checkouts beside each other: .venv/bin/python -m benchmarks.compare --before DIR
 BENCH_STAMP := .venv-bench/.installed
 BENCHFLAGS ?=
 

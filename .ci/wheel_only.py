@@ -15,7 +15,7 @@ import pipeline
 
 
 def pytest_configure() -> None:
-    """End the run, in the controller and in each worker, where the wheel is not what is tested."""
+    """End the run, in the controller and in each worker, unless the wheel is tested."""
     home = Path(os.environ["PIPELINE_WHEEL_HOME"]).resolve()
     root = Path(os.environ["PIPELINE_SOURCE_ROOT"]).resolve()
     package = Path(pipeline.__file__).resolve().parent

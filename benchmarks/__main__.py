@@ -49,13 +49,15 @@ def main() -> int:
         sections = dict(_sections(names, Plan(scale, rounds, advance)))
     head = list(_head(scale, rounds, time.monotonic() - start, sections))
     if options.out:
-        path = write(Path(options.out), head, sections.values())
+        path = write(Path(options.out), head, [*sections.values()], beside.bench_python())
         print(f"wrote {path}", file=sys.stderr)
     else:
         print("\n".join(head))
         for section in sections.values() if options.names else ():
             print(f"## {section.title}\n")
-            print("\n".join(itertools.chain.from_iterable(of.lines() for of in section.tables)))
+            print(
+                "\n".join(itertools.chain.from_iterable(table.lines() for table in section.tables))
+            )
     return 0
 
 

@@ -16,7 +16,7 @@ from benchmarks.peers.check import check
 from benchmarks.report import Plan, Section, Table, ms, times
 from pipeline.measure.runs import Spread
 
-EXTRA = ROOT / ".venv-bench"
+_BENCH = ROOT / ".venv-bench"
 _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -28,24 +28,27 @@ class Worker:
         self._name = name
 
     def ask(self, command: str) -> float:
-        """Send a command and return its answer. Raises `RuntimeError` if the worker ended."""
+        """Send a command and return the result. Raises `RuntimeError` if the worker ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        answer = ""
+        line = ""
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{command}\n")
             self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        if not answer:
+            line = self._process.stdout.readline()
+        if not line:
             raise RuntimeError(f"The worker of {self._name!r} ended; what it said stands above.")
-        return float(json.loads(answer))
+        return float(json.loads(line))
 
 
 def _python(peer: Peer) -> Path | None:
     """Return the interpreter that has what a way needs, if there is one."""
-    if not peer.extra:
-        return Path(sys.executable)
-    return EXTRA / "bin" / "python" if (EXTRA / ".installed").exists() else None
+    return bench_python() if peer.extra else Path(sys.executable)
+
+
+def bench_python() -> Path | None:
+    """Return the interpreter that has what requirements/bench.txt installs, if there is one."""
+    return _BENCH / "bin" / "python" if (_BENCH / ".installed").exists() else None
 
 
 @contextmanager
@@ -90,7 +93,7 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
             for name, worker in workers.items():
                 seconds[name].append(worker.ask("run"))
                 plan.advance(1)
-        found = {name: Spread.from_values(of) for name, of in seconds.items()}
+        found = {name: Spread.from_values(samples) for name, samples in seconds.items()}
         memory = {name: worker.ask("peak") for name, worker in workers.items()}
     return Section("Beside others", [_table(corpus, found, memory)], _figures(found, memory))
 
@@ -107,14 +110,14 @@ def _table(corpus: Corpus, found: dict[str, Spread], memory: dict[str, float]) -
     for name, peer in PEERS.items():
         if name not in found:
             missing = "not installed here: `make bench` does"
-            rows.append([name, "", missing, "", peer.what, peer.leaves_out])
+            rows.append([name, "", missing, "", peer.does, peer.leaves_out])
             continue
         ratio = found[name].median / found["ours"].median
         peak = f"{memory[name] / 1e6:,.0f}"
-        rows.append([name, times(ratio), ms(found[name]), peak, peer.what, peer.leaves_out])
+        rows.append([name, times(ratio), ms(found[name]), peak, peer.does, peer.leaves_out])
     note = (
         f"One event of {corpus.documents:,} typical documents to Parquet in memory, each way in a "
-        "process of its own; every file was read back and held against the documents, row for row."
+        "process of its own; every file was read back and compared with the documents, row for row."
     )
     head = ["way", "time, to ours", "ms of one core", "peak memory, MB", "what it does", "leaves out"]  # fmt: skip
     return Table(head, rows, note)

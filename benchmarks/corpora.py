@@ -52,7 +52,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a corpus is made; `most` bounds its payloads at scale 1, beside the event's size."""
+    """How a corpus is made; `most` limits its payloads at scale 1, beside the event's size."""
 
     datasets: Callable[[], tuple[Dataset, ...]]
     payloads: Callable[[], Payloads]
@@ -215,14 +215,14 @@ def gzipped(lines: int) -> Payloads:
 
 
 def mixed() -> Payloads:
-    """Make three kinds of documents in turn, told apart by a key."""
+    """Make three kinds of documents in turn, distinguished by a key."""
     chance = random.Random(1)
     for kind, document in itertools.cycle((("a", typical), ("b", small), ("c", map_heavy))):
         yield msgspec.json.encode({"type": kind, **document(chance)}), 1, 0
 
 
 def zeek() -> Payloads:
-    """Repeat a network monitor's documents; those that no dataset takes are bad.
+    """Repeat a network monitor's documents; those that no dataset accepts are bad.
 
     They are zeek.ndjson's, in the folder that PIPELINE_SHARED_DATA names, or else those that the
     repository ships.
@@ -231,7 +231,7 @@ def zeek() -> Payloads:
     shipped = sorted((ROOT / "schemas").glob("zeek_*/good.ndjson"))
     files = [real] if real.is_file() else shipped
     lines = [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
-    kinds = {of.match.value for of in _zeek_datasets() if of.match is not None}
+    kinds = {dataset.match.value for dataset in _zeek_datasets() if dataset.match is not None}
     counted = [(line, 1, int(json.loads(line)["@stream"] not in kinds)) for line in lines]
     yield from itertools.cycle(counted)
 
@@ -264,7 +264,7 @@ def _mixed_datasets() -> tuple[Dataset, ...]:
 
 def _zeek_datasets() -> tuple[Dataset, ...]:
     found = read_datasets(ROOT / "schemas")
-    return tuple(of for of in found if of.name.startswith("zeek_"))
+    return tuple(dataset for dataset in found if dataset.name.startswith("zeek_"))
 
 
 def users(count: int) -> Recipe:

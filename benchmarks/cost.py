@@ -34,7 +34,9 @@ def measure(plan: Plan) -> Section:
     by_objects = {n: cook(f"{n}", users(n), plan.scale) for n in _objects(plan)}
     by_size = {name: make(name, plan.scale) for name in SIZES}
     tables = [
-        _by_objects(by_objects, _billed(plan, {f"{n}": of for n, of in by_objects.items()})),
+        _by_objects(
+            by_objects, _billed(plan, {f"{n}": corpus for n, corpus in by_objects.items()})
+        ),
         _by_size(by_size, sizes := _billed(plan, by_size)),
         _prices(),
     ]
@@ -42,7 +44,7 @@ def measure(plan: Plan) -> Section:
 
 
 def _billed(plan: Plan, corpora: dict[str, Corpus]) -> dict[str, Spread]:
-    calls = {name: checked(of, distant=True) for name, of in corpora.items()}
+    calls = {name: checked(corpus, distant=True) for name, corpus in corpora.items()}
     return interleaved(calls, plan.rounds, clock=time.perf_counter, advance=plan.advance)
 
 
@@ -56,19 +58,19 @@ def _bytes(corpus: Corpus) -> int:
 
 def _cells(cost: Cost) -> list[str]:
     dollars = (cost.total, cost.compute, cost.requests, cost.puts)
-    return [f"{of:.5f}" for of in dollars]
+    return [f"{amount:.5f}" for amount in dollars]
 
 
 def _by_objects(corpora: dict[int, Corpus], billed: dict[str, Spread]) -> Table:
     rows = []
     for number, corpus in corpora.items():
-        of = billed[f"{number}"]
-        cost = _cost(corpus, of, number)
-        rows.append([f"{number}", *_cells(cost), f"{of.median * 1e3:,.0f}"])
+        spread = billed[f"{number}"]
+        cost = _cost(corpus, spread, number)
+        rows.append([f"{number}", *_cells(cost), f"{spread.median * 1e3:,.0f}"])
     note = (
         "Typical documents, aggregated, events full, a partition an object; dollars per GB (10⁹ "
         f"bytes of documents). Billed is what was measured on this machine as a Lambda of {LAMBDA_MEGABYTES:,} MB, "
-        f"which has one core; the store answers after {PUT_SECONDS * 1e3:.0f} ms and "
+        f"which has one core; the store responds after {PUT_SECONDS * 1e3:.0f} ms and "
         f"{PUT_BYTES_PER_SECOND / 1e6:.0f} MB/s, eight writes at a time."
     )
     head = ["objects per event", "together", "Lambda time", "requests", "PUTs", "billed, ms"]
@@ -95,27 +97,29 @@ def _by_size(corpora: dict[str, Corpus], billed: dict[str, Spread]) -> Table:
 
 def _prices() -> Table:
     rows = [
-        [name, f"${of.dollars:.10f}".rstrip("0"), of.per, of.page, of.known]
-        for name, of in PRICES.items()
+        [name, f"${price.dollars:.10f}".rstrip("0"), price.per, price.page, price.known]
+        for name, price in PRICES.items()
     ]
     note = "Prices of us-east-1, where each is published, and how it is known."
     return Table(["price", "dollars", "per", "page", "how it is known"], rows, note)
 
 
 def _plot(corpora: dict[str, Corpus], billed: dict[str, Spread]) -> Plot:
-    aggregated = {name: of for name, of in corpora.items() if name != "not aggregated"}
+    aggregated = {name: corpus for name, corpus in corpora.items() if name != "not aggregated"}
     points = sorted(
-        (_bytes(of) / of.documents, _cost(of, billed[name], 1).total)
-        for name, of in aggregated.items()
+        (_bytes(corpus) / corpus.documents, _cost(corpus, billed[name], 1).total)
+        for name, corpus in aggregated.items()
     )
     firehose = [(size, firehose_cost(size)) for size in _sizes(points[0][0], points[-1][0])]
     lines = {"this pipeline, aggregated": points, "Firehose, each document a record": firehose}
-    return Plot("cost", "bytes of a document", "dollars per GB", lines)
+    ratios = [firehose_cost(size) / dollars for size, dollars in points]
+    title = f"Firehose costs {min(ratios):,.0f} to {max(ratios):,.0f} times as much per GB"
+    return Plot("cost", title, "bytes of a document", "dollars per GB", lines)
 
 
 def _sizes(first: float, last: float) -> Iterable[float]:
     size = first
     while size < last:
         yield size
-        size *= 1.5
+        size *= 1.02  # fine enough for the steps of 5 KB
     yield last

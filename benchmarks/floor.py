@@ -45,7 +45,11 @@ def bodies(records: list[bytes]) -> list[bytes]:
 
 
 def user_records(cut: list[bytes]) -> list[bytes]:
-    return [of.data for body in cut for of in _messages.AggregatedRecord.FromString(body).records]
+    return [
+        record.data
+        for body in cut
+        for record in _messages.AggregatedRecord.FromString(body).records
+    ]
 
 
 def parse(documents: list[bytes]) -> pa.Table:
@@ -98,8 +102,8 @@ def runs(plan: Plan) -> int:
 def measure(plan: Plan, corpus: Corpus) -> Section:
     """Time each kernel."""
     found = interleaved(kernels(corpus), plan.rounds, advance=plan.advance)
-    parquet = sum(of.median for name, of in found.items() if not name.startswith("CSV"))
-    rows = [[name, ms(of), f"{of.median / parquet:.0%}"] for name, of in found.items()]
+    parquet = sum(spread.median for name, spread in found.items() if not name.startswith("CSV"))
+    rows = [[name, ms(spread), f"{spread.median / parquet:.0%}"] for name, spread in found.items()]
     rows.append(["to Parquet, together", f"{parquet * 1e3:,.1f}", "100%"])
     note = f"{corpus.documents:,} typical documents. {_WHAT}"
     return Section("The floor", [Table(["kernel", "ms", "share"], rows, note)])

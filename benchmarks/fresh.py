@@ -1,4 +1,4 @@
-"""What one fresh process takes, in a process of its own: `python -m benchmarks.fresh WHAT …`.
+"""What one fresh process takes: `python -m benchmarks.fresh COMMAND …`.
 
     import             seconds of processor time to import the handlers
     libraries          the same for the libraries alone that the handlers import
@@ -6,7 +6,7 @@
                        and datasets, and for the second; the environment says where they are
     memory NAME EVENT  the most bytes that the process had when it had handled an event three times
 
-The answer is a line of JSON.
+The result is a line of JSON.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ _TIMES = 3
 
 
 def main() -> None:
-    what, *arguments = sys.argv[1:]
-    print(json.dumps(_WAYS[what](*arguments)))
+    command, *arguments = sys.argv[1:]
+    print(json.dumps(_WAYS[command](*arguments)))
 
 
 def _import() -> dict[str, Any]:
@@ -66,15 +66,15 @@ def _start(event: str) -> dict[str, Any]:
         with contextlib.redirect_stdout(io.StringIO()):  # it logs there
             assert kinesis(read, None) == {"batchItemFailures": []}
         steps.append(time.process_time())
-    return {"steps": [to - of for of, to in itertools.pairwise(steps)]}
+    return {"steps": [end - start for start, end in itertools.pairwise(steps)]}
 
 
 def _memory(name: str, event: str) -> dict[str, Any]:
     from benchmarks.corpora import CORPORA  # noqa: PLC0415 - `import` is about what comes first
-    from pipeline.measure.invocation import invoke, make_pipeline  # noqa: PLC0415
-    from pipeline.measure.runs import peak_memory  # noqa: PLC0415
+    from pipeline.measure.invocation import invoke, make_pipeline  # noqa: PLC0415 - see above
+    from pipeline.measure.runs import peak_memory  # noqa: PLC0415 - see above
 
-    # As Lambda's runtime does; that what it reads is gone again is left to it, too.
+    # As Lambda's runtime does; freeing what it read is left to it, too.
     read = json.loads(Path(event).read_bytes())
     datasets = CORPORA[name].datasets()
     for _ in range(_TIMES):

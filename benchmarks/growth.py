@@ -26,15 +26,15 @@ def measure(plan: Plan) -> Section:
     for name, corpora in series.items():
         found = _times(plan, corpora)
         across = (lambda n: corpora[n].documents) if name == "documents" else (lambda n: n)  # noqa: B023 - used at once
-        points = [(float(across(n)), of.median * 1e3) for n, of in found.items()]
+        points = [(float(across(n)), spread.median * 1e3) for n, spread in found.items()]
         tables.append(_table(name, found, corpora, points))
-        plots.append(Plot(f"growth-{name}", name, "ms", {"an event": points}))
+        plots.append(_plot(name, points))
         figures[f"exponent of {name}"] = exponent(_tail(name, points))
     return Section("How the time grows", tables, figures, plots)
 
 
 def _times(plan: Plan, corpora: dict[int, Corpus]) -> dict[int, Spread]:
-    calls = {str(number): checked(of) for number, of in corpora.items()}
+    calls = {str(number): checked(corpus) for number, corpus in corpora.items()}
     found = interleaved(calls, plan.rounds, advance=plan.advance)
     return {number: found[str(number)] for number in corpora}
 
@@ -47,6 +47,15 @@ def _tail(name: str, points: list[tuple[float, float]]) -> list[tuple[float, flo
     return tail if len(tail) > 1 else points
 
 
+def _plot(name: str, points: list[tuple[float, float]]) -> Plot:
+    (fewest, quickest), (most, slowest) = _tail(name, points)[0], _tail(name, points)[-1]
+    longer = slowest / quickest
+    title = f"From {fewest:,.0f} to {most:,.0f} {name}, an event takes {longer:,.1f} times as long"
+    return Plot(
+        f"growth-{name}", title, f"{name} in an event", "ms of one core", {"an event": points}
+    )
+
+
 def _table(
     name: str,
     found: dict[int, Spread],
@@ -54,8 +63,8 @@ def _table(
     points: list[tuple[float, float]],
 ) -> Table:
     rows = [
-        [f"{point[0]:,.0f}", ms(of), f"{of.median / corpora[number].documents * 1e6:,.1f}"]
-        for (number, of), point in zip(found.items(), points, strict=True)
+        [f"{point[0]:,.0f}", ms(spread), f"{spread.median / corpora[number].documents * 1e6:,.1f}"]
+        for (number, spread), point in zip(found.items(), points, strict=True)
     ]
     tail = _tail(name, points)
     note = (

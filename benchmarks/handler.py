@@ -24,10 +24,12 @@ def checked(corpus: Corpus, *, distant: bool = False) -> Callable[[], Invocation
     pipeline = make_pipeline(corpus.datasets, distant=distant)
 
     def run() -> Invocation:
-        told = invoke(corpus.event, pipeline)
-        assert (told.documents, told.rows) == (corpus.documents, corpus.rows), corpus.name
-        assert sum(told.rejects.values()) == corpus.bad, corpus.name
-        return told
+        invocation = invoke(corpus.event, pipeline)
+        assert (invocation.documents, invocation.rows) == (corpus.documents, corpus.rows), (
+            corpus.name
+        )
+        assert sum(invocation.rejects.values()) == corpus.bad, corpus.name
+        return invocation
 
     return run
 
@@ -38,8 +40,10 @@ def runs(plan: Plan) -> int:
 
 def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
     """Time all corpora in turns."""
-    told: dict[str, list[Invocation]] = {name: [] for name in corpora}
-    calls = {name: partial(_keep, checked(of), told[name]) for name, of in corpora.items()}
+    invocations: dict[str, list[Invocation]] = {name: [] for name in corpora}
+    calls = {
+        name: partial(_keep, checked(corpus), invocations[name]) for name, corpus in corpora.items()
+    }
     near = interleaved(calls, plan.rounds, advance=plan.advance)
     far = interleaved(
         {name: checked(corpora[name], distant=True) for name in DISTANT},
@@ -47,7 +51,7 @@ def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
         clock=time.perf_counter,
         advance=plan.advance,
     )
-    tables = [_near(corpora, near, told), _stages(corpora, told), _far(far)]
+    tables = [_near(corpora, near, invocations), _stages(corpora, invocations), _far(far)]
     return Section("The whole handler", tables, _figures(corpora, near))
 
 
@@ -56,16 +60,16 @@ def _keep(call: Callable[[], Invocation], into: list[Invocation]) -> None:
 
 
 def _near(
-    corpora: dict[str, Corpus], near: dict[str, Spread], told: dict[str, list[Invocation]]
+    corpora: dict[str, Corpus], near: dict[str, Spread], invocations: dict[str, list[Invocation]]
 ) -> Table:
     rows = []
-    for name, of in near.items():
-        one, documents = told[name][-1], corpora[name].documents
-        ratio = of.median / documents / (near["typical"].median / corpora["typical"].documents)
+    for name, spread in near.items():
+        one, documents = invocations[name][-1], corpora[name].documents
+        ratio = spread.median / documents / (near["typical"].median / corpora["typical"].documents)
         rows.append(
             [
-                name, times(ratio), ms(of), f"{one.bytes_in / 1e6 / of.median:,.1f}",
-                f"{documents / of.median:,.0f}", f"{documents:,}", f"{one.objects:,}",
+                name, times(ratio), ms(spread), f"{one.bytes_in / 1e6 / spread.median:,.1f}",
+                f"{documents / spread.median:,.0f}", f"{documents:,}", f"{one.objects:,}",
             ]
         )  # fmt: skip
     note = "One event into memory. MB/s are of the stream records' data: compressed, where it is."
@@ -73,16 +77,17 @@ def _near(
     return Table(head, rows, note)
 
 
-def _stages(corpora: dict[str, Corpus], told: dict[str, list[Invocation]]) -> Table:
-    stages = [of for of in told["typical"][-1].phases if of != "check"]
+def _stages(corpora: dict[str, Corpus], invocations: dict[str, list[Invocation]]) -> Table:
+    stages = [phase for phase in invocations["typical"][-1].phases if phase != "check"]
     rows = []
     for name in corpora:
-        total = [sum(of.phases.values()) for of in told[name][1:]]
+        total = [sum(invocation.phases.values()) for invocation in invocations[name][1:]]
         shares = (
             statistics.median(
-                one.phases[of] / whole for one, whole in zip(told[name][1:], total, strict=True)
+                one.phases[phase] / whole
+                for one, whole in zip(invocations[name][1:], total, strict=True)
             )
-            for of in stages
+            for phase in stages
         )
         rows.append([name, *(f"{share:.0%}" for share in shares)])
     return Table(["corpus", *stages], rows, "Where the handler says its time went.")
@@ -90,10 +95,10 @@ def _stages(corpora: dict[str, Corpus], told: dict[str, list[Invocation]]) -> Ta
 
 def _far(far: dict[str, Spread]) -> Table:
     note = (
-        f"The same into a store that answers after {PUT_SECONDS * 1e3:.0f} ms and "
+        f"The same into a store that responds after {PUT_SECONDS * 1e3:.0f} ms and "
         f"{PUT_BYTES_PER_SECOND / 1e6:.0f} MB/s, as S3 may: time on the clock."
     )
-    return Table(["corpus", "ms"], [[name, ms(of)] for name, of in far.items()], note)
+    return Table(["corpus", "ms"], [[name, ms(spread)] for name, spread in far.items()], note)
 
 
 def _figures(corpora: dict[str, Corpus], near: dict[str, Spread]) -> dict[str, float]:

@@ -6,12 +6,12 @@ Everything runs in one process on one core, and without a network. Three things 
 
 * `aggregate`: the same records into the same aggregates of 51,200 bytes. Both write the same bytes.
 * `route`: the same for 4 shards, each record to the shard of its key. aws_kinesis_agg knows no
-  shards: beside it stands what an application would write around it.
+  shards: beside it is what an application would write around it.
 * `put`: the whole producer, from `put` to PutRecords of a stream that stores nothing, with its
   threads, its accounting and its order; there is nothing to hold against it.
 
-The format asks for an MD5 of every aggregate: of records of 1,000 bytes, that alone is more than
-half of our time, and a quarter of theirs.
+The format requires an MD5 of every aggregate. For records of 1,000 bytes that alone is more than
+half of our time, and a quarter of aws_kinesis_agg's.
 
 Runs alternate, so that both meet the same machine; the best of each counts. What both wrote is
 decoded by aws_kinesis_agg and by the pipeline, and has to be the records that were put.
@@ -128,9 +128,10 @@ class Nowhere:
 
     def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         """Say that all is stored, where it belongs."""
-        self.made += [(of.partition_key, of.data) for of in records]
+        self.made += [(record.partition_key, record.data) for record in records]
         shards = (
-            bisect.bisect_left(LAST_HASH_KEYS, int(of.explicit_hash_key or 0)) for of in records
+            bisect.bisect_left(LAST_HASH_KEYS, int(record.explicit_hash_key or 0))
+            for record in records
         )
         return [Stored(f"shardId-{shard:012}", "1") for shard in shards]
 
@@ -147,14 +148,14 @@ def our_puts(records: Records) -> Made:
 
 
 def decoded(made: Made) -> list[tuple[str | None, bytes]]:
-    records = (StreamRecord(str(at), key, 0, data) for at, (key, data) in enumerate(made))
+    records = (StreamRecord(str(number), key, 0, data) for number, (key, data) in enumerate(made))
     chunk, rejects = deaggregate(Batch("stream", "shard", tuple(records)))
     assert not rejects
     return list(zip(chunk.provenance.partition_key, chunk.payloads, strict=True))
 
 
 def check(records: Records, runs: Sequence[Run]) -> None:
-    """Each has to write aggregates within the limit that hold exactly the records."""
+    """Assert that each run writes aggregates within the limit that hold exactly the records."""
     put = sorted((key, data) for key, data, _ in records)
     for run in runs:
         assert all(len(data) <= LIMIT for _, data in run(records))
@@ -162,10 +163,10 @@ def check(records: Records, runs: Sequence[Run]) -> None:
     if len({key for key, _, _ in records}) == len(records):
         # Of keys that come again, aws_kinesis_agg reckons more bytes than it writes.
         assert list(our_aggregates(records)) == list(their_aggregates(records))
-    theirs = deaggregate_records(
+    events = deaggregate_records(
         [event_item_of(key, data) for key, data in our_aggregates(records)]
     )
-    assert [base64.b64decode(of["kinesis"]["data"]) for of in theirs] == [
+    assert [base64.b64decode(event["kinesis"]["data"]) for event in events] == [
         data for _, data, _ in records
     ]
 
@@ -203,14 +204,16 @@ def main() -> None:
         def cell(seconds: float, count: int = len(records), size: float = megabytes) -> str:
             return f"{seconds / count * 1e6:.2f} us {size / seconds:4.0f} MB/s"
 
-        for name, ours, theirs in (
+        for name, ours, reference_run in (
             ("aggregate", our_aggregates, their_aggregates),
             ("route to 4 shards, aggregate", our_routes, their_routes),
         ):
-            mine, other = best(records, options.rounds, (ours, theirs))
-            print(f"  {name:32}{cell(mine):>18}{cell(other):>20}{other / mine:>8.1f}x")
-        (mine,) = best(records, options.rounds, (our_puts,))
-        print(f"  {'put: the whole producer':32}{cell(mine):>18}")
+            our_seconds, other_seconds = best(records, options.rounds, (ours, reference_run))
+            print(
+                f"  {name:32}{cell(our_seconds):>18}{cell(other_seconds):>20}{other_seconds / our_seconds:>8.1f}x"
+            )
+        (our_seconds,) = best(records, options.rounds, (our_puts,))
+        print(f"  {'put: the whole producer':32}{cell(our_seconds):>18}")
 
 
 if __name__ == "__main__":

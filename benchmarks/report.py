@@ -1,17 +1,20 @@
-"""What was measured as Markdown: tables, ratios first, and small plots beside them."""
+"""What was measured as Markdown: tables, ratios first, and plots beside them."""
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from benchmarks.corpora import ROOT
 from pipeline.measure.runs import Spread
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure: events of which size, how many runs; `advance` is told of each."""
+    """How much to measure: events of which size, how many runs; `advance` is called for each."""
 
     scale: float
     rounds: int
@@ -40,9 +43,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Lines over a horizontal axis, both axes logarithmic."""
+    """Lines over a horizontal axis, both axes logarithmic; the title says what was found."""
 
     name: str
+    title: str
     across: str
     up: str
     lines: Mapping[str, Sequence[tuple[float, float]]]
@@ -50,7 +54,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one of the benchmarks found; `figures` are what the targets are held against."""
+    """What one of the benchmarks found; `figures` are compared with the targets."""
 
     title: str
     tables: Sequence[Table]
@@ -58,20 +62,43 @@ class Section:
     plots: Sequence[Plot] = ()
 
 
-def write(folder: Path, head: Iterable[str], sections: Iterable[Section]) -> Path:
-    """Write README.md and the plots into a folder; return the file's path."""
+PLOTS = "plots.json"
+"""Beside the report: what its plots are drawn from, so that they can be drawn again."""
+
+
+def write(
+    folder: Path, head: Iterable[str], sections: Sequence[Section], python: Path | None
+) -> Path:
+    """Write README.md and the plots into a folder; return the file's path.
+
+    `python` is an interpreter that has matplotlib; without one, there are no pictures.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = draw([plot for section in sections for plot in section.plots], folder, python)
     lines = list(head)
     for section in sections:
         lines += [f"## {section.title}", ""]
         for table in section.tables:
             lines += table.lines()
         for plot in section.plots:
-            (folder / f"{plot.name}.svg").write_text(svg(plot))
-            lines += [f"![{plot.up} over {plot.across}]({plot.name}.svg)", ""]
+            if plot.name in drawn:
+                lines += [f"![{plot.title}]({plot.name}.svg)", ""]
     path = folder / "README.md"
     path.write_text("\n".join(lines).rstrip() + "\n")
     return path
+
+
+def draw(plots: Sequence[Plot], folder: Path, python: Path | None) -> set[str]:
+    """Store what plots are drawn from, and draw them; return the names of those drawn."""
+    file = folder / PLOTS
+    file.write_text(json.dumps([asdict(plot) for plot in plots]) + "\n")
+    for plot in plots:
+        (folder / f"{plot.name}.svg").unlink(missing_ok=True)  # an older one would not fit
+    if python is None:
+        print("The plots were not drawn: `make bench` installs what draws them.", file=sys.stderr)
+        return set()
+    subprocess.run([python, "-m", "benchmarks.plots", file, folder], cwd=ROOT, check=True)
+    return {plot.name for plot in plots}
 
 
 def _is_number(cell: str) -> bool:
@@ -81,9 +108,9 @@ def _is_number(cell: str) -> bool:
 # ------------------------------------------------------------------------------------ numbers
 
 
-def ms(of: Spread) -> str:
+def ms(spread: Spread) -> str:
     """Write a spread of seconds as milliseconds."""
-    return f"{of.median * 1e3:,.1f} ({of.least * 1e3:,.1f} to {of.most * 1e3:,.1f})"
+    return f"{spread.median * 1e3:,.1f} ({spread.least * 1e3:,.1f} to {spread.most * 1e3:,.1f})"
 
 
 def times(ratio: float) -> str:
@@ -98,73 +125,3 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     x, y = sum(across) / len(across), sum(up) / len(up)
     steepness = sum((a - x) * (b - y) for a, b in zip(across, up, strict=True))
     return steepness / sum((a - x) ** 2 for a in across)
-
-
-# -------------------------------------------------------------------------------------- plots
-
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 480, 280, 56, 40
-_COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700")
-
-
-def svg(plot: Plot) -> str:
-    """Draw a plot."""
-    points = [point for line in plot.lines.values() for point in line]
-    across, up = (_Axis.over([point[of] for point in points]) for of in (0, 1))
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">',
-        '<g font-family="sans-serif" font-size="11">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        *_grid(across, up),
-        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{plot.across}</text>',
-        f'<text x="6" y="12">{plot.up}</text>',
-    ]
-    for number, (name, line) in enumerate(plot.lines.items()):
-        parts += _line(name, line, (across, up), number)
-    return "\n".join([*parts, "</g>", "</svg>", ""])
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    low: int
-    high: int
-
-    @classmethod
-    def over(cls, values: Iterable[float]) -> "_Axis":
-        """Reach from power of ten to power of ten."""
-        logs = [math.log10(value) for value in values]
-        low = math.floor(min(logs))
-        return cls(low, max(math.ceil(max(logs)), low + 1))
-
-    def at(self, value: float) -> float:
-        """Return how far along the axis a value is, from 0 to 1."""
-        return (math.log10(value) - self.low) / (self.high - self.low)
-
-
-def _x(share: float) -> float:
-    return round(_LEFT + share * (_WIDTH - _LEFT - 16), 1)
-
-
-def _y(share: float) -> float:
-    return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - 24), 1)
-
-
-def _grid(across: _Axis, up: _Axis) -> Iterable[str]:
-    for power in range(across.low, across.high + 1):
-        x = _x(across.at(10.0**power))
-        yield f'<path d="M{x} {_y(0)}V{_y(1)}" stroke="#ddd"/>'
-        yield f'<text x="{x}" y="{_y(0) + 14}" text-anchor="middle">{10.0**power:,g}</text>'
-    for power in range(up.low, up.high + 1):
-        y = _y(up.at(10.0**power))
-        yield f'<path d="M{_x(0)} {y}H{_x(1)}" stroke="#ddd"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{10.0**power:,g}</text>'
-
-
-def _line(
-    name: str, line: Sequence[tuple[float, float]], axes: tuple[_Axis, _Axis], number: int
-) -> Iterable[str]:
-    colour = _COLOURS[number % len(_COLOURS)]
-    places: list[Any] = [(_x(axes[0].at(x)), _y(axes[1].at(y))) for x, y in line]
-    path = " ".join(f"{x},{y}" for x, y in places)
-    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-    yield from (f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in places)
-    yield f'<text x="{_x(0) + 8}" y="{36 + 14 * number}" fill="{colour}">{name}</text>'

@@ -19,12 +19,14 @@ _STEPS = ("import", "the first event, datasets read", "the second")
 
 
 def ask(*arguments: str, **environment: str) -> dict[str, Any]:
-    """Have a fresh process answer; see benchmarks/fresh.py.
+    """Run a command of benchmarks/fresh.py in a fresh process, and return its result.
 
     It may keep bytecode, as the artifact holds it: some machines forbid that, and would then have
     ours compiled each time, and not the libraries, whose bytecode came with their installation.
     """
-    inherited = {name: of for name, of in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.fresh", *arguments],
         stdout=subprocess.PIPE,
@@ -32,8 +34,8 @@ def ask(*arguments: str, **environment: str) -> dict[str, Any]:
         env={**inherited, **environment},
         check=True,
     )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def runs(plan: Plan) -> int:
@@ -41,8 +43,8 @@ def runs(plan: Plan) -> int:
 
 
 def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
-    """Time imports and starts in turns; take the peaks."""
-    ours, theirs = list[float](), list[float]()
+    """Time imports and starts in turns; measure the peaks."""
+    ours, libraries_alone = list[float](), list[float]()
     starts: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder:
         asked = partial(ask, PYTHONPYCACHEPREFIX=f"{folder}/bytecode", **_environment(folder))
@@ -52,15 +54,15 @@ def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
         files = _events(Path(folder), corpora)
         for _ in range(plan.rounds):
             ours.append(asked("import")["seconds"])
-            theirs.append(asked("libraries", ",".join(libraries))["seconds"])
+            libraries_alone.append(asked("libraries", ",".join(libraries))["seconds"])
             starts.append(asked("start", files["zeek, repeated"])["steps"])
             plan.advance(3)
         peaks = {}
         for name in MEMORY:
             peaks[name] = asked("memory", name, files[name])["bytes"] / 1e6
             plan.advance(1)
-    ratio = Spread.from_values(ours).median / Spread.from_values(theirs).median
-    tables = [_imports(ours, theirs, ratio), _starts(starts), _peaks(corpora, peaks)]
+    ratio = Spread.from_values(ours).median / Spread.from_values(libraries_alone).median
+    tables = [_imports(ours, libraries_alone, ratio), _starts(starts), _peaks(corpora, peaks)]
     figures = {"import": ratio, "peak MB": peaks["typical"], "highest peak MB": max(peaks.values())}
     return Section("Start-up and memory", tables, figures)
 
@@ -82,17 +84,17 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _imports(ours: list[float], theirs: list[float], ratio: float) -> Table:
+def _imports(ours: list[float], libraries_alone: list[float], ratio: float) -> Table:
     rows = [
         ["pipeline.handlers", times(ratio), ms(Spread.from_values(ours))],
-        ["the libraries it imports, alone", times(1), ms(Spread.from_values(theirs))],
+        ["the libraries it imports, alone", times(1), ms(Spread.from_values(libraries_alone))],
     ]
     return Table(["import", "to its libraries", "ms of one core"], rows)
 
 
 def _starts(starts: list[list[float]]) -> Table:
     rows = [
-        [step, ms(Spread.from_values([of[number] for of in starts]))]
+        [step, ms(Spread.from_values([start[number] for start in starts]))]
         for number, step in enumerate(_STEPS)
     ]
     note = (

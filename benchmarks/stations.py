@@ -26,14 +26,14 @@ from pipeline.core.rules import check_rules
 from pipeline.measure.invocation import invoke, make_pipeline
 from pipeline.measure.runs import Spread, interleaved
 
-_BOUNDS = Limits()
+_LIMITS = Limits()
 _ROOM = 900  # bytes that a partition path may have
 _Calls = dict[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What each station hands the next, for one event of one dataset."""
+    """What each station passes to the next, for one event of one dataset."""
 
     batch: Any
     user_records: Chunk
@@ -42,10 +42,10 @@ class _Way:
     rows: Rows
 
     @classmethod
-    def of(cls, corpus: Corpus) -> "_Way":
+    def from_corpus(cls, corpus: Corpus) -> "_Way":
         batch = read_kinesis_event(corpus.event)
         user_records, unopened = deaggregate(batch)
-        ((documents, refused),) = unpack_payloads(user_records, _BOUNDS)
+        ((documents, refused),) = unpack_payloads(user_records, _LIMITS)
         assert not unopened
         assert not refused
         (dataset,) = corpus.datasets
@@ -55,23 +55,23 @@ class _Way:
 
 
 def _stations(corpus: Corpus) -> _Calls:
-    way = _Way.of(corpus)
+    way = _Way.from_corpus(corpus)
     several, bad = make("three datasets", 0.3), make("bad 100 %", 0.3)
     mixed = _documents(several)
     split_router = Router(several.datasets)
-    partitions, rejects = split(way.rows, way.dataset, _BOUNDS, _ROOM)
+    partitions, rejects = split(way.rows, way.dataset, _LIMITS, _ROOM)
     assert not rejects
-    assert sum(len(of.rows) for of in partitions) == corpus.documents
+    assert sum(len(partition.rows) for partition in partitions) == corpus.documents
     return {
         "events": partial(read_kinesis_event, corpus.event),
         "kpl": partial(deaggregate, way.batch),
-        "payload": lambda: list(unpack_payloads(way.user_records, _BOUNDS)),
+        "payload": lambda: list(unpack_payloads(way.user_records, _LIMITS)),
         "routing, one dataset": partial(Router(corpus.datasets).route, way.documents),
         f"routing, three datasets ({several.documents:,})": partial(split_router.route, mixed),
         "convert": partial(convert, way.documents, way.dataset),
         "convert by rows": partial(convert, way.documents, way.dataset.by_rows()),
         "rules": partial(check_rules, way.rows, way.dataset),
-        "partition": partial(split, way.rows, way.dataset, _BOUNDS, _ROOM),
+        "partition": partial(split, way.rows, way.dataset, _LIMITS, _ROOM),
         "encode Parquet": partial(encode, way.rows, way.dataset, Format.PARQUET),
         "encode CSV": partial(encode, way.rows, way.dataset, Format.CSV),
         f"dead letters ({bad.documents:,})": partial(_letters, _rejects(bad)),
@@ -83,7 +83,7 @@ def _stations(corpus: Corpus) -> _Calls:
 def _for_the_laws(way: _Way) -> _Calls:
     reader = way.dataset.reader
     assert reader is not None
-    own = [of.name for of in (*IDENTITY, ARRIVED_AT)]
+    own = [field.name for field in (*IDENTITY, ARRIVED_AT)]
     bare = msgspec.structs.replace(way.rows, table=way.rows.table.drop_columns(own))
     return {
         "· read the columns": partial(reader.read, way.documents.payloads, way.documents.text),
@@ -93,7 +93,7 @@ def _for_the_laws(way: _Way) -> _Calls:
 
 def _documents(corpus: Corpus) -> Chunk:
     user_records, _ = deaggregate(read_kinesis_event(corpus.event))
-    ((documents, _),) = unpack_payloads(user_records, _BOUNDS)
+    ((documents, _),) = unpack_payloads(user_records, _LIMITS)
     assert len(documents) == corpus.documents
     return documents
 
@@ -130,8 +130,8 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
     found = interleaved(calls, plan.rounds, advance=plan.advance)
     total = found["the whole handler"].median
     rows = [
-        [name, ms(of), f"{of.median / total:.0%}"]
-        for name, of in found.items()
+        [name, ms(spread), f"{spread.median / total:.0%}"]
+        for name, spread in found.items()
         if not name.startswith(("·", "floor"))
     ]
     note = f"{corpus.documents:,} typical documents in one event, but where another number stands."
@@ -140,22 +140,22 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
 
 
 def _laws(found: dict[str, Spread], total: float) -> Table:
-    """Take what the floor does, too, from what we do."""
-    at = {name: of.median for name, of in found.items()}
+    """Subtract from our medians those of the floor."""
+    medians = {name: spread.median for name, spread in found.items()}
     road = ("events", "kpl", "payload", "routing, one dataset", "convert", "rules", "partition",
             "encode Parquet", "ledger")  # fmt: skip
     costs = [
-        ("1 acknowledged when stored: writer, retries, telemetry", total - sum(at[of] for of in road)),
-        ("2 conservation: the ledger", at["ledger"]),
-        ("3 bad data is kept: rules", at["rules"]),
-        ("5, 6 identity: its columns made", at["convert"] - at["· read the columns"]),
-        ("6 identity: its columns encoded", at["encode Parquet"] - at["· encode without identity"]),
-        ("7 what the row path accepts, exactly", at["· read the columns"] - at["floor: columnar parse"]),
-        ("8 bounds, and which payload is a document", at["payload"]),
-        ("order and shape of the event", at["events"] - at["floor: base64"]),
-        ("positions and keys in aggregates", at["kpl"] - at["floor: MD5"] - at["floor: protobuf"]),
-        ("partitions and routes", at["partition"] + at["routing, one dataset"]),
-        ("Parquet: metadata, one chunk a column, which values repeat", at["· encode without identity"] - at["floor: Parquet encode"]),
+        ("1 acknowledged when stored: writer, retries, telemetry", total - sum(medians[station] for station in road)),
+        ("2 conservation: the ledger", medians["ledger"]),
+        ("3 bad data is kept: rules", medians["rules"]),
+        ("5, 6 identity: its columns made", medians["convert"] - medians["· read the columns"]),
+        ("6 identity: its columns encoded", medians["encode Parquet"] - medians["· encode without identity"]),
+        ("7 what the row path accepts, exactly", medians["· read the columns"] - medians["floor: columnar parse"]),
+        ("8 limits, and which payload is a document", medians["payload"]),
+        ("order and shape of the event", medians["events"] - medians["floor: base64"]),
+        ("positions and keys in aggregates", medians["kpl"] - medians["floor: MD5"] - medians["floor: protobuf"]),
+        ("partitions and routes", medians["partition"] + medians["routing, one dataset"]),
+        ("Parquet: metadata, one chunk a column, which values repeat", medians["· encode without identity"] - medians["floor: Parquet encode"]),
     ]  # fmt: skip
     rows = [[name, f"{cost * 1e3:,.1f}", f"{cost / total:.0%}"] for name, cost in costs]
     note = "What the laws (and the rest of our own) cost: each is a difference of medians above, or to the floor's kernel, so a small one may be noise."

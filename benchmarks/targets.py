@@ -7,9 +7,9 @@ from benchmarks.report import Section, Table
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure of a section, and its limit; `least` tells whether it has to reach it or stay."""
+    """A figure of a section, and its limit; `least` says whether the limit is the least value, or the most."""
 
-    what: str
+    name: str
     section: str
     figure: str
     limit: float
@@ -17,7 +17,7 @@ class Target:
     least: bool = False
 
     def met(self, value: float) -> bool:
-        """Tell whether a value is on the right side."""
+        """Return whether a value meets the limit."""
         return value >= self.limit if self.least else value <= self.limit
 
 
@@ -39,13 +39,15 @@ TARGETS = (
 
 
 def table(sections: dict[str, Section]) -> Table:
-    """Hold what was measured against the targets; what was not measured is left out."""
+    """Compare the results with the targets; what was not measured is left out."""
     rows = []
-    for of in TARGETS:
-        if of.section not in sections:
+    for target in TARGETS:
+        if target.section not in sections:
             continue
-        value = sections[of.section].figures[of.figure]
-        limit = f"{'at least' if of.least else 'at most'} {of.limit:g}{of.unit}"
-        reached = f"{value:,.0f}{of.unit}" if of.unit == " MB" else f"{value:.2f}{of.unit}"
-        rows.append([of.what, limit, reached, "yes" if of.met(value) else "**no**"])
+        value = sections[target.section].figures[target.figure]
+        limit = f"{'at least' if target.least else 'at most'} {target.limit:g}{target.unit}"
+        reached = (
+            f"{value:,.0f}{target.unit}" if target.unit == " MB" else f"{value:.2f}{target.unit}"
+        )
+        rows.append([target.name, limit, reached, "yes" if target.met(value) else "**no**"])
     return Table(["target", "limit", "reached", "met"], rows)

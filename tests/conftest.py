@@ -1,4 +1,4 @@
-"""How hypothesis searches, and the fixtures of more than one file."""
+"""The settings of hypothesis, and the fixtures that several files share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from servers import CREDENTIALS
 from support import ROOT, Function
 from typecheck import CheckedCopy
 
-from pipeline import attempt
+from pipeline import attempt, handlers
 from pipeline.adapters.schemas import read_datasets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.core.dataset import Dataset
@@ -29,7 +31,7 @@ settings.load_profile(
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name no test by binary data: what packs it puts the time in, and workers would differ."""
+    """Never name a test by binary data: gzip puts the time in, and workers would differ."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
@@ -43,7 +45,9 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     """Return the Lambda function, configured for the repository's orders."""
     made = Function()
     kept = "PIPELINE_FAST_PATHS"  # the tests are run with the fast paths and without them
-    for name in [of for of in os.environ if of.startswith("PIPELINE_") and of != kept]:
+    for name in [
+        variable for variable in os.environ if variable.startswith("PIPELINE_") and variable != kept
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIPELINE_OUTPUT", "file:///lake")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///dead")
@@ -57,3 +61,34 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
 def checked_copy(tmp_path_factory: pytest.TempPathFactory) -> CheckedCopy:
     """Return a copy of the package for mypy; one, as the first look at it is the long one."""
     return CheckedCopy(tmp_path_factory.mktemp("checked"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """Run moto over HTTP in this process, and return its URL: the endpoint of all of AWS.
+
+    The module's tests share it. Nothing of an earlier module's clients is left, in boto3 or in the
+    handlers.
+    """
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        _forget_clients()
+        yield url
+    _forget_clients()
+    server.stop()
+
+
+def _forget_clients() -> None:
+    handlers._objects.cache_clear()
+    handlers._topic.cache_clear()

@@ -1,4 +1,4 @@
-"""A Kinesis stream in memory that keeps the rules of PutRecords, and fails when it is told to."""
+"""A Kinesis stream in memory that keeps the rules of PutRecords, and fails on request."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class Kept:
         chunk, rejects = deaggregate(batch_of(self.record.data))
         assert not rejects
         keys = chunk.provenance.partition_key
-        return [(keys[at], data) for at, data in zip(chunk.unit, chunk.payloads, strict=True)]
+        return [(keys[unit], data) for unit, data in zip(chunk.unit, chunk.payloads, strict=True)]
 
 
 @dataclass
 class FakeKinesis:
-    """A stream that keeps Kinesis' rules, on whose every call `mishap(number, records)` is asked.
+    """A stream that keeps Kinesis' rules; `mishap(number, records)` decides each call's fate.
 
-    It raises, before or after the records are stored, or names those that are not stored.
+    It returns a `StreamError` to raise before the records are stored, an `AfterStoring` to raise
+    one after that, the records that are not stored by their index, or None.
     """
 
     mishap: Callable[[int, Sequence[PutRecord]], Any] = lambda _number, _records: None
@@ -70,28 +71,30 @@ class FakeKinesis:
                 self._keep(record)
             raise verdict.error
         unstored = verdict or {}
-        return [unstored.get(at) or self._keep(record) for at, record in enumerate(records)]
+        return [unstored.get(index) or self._keep(record) for index, record in enumerate(records)]
 
     def _keep(self, record: PutRecord) -> Stored:
         with self.lock:
             hash_key = int(record.explicit_hash_key or md5(record.partition_key))
-            (shard,) = (of for of in self.shards if not of.closed and covers(of, hash_key))
+            (shard,) = (
+                shard for shard in self.shards if not shard.closed and covers(shard, hash_key)
+            )
             kept = Kept(shard.shard_id, str(len(self.kept)), record)
             self.kept.append(kept)
             return Stored(kept.shard_id, kept.sequence_number)
 
     def _check_limits(self, records: Sequence[PutRecord]) -> None:
-        sizes = [len(of.data) + len(of.partition_key.encode()) for of in records]
+        sizes = [len(record.data) + len(record.partition_key.encode()) for record in records]
         assert 1 <= len(records) <= 500
         assert sum(sizes) <= 5 * 2**20
         assert max(sizes) <= 2**20
 
-    def split(self, at: int) -> None:
-        """Close the open shard at this place of the list, and open its two halves."""
+    def split(self, index: int) -> None:
+        """Close the open shard at this index, and open its two halves."""
         with self.lock:
-            old = self.shards[at]
+            old = self.shards[index]
             middle = (old.first_hash_key + old.last_hash_key) // 2
-            self._close(at)
+            self._close(index)
             for first, last in (
                 (old.first_hash_key, middle),
                 (middle + 1, old.last_hash_key),
@@ -99,21 +102,21 @@ class FakeKinesis:
                 self.shards.append(shard(len(self.shards), first, last))
 
     def merge(self, one: int, other: int) -> None:
-        """Close two open shards that lie side by side, and open one in their place."""
+        """Close two adjacent open shards, and open one in their place."""
         with self.lock:
             first, last = self.shards[one].first_hash_key, self.shards[other].last_hash_key
             self._close(one)
             self._close(other)
             self.shards.append(shard(len(self.shards), first, last))
 
-    def _close(self, at: int) -> None:
-        old = self.shards[at]
-        self.shards[at] = Shard(old.shard_id, (), old.first_hash_key, old.last_hash_key, True)
+    def _close(self, index: int) -> None:
+        old = self.shards[index]
+        self.shards[index] = Shard(old.shard_id, (), old.first_hash_key, old.last_hash_key, True)
 
     @property
     def user_records(self) -> list[tuple[str | None, bytes]]:
         """List all user records in the order in which they were stored."""
-        return [of for kept in self.kept for of in kept.user_records()]
+        return [record for kept in self.kept for record in kept.user_records()]
 
     # The producer never reads.
     def get_shard_iterator(self, *_: Any, **__: Any) -> str:
@@ -128,7 +131,7 @@ class FakeKinesis:
 
 @dataclass
 class AfterStoring:
-    """The call fails when everything is stored, as where the answer is lost on the way."""
+    """The call fails after everything is stored, as when the response is lost."""
 
     error: StreamError
 
@@ -144,8 +147,8 @@ def shards_of(count: int) -> list[Shard]:
     ]
 
 
-def covers(of: Shard, hash_key: int) -> bool:
-    return of.first_hash_key <= hash_key <= of.last_hash_key
+def covers(shard: Shard, hash_key: int) -> bool:
+    return shard.first_hash_key <= hash_key <= shard.last_hash_key
 
 
 def md5(key: str) -> int:

@@ -1,4 +1,4 @@
-"""What the tests of commands share: a dataset's folder, and what stands in directories."""
+"""Shared by the tests of commands: a dataset's folder, and what directories hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_dataset(
 
 
 def things_with(*, maximum: int) -> dict[str, Any]:
-    """Return the schema of things with another bound of `n`."""
+    """Return the schema of things with another maximum of `n`."""
     number, *others = THINGS["fields"]
     return {**THINGS, "fields": [{**dict(number), "maximum": maximum}, *others]}  # type: ignore[call-overload]  # a dict
 
@@ -56,7 +56,7 @@ def rows(output: Path) -> list[dict[str, Any]]:
 
 
 def letters(dead_letters: Path) -> list[dict[str, Any]]:
-    """Return the dead letters that wait, in the order of their identities."""
+    """Return the dead letters that are not redriven yet, in the order of their identities."""
     found = [
         json.loads(line)
         for path in dead_letters.rglob("*.jsonl.gz")

@@ -1,4 +1,4 @@
-"""Lambda, as far as a function can tell: the runtime API, the time-out, the memory limit.
+"""Lambda, as far as a function can see: the runtime API, the time-out, the memory limit.
 
 On the other side is AWS's own client, `awslambdaric`, in a process that sees an unpacked artifact
 where Lambda has it, the client where Lambda has that, and nothing else of this machine but Python's
@@ -25,7 +25,7 @@ from typing import Any, Self
 _API = "/2018-06-01/runtime"
 _CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 _LONGEST_START = 10.0  # seconds, as Lambda has it
-_STEP = 0.002  # seconds between two looks at the process
+_STEP = 0.002  # seconds between two checks of the process
 _MEGABYTE = 1024
 
 
@@ -42,10 +42,11 @@ def client_files(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What Lambda makes of an invocation: an answer, or an error as it reports one.
+    """The result of an invocation: the response, or the error that Lambda reports.
 
-    `start` is in seconds, and None where the process was there already; `processor` is how many
-    seconds of one the process has used so far, and `memory` the most that was resident, in MB.
+    `start` is the start-up time in seconds, or None if the process was already running.
+    `processor` is the processor time in seconds that the process has used so far, `memory` its
+    peak resident memory in MB.
     """
 
     answer: Any
@@ -67,18 +68,18 @@ class _Process:
 class Stopped(Exception):
     """The process was ended, or ended itself, for this reason.
 
-    `told` is the error of an init phase, which Lambda hands on as it is.
+    `init_error` is the error of an init phase, which Lambda returns unchanged.
     """
 
-    def __init__(self, kind: str, message: str, told: dict[str, Any] | None = None) -> None:
+    def __init__(self, kind: str, message: str, init_error: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
-        self.told = told
+        self.init_error = init_error
 
     def error(self, request: str) -> dict[str, Any]:
-        """Return what Lambda answers."""
+        """Return the error that Lambda reports."""
         named = {"errorType": self.kind, "errorMessage": f"RequestId: {request} Error: {self}"}
-        return self.told or named
+        return self.init_error or named
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Lambda:
         self._server.server_close()
 
     def invoke(self, event: Any) -> Outcome:
-        """Hand the function an event and wait for what comes of it."""
+        """Invoke the function with an event and wait for the outcome."""
         request = str(uuid.uuid4())
         start = None
         begun = time.monotonic()
@@ -167,7 +168,7 @@ class Lambda:
     def _wait(self, deadline: float) -> tuple[str, bytes]:
         self._wait_for(lambda: not self._posted.empty(), deadline)
         posted = self._posted.get()
-        self._check_memory()  # its peak, so that no overshoot between two looks is missed
+        self._check_memory()  # its peak, so that no peak between two checks is missed
         return posted
 
     def _wait_for(self, done: Any, deadline: float) -> None:
@@ -177,8 +178,8 @@ class Lambda:
             status = self._process.process.poll()
             if status is not None:
                 if not self._not_started.empty():
-                    told = json.loads(self._not_started.get())
-                    raise Stopped(told["errorType"], told["errorMessage"], told)
+                    error = json.loads(self._not_started.get())
+                    raise Stopped(error["errorType"], error["errorMessage"], error)
                 raise Stopped(
                     "Runtime.ExitError", f"Runtime exited with error: exit status {status}"
                 )
@@ -193,21 +194,21 @@ class Lambda:
 
     def _peak(self) -> int:
         """Return the most memory that was resident so far, in MB: the kernel's own high mark."""
-        lines = self._told("status").splitlines()
+        lines = self._proc_file("status").splitlines()
         found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
         return int(found[0]) // _MEGABYTE if found else 0
 
     def _processor(self) -> float:
         """Return the processor's seconds that were used so far, of all threads."""
-        after_name = self._told("stat").rpartition(") ")[2].split()
+        after_name = self._proc_file("stat").rpartition(") ")[2].split()
         ticks = sum(map(int, after_name[11:13]))  # in the program, and in the kernel for it
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def _told(self, what: str) -> str:
-        """Return what the kernel tells of the process; nothing of one that has ended."""
+    def _proc_file(self, file: str) -> str:
+        """Return a file of the process in /proc; nothing of a process that has ended."""
         assert self._process is not None
         try:
-            return Path(f"/proc/{self._process.process.pid}/{what}").read_text()
+            return Path(f"/proc/{self._process.process.pid}/{file}").read_text()
         except FileNotFoundError:
             return ""
 
@@ -233,7 +234,7 @@ class Lambda:
 
 
 def _handler(function: Lambda) -> type[BaseHTTPRequestHandler]:
-    """Return what answers the client's requests."""
+    """Return the handler of the client's requests."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

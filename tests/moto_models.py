@@ -1,7 +1,7 @@
-"""What moto's CloudFormation leaves out of a stack, with a warning: made by the services' own APIs.
+"""Resources that moto's CloudFormation leaves out of a stack, made by the services' own APIs.
 
-So every resource of the template is there, its properties checked by botocore's models and read
-back as the service keeps them.
+With them every resource of the template exists; its properties are checked by botocore's models
+and read back as the service keeps them.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def _metric_filter(name: str, properties: dict[str, Any]) -> tuple[str, str]:
 
 def _camel_case(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key[0].lower() + key[1:]: _camel_case(of) for key, of in value.items()}
-    return [_camel_case(of) for of in value] if isinstance(value, list) else value
+        return {key[0].lower() + key[1:]: _camel_case(child) for key, child in value.items()}
+    return [_camel_case(child) for child in value] if isinstance(value, list) else value
 
 
 MAKERS: dict[str, Maker] = {
@@ -116,7 +116,7 @@ MAKERS: dict[str, Maker] = {
 
 @contextmanager
 def all_types() -> Iterator[None]:
-    """Teach moto's CloudFormation these types for a while."""
+    """Teach moto's CloudFormation these types while the context lasts."""
     models = get_model_map()
     known = dict(models)
     assert not known.keys() & MAKERS.keys(), "moto has learnt some: drop them here"

@@ -4,7 +4,7 @@
 UpdateShardCount), both from npm (`make servers`); moto's server for S3. Each is a context manager
 that yields its URL, on a port that the system chose, and ends its process by its id.
 
-No server throttles, or loses connections: `FaultyProxy` stands between and does.
+No server throttles or loses connections: `faulty_proxy` stands between and does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CREDENTIALS = {
 }
 _START_SECONDS = 120
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
 def need_node() -> None:
@@ -120,14 +120,14 @@ def _process(command: list[str], environment: dict[str, str], port: int) -> Iter
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await_answer(server, port)
+        _await_response(server, port)
         yield
     finally:
         server.kill()
         server.wait()
 
 
-def _await_answer(server: subprocess.Popen[bytes], port: int) -> None:
+def _await_response(server: subprocess.Popen[bytes], port: int) -> None:
     """Wait until a server speaks HTTP: one that only listens may not be ready."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
@@ -152,12 +152,12 @@ EXPIRED = "ExpiredIteratorException"
 
 @dataclass
 class Faults:
-    """What a proxy does to requests: to each so-many-th of an operation, or (0) to none.
+    """What a proxy does to requests: to every n-th of an operation, or to none if 0.
 
     `throttled`: refused. `partial`: of PutRecords, every other record is refused and the rest
     passed on. `expired`: of GetRecords, the iterator. `dropped_before`, `dropped_after`: the
-    connection is closed without an answer, before or after the server has done what it was asked.
-    `down`: everything is answered with 503. `happened` counts, by fault and operation.
+    connection is closed without a response, before or after the server has handled the request.
+    `down`: every response is a 503. `happened` counts, by fault and operation.
     """
 
     throttled: int = 0
@@ -201,7 +201,7 @@ def faulty_proxy(target: str, faults: Faults) -> Iterator[str]:
 
 
 class _Dropped(Exception):
-    """The connection is to be closed without an answer."""
+    """The connection is to be closed without a response."""
 
 
 class _ProxyHandler(BaseHTTPRequestHandler):
@@ -211,28 +211,28 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     target: str
 
     def do_any(self) -> None:
-        """Pass a request on, or do not."""
+        """Pass a request on, or fail it."""
         if self.headers.get("Expect", "").lower() == "100-continue":
             del self.headers["Expect"]
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         try:
-            self._send(*self._answer(body))
+            self._send(*self._response(body))
         except (_Dropped, ConnectionError, http.client.HTTPException):
             self.close_connection = True  # also where the client is gone
 
-    def _send(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
+    def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_any  # noqa: N815 - http.server's names
 
-    def _answer(self, body: bytes) -> Answer:
+    def _response(self, body: bytes) -> Response:
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.command
 
         def happens(fault: str) -> bool:
@@ -247,27 +247,27 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         if operation == "GetRecords" and happens("expired"):
             return _refused(EXPIRED, "Iterator expired.")
         some = operation == "PutRecords" and happens("partial")
-        answer = self._put_some(json.loads(body)) if some else self._pass_on(body)
+        response = self._put_some(json.loads(body)) if some else self._pass_on(body)
         if happens("dropped_after"):
             raise _Dropped
-        return answer
+        return response
 
-    def _put_some(self, request: dict[str, Any]) -> Answer:
-        """Pass on every other record of a PutRecords, and say of the rest: throttled."""
+    def _put_some(self, request: dict[str, Any]) -> Response:
+        """Pass on every other record of a PutRecords, and report the rest as throttled."""
         passed = {**request, "Records": request["Records"][1::2]}
         stored: list[dict[str, Any]] = []
         if passed["Records"]:
-            status, headers, answer = self._pass_on(json.dumps(passed).encode())
+            status, headers, reply = self._pass_on(json.dumps(passed).encode())
             if status != http.HTTPStatus.OK:
-                return status, headers, answer
-            stored = json.loads(answer)["Records"]
+                return status, headers, reply
+            stored = json.loads(reply)["Records"]
         failed = {"ErrorCode": THROTTLED, "ErrorMessage": "Rate exceeded for shard."}
         results = [failed] * len(request["Records"])
         results[1::2] = stored
         document = {"FailedRecordCount": results.count(failed), "Records": results}
         return 200, _JSON, json.dumps(document).encode()
 
-    def _pass_on(self, body: bytes) -> Answer:
+    def _pass_on(self, body: bytes) -> Response:
         connection = http.client.HTTPConnection(self.target, timeout=60)
         try:
             headers = {
@@ -288,7 +288,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 _JSON = [("Content-Type", "application/x-amz-json-1.1")]
 
 
-def _refused(code: str, message: str) -> Answer:
+def _refused(code: str, message: str) -> Response:
     return 400, _JSON, json.dumps({"__type": code, "message": message}).encode()
 
 

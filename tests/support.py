@@ -1,4 +1,4 @@
-"""What the tests share: Lambda's event shape, the flow on stores in memory, and what came out."""
+"""Shared by the tests: Lambda's event, the flow with stores in memory, and what it stored."""
 
 from __future__ import annotations
 
@@ -150,20 +150,25 @@ def as_json(value: Any) -> bytes:
 
 @dataclass(slots=True)
 class Stored:
-    """Two stores in memory, and what stands in them."""
+    """The output and the dead letters of a test: two stores in memory, read back by properties.
+
+    `deliver` and `Function` write into one. `rows` and `letters` decode what they wrote;
+    `objects` has the bytes, to compare two deliveries; `verdicts` has what became of each
+    document whatever object it is in, to compare deliveries that were cut differently.
+    """
 
     output: MemoryStore = field(default_factory=MemoryStore)
     dead_letters: MemoryStore = field(default_factory=MemoryStore)
 
     @property
     def objects(self) -> dict[str, bytes]:
-        """Every object of both, by its whole address less the store's."""
+        """Every object of both stores, by its key behind `output/` or `dead/`."""
         output = {f"output/{key}": body for key, body in self.output.objects.items()}
         return output | {f"dead/{key}": body for key, body in self.dead_letters.objects.items()}
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """All rows in Parquet, in the order of their identities."""
+        """All rows in Parquet, by column name, in the order of their identities."""
         found = [
             row
             for key, body in self.output.objects.items()
@@ -174,7 +179,7 @@ class Stored:
 
     @property
     def letters(self) -> list[dict[str, Any]]:
-        """All dead letters, in the order of their identities."""
+        """All dead letters, decoded from JSON, in the order of their identities."""
         found = [
             json.loads(line)
             for body in self.dead_letters.objects.values()
@@ -184,12 +189,12 @@ class Stored:
 
     @property
     def verdicts(self) -> Counter[str]:
-        """What became of each document: its identity with its row, or with its fault."""
+        """How often each document became what: its identity with its row or its dead letter, as text."""
         rows = [f"{row_identity(row)} row {sorted(row.items())}" for row in self.rows]
-        faults = [
-            f"{letter_identity(letter)} fault {sorted(letter.items())}" for letter in self.letters
+        letters = [
+            f"{letter_identity(letter)} letter {sorted(letter.items())}" for letter in self.letters
         ]
-        return Counter(rows + faults)
+        return Counter(rows + letters)
 
 
 def read_parquet(body: bytes) -> pa.Table:
@@ -220,7 +225,7 @@ def letter_payload(letter: dict[str, Any]) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-# ------------------------------------------------------------------------------------ the way
+# ----------------------------------------------------------------------------------- the flow
 
 
 def deliver(
@@ -230,7 +235,7 @@ def deliver(
     *,
     limits: Limits = PLAIN,
 ) -> Stored:
-    """Take an event through the flow into stores in memory, and return these."""
+    """Process an event with stores in memory, new ones unless given, and return these."""
     into = into or Stored()
     report_of(event, datasets, into, limits=limits)
     return into
@@ -249,7 +254,7 @@ def report_of(
 
 
 class FaultyStore(MemoryStore):
-    """A store on whose n-th put, counted from 1, `mishap(n)` is called first.
+    """A store that calls `mishap(n)` before its n-th put, counted from 1.
 
     What that raises is the store's error; while it sleeps, the store hangs.
     """
@@ -269,7 +274,7 @@ class FaultyStore(MemoryStore):
 
 
 class Context:
-    """What Lambda hands the handler beside the event, as far as the handler looks."""
+    """The context that Lambda passes beside the event, as far as the handler uses it."""
 
     aws_request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95"
 
@@ -283,18 +288,26 @@ class Context:
 
 @dataclass(slots=True)
 class Function:
-    """The Lambda function as deployed, but for its stores, which are in memory."""
+    """The Lambda function as deployed, except that its stores are in memory.
+
+    The fixture `function` makes one, with the settings of the repository's orders. Call it with
+    an event, and it returns the handler's response; `stored` has what it wrote. A test of failures
+    replaces `stored` by one with a `FaultyStore`.
+    """
 
     stored: Stored = field(default_factory=Stored)
 
     def open_store(self, uri: str) -> ObjectStore:
-        """Stand in for the store that the settings name."""
+        """Return the store in memory for the URI that the fixture's settings name."""
         return {
             "file:///lake": self.stored.output,
             "file:///dead": self.stored.dead_letters,
         }[uri]
 
     def __call__(self, event: Any, seconds: float = 60.0) -> Any:
-        """Invoke it with so much time."""
+        """Invoke the handler with this many seconds left, and return its response.
+
+        The settings are read anew each time, so that a test may change them.
+        """
         handlers._pipeline.cache_clear()
         return handlers.kinesis(event, Context(seconds))

@@ -1,7 +1,7 @@
 """Other ways to the same Parquet file, each as well written as its users would write it.
 
-Every module here offers `prepare(event)`: it returns a function that takes the event to the bodies
-of its Parquet files. Each runs in a process of its own (worker.py), so that neither its memory nor
+Every module here offers `prepare(event)`: it returns a function that turns the event into
+the bodies of its Parquet files. Each runs in a process of its own (worker.py), so that neither its memory nor
 its garbage is another's; `check.py` reads what it wrote, with a reader it did not write with.
 """
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A way, and what it leaves out; `extra` ones need what requirements/bench.txt installs."""
+    """One way: what it does and what it leaves out; an `extra` one needs requirements/bench.txt."""
 
     module: str
-    what: str
+    does: str
     leaves_out: str
     extra: bool = False
 
 
-_NO_LAWS = "identity, conservation, dead letters, bounds, repeatable keys"
+_NO_LAWS = "identity, conservation, dead letters, limits, repeatable keys"
 
 PEERS: dict[str, Peer] = {
     "ours": Peer("ours", "the handler, all laws on", "nothing"),

@@ -1,4 +1,4 @@
-"""Whether a way's Parquet files hold the documents, row for row, told by another reader."""
+"""Checks with another reader that a way's Parquet files hold the documents, row for row."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -31,13 +31,13 @@ def _read(name: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _typed(document: dict[str, Any]) -> dict[str, Any]:
-    at, amount = datetime.fromisoformat(document["at"]), Decimal(document["amount"])
-    return {**document, "at": at, "amount": amount}
+    moment, amount = datetime.fromisoformat(document["at"]), Decimal(document["amount"])
+    return {**document, "at": moment, "amount": amount}
 
 
-def _row(of: dict[str, Any]) -> tuple[Any, ...]:
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        of["id"], of["at"].timestamp(), of["user"], of["kind"], of["amount"], of["url"],
-        of["referrer"] or "", of["score"], of["count"], of["ok"], of["device"]["os"],
-        of["device"]["width"], tuple(of["tags"]),
+        row["id"], row["at"].timestamp(), row["user"], row["kind"], row["amount"], row["url"],
+        row["referrer"] or "", row["score"], row["count"], row["ok"], row["device"]["os"],
+        row["device"]["width"], tuple(row["tags"]),
     )  # fmt: skip

@@ -27,11 +27,11 @@ def prepare(event: Any) -> Callable[[], list[bytes]]:
 
         def handle(record: KinesisStreamRecord) -> None:
             opened = deaggregate_records([record.raw_event])
-            documents.extend(read(base64.b64decode(of["kinesis"]["data"])) for of in opened)
+            documents.extend(read(base64.b64decode(record["kinesis"]["data"])) for record in opened)
 
         processor = BatchProcessor(event_type=EventType.KinesisDataStreams)
-        answer = process_partial_response(event, handle, processor, _Context())
-        assert answer == {"batchItemFailures": []}
+        response = process_partial_response(event, handle, processor, _Context())
+        assert response == {"batchItemFailures": []}
         return [to_parquet(documents)]
 
     return run

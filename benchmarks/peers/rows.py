@@ -8,4 +8,4 @@ from benchmarks.peers.ours import handler
 
 
 def prepare(event: Any) -> Callable[[], list[bytes]]:
-    return handler(tuple(of.by_rows() for of in CORPORA["typical"].datasets()), event)
+    return handler(tuple(dataset.by_rows() for dataset in CORPORA["typical"].datasets()), event)

@@ -1,7 +1,8 @@
 """One way in a process of its own: `python -m benchmarks.peers.worker MODULE EVENT`.
 
-Commands come a line each on standard input, answers as a line of JSON: `run` answers the seconds
-of processor time it took, `store DIR` writes what it makes, `peak` answers the most memory, bytes.
+Commands come a line each on standard input, results go as a line of JSON to standard output: `run`
+returns its processor time in seconds, `store DIR` also writes what it makes, `peak` returns the
+peak memory in bytes.
 """
 
 import importlib
@@ -26,8 +27,8 @@ def main() -> None:
 def _serve(run: Callable[[], list[bytes]]) -> None:
     for line in sys.stdin:
         command, _, folder = line.strip().partition(" ")
-        answer = peak_memory() if command == "peak" else _do(run, folder)
-        print(json.dumps(answer), flush=True)
+        result = peak_memory() if command == "peak" else _do(run, folder)
+        print(json.dumps(result), flush=True)
 
 
 def _do(run: Callable[[], list[bytes]], folder: str) -> float:

@@ -1,4 +1,4 @@
-"""awswrangler's dataset writer, into an S3 that answers at once, without a network."""
+"""awswrangler's dataset writer, into an S3 that responds at once, without a network."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def prepare(event: Any) -> Callable[[], list[bytes]]:
     os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
     session: Any = boto3.Session(region_name="eu-central-1")
     stored: list[bytes] = []
-    session.events.register("before-send.s3", lambda request, **_: _answer(request, stored))
+    session.events.register("before-send.s3", lambda request, **_: _respond(request, stored))
 
     def run() -> list[bytes]:
         stored.clear()
@@ -57,16 +57,16 @@ def _read(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _answer(request: Any, stored: list[bytes]) -> AWSResponse:
+def _respond(request: Any, stored: list[bytes]) -> AWSResponse:
     """Keep an object's bytes and say that it is stored."""
-    assert request.method == "PUT", f"{request.method} {request.url} is no write of an object"
+    assert request.method == "PUT", f"{request.method} {request.url} does not write an object"
     body = request.body
     stored.append(body if isinstance(body, bytes) else body.read())
     return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"ETag": "measured"}), _Empty())
 
 
 class _Empty:
-    """The body of S3's answer."""
+    """The body of S3's response."""
 
     def stream(self, **_: Any) -> list[bytes]:
         return [b""]

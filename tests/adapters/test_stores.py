@@ -16,7 +16,6 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from support import ROOT
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
@@ -33,22 +32,12 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    """Run moto's S3 over HTTP on a free port of loopback, with one empty bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+def s3_endpoint(aws: str) -> Iterator[str]:
+    """Return the URL of an S3 with one empty bucket, in the region that buckets are in by default."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.delenv("AWS_PROFILE", raising=False)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield endpoint
-    server.stop()
+        yield aws
 
 
 KINDS = ["memory", "directory", "s3", "s3-whole-bucket"]

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import pytest
 import urllib3.exceptions
 from botocore.exceptions import ClientError, EndpointConnectionError
 from lake import letters, rows, things_with, write_dataset
-from moto.server import ThreadedMotoServer
 from support import Context
 
 from pipeline import handlers
@@ -77,26 +76,9 @@ class Place:
         }
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[None]:
-    """Run moto's S3 over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.delenv("AWS_PROFILE", raising=False)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        yield
-    server.stop()
-
-
 @pytest.fixture
 def place(
-    aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Place:
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
         if name != "PIPELINE_FAST_PATHS":

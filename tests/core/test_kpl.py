@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aws_kinesis_agg.aggregator import RecordAggregator
 from aws_kinesis_agg.deaggregator import deaggregate_records
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import PLAIN, batch_of, kinesis_event
 
@@ -275,17 +275,16 @@ def odd_record(draw: st.DrawFn) -> bytes:
 def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
     """Read an aggregate with protobuf's own classes; raises where it is none."""
     message = kpl._messages.AggregatedRecord.FromString(body)
-    # Keys that are not UTF-8 come as bytes.
-    keys = [
-        key if isinstance(key, str) else key.decode(errors="replace")
-        for key in message.partition_key_table
-    ]
+    # Protobuf returns a key that is not UTF-8 as bytes; keys here are text whatever they hold.
+    table = message.partition_key_table
+    keys = [key if isinstance(key, str) else key.decode(errors="replace") for key in table]
     indices = [of.partition_key_index for of in message.records]
     assert not any(of.HasField("explicit_hash_key_index") for of in message.records)
     return [keys[index] for index in indices], [of.data for of in message.records]
 
 
 @given(odd_bodies() | mutated(MIXED.map(lambda records: aggregate(records)[4:-16])))
+@example(b"\n\x05\x08\x00\x1a\x01\x80\x1a\x04\x08\x00\x1a\x00")  # a key that is not UTF-8
 def test_what_is_cut_out_without_protobuf_is_what_protobuf_reads(body: bytes) -> None:
     usual = kpl._fast_parse(body)
     if usual is not None:

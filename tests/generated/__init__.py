@@ -1,5 +1,5 @@
 """Datasets, documents for them, and documents that do not fit, made up by hypothesis.
 
-Types, values and verdicts are the tests' own here: what is expected of a document owes nothing
-to the program's idea of its schema.
+Types, values and verdicts are the tests' own here: what is expected of a document does not
+depend on how the program reads its schema.
 """

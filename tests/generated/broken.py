@@ -1,4 +1,4 @@
-"""Documents, schemas and configurations with anything done to them."""
+"""Documents, schemas and configurations with arbitrary edits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TOKENS = (
 
 @st.composite
 def edited(draw: st.DrawFn, text: bytes, most: int = 3) -> bytes:
-    """Draw a text with tokens put into it, in the place of none or of some bytes."""
+    """Draw a text with tokens inserted, or in place of some bytes."""
     for _ in range(draw(st.integers(1, most))):
-        at = draw(st.integers(0, len(text)))
-        end = min(len(text), at + draw(st.sampled_from((0, 1, 1, 2, 5))))
-        piece = draw(st.sampled_from(_TOKENS)) if draw(st.booleans()) else text[at:end] * 2
-        text = text[:at] + piece + text[end:]
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.sampled_from((0, 1, 1, 2, 5))))
+        piece = draw(st.sampled_from(_TOKENS)) if draw(st.booleans()) else text[start:end] * 2
+        text = text[:start] + piece + text[end:]
     return text
 
 
@@ -38,7 +38,7 @@ _CHARACTERS = "0123456789-+:.TZtzeE=/Aa_ \n\u0660é😀\0"
 
 @st.composite
 def nearly(draw: st.DrawFn, made: Made) -> bytes:
-    """Draw a document of one line with anything done to its text, or to one of its values."""
+    """Draw a document of one line with an edit in its text, or in one of its values."""
     document = draw(documents(made, GAPS))
     scalars = [node for node in document.root.places() if node.text]
     if not scalars or draw(st.booleans()):
@@ -54,11 +54,11 @@ def nearly(draw: st.DrawFn, made: Made) -> bytes:
 
 
 def _shaken(draw: st.DrawFn, text: str) -> str:
-    """Change, put in or take out a character or two."""
+    """Change, insert or remove a character or two."""
     for _ in range(draw(st.integers(1, 2))):
-        at = draw(st.integers(0, len(text)))
-        end = at + draw(st.integers(0, 1))
-        text = text[:at] + draw(st.sampled_from(("", *_CHARACTERS))) + text[end:]
+        start = draw(st.integers(0, len(text)))
+        end = start + draw(st.integers(0, 1))
+        text = text[:start] + draw(st.sampled_from(("", *_CHARACTERS))) + text[end:]
     return text
 
 
@@ -86,7 +86,7 @@ _ATTRIBUTES = (
 
 @st.composite
 def broken_schemas(draw: st.DrawFn, made: Made) -> str:
-    """Draw a schema with some of its parts changed, moved or taken out; or as a text, edited."""
+    """Draw a schema with some of its parts changed, moved or removed; or edit its text."""
     if draw(st.integers(0, 3)) == 0:
         return draw(edited(made.schema_text.encode())).decode(errors="replace")
     schema: Any = json.loads(made.schema_text)
@@ -102,12 +102,12 @@ def broken_schemas(draw: st.DrawFn, made: Made) -> str:
 def _parts(schema: Any) -> list[Any]:
     """Return every object and array in a schema that can be changed."""
     inside = schema.values() if isinstance(schema, dict) else schema
-    below = [part for of in inside if isinstance(of, dict | list) for part in _parts(of)]
+    below = [part for child in inside if isinstance(child, dict | list) for part in _parts(child)]
     return [schema, *below]
 
 
 def _change(draw: st.DrawFn, part: Any, value: Any) -> None:
-    """Set or take out an item of an object or an array."""
+    """Set or remove an item of an object or an array."""
     if isinstance(part, dict):
         key = draw(st.sampled_from((*part, *_ATTRIBUTES)))
         part[key] = value
@@ -137,7 +137,7 @@ _SETTINGS = (
 
 @st.composite
 def configurations(draw: st.DrawFn, made: Made) -> str:
-    """Draw a dataset.toml: its own, edited; or of any settings."""
+    """Draw a dataset.toml: its own, edited; or any settings."""
     if draw(st.integers(0, 3)) == 0:
         return draw(edited(made.config_text.encode(), most=2)).decode(errors="replace")
     names = draw(st.lists(st.sampled_from(_SETTINGS), max_size=3, unique=True))

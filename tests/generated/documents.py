@@ -1,6 +1,6 @@
 """Documents of a generated dataset: the value first, then one of its spellings.
 
-A document in the making is a tree of nodes, so that any one value in it can be made wrong.
+A document being made is a tree of nodes, so that any one of its values can be made wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from generated.schemas import (
 )
 from generated.spelling import Shown, chance, step, string
 
-# What may stand where nobody looks: under unknown keys, and under keys that come again.
+# Values that are never read: under unknown keys, and under keys that are repeated.
 JUNK = (
     "null", "true", "-0", "1e400", "9" * 30, '"\\u0000\\ud83d\\ude00"', "[]", "{}", '"}{"',
     '{"a":[{"a":null}],"a":1}', "[" * 200 + "]" * 200, '"\\\\"', "0.10", '"NaN"', "[[],{}]",
@@ -34,7 +34,7 @@ JUNK = (
 
 @dataclass
 class Node:
-    """A value in the making: a text, or brackets around labelled parts. Junk has no place."""
+    """A value being made: a text, or brackets around labelled parts. A junk value has no place."""
 
     path: str = ""
     place: Place | None = field(default=None, repr=False)
@@ -43,11 +43,11 @@ class Node:
     parts: list[tuple[str, Node]] = field(default_factory=list)
 
     def become(self, text: str) -> None:
-        """Hold another text instead."""
+        """Become another text."""
         self.text, self.brackets, self.parts = text, "", []
 
     def written(self, gap: str) -> str:
-        """Write it with a gap of white space around every token."""
+        """Return its text with a gap of white space around every token."""
         if not self.brackets:
             return self.text
         parts = (f"{label}{gap}{part.written(gap)}{gap}" for label, part in self.parts)
@@ -55,7 +55,7 @@ class Node:
         return f"{self.brackets[0]}{gap}{inside}{self.brackets[1]}"
 
     def places(self) -> Iterator[Node]:
-        """Every node that is somebody's, from the outside in."""
+        """Yield every node that belongs to a place, from the outside in."""
         yield self
         for _, part in self.parts:
             if part.place is not None:
@@ -88,10 +88,10 @@ class Writer:
 
     def default(self, place: Place, rules: Rules) -> Default:
         """Draw a default of a place that is not nullable."""
-        node, value = self.of(place, rules, "$")
+        node, value = self.value(place, rules, "$")
         return Default(node.written(""), value)
 
-    def of(self, place: Place, rules: Rules, path: str) -> tuple[Node, Any]:
+    def value(self, place: Place, rules: Rules, path: str) -> tuple[Node, Any]:
         """Draw a place's value."""
         if place.nullable and chance(self.draw, 25):
             return Node(path, place, "null"), None
@@ -109,42 +109,42 @@ class Writer:
     def array(self, item: Place, place: Place, path: str) -> tuple[Node, Any]:
         """Draw an array."""
         count = self.draw(st.integers(0, 2))
-        drawn = [self.of(item, NO_RULES, f"{path}[{number}]") for number in range(count)]
+        drawn = [self.value(item, NO_RULES, f"{path}[{number}]") for number in range(count)]
         parts = [("", node) for node, _ in drawn]
         return Node(path, place, brackets="[]", parts=parts), [value for _, value in drawn]
 
     def map(self, item: Place, place: Place, path: str) -> tuple[Node, Any]:
         """Draw a map, as a dict."""
         keys = self.draw(st.lists(ANY_KEYS, max_size=2, unique=True))
-        drawn = {key: self.of(item, NO_RULES, path + step(key)) for key in keys}
+        drawn = {key: self.value(item, NO_RULES, path + step(key)) for key in keys}
         parts = [(self.label(key), node) for key, (node, _) in drawn.items()]
         node = Node(path, place, brackets="{}", parts=self.repeated(parts))
         return node, {key: value for key, (_, value) in drawn.items()}
 
     def record(self, record: Record, place: Place, path: str) -> tuple[Node, dict[str, Any]]:
-        """Draw an object of a record: its fields in any order, among keys that nobody knows."""
+        """Draw an object of a record: its fields in any order, among unknown keys."""
         parts, values = list[tuple[str, Node]](), dict[str, Any]()
-        for of in record.fields:
-            node, values[of.name] = self.member(of, path + step(of.key))
+        for member in record.fields:
+            node, values[member.name] = self.member(member, path + step(member.key))
             if node is not None:
-                parts.append((self.label(of.key), node))
+                parts.append((self.label(member.key), node))
         order = self.draw(st.permutations(range(len(parts))))
         parts = self.repeated([parts[number] for number in order])
         if not self.closed and chance(self.draw, 20):
             key = self.draw(ANY_KEYS)
-            if key not in {of.key for of in record.fields}:
+            if key not in {member.key for member in record.fields}:
                 parts.insert(self.draw(st.integers(0, len(parts))), (self.label(key), self.junk()))
         return Node(path, place, brackets="{}", parts=parts), values
 
-    def member(self, of: Member, path: str) -> tuple[Node | None, Any]:
+    def member(self, member: Member, path: str) -> tuple[Node | None, Any]:
         """Draw a field's value, or leave it out."""
-        if of.optional and chance(self.draw, 40):
-            node = Node(path, of, "null") if self.draw(st.booleans()) else None
-            return node, of.default.value if of.default else None
-        return self.of(of, of.rules, path)
+        if member.optional and chance(self.draw, 40):
+            node = Node(path, member, "null") if self.draw(st.booleans()) else None
+            return node, member.default.value if member.default else None
+        return self.value(member, member.rules, path)
 
     def repeated(self, parts: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
-        """Let a key stand before with another value, which does not count."""
+        """Repeat a key in front, with another value, which does not count."""
         if parts and chance(self.draw, 10):
             label = self.draw(st.sampled_from([label for label, _ in parts]))
             return [(label, self.junk()), *parts]
@@ -166,7 +166,7 @@ GAPS = ("", " ", "\t ", "\r")
 def documents(
     draw: st.DrawFn, made: Made, gaps: tuple[str, ...] = (*GAPS, "\n", "\r\n  ")
 ) -> Document:
-    """Draw a document that the dataset takes."""
+    """Draw a document that the dataset accepts."""
     place = Place(made.record, nullable=False)
     root, row = Writer(draw, closed=made.closed).record(made.record, place, "$")
     return Document(root, draw(st.sampled_from(gaps)), row)

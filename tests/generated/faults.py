@@ -14,7 +14,7 @@ from generated.scalars import JSON_TYPES, Decimals, Scalar
 from generated.schemas import ANY_KEYS, Array, Made, Member, Record, Type
 from generated.spelling import step, string
 
-# What takes the place of a value and makes the whole no JSON.
+# What replaces a value, so that the document is not JSON.
 _NO_JSON = (
     "NaN", "Infinity", "-Infinity", "nan", "-", "+1", "01", "-01", "1.", ".5", "1e", "0x1", "1_0",
     "'a'", "True", "None", "nul", "", '"', '"\t"', '"\\x"', '"\\u12"', '"\\ud800"', '"\\udc00a"',
@@ -41,7 +41,7 @@ def wrong_documents(draw: st.DrawFn, made: Made) -> Wrong:
 
 
 def _wrong_value(draw: st.DrawFn, made: Made, document: Document) -> Wrong:
-    """Let one value be none of its place's."""
+    """Replace one value by one that its place does not accept."""
     able = [(node, list(misfits_of(node))) for node in document.root.places()]
     able = [(node, misfits) for node, misfits in able[1:] if misfits]
     if not able:
@@ -54,33 +54,33 @@ def _wrong_value(draw: st.DrawFn, made: Made, document: Document) -> Wrong:
 
 
 def misfits_of(node: Node) -> Iterator[tuple[str, str]]:
-    """Every text that is wrong in a node's place, and why."""
+    """Yield every text that is wrong in a node's place, and the reason."""
     place = node.place
     assert place is not None
-    takes, more = _takes(place.type)
+    accepted, more = _accepted(place.type)
     yield from more
-    yield from ((text, "wrong_type") for name, text in JSON_TYPES.items() if name not in takes)
+    yield from ((text, "wrong_type") for name, text in JSON_TYPES.items() if name not in accepted)
     if not place.nullable and not (isinstance(place, Member) and place.optional):
         yield "null", "missing_field"
     if isinstance(place, Member) and isinstance(place.type, Scalar):
         yield from _broken_rules(place.type, place.rules)
 
 
-def _takes(of: Type) -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
-    if isinstance(of, Scalar):
-        return of.takes, of.misfits
-    return frozenset({"array" if isinstance(of, Array) else "object"}), ()
+def _accepted(avro_type: Type) -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
+    if isinstance(avro_type, Scalar):
+        return avro_type.accepts, avro_type.misfits
+    return frozenset({"array" if isinstance(avro_type, Array) else "object"}), ()
 
 
-def _broken_rules(of: Scalar, rules: Rules) -> Iterator[tuple[str, str]]:
-    for bound, sign, reason in (
+def _broken_rules(scalar: Scalar, rules: Rules) -> Iterator[tuple[str, str]]:
+    for limit, sign, reason in (
         (rules.minimum, -1, "below_minimum"),
         (rules.maximum, 1, "above_maximum"),
     ):
-        beyond = None if bound is None else of.beyond(bound, sign)
+        beyond = None if limit is None else scalar.beyond(limit, sign)
         if beyond is not None:
             yield beyond, reason
-            if isinstance(of, Decimals):
+            if isinstance(scalar, Decimals):
                 yield json.dumps(beyond), reason
     if rules.min_length:
         yield json.dumps("😀" * (rules.min_length - 1)), "too_short"
@@ -97,14 +97,14 @@ def _wrong_fields(draw: st.DrawFn, made: Made, document: Document) -> Wrong:
     if made.closed and (not able or draw(st.booleans())):
         node = records[draw(st.integers(0, len(records) - 1))]
         key = draw(ANY_KEYS.filter(lambda key: key not in _keys(node)))
-        at = draw(st.integers(0, len(node.parts)))
-        node.parts.insert(at, (string(draw, key) + ":", Node(text="null")))
+        index = draw(st.integers(0, len(node.parts)))
+        node.parts.insert(index, (string(draw, key) + ":", Node(text="null")))
         return Wrong(document.payload, "unknown_field", node.path + step(key))
     if not able:
         return _wrong_text(draw, made, document)
     node, part = able[draw(st.integers(0, len(able) - 1))]
-    label = next(json.loads(label[:-1]) for label, of in node.parts if of is part)
-    node.parts = [of for of in node.parts if json.loads(of[0][:-1]) != label]
+    label = next(json.loads(label[:-1]) for label, child in node.parts if child is part)
+    node.parts = [child for child in node.parts if json.loads(child[0][:-1]) != label]
     return Wrong(document.payload, "missing_field", part.path)
 
 
@@ -115,16 +115,18 @@ def _is_record(node: Node) -> bool:
 def _keys(node: Node) -> set[str]:
     assert node.place is not None
     assert isinstance(node.place.type, Record)
-    return {of.key for of in node.place.type.fields}
+    return {field.key for field in node.place.type.fields}
 
 
 def _required(node: Node) -> list[Node]:
     parts = [part for _, part in node.parts]
-    return [of for of in parts if isinstance(of.place, Member) and not of.place.optional]
+    return [
+        child for child in parts if isinstance(child.place, Member) and not child.place.optional
+    ]
 
 
 def _wrong_text(draw: st.DrawFn, made: Made, document: Document) -> Wrong:
-    """Let the document be no JSON object at all, or too deep a one."""
+    """Make the document something other than a JSON object, or nest it too deeply."""
     text = document.root.written(document.gap)
     whole = text.encode()
     how = draw(st.sampled_from(("truncated", "token", "no object", "deep", "bytes", "after")))

@@ -1,7 +1,7 @@
-"""What the contract says of any bytes: Python's reader of JSON, and fastavro's validation.
+"""The contract's verdict on any bytes, from Python's JSON reader and fastavro's validation.
 
-`read` of each scalar type turns what JSON says into what Avro means; whether that is a value of
-the schema is for fastavro to say. Rules are Python's.
+`read` of each scalar type turns a JSON value into the value that Avro means; fastavro decides
+whether that is a value of the schema. Rules are checked in Python.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Oracle:
         self.schema = fastavro.parse_schema(schema)
 
     def judge(self, payload: bytes) -> Row | Literal["not_json", "reject"]:
-        """Return the row that a payload of one document becomes, or that it becomes none."""
+        """Return the row that a payload of one document becomes, or why it becomes none."""
         try:
             text = payload.strip(b" \t\r\n").decode()
         except UnicodeDecodeError:
@@ -41,7 +41,7 @@ class Oracle:
             json.dumps(whole, ensure_ascii=False).encode()
         except RecursionError:
             return "reject"
-        except ValueError:  # no JSON; or half a surrogate pair, which no UTF-8 can hold
+        except ValueError:  # not JSON; or half a surrogate pair, which no UTF-8 can hold
             return "not_json"
         if not isinstance(value, dict) or depth(whole) > DEEPEST:
             return "reject"
@@ -56,28 +56,28 @@ class Oracle:
         return row if fits and keeps_rules(self.made.record, row) else "reject"
 
     def converted(self, place: Place, value: Any) -> Any:
-        """Turn a JSON value into what Avro means; what is of another type, as it is."""
+        """Turn a JSON value into what Avro means; a value of another type, unchanged."""
         match place.type:
             case _ if value is None:
                 return None
             case Scalar() as scalar:
                 return scalar.read(value)
             case Array(item=item) if isinstance(value, list):
-                return [self.converted(item, of) for of in value]
+                return [self.converted(item, child) for child in value]
             case Map(item=item) if isinstance(value, dict):
-                return {key: self.converted(item, of) for key, of in value.items()}
+                return {key: self.converted(item, child) for key, child in value.items()}
             case Record(fields=fields) if isinstance(value, dict):
-                if self.made.closed and not value.keys() <= {of.key for of in fields}:
+                if self.made.closed and not value.keys() <= {field.key for field in fields}:
                     raise Unfit
-                return {of.name: self.member(of, value.get(of.key)) for of in fields}
+                return {field.name: self.member(field, value.get(field.key)) for field in fields}
             case _:
                 return value
 
-    def member(self, of: Member, value: Any) -> Any:
-        """Convert a field's value, or take its default for null and absence."""
-        if value is None and of.default is not None:
-            return of.default.value
-        return self.converted(of, value)
+    def member(self, field: Member, value: Any) -> Any:
+        """Convert a field's value, or use its default for null and absence."""
+        if value is None and field.default is not None:
+            return field.default.value
+        return self.converted(field, value)
 
 
 def depth(value: Any) -> int:
@@ -87,9 +87,9 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
-def keeps_rules(of: Any, value: Any, rules: Rules = NO_RULES) -> bool:
-    """Tell whether a valid value keeps the rules of every field in it."""
-    match of:
+def keeps_rules(avro_type: Any, value: Any, rules: Rules = NO_RULES) -> bool:
+    """Return whether a valid value keeps the rules of every field in it."""
+    match avro_type:
         case _ if value is None:
             return True
         case Record(fields=fields):
@@ -103,7 +103,7 @@ def keeps_rules(of: Any, value: Any, rules: Rules = NO_RULES) -> bool:
 
 
 def _without_defaults(schema: Any) -> Any:
-    """Leave out defaults, which are JSON as in documents here, and not Avro's encoding."""
+    """Leave out defaults: here they are JSON as in documents, not in Avro's encoding."""
     if isinstance(schema, dict):
-        return {key: _without_defaults(of) for key, of in schema.items() if key != "default"}
-    return [_without_defaults(of) for of in schema] if isinstance(schema, list) else schema
+        return {key: _without_defaults(child) for key, child in schema.items() if key != "default"}
+    return [_without_defaults(child) for child in schema] if isinstance(schema, list) else schema

@@ -1,4 +1,4 @@
-"""What other readers find in the files of a generated dataset, as values of its fields."""
+"""The files of a generated dataset, read by other readers, as values of its fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parquet_rows(stored: Stored, made: Made) -> Rows:
     """
     read = _by_arrow if widest(made.record) > POLARS_DIGITS else _by_polars
     rows = [row for body in _bodies(stored, ".parquet") for row in read(body)]
-    names = [of.name for of in made.record.fields]
+    names = [field.name for field in made.record.fields]
     return {row["_sequence_number"]: {name: row[name] for name in names} for row in rows}
 
 
@@ -45,17 +45,17 @@ def _by_arrow(body: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def widest(of: Type) -> int:
+def widest(avro_type: Type) -> int:
     """Return the digits of the widest decimal in a type."""
-    if isinstance(of, Record):
-        return max(widest(part.type) for part in of.fields)
-    if isinstance(of, Array | Map):
-        return widest(of.item.type)
-    return of.precision if isinstance(of, Decimals) else 0
+    if isinstance(avro_type, Record):
+        return max(widest(part.type) for part in avro_type.fields)
+    if isinstance(avro_type, Array | Map):
+        return widest(avro_type.item.type)
+    return avro_type.precision if isinstance(avro_type, Decimals) else 0
 
 
 def exactly(value: Any) -> Any:
-    """Tell values apart that Python calls equal: 1, 1.0 and true; 0.0 and -0.0."""
+    """Make values differ that Python calls equal: 1, 1.0 and true; 0.0 and -0.0."""
     if isinstance(value, dict):
         return {key: exactly(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def found_folders(stored: Stored) -> dict[str, list[str]]:
 
 def folders_of(made: Made, row: dict[str, Any]) -> list[str]:
     """Return the folders that a row belongs in."""
-    fields = {of.name: of.type for of in made.record.fields}
+    fields = {field.name: field.type for field in made.record.fields}
     folders = []
     for part, name in made.partition_by:
         value = row[name] if name else ARRIVED
@@ -93,13 +93,13 @@ def folders_of(made: Made, row: dict[str, Any]) -> list[str]:
 
 
 def csv_rows(stored: Stored, made: Made) -> Rows:
-    """Read the cells in CSV by sequence number, with polars, which tells null from `""`."""
+    """Read the cells in CSV by sequence number, with polars, which distinguishes null from `""`."""
     columns = dict(_columns(made.record, ""))
     tables = [pl.read_csv(body, infer_schema=False) for body in _bodies(stored, ".csv")]
     return {
         row["_sequence_number"]: {
-            name: None if row[name] is None else _found(of, row[name])
-            for name, of in columns.items()
+            name: None if row[name] is None else _found(avro_type, row[name])
+            for name, avro_type in columns.items()
         }
         for table in tables
         for row in table.to_dicts()
@@ -107,57 +107,59 @@ def csv_rows(stored: Stored, made: Made) -> Rows:
 
 
 def csv_row(made: Made, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the cells of a row as the contract says them; of floats, the values."""
+    """Return the cells of a row by the contract; for floats, the values."""
     cells = {}
-    for column, of in _columns(made.record, ""):
+    for column, avro_type in _columns(made.record, ""):
         value: Any = row
         for name in column.split("."):
             value = value and value[name]
-        cells[column] = None if value is None else _said(of, value)
+        cells[column] = None if value is None else _said(avro_type, value)
     return cells
 
 
 def _columns(record: Record, above: str) -> Iterator[tuple[str, Type]]:
     """Flatten a record: its columns' dotted names, with their types."""
-    for of in record.fields:
-        if isinstance(of.type, Record):
-            yield from _columns(of.type, f"{above}{of.name}.")
+    for field in record.fields:
+        if isinstance(field.type, Record):
+            yield from _columns(field.type, f"{above}{field.name}.")
         else:
-            yield f"{above}{of.name}", of.type
+            yield f"{above}{field.name}", field.type
 
 
-def _said(of: Type, value: Any) -> Any:
+def _said(avro_type: Type, value: Any) -> Any:
     """Return a value with every scalar as its text, but for floats."""
-    if value is None or isinstance(of, Floating):
+    if value is None or isinstance(avro_type, Floating):
         return value
-    if isinstance(of, Scalar):
-        return of.text(value)
-    if isinstance(of, Array):
-        return [_said(of.item.type, item) for item in value]
-    if isinstance(of, Map):
-        return {key: _said(of.item.type, item) for key, item in value.items()}
-    return {part.name: _said(part.type, value[part.name]) for part in of.fields}
+    if isinstance(avro_type, Scalar):
+        return avro_type.text(value)
+    if isinstance(avro_type, Array):
+        return [_said(avro_type.item.type, item) for item in value]
+    if isinstance(avro_type, Map):
+        return {key: _said(avro_type.item.type, item) for key, item in value.items()}
+    return {part.name: _said(part.type, value[part.name]) for part in avro_type.fields}
 
 
-def _found(of: Type, cell: str) -> Any:
+def _found(avro_type: Type, cell: str) -> Any:
     """Return what a cell holds, in the form of `_said`."""
-    if isinstance(of, Floating):
-        return of.nearest(float(cell))
-    return cell if isinstance(of, Scalar) else _in_json(of, read_json(cell))
+    if isinstance(avro_type, Floating):
+        return avro_type.nearest(float(cell))
+    return cell if isinstance(avro_type, Scalar) else _in_json(avro_type, read_json(cell))
 
 
-def _in_json(of: Type, found: Any) -> Any:
+def _in_json(avro_type: Type, found: Any) -> Any:
     """Return what a piece of a cell's JSON holds, in the form of `_said`."""
     if found is None:
         return None
-    if isinstance(of, Array):
-        return [_in_json(of.item.type, item) for item in found]
-    if isinstance(of, Map):
-        return {key: _in_json(of.item.type, item) for key, item in found.items()}
-    if isinstance(of, Record):
-        assert found.keys() == {part.name for part in of.fields}
-        return {part.name: _in_json(part.type, found[part.name]) for part in of.fields}
-    assert isinstance(found, Number) == isinstance(of, _NUMBERS)
+    if isinstance(avro_type, Array):
+        return [_in_json(avro_type.item.type, item) for item in found]
+    if isinstance(avro_type, Map):
+        return {key: _in_json(avro_type.item.type, item) for key, item in found.items()}
+    if isinstance(avro_type, Record):
+        assert found.keys() == {part.name for part in avro_type.fields}
+        return {part.name: _in_json(part.type, found[part.name]) for part in avro_type.fields}
+    assert isinstance(found, Number) == isinstance(avro_type, _NUMBERS)
     if isinstance(found, Number):
-        return of.nearest(float(found.text)) if isinstance(of, Floating) else found.text
+        return (
+            avro_type.nearest(float(found.text)) if isinstance(avro_type, Floating) else found.text
+        )
     return json.dumps(found) if isinstance(found, bool) else found

@@ -1,4 +1,4 @@
-"""Rules of a field, as a schema says them and as Python judges them."""
+"""Rules of a field, as a schema writes them and as Python checks them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from generated.spelling import Literal
 
 @dataclass(frozen=True)
 class Pattern:
-    """An RE2 pattern, what it says in Python's notation, and a string on each side of it."""
+    """An RE2 pattern, the same in Python's notation, a string that matches and one that does not."""
 
     re2: str
     python: str
@@ -34,7 +34,7 @@ PATTERNS = (
 
 @dataclass(frozen=True)
 class Rules:
-    """What a field asks of its values."""
+    """The rules of a field; None where there is none."""
 
     minimum: Decimal | None = None
     maximum: Decimal | None = None
@@ -44,7 +44,7 @@ class Rules:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Return the rules as a schema says them."""
+        """Return the rules as a schema writes them."""
         given = {
             "minimum": None if self.minimum is None else Literal(str(self.minimum)),
             "maximum": None if self.maximum is None else Literal(str(self.maximum)),
@@ -55,10 +55,10 @@ class Rules:
         return {name: value for name, value in given.items() if value is not None}
 
     def kept_by(self, value: Any) -> bool:
-        """Tell whether a value keeps them; null keeps all."""
+        """Return whether a value keeps them; null keeps all."""
         if value is None:
             return True
-        # A bound of floats is the double next to it.
+        # A limit of floats is the nearest double.
         number = float if isinstance(value, float) else Decimal
         return not (
             (self.minimum is not None and value < number(self.minimum))

@@ -1,7 +1,7 @@
-"""Scalar types of the contract: values of each, their spellings in JSON, and what is none.
+"""Scalar types of the contract: values of each, their spellings in JSON, and texts that are not one.
 
-A value is what a reader of Parquet should hand to Python. `spelled` says it in JSON, `text` in
-CSV; `read` is the way back from JSON, for documents whose value was not drawn first.
+A value is what a reader of Parquet should return in Python. `spelled` writes it as JSON, `text` as
+CSV. `read` is the inverse of `spelled`, for documents whose value was not drawn first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JSON_TYPES = {
 
 
 class Unfit(ValueError):
-    """A JSON value that is none of its type's."""
+    """A JSON value that is not a value of its type."""
 
 
 def demand(fits: object) -> None:
@@ -42,18 +42,18 @@ def demand(fits: object) -> None:
 
 @dataclass(frozen=True)
 class Scalar:
-    """A type without parts; `avro` is how a schema says it, `misfits` texts and their reasons."""
+    """A type without parts; `avro` is its schema, `misfits` are wrong texts and their reasons."""
 
     avro: Any
     misfits: Misfits = field(default=(), repr=False)
-    takes: ClassVar[frozenset[str]] = frozenset({"string"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"string"})
 
     def value(self, draw: st.DrawFn) -> Any:
         """Draw a value."""
         raise NotImplementedError
 
     def ruled(self, draw: st.DrawFn, rules: Rules) -> Any:
-        """Draw a value that keeps the rules, which most types cannot have."""
+        """Draw a value that keeps the rules; most types cannot have any."""
         del rules
         return self.value(draw)
 
@@ -66,14 +66,14 @@ class Scalar:
         return str(value)
 
     def read(self, found: Any) -> Any:
-        """Return the value that stands for what `read_json` read; what is none as it is.
+        """Return the value that `read_json` read; what is not a value of this type, unchanged.
 
-        Raises `Unfit` for what Avro, which is asked afterwards, might take for a value.
+        Raises `Unfit` for what Avro, which is asked afterwards, might accept by mistake.
         """
         return found
 
-    def beyond(self, bound: Decimal, sign: int) -> str | None:
-        """Write a number below (-1) or above (1) a bound as JSON, if the type holds one."""
+    def beyond(self, limit: Decimal, sign: int) -> str | None:
+        """Write a number below (-1) or above (1) a limit as JSON, if the type holds one."""
         raise NotImplementedError
 
 
@@ -81,7 +81,7 @@ class Scalar:
 class Boolean(Scalar):
     """`true` or `false`."""
 
-    takes = frozenset({"boolean"})
+    accepts = frozenset({"boolean"})
 
     def value(self, draw: st.DrawFn) -> bool:
         return draw(st.booleans())
@@ -99,7 +99,7 @@ class Integer(Scalar):
     """An int of 32 bits or a long of 64."""
 
     bits: int = 32
-    takes = frozenset({"integer"})
+    accepts = frozenset({"integer"})
 
     def ruled(self, draw: st.DrawFn, rules: Rules) -> int:
         high = 2 ** (self.bits - 1)
@@ -114,8 +114,8 @@ class Integer(Scalar):
     def read(self, found: Any) -> Any:
         return int(found.text) if isinstance(found, Number) and found.whole else found
 
-    def beyond(self, bound: Decimal, sign: int) -> str | None:
-        found = math.floor(bound) + 1 if sign > 0 else math.ceil(bound) - 1
+    def beyond(self, limit: Decimal, sign: int) -> str | None:
+        found = math.floor(limit) + 1 if sign > 0 else math.ceil(limit) - 1
         return str(found) if abs(found) < 2 ** (self.bits - 1) else None
 
 
@@ -132,7 +132,7 @@ class Floating(Scalar):
     """A float of 32 bits or a double of 64."""
 
     bits: int = 64
-    takes = frozenset({"integer", "fraction"})
+    accepts = frozenset({"integer", "fraction"})
 
     def ruled(self, draw: st.DrawFn, rules: Rules) -> float:
         low = None if rules.minimum is None else float(rules.minimum)
@@ -160,8 +160,8 @@ class Floating(Scalar):
         demand(math.isfinite(value))
         return value if self.bits == 64 else rounded32(value)
 
-    def beyond(self, bound: Decimal, sign: int) -> str | None:
-        return repr(float(bound) + sign * 1_000)
+    def beyond(self, limit: Decimal, sign: int) -> str | None:
+        return repr(float(limit) + sign * 1_000)
 
 
 def floating(avro: Any, bits: int) -> Floating:
@@ -185,7 +185,7 @@ class Decimals(Scalar):
 
     precision: int = 1
     scale: int = 0
-    takes = frozenset({"integer", "fraction", "string"})
+    accepts = frozenset({"integer", "fraction", "string"})
 
     def ruled(self, draw: st.DrawFn, rules: Rules) -> Decimal:
         most, units = 10**self.precision - 1, 10**self.scale
@@ -218,8 +218,8 @@ class Decimals(Scalar):
         demand(units.denominator == 1)
         return unscaled(int(units), self.scale)
 
-    def beyond(self, bound: Decimal, sign: int) -> str | None:
-        units = Fraction(bound) * 10**self.scale
+    def beyond(self, limit: Decimal, sign: int) -> str | None:
+        units = Fraction(limit) * 10**self.scale
         found = math.floor(units) + 1 if sign > 0 else math.ceil(units) - 1
         return self.text(unscaled(found, self.scale)) if abs(found) < 10**self.precision else None
 
@@ -283,7 +283,7 @@ class Bytes(Scalar):
         if not isinstance(found, str):
             return found
         demand(re.fullmatch("[A-Za-z0-9+/]*={0,2}", found))
-        demand(len(found) % 4 == 0)  # Python takes too much padding
+        demand(len(found) % 4 == 0)  # Python accepts too much padding
         return base64.b64decode(found, validate=True)
 
 

@@ -58,7 +58,7 @@ class Place:
 
     @property
     def avro(self) -> Any:
-        """Return the type as a schema says it."""
+        """Return the type as a schema writes it."""
         return ["null", self.type.avro] if self.nullable else self.type.avro
 
 
@@ -87,7 +87,7 @@ class Member(Place):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """Return the field as a schema says it."""
+        """Return the field as a schema writes it."""
         given: dict[str, Any] = {"name": self.name, "type": self.avro, **dict(self.attributes)}
         if self.key != self.name:
             given["jsonName"] = self.key
@@ -98,7 +98,7 @@ class Member(Place):
 
 @dataclass(frozen=True)
 class Made(Shown):
-    """A generated dataset, the texts it was read from, and how it is partitioned."""
+    """A generated dataset, the texts it was parsed from, and its partition columns."""
 
     record: Record = field(repr=False)
     closed: bool
@@ -130,7 +130,7 @@ _RULED = ("integer", "string", "decimal", "decimal")  # more often, for their ru
 _SYMBOLS = ("A", "B", "a", "_x1", "NULL", "true")
 _NAMES = ("a", "b", "id", "at", "value", "_x", "Total", "select", "a1", "date", "key", "element")
 FIELD_NAMES = st.sampled_from(_NAMES) | st.from_regex("[A-Za-z][A-Za-z0-9_]{0,6}", fullmatch=True)
-# A schema may name none with a quote, a backslash or a control character.
+# A schema may not name a key with a quote, a backslash or a control character.
 _KEYS = (
     "@timestamp", "a.b", "a b", "", " ", "$", "[0]", "a[0]", "it's", "é", "日本", "😀", "\x7f",
     "%s{}", "f0", "null", "\u2028", "ID", "e\u0301", "-type",
@@ -161,30 +161,30 @@ class Maker:
         """Draw a type that nests at most so deep."""
         if self.named and chance(self.draw, 10):
             return self.again(self.draw(st.sampled_from(self.named)))
-        of = self.draw(st.sampled_from(("scalar", "scalar", "scalar", "record", "array", "map")))
-        if of == "scalar" or not depth or self.scalars >= MOST_SCALARS:
+        kind = self.draw(st.sampled_from(("scalar", "scalar", "scalar", "record", "array", "map")))
+        if kind == "scalar" or not depth or self.scalars >= MOST_SCALARS:
             return self.scalar()
-        if of == "record":
+        if kind == "record":
             return self.record(depth - 1)
         item = Place(self.type(depth - 1), self.draw(st.booleans()))
-        if of == "array":
+        if kind == "array":
             return Array(item, {"type": "array", "items": item.avro})
         return Map(item, {"type": "map", "values": item.avro})
 
-    def again(self, of: Type) -> Type:
-        """Return the same type, said by its name, in full or short."""
-        name = of.avro["name"]
-        return replace(of, avro=self.draw(st.sampled_from((name, f"space.{name}"))))
+    def again(self, avro_type: Type) -> Type:
+        """Return the same type, referred to by its name, in full or short."""
+        name = avro_type.avro["name"]
+        return replace(avro_type, avro=self.draw(st.sampled_from((name, f"space.{name}"))))
 
-    def reusable(self, of: Type) -> Type:
+    def reusable(self, avro_type: Type) -> Type:
         """Remember a named type, which may be used again."""
-        self.named.append(of)
-        return of
+        self.named.append(avro_type)
+        return avro_type
 
-    def named_type(self, of: str, **attributes: Any) -> dict[str, Any]:
+    def named_type(self, kind: str, **attributes: Any) -> dict[str, Any]:
         """Return a type with a name that is not taken."""
         self.names += 1
-        return {"type": of, "name": f"N{self.names}", **attributes}
+        return {"type": kind, "name": f"N{self.names}", **attributes}
 
     def scalar(self) -> Type:
         """Draw a scalar type."""
@@ -214,7 +214,9 @@ class Maker:
         """Draw a record inside another."""
         avro = self.named_type("record")
         fields = self.fields(depth, most=3)
-        return self.reusable(Record(fields, {**avro, "fields": [of.declaration for of in fields]}))
+        return self.reusable(
+            Record(fields, {**avro, "fields": [field.declaration for field in fields]})
+        )
 
     def fields(self, depth: int, most: int) -> tuple[Member, ...]:
         """Draw a record's fields, whose names differ in more than case."""
@@ -231,45 +233,51 @@ class Maker:
     def member(self, name: str, key: str, depth: int) -> Member:
         """Draw a field. The epoch of a time may stand beside the name instead of in the type."""
         place = Place(self.type(depth), self.draw(st.booleans()))
-        of, rules, default, attributes = place.type, NO_RULES, None, dict[str, Any]()
-        if isinstance(of, Scalar) and chance(self.draw, 60):
-            rules = self.rules(of)
+        avro_type, rules, default, attributes = place.type, NO_RULES, None, dict[str, Any]()
+        if isinstance(avro_type, Scalar) and chance(self.draw, 60):
+            rules = self.rules(avro_type)
         if not place.nullable and chance(self.draw, 25):
             default = self.default(place, rules)
         elif place.nullable and self.draw(st.booleans()):
             attributes["default"] = None
-        if isinstance(of.avro, dict) and "epoch" in of.avro and self.draw(st.booleans()):
-            attributes["epoch"] = of.avro["epoch"]
-            bare = {name: value for name, value in of.avro.items() if name != "epoch"}
-            of = replace(of, avro=bare)
-        return Member(of, place.nullable, name, key, rules, default, tuple(attributes.items()))
+        if (
+            isinstance(avro_type.avro, dict)
+            and "epoch" in avro_type.avro
+            and self.draw(st.booleans())
+        ):
+            attributes["epoch"] = avro_type.avro["epoch"]
+            bare = {name: value for name, value in avro_type.avro.items() if name != "epoch"}
+            avro_type = replace(avro_type, avro=bare)
+        return Member(
+            avro_type, place.nullable, name, key, rules, default, tuple(attributes.items())
+        )
 
     # ----------------------------------------------------------------------------------- rules
 
-    def rules(self, of: Scalar) -> Rules:
+    def rules(self, scalar: Scalar) -> Rules:
         """Draw rules that some value keeps, for types that may have any."""
-        if isinstance(of, scalars.String):
+        if isinstance(scalar, scalars.String):
             return self.string_rules()
-        if not isinstance(of, scalars.Integer | scalars.Floating | scalars.Decimals):
+        if not isinstance(scalar, scalars.Integer | scalars.Floating | scalars.Decimals):
             return NO_RULES
-        low, high = sorted((self.bound(of), self.bound(of)))
-        if not isinstance(of, scalars.Floating) and self.draw(st.booleans()):
+        low, high = sorted((self.limit(scalar), self.limit(scalar)))
+        if not isinstance(scalar, scalars.Floating) and self.draw(st.booleans()):
             low, high = between(low, -1), between(high, 1)
         kept = self.draw(st.sampled_from(("minimum", "maximum", "both")))
         return Rules(
             minimum=None if kept == "maximum" else low, maximum=None if kept == "minimum" else high
         )
 
-    def bound(self, of: Scalar) -> Decimal:
-        """Draw a bound that is a value of its type, so that some value always keeps it."""
-        if isinstance(of, scalars.Floating):
+    def limit(self, scalar: Scalar) -> Decimal:
+        """Draw a limit that is a value of its type, so that some value always keeps it."""
+        if isinstance(scalar, scalars.Floating):
             return Decimal(repr(self.draw(st.floats(-1e6, 1e6, width=32)) + 0.0))  # no -0.0
-        if isinstance(of, scalars.Integer) and self.draw(st.booleans()):
+        if isinstance(scalar, scalars.Integer) and self.draw(st.booleans()):
             return Decimal(self.draw(st.integers(-9, 9)))
-        return Decimal(of.ruled(self.draw, NO_RULES))
+        return Decimal(scalar.ruled(self.draw, NO_RULES))
 
     def string_rules(self) -> Rules:
-        """Draw bounds of a string's length, or a pattern."""
+        """Draw limits of a string's length, or a pattern."""
         if self.draw(st.booleans()):
             return Rules(pattern=self.draw(st.sampled_from(PATTERNS)))
         low, high = sorted((self.draw(st.integers(0, 4)), self.draw(st.integers(0, 4))))
@@ -280,9 +288,9 @@ class Maker:
         )
 
 
-def between(bound: Decimal, sign: int) -> Decimal:
-    """Move a bound away from zero or towards it by less than its last digit."""
-    sign_digits, digits, exponent = bound.as_tuple()
+def between(limit: Decimal, sign: int) -> Decimal:
+    """Move a limit away from zero or towards it by less than its last digit."""
+    sign_digits, digits, exponent = limit.as_tuple()
     assert isinstance(exponent, int)
     units = int("".join(map(str, digits))) * (-1 if sign_digits else 1)
     return unscaled(units * 10 + 3 * sign, 1 - exponent)
@@ -299,7 +307,7 @@ def datasets(draw: st.DrawFn) -> Made:
     closed = chance(draw, 30)
     maker = Maker(draw, Writer(draw, closed=closed).default)
     fields = maker.fields(DEEPEST, most=5)
-    declared = [of.declaration for of in fields]
+    declared = [member.declaration for member in fields]
     avro = {"type": "record", "name": "Thing", "namespace": "space", "fields": declared}
     partition_by = partitions(draw, fields) if chance(draw, 40) else ()
     columns = [f"{part}({name})" if part != "value" else name for part, name in partition_by]
@@ -314,16 +322,16 @@ def datasets(draw: st.DrawFn) -> Made:
 
 
 def partitions(draw: st.DrawFn, fields: tuple[Member, ...]) -> tuple[tuple[str, str], ...]:
-    """Draw partition columns: what is taken, and of which field."""
-    taken = {of.name.lower() for of in fields}
+    """Draw partition columns: the part (date, hour or value), and its field."""
+    taken = {member.name.lower() for member in fields}
     able = [("date", ""), ("hour", "")]
-    for of in fields:
-        if isinstance(of.type, times.Timestamp):
-            able += [("date", of.name), ("hour", of.name)]
-        elif isinstance(of.type, times.Date):
-            able += [("date", of.name), ("value", of.name)]
-        elif isinstance(of.type, _BY_VALUE):
-            able.append(("value", of.name))
+    for member in fields:
+        if isinstance(member.type, times.Timestamp):
+            able += [("date", member.name), ("hour", member.name)]
+        elif isinstance(member.type, times.Date):
+            able += [("date", member.name), ("value", member.name)]
+        elif isinstance(member.type, _BY_VALUE):
+            able.append(("value", member.name))
     able = [(part, name) for part, name in able if part == "value" or part not in taken]
     if not able:
         return ()

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 
 def chance(draw: st.DrawFn, percent: int) -> bool:
-    """Draw true so often; shrinks to false."""
+    """Draw true with this chance; shrinks to false."""
     return draw(st.integers(0, 99)) >= 100 - percent
 
 
 class Shown:
-    """Lets hypothesis show an object as its repr does, and not with all that is in it."""
+    """Makes hypothesis show an object by its repr, not field by field."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         del cycle
@@ -25,17 +25,21 @@ class Shown:
 
 
 class Literal(str):
-    """JSON text to stand in a JSON text as it is."""
+    """JSON text that is written into a JSON text unchanged."""
 
     __slots__ = ()
 
 
 def spelled(value: Any) -> str:
-    """Write a value as JSON, with the literals in it as they are."""
+    """Write a value as JSON; the literals in it are written unchanged."""
     if isinstance(value, Literal):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(key)}:{spelled(of)}" for key, of in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(key)}:{spelled(child)}" for key, child in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(spelled, value)) + "]"
     return json.dumps(value)
@@ -43,13 +47,13 @@ def spelled(value: Any) -> str:
 
 def string(draw: st.DrawFn, value: str) -> str:
     """Write a string as JSON: plainly, in ASCII, or with every other character escaped."""
-    how = draw(st.sampled_from(("utf-8", "utf-8", "ascii", "every", "other")))
-    if how in {"utf-8", "ascii"}:
-        return json.dumps(value, ensure_ascii=how == "ascii")
-    every = 1 if how == "every" else 2
+    style = draw(st.sampled_from(("utf-8", "utf-8", "ascii", "every", "other")))
+    if style in {"utf-8", "ascii"}:
+        return json.dumps(value, ensure_ascii=style == "ascii")
+    every = 1 if style == "every" else 2
     pieces = (
-        json.dumps(char, ensure_ascii=False)[1:-1] if at % every else _escaped(char)
-        for at, char in enumerate(value)
+        json.dumps(char, ensure_ascii=False)[1:-1] if index % every else _escaped(char)
+        for index, char in enumerate(value)
     )
     return '"' + "".join(pieces) + '"'
 
@@ -57,7 +61,7 @@ def string(draw: st.DrawFn, value: str) -> str:
 def _escaped(char: str) -> str:
     """Escape a character by its number: one beyond 16 bits as a pair of surrogates."""
     units = char.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def number(draw: st.DrawFn, value: Decimal) -> str:
@@ -77,7 +81,7 @@ def step(key: str) -> str:
 
 @dataclass(frozen=True)
 class Number:
-    """A JSON number, as it stands in its text."""
+    """A JSON number, by its text."""
 
     text: str
 
@@ -88,7 +92,7 @@ class Number:
 
 
 def read_json(text: str) -> Any:
-    """Read JSON with Python's reader, which is told to refuse what is none. Raises `ValueError`."""
+    """Read JSON with Python's reader, which refuses constants such as NaN. Raises `ValueError`."""
     return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
 
 

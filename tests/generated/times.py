@@ -105,8 +105,8 @@ class Time(Scalar):
 
 def times(unit: str) -> Time:
     """Make a time of day."""
-    of = "int" if unit == "millis" else "long"
-    return Time({"type": of, "logicalType": f"time-{unit}"}, _texts(_NO_CLOCKS), unit)
+    kind = "int" if unit == "millis" else "long"
+    return Time({"type": kind, "logicalType": f"time-{unit}"}, _texts(_NO_CLOCKS), unit)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def timestamps(logical: str) -> Timestamp:
 class EpochDate(Date):
     """A day as a count of them since 1970."""
 
-    takes = frozenset({"integer"})
+    accepts = frozenset({"integer"})
 
     def spelled(self, draw: st.DrawFn, value: date) -> str:
         del draw
@@ -182,7 +182,7 @@ class EpochTime(Timestamp):
     """A moment as a number of some unit since 1970."""
 
     unit: str = "seconds"
-    takes = frozenset({"integer", "fraction"})
+    accepts = frozenset({"integer", "fraction"})
 
     def value(self, draw: st.DrawFn) -> datetime:
         moment = EPOCH + timedelta(microseconds=draw(st.integers(-EXACT, EXACT)))
@@ -227,7 +227,7 @@ def _fraction(draw: st.DrawFn, digits: str) -> str:
 
 
 def _elsewhere(moment: datetime, minutes: int | None) -> tuple[datetime, str]:
-    """Tell a moment's time in another zone, and the zone; in UTC where the calendar ends."""
+    """Return a moment's time in another zone, and the zone; in UTC at the ends of the calendar."""
     if minutes is None:
         return moment, "Z"
     try:

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from support import ROOT, Context
 
 from pipeline import handlers
@@ -347,27 +346,8 @@ def test_its_own_messages_are_never_answered() -> None:
 # ------------------------------------------------------------------------------- to the topic
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[None]:
-    """Run moto's SNS and SQS over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.delenv("AWS_PROFILE", raising=False)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        handlers._topic.cache_clear()
-        yield
-    handlers._topic.cache_clear()
-    server.stop()
-
-
 @pytest.fixture
-def inbox(aws: None) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
+def inbox(aws: str) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
     """Return the ARN of a topic, and a function that receives what was sent there."""
     sns: Any = boto3.client("sns")
     sqs: Any = boto3.client("sqs")
@@ -404,7 +384,7 @@ def test_the_handler_publishes_alarm_and_recovery(
     assert [line["outcome"] for line in lines] == ["ALARM", "OK"]
 
 
-def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: None) -> None:
+def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: str) -> None:
     missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
     topic = Topic(missing.topic)
     with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):

@@ -7,7 +7,7 @@ import json
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from support import Context, FaultyStore, Function, Stored, as_json, letter_payload, order
 
 from pipeline import handlers
@@ -38,25 +37,6 @@ SMALL_PART_BYTES = 3_000  # bytes of a part, so that these files have several
 
 def as_zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[None]:
-    """Run moto's S3, SQS and SNS over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.delenv("AWS_PROFILE", raising=False)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        handlers._objects.cache_clear()
-        yield
-    handlers._objects.cache_clear()
-    server.stop()
 
 
 class Bucket:
@@ -84,12 +64,12 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(aws: None, request: pytest.FixtureRequest) -> Bucket:
+def bucket(aws: str, request: pytest.FixtureRequest) -> Bucket:
     return Bucket(f"files-{abs(hash(request.node.name)):x}")
 
 
 @pytest.fixture
-def invoke(aws: None, function: Function) -> Callable[..., Any]:
+def invoke(aws: str, function: Function) -> Callable[..., Any]:
     def call(event: Any, seconds: float = 60.0) -> Any:
         handlers._pipeline.cache_clear()
         return handlers.s3(event, Context(seconds))

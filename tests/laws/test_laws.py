@@ -1,11 +1,15 @@
-"""The laws of the house, on the real handler and the real road."""
+"""The laws (docs/glossary.md has their words), on the real handler and the real stations."""
 
 import gzip
+import itertools
 import json
+import re
 import time
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +21,7 @@ from support import (
     ARRIVED,
     FIRST,
     ORDERS,
+    Context,
     FaultyStore,
     Function,
     Stored,
@@ -29,7 +34,9 @@ from support import (
 )
 
 from pipeline import handlers
-from pipeline.adapters.telemetry import METRICS
+from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.telemetry import METRICS, Telemetry
+from pipeline.attempt import Attempt
 from pipeline.core.errors import (
     DeadlineExceeded,
     EventError,
@@ -39,6 +46,8 @@ from pipeline.core.errors import (
 )
 from pipeline.core.kpl import MAGIC, UserRecord, aggregate
 from pipeline.core.records import Limits
+from pipeline.core.routing import Router
+from pipeline.flow import Pipeline
 
 GOOD = as_json(order())
 
@@ -60,7 +69,7 @@ def deep(levels: int) -> bytes:
 
 
 LATE = f"{ARRIVED - timedelta(days=31):%Y-%m-%dT%H:%M:%SZ}"
-# What stands in one stream record beside good ones: its reason, and its path.
+# The payload of a stream record between good ones, its reason, and its path.
 BROKEN: dict[str, tuple[bytes, str, str]] = {
     "wrong MD5": (aggregated(GOOD)[:-1] + b"?", "kpl_checksum", "$"),
     "truncated": (aggregated(GOOD)[:-20], "kpl_truncated", "$"),
@@ -100,7 +109,7 @@ BROKEN: dict[str, tuple[bytes, str, str]] = {
     "no zone": (as_json(order(placed_at="2026-11-23T09:00:00")), "bad_format", "$.placed_at"),
     "corrupt gzip": (gzip.compress(GOOD, mtime=0)[:-9], "corrupt_compression", "$"),
     "corrupt zstd": (pa.compress(GOOD, "zstd", asbytes=True)[:-4], "corrupt_compression", "$"),
-    "gzip past the bound": (
+    "gzip past the limit": (
         gzip.compress(b" " * (64 * 2**20 + 1), mtime=0),
         "unpacked_too_large",
         "$",
@@ -114,7 +123,7 @@ BROKEN: dict[str, tuple[bytes, str, str]] = {
 def test_what_is_broken_is_one_dead_letter_and_the_others_are_rows(
     function: Function, name: str
 ) -> None:
-    """Law 3: its bytes, its reason, its path; and nobody else pays for it."""
+    """Law 3: bad data is a dead letter with its bytes, reason and path, and fails nothing else."""
     payload, reason, path = BROKEN[name]
     assert function(kinesis_event([GOOD, payload, aggregated(GOOD, GOOD)])) == {
         "batchItemFailures": []
@@ -127,6 +136,8 @@ def test_what_is_broken_is_one_dead_letter_and_the_others_are_rows(
 
 
 def test_a_user_record_with_a_bad_key_index_costs_its_siblings_nothing(function: Function) -> None:
+    """Law 3: in an aggregate, a broken user record is a dead letter and its siblings are rows."""
+
     def record(index: int) -> bytes:
         inner = b"\x08" + bytes([index]) + b"\x1a" + _varint(len(GOOD)) + GOOD
         return b"\x1a" + _varint(len(inner)) + inner
@@ -153,6 +164,7 @@ def _varint(number: int) -> bytes:
     ],
 )  # fmt: skip
 def test_an_event_that_is_not_one_shards_is_a_clear_error(function: Function, event: Any) -> None:
+    """An event that is not one shard's is refused in a sentence, and nothing is stored."""
     with pytest.raises(EventError) as error:
         function(event)
     assert str(error.value).endswith(".")
@@ -160,6 +172,7 @@ def test_an_event_that_is_not_one_shards_is_a_clear_error(function: Function, ev
 
 
 def test_an_absent_partition_key_and_a_consumers_arn_change_no_identity() -> None:
+    """Law 6: identity depends on neither the partition key nor the consumer."""
     plain = deliver(kinesis_event([GOOD, aggregated(GOOD)]), [ORDERS])
     consumer = kinesis_event(
         [GOOD, aggregated(GOOD)], arn=f"{ARN}/consumer/lambda:1700000000", partition_key=None
@@ -194,7 +207,7 @@ def identities(stored: Stored) -> Counter[Any]:
 
 @given(PIECES)
 def test_every_document_is_stored_once_and_a_replay_changes_nothing(pieces: list[bytes]) -> None:
-    """Laws 2 and 5."""
+    """Laws 2 and 5: each document is stored once, and an identical replay writes the same bytes."""
     event = kinesis_event(pieces)
     stored = deliver(event, [ORDERS])
     assert set(identities(stored).values()) == {1}
@@ -207,7 +220,7 @@ def test_every_document_is_stored_once_and_a_replay_changes_nothing(pieces: list
 def test_no_verdict_depends_on_the_cut(
     pieces: list[bytes], part_bytes: int, data: st.DataObject
 ) -> None:
-    """Law 8: however a batch is cut, into parts or into batches."""
+    """Law 8: however a batch is cut, into parts or into batches, each verdict is the same."""
     whole = deliver(kinesis_event(pieces), [ORDERS])
     parts = deliver(kinesis_event(pieces), [ORDERS], limits=Limits(part_bytes=part_bytes))
     assert parts.verdicts == whole.verdicts
@@ -222,7 +235,7 @@ def test_no_verdict_depends_on_the_cut(
 def test_after_a_failure_at_any_write_a_replay_gives_what_an_undisturbed_run_gives(
     function: Function, failing: int
 ) -> None:
-    """Law 4: the first sequence number is the answer, and everything comes again."""
+    """Law 4: a batch that failed is reported by its first sequence number and replayed whole."""
     event = kinesis_event([aggregated(GOOD, as_json(order(country="FR")), b"["), GOOD])
     undisturbed = deliver(event, [ORDERS]).objects
 
@@ -231,13 +244,13 @@ def test_after_a_failure_at_any_write_a_replay_gives_what_an_undisturbed_run_giv
             raise StoreRefused("The store refuses; grant it.")
 
     function.stored = Stored(FaultyStore(mishap), function.stored.dead_letters)
-    answer = function(event)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    response = function(event)
+    assert response == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
     assert function(event) == {"batchItemFailures": []}
     assert function.stored.objects == undisturbed
 
 
-# ----------------------------------------------------------------------------- the store's moods
+# ----------------------------------------------------------------------------- failures of the store
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -247,6 +260,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_store_that_is_down_for_one_attempt_stores(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Law 4: a failure that a retry overcomes does not fail the batch."""
+
     def mishap(number: int) -> None:
         if number == 1:
             raise StoreUnavailable("The store is busy.")
@@ -257,24 +272,26 @@ def test_a_store_that_is_down_for_one_attempt_stores(
     assert lines(capsys)[0]["Retries"] == 1
 
 
-def test_a_store_that_stays_down_is_answered_in_time_with_the_first_sequence_number(
+def test_a_store_that_stays_down_fails_the_batch_in_time_from_its_first_sequence_number(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Law 4: an outage fails the whole batch, in time and with a metric."""
+
     def mishap(_: int) -> None:
         raise StoreUnavailable("The store is down.")
 
     function.stored = Stored(FaultyStore(mishap))
     start = time.monotonic()
-    answer = function(kinesis_event([GOOD, GOOD]), 1.0)
+    response = function(kinesis_event([GOOD, GOOD]), 1.0)
     assert time.monotonic() - start < 1.0
-    assert answer == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
+    assert response == {"batchItemFailures": [{"itemIdentifier": str(FIRST)}]}
     log, metrics = lines(capsys)
     assert (log["outcome"], log["BatchFailed"], metrics["BatchFailed"]) == ("store_failed", 1, 1)
     assert "The store is down." in log["message"]
 
 
 def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function) -> None:
-    """Lambda then bisects the batch."""
+    """Law 4: a batch that is too slow without an error raises, so that Lambda bisects it."""
     function.stored = Stored(FaultyStore(lambda _: time.sleep(2)))
     start = time.monotonic()
     with pytest.raises(DeadlineExceeded):
@@ -285,6 +302,7 @@ def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function
 def test_wrong_settings_stop_the_start_with_every_fault_named(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 4: wrong settings stop the start, and the error names all of them."""
     monkeypatch.setenv("PIPELINE_OUTPUT", "s3:/bucket")
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "")
     monkeypatch.setenv("PIPELINE_MAX_DEPTH", "0")
@@ -297,9 +315,100 @@ def test_wrong_settings_stop_the_start_with_every_fault_named(
 def test_neither_store_may_lie_inside_the_other(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 13: the stores are apart, so that neither can replace an object of the other."""
     monkeypatch.setenv("PIPELINE_DEAD_LETTERS", "file:///lake/dead")
     with pytest.raises(SettingsError, match="inside"):
         function(kinesis_event([GOOD]))
+
+
+# ------------------------------------------------------------------------------ order of effects
+
+
+class LoggingStore(MemoryStore):
+    """A store that logs when a write begins, and when it is acknowledged.
+
+    An object is named by its store, its folder and its part; `mishap` is called in between.
+    """
+
+    def __init__(self, name: str, log: list[str], mishap: Callable[[], object]) -> None:
+        super().__init__(name)
+        self.log = log
+        self.mishap = mishap
+
+    def put(self, key: str, body: bytes) -> None:
+        folder, _, file = key.rpartition("/")
+        part = re.search(r"-(\d)\.", file)
+        name = f"{self.uri.removeprefix('memory://')} {folder} part {part[1] if part else 0}"
+        self.log.append(f"begun {name}")
+        self.mishap()
+        super().put(key, body)
+        self.log.append(f"acknowledged {name}")
+
+
+def effects(
+    event: Any, *, threads: int, limits: Limits, mishap: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Return what the handler does to the outside, in order: writes, its log, its response."""
+    log: list[str] = []
+    stores = LoggingStore("lake", log, mishap), LoggingStore("dead", log, mishap)
+    pipeline = Pipeline(Router([ORDERS]), limits, *stores)
+    telemetry = Telemetry(
+        lambda line: log.append("metrics" if "_aws" in line else "log"), time.time
+    )
+    writing = partial(ConcurrentWriter, concurrency=threads)
+    opened = partial(Attempt, writing=writing)
+    response = handlers.answer(event, Context(20), pipeline, 1.0, telemetry, opened)
+    failed = [item["itemIdentifier"] for item in response["batchItemFailures"]]
+    return [*log, f"response {failed}"]
+
+
+# Two stream records, each a part of its own: rows of two partitions, and two dead letters.
+FIRST_RECORD = (GOOD, as_json(order(country="FR")), as_json(order(total="x")))
+TWO_PARTS = kinesis_event([aggregated(*FIRST_RECORD), aggregated(b"[", GOOD)])
+BY_RECORD = Limits(part_bytes=sum(map(len, FIRST_RECORD)))
+IN_ORDER = [
+    "lake orders/parquet/date=2026-11-23/country=DE part 0",
+    "lake orders/csv/date=2026-11-23/country=DE part 0",
+    "lake orders/parquet/date=2026-11-23/country=FR part 0",
+    "lake orders/csv/date=2026-11-23/country=FR part 0",
+    "dead orders/date=2026-11-23/hour=09 part 0",
+    "lake orders/parquet/date=2026-11-23/country=DE part 1",
+    "lake orders/csv/date=2026-11-23/country=DE part 1",
+    "dead unrouted/date=2026-11-23/hour=09 part 1",
+]
+
+
+def test_effects_come_in_one_order_and_the_response_last() -> None:
+    """Laws 1 and 5: rows, then dead letters, part by part; then the log; then the response."""
+    log = effects(TWO_PARTS, threads=1, limits=BY_RECORD)
+    writes = [f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")]
+    assert log == [*writes, "log", *["metrics"] * log.count("metrics"), "response []"]
+
+
+def test_nothing_is_acknowledged_before_it_is_stored() -> None:
+    """Law 1: however slow a store is, no write is open when the handler reports success."""
+    log = effects(TWO_PARTS, threads=8, limits=BY_RECORD, mishap=lambda: time.sleep(0.05))
+    stored = log[: log.index("log")]
+    assert Counter(stored) == Counter(
+        f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")
+    )
+    assert log[-1] == "response []"
+
+
+@pytest.mark.parametrize("failing", range(1, 9))
+def test_after_a_write_that_failed_nothing_is_begun_and_the_batch_is_not_acknowledged(
+    failing: int,
+) -> None:
+    """Laws 1 and 4: what was stored before a failure is not reported, and nothing follows it."""
+    numbers = itertools.count(1)
+
+    def mishap() -> None:
+        if next(numbers) == failing:
+            raise StoreRefused("The store refuses; grant it.")
+
+    log = effects(TWO_PARTS, threads=1, limits=BY_RECORD, mishap=mishap)
+    writes = [f"{step} {name}" for name in IN_ORDER for step in ("begun", "acknowledged")]
+    assert log == [*writes[: 2 * failing - 1], "log", "metrics", f"response ['{FIRST}']"]
 
 
 # ------------------------------------------------------------------------------------ telemetry
@@ -308,6 +417,7 @@ def test_neither_store_may_lie_inside_the_other(
 def test_every_metric_is_declared_and_each_record_has_its_dimensions(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Every metric that is emitted is declared, with its unit, in a record for its dimensions."""
     function(kinesis_event([GOOD, as_json(order(total="x")), b"["]))
     _, *records = lines(capsys)
     dimensions = []
@@ -337,7 +447,7 @@ SECRET = "do-not-log-me"
 def test_no_payload_is_logged(
     function: Function, capfd: pytest.CaptureFixture[str], payload: bytes
 ) -> None:
-    """Law 9."""
+    """Law 9: no payload reaches the log or stderr."""
     function(kinesis_event([payload]))
     out, err = capfd.readouterr()
     assert SECRET not in out + err
@@ -346,6 +456,8 @@ def test_no_payload_is_logged(
 def test_no_payload_is_logged_even_by_an_error_nobody_foresaw(
     function: Function, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Law 9: an unexpected error is logged and raised without its text, which may hold a payload."""
+
     def fails(*_: Any) -> None:
         raise ValueError(SECRET)
 

@@ -58,7 +58,7 @@ def lines() -> list[bytes]:
 
 
 class Delivery:
-    """What the handler made of the whole file: lines by position, and the files it wrote."""
+    """The whole file on a stream: lines by their place in it, and the folders the handler writes to."""
 
     def __init__(self, lines: list[bytes], folder: Path) -> None:
         self.output = folder / "lake"
@@ -75,12 +75,13 @@ class Delivery:
         ]
 
     def run(self) -> list[Any]:
-        """Invoke the handler for every event, and return its answers."""
+        """Invoke the handler for every event, and return its responses."""
         return [
             handlers.kinesis(
-                kinesis_event(self.stream_records[at : at + RECORDS_PER_EVENT], start=at), None
+                kinesis_event(self.stream_records[start : start + RECORDS_PER_EVENT], start=start),
+                None,
             )
-            for at in range(0, len(self.stream_records), RECORDS_PER_EVENT)
+            for start in range(0, len(self.stream_records), RECORDS_PER_EVENT)
         ]
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
@@ -116,7 +117,7 @@ def in_aggregates(lines: list[bytes]) -> list[list[bytes]]:
 
 
 def expected_columns(line: bytes, kind: str, names: set[str]) -> dict[str, Any]:
-    """Tell a row from its document with Python's json alone; times exactly, by their digits."""
+    """Return a document's row, by Python's json alone; times exactly, by their digits."""
     document = {key.removeprefix("@"): value for key, value in json.loads(line).items()}
     assert set(document) <= names, "A key of the document has no column."
     exactly = json.loads(line, parse_float=Decimal)
@@ -144,13 +145,13 @@ def delivery(lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_real_event_becomes_an_equal_row_or_an_identical_dead_letter(
     delivery: Delivery,
 ) -> None:
-    """Row or dead letter, each where it came from: nothing lost, nothing twice, nothing altered."""
-    answers = delivery.run()
+    """Laws 2, 3 and 6: no real document is lost, stored twice or altered, and each keeps its place."""
+    responses = delivery.run()
     rows = {kind: delivery.rows(kind) for kind in ROWS}
     letters = delivery.letters()
 
-    assert len(answers) > 1
-    assert answers == [{"batchItemFailures": []}] * len(answers)
+    assert len(responses) > 1
+    assert responses == [{"batchItemFailures": []}] * len(responses)
     assert {kind: len(found) for kind, found in rows.items()} == ROWS
     assert len(letters) == OTHERS
     identities = [
@@ -177,6 +178,8 @@ def test_every_real_event_becomes_an_equal_row_or_an_identical_dead_letter(
 
 
 def test_delivered_again_the_real_events_overwrite_themselves(delivery: Delivery) -> None:
+    """Law 5: the same events write the same keys with the same bytes."""
+
     def files() -> dict[Path, bytes]:
         folder = delivery.output.parent
         return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}

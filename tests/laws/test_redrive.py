@@ -1,4 +1,4 @@
-"""What became a dead letter can come back, and however often it is tried, it comes back once."""
+"""What became a dead letter can be redriven, and however often that is done, it becomes one row."""
 
 import contextlib
 import json
@@ -68,7 +68,7 @@ def state(stored: Stored) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def whereabouts(stored: Stored) -> Counter[Any]:
-    """Count where each identity stands: among the rows, or among the dead letters to come."""
+    """Count each identity, with whether it is a row or a dead letter that waits."""
     waiting = Stored(dead_letters=_without_archive(stored.dead_letters))
     rows = Counter(("row", row_identity(row)) for row in stored.rows)
     return rows + Counter(("letter", letter_identity(letter)) for letter in waiting.letters)
@@ -83,8 +83,9 @@ def _without_archive(store: MemoryStore) -> MemoryStore:
 
 
 def test_what_now_succeeds_becomes_rows_with_its_own_identity_and_arrival() -> None:
+    """Law 6: a redriven document keeps the identity and the arrival of its record."""
     stored = deliver(numbers(1, 20, 300), [STRICT])
-    before = {letter_identity(of): of["arrived_at"] for of in stored.letters}
+    before = {letter_identity(letter): letter["arrived_at"] for letter in stored.letters}
     redrive(stored, LOOSER)
     (row,) = stored.rows
     assert row["n"] == 1
@@ -93,6 +94,7 @@ def test_what_now_succeeds_becomes_rows_with_its_own_identity_and_arrival() -> N
 
 
 def test_redriving_twice_changes_nothing() -> None:
+    """Law 5: a second redrive with the same schema writes nothing new."""
     stored = deliver(numbers(1, 20, 300), [STRICT])
     redrive(stored, LOOSER)
     once = state(stored)
@@ -101,7 +103,7 @@ def test_redriving_twice_changes_nothing() -> None:
 
 
 def test_a_later_redrive_keeps_what_an_earlier_one_had_brought_back() -> None:
-    """The rows of one file share objects, which a later run writes again: with all of them."""
+    """Law 2: a later redrive writes an object that it shares again with all of its rows."""
     stored = deliver(numbers(1, 20, 300), [STRICT])
     redrive(stored, LOOSER)
     redrive(stored, LOOSE)
@@ -110,6 +112,7 @@ def test_a_later_redrive_keeps_what_an_earlier_one_had_brought_back() -> None:
 
 
 def test_a_batch_that_lambda_delivers_again_doubles_nothing() -> None:
+    """Law 2: a batch that is redelivered after its redrive stores every document once."""
     stored = deliver(numbers(1, 20, 300), [STRICT])
     redrive(stored, LOOSER)
     deliver(numbers(1, 20, 300), [STRICT], stored)
@@ -120,6 +123,7 @@ def test_a_batch_that_lambda_delivers_again_doubles_nothing() -> None:
 
 
 def test_what_was_not_asked_for_stays_as_it_was() -> None:
+    """A redrive leaves the dead letters that it does not select unchanged."""
     stored = deliver(numbers(1, "x"), [STRICT])
     before = [letter for letter in stored.letters if letter["reason"] == "wrong_type"]
     redrive(stored, LOOSE, select=lambda letter: letter.reason == "above_maximum")
@@ -129,6 +133,7 @@ def test_what_was_not_asked_for_stays_as_it_was() -> None:
 
 
 def test_a_dry_run_writes_nothing() -> None:
+    """A dry run changes neither store."""
     stored = deliver(numbers(1, 20), [STRICT])
     before = state(stored)
     redrive(stored, LOOSE, dry_run=True)
@@ -136,10 +141,10 @@ def test_a_dry_run_writes_nothing() -> None:
 
 
 def test_a_record_that_opens_at_last_brings_back_each_of_its_documents_once() -> None:
-    """One of its documents fails on its own: its siblings must survive the next run."""
+    """Law 2: its siblings survive the redrives of one document that fails on its own."""
     lines = b"\n".join(as_json({"n": n}) for n in (1, 99, 2))
     stored = deliver(kinesis_event([lines]), [LOOSER], limits=Limits(documents=2))
-    assert [of["reason"] for of in stored.letters] == ["too_many_documents"]
+    assert [letter["reason"] for letter in stored.letters] == ["too_many_documents"]
     redrive(stored, LOOSER)
     assert sorted(row["n"] for row in stored.rows) == [1, 2]
     redrive(stored, LOOSER)
@@ -177,8 +182,9 @@ class Mortal(MemoryStore):
 
 @pytest.mark.parametrize("lives", range(7))
 def test_a_process_killed_at_any_write_loses_and_doubles_nothing(lives: int) -> None:
+    """Law 2: a redrive that is killed at any write and run again ends as an undisturbed one."""
     orders = [order(), order(total="x"), order(country="xx"), order(total="1.234")]
-    event = kinesis_event([aggregate(UserRecord("k", as_json(of)) for of in orders)])
+    event = kinesis_event([aggregate(UserRecord("k", as_json(document)) for document in orders)])
     tame = msgspec.structs.replace(ORDERS, match=None)
     loose = dataset(
         {"name": "total", "type": ["null", "string"]}, name="loose", config='formats = ["csv"]'
@@ -199,9 +205,10 @@ def test_a_process_killed_at_any_write_loses_and_doubles_nothing(lives: int) -> 
 
 
 @given(st.lists(st.integers(-5, 20), min_size=1, max_size=6), st.permutations([0, 5, 10, 30]))
-def test_each_document_stands_in_one_place_after_any_series_of_redrives(
+def test_each_document_is_in_one_place_after_any_series_of_redrives(
     values: list[int], limits: list[int]
 ) -> None:
+    """Law 2: after any series of redrives each document is a row or a dead letter, once."""
     stored = deliver(numbers(*values), [STRICT])
     for limit in limits:
         redrive(stored, dataset({"name": "n", "type": "int", "maximum": limit}))
@@ -211,7 +218,10 @@ def test_each_document_stands_in_one_place_after_any_series_of_redrives(
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_a_batch_that_lambda_gave_up_on_is_stored_under_its_own_keys(as_text: bool) -> None:
-    """Lambda writes the payload as text, by its documentation, or as an object, as seen."""
+    """Law 5: a failure document is stored as its batch would have been, in both of its forms.
+
+    Lambda writes the payload as text, by its documentation, or as an object, as observed.
+    """
     event = numbers(0, -1, 7)
     stored = deliver(event, [STRICT])
     failed = MemoryStore()
@@ -239,7 +249,10 @@ STEPS = st.one_of(
 def test_no_series_of_redrives_and_redeliveries_doubles_a_row_or_loses_one(
     steps: list[Any], values: list[int]
 ) -> None:
-    """Of a record over its bound, one that cannot be unpacked, and an aggregate."""
+    """Law 2: any redrives and redeliveries store every document once.
+
+    Of a record over its limit, one that cannot be unpacked, and an aggregate.
+    """
     lines = b"\n".join(as_json({"n": n}) for n in values)
     aggregated = aggregate(UserRecord("k", as_json({"n": n})) for n in values)
     event = kinesis_event([lines, GARBLED, aggregated])
@@ -251,15 +264,16 @@ def test_no_series_of_redrives_and_redeliveries_doubles_a_row_or_loses_one(
         else:
             reason, limit = step
             today = dataset({"name": "n", "type": "int", "maximum": limit})
-            redrive(stored, today, select=lambda of, only=reason: only in (None, of.reason))
+            redrive(stored, today, select=lambda letter, only=reason: only in (None, letter.reason))
         assert set(Counter(map(row_identity, stored.rows)).values()) <= {1}
     assert sorted(row["n"] for row in stored.rows) == sorted(values * 2)
     waiting = Stored(dead_letters=_without_archive(stored.dead_letters)).letters
-    assert [of["reason"] for of in waiting] == ["corrupt_compression"]
+    assert [letter["reason"] for letter in waiting] == ["corrupt_compression"]
 
 
 @pytest.mark.parametrize("below", ["", "aws/", "aws/lambda/", "aws/lambda/0f8fad5b/"])
 def test_a_failed_batch_is_known_from_any_folder_above_its_shard(below: str) -> None:
+    """A failure document is recognised from every folder above its shard."""
     key = "aws/lambda/0f8fad5b/shardId-000000000003/2026/11/23/2026-11-23T09.30.00-1"
     store = MemoryStore()
     store.put(key.removeprefix(below), b"{}")
@@ -275,7 +289,8 @@ def test_a_failed_batch_is_known_from_any_folder_above_its_shard(below: str) -> 
         ("things/parquet/date=2026-11-23/x.parquet", "holds neither"),
     ],
 )
-def test_a_place_that_is_no_root_is_refused(key: str, said: str) -> None:
+def test_a_folder_that_is_not_a_root_is_refused(key: str, said: str) -> None:
+    """A folder that is not a root of dead letters is refused in a sentence."""
     store = MemoryStore()
     store.put(key, b"")
     with pytest.raises(DeadLetterError, match=said):
@@ -286,5 +301,6 @@ def test_a_place_that_is_no_root_is_refused(key: str, said: str) -> None:
     "name", ["dead/_redriven", "dead/things/date=2026-11-23", "dead/things/x.jsonl.gz"]
 )
 def test_a_uri_inside_the_dead_letters_is_refused(name: str) -> None:
+    """A folder inside the dead letters is refused in a sentence."""
     with pytest.raises(DeadLetterError, match="give their root"):
         redrivable(MemoryStore(name))

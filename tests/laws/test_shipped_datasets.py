@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMAS = ROOT / "schemas"
 DATASETS = read_datasets(SCHEMAS)
-# A document of a mebibyte has no place in a file that people read: see the test of it.
+# A document of a mebibyte does not belong in a file that people read: it has a test of its own.
 NOT_IN_SAMPLES = {Reason.DOCUMENT_TOO_LARGE}
 OF_EVERY_DATASET = {
     Reason.NOT_UTF8,
@@ -46,7 +46,7 @@ OF_EVERY_DATASET = {
 }
 UNROUTED = {RejectStage.DOCUMENT, RejectStage.ROUTE}
 
-each_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda of: of.name)
+each_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,7 +61,9 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def payload(self) -> bytes:
         """The document as its producer sends it."""
-        given = [of for of in (self.document, self.text, self.base64) if of is not msgspec.UNSET]
+        given = [
+            value for value in (self.document, self.text, self.base64) if value is not msgspec.UNSET
+        ]
         assert len(given) == 1, "A line has one of document, text and base64."
         if self.document is not msgspec.UNSET:
             return bytes(self.document)
@@ -82,7 +84,7 @@ def bad_samples(dataset: Dataset) -> list[Sample]:
 
 
 def deliver_samples(documents: Sequence[bytes]) -> Stored:
-    """Take documents, each alone in its stream record, to all shipped datasets at once."""
+    """Deliver documents, each alone in its stream record, to all shipped datasets at once."""
     return deliver(kinesis_event(documents, arrived=SAMPLES_ARRIVED_AT), DATASETS)
 
 
@@ -97,7 +99,7 @@ def csv_sequence_numbers(stored: Stored) -> list[str]:
 
 
 def possible_reasons(dataset: Dataset) -> set[Reason]:
-    """Return the reasons that a dataset can give, told from its schema and configuration."""
+    """Return the reasons that a dataset can give, by its schema and configuration."""
     reasons = set(OF_EVERY_DATASET)
     reasons |= {Reason.OUTSIDE_WINDOW} if dataset.window else set()
     reasons |= {Reason.UNKNOWN_FIELD} if dataset.record.rejects_unknown_fields else set()
@@ -107,16 +109,16 @@ def possible_reasons(dataset: Dataset) -> set[Reason]:
 
 
 def slots_of(record: Record) -> Iterator[FieldType]:
-    """Yield every place of a record, at any depth."""
-    open_ = list[FieldType](record.fields)
-    while open_:
-        slot = open_.pop()
+    """Yield every slot of a record, at any depth."""
+    unvisited = list[FieldType](record.fields)
+    while unvisited:
+        slot = unvisited.pop()
         yield slot
         match slot.type:
             case Record(fields=fields):
-                open_ += fields
+                unvisited += fields
             case Array(item=inner) | Map(value=inner):
-                open_.append(inner)
+                unvisited.append(inner)
             case _:
                 pass
 
@@ -152,18 +154,19 @@ def reasons_of(slot: FieldType) -> set[Reason]:
 
 def optional_fields(record: Record, document: Any, above: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path of each optional field, and whether a document has it, as null or not."""
-    for of in record.fields:
-        inside = isinstance(document, dict) and of.key in document
-        value = document[of.key] if inside else None
+    for field in record.fields:
+        inside = isinstance(document, dict) and field.key in document
+        value = document[field.key] if inside else None
         state = "absent" if not inside else "null" if value is None else "present"
-        if of.optional and document is not None:
-            yield f"{above}{of.key}", state
-        if isinstance(of.type, Record):
-            yield from optional_fields(of.type, value, f"{above}{of.key}.")
+        if field.optional and document is not None:
+            yield f"{above}{field.key}", state
+        if isinstance(field.type, Record):
+            yield from optional_fields(field.type, value, f"{above}{field.key}.")
 
 
 def test_the_shipped_datasets_serve_one_stream_together() -> None:
-    assert [of.name for of in DATASETS] == [
+    """The shipped datasets can serve one stream: each matches another value of one member."""
+    assert [dataset.name for dataset in DATASETS] == [
         "clicks",
         "orders",
         "zeek_conn",
@@ -172,11 +175,12 @@ def test_the_shipped_datasets_serve_one_stream_together() -> None:
         "zeek_ssl",
         "zeek_x509",
     ]
-    assert all(of.match is not None and of.match.key == "@stream" for of in DATASETS)
+    assert all(dataset.match is not None and dataset.match.key == "@stream" for dataset in DATASETS)
 
 
 @each_dataset
 def test_every_good_document_becomes_exactly_one_row(dataset: Dataset) -> None:
+    """Law 2: every document of good.ndjson is one row in each of its dataset's formats."""
     documents = lines_of(dataset, "good.ndjson")
     stored = deliver_samples(documents)
 
@@ -191,6 +195,7 @@ def test_every_good_document_becomes_exactly_one_row(dataset: Dataset) -> None:
 def test_every_bad_document_becomes_exactly_one_dead_letter_with_its_reason(
     dataset: Dataset,
 ) -> None:
+    """Law 3: every document of bad.ndjson is one dead letter with its reason, path and bytes."""
     samples = bad_samples(dataset)
     stored = deliver_samples([sample.payload for sample in samples])
 
@@ -208,20 +213,23 @@ def test_every_bad_document_becomes_exactly_one_dead_letter_with_its_reason(
 
 @each_dataset
 def test_good_and_bad_documents_do_not_change_each_others_verdict(dataset: Dataset) -> None:
+    """Law 8: a verdict is a function of the document alone."""
     good, samples = lines_of(dataset, "good.ndjson"), bad_samples(dataset)
     stored = deliver_samples([*(sample.payload for sample in samples), *good])
 
     assert len(stored.rows) == len(good)
-    assert [letter["reason"] for letter in stored.letters] == [of.reason for of in samples]
+    assert [letter["reason"] for letter in stored.letters] == [sample.reason for sample in samples]
 
 
 @each_dataset
 def test_bad_ndjson_has_every_reason_that_the_dataset_can_give(dataset: Dataset) -> None:
+    """bad.ndjson shows every reason that its dataset can give."""
     assert {sample.reason for sample in bad_samples(dataset)} == possible_reasons(dataset)
 
 
 @each_dataset
 def test_good_ndjson_has_every_optional_field_absent_null_and_present(dataset: Dataset) -> None:
+    """good.ndjson shows every optional field absent, null and present."""
     states: dict[str, set[str]] = {}
     for line in lines_of(dataset, "good.ndjson"):
         for path, state in optional_fields(dataset.record, json.loads(line)):
@@ -232,8 +240,8 @@ def test_good_ndjson_has_every_optional_field_absent_null_and_present(dataset: D
 
 
 @each_dataset
-def test_a_document_over_the_bound_is_the_one_reason_without_a_sample(dataset: Dataset) -> None:
-    """At the bound a good document is a row; with one byte more it is too large."""
+def test_a_document_over_the_limit_is_the_one_reason_without_a_sample(dataset: Dataset) -> None:
+    """At the limit a good document is a row; with one byte more it is too large."""
     good = lines_of(dataset, "good.ndjson")[0]
     room = Limits().document_bytes - len(good) - len(b',"note":""')
     documents = [

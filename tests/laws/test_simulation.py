@@ -1,4 +1,4 @@
-"""The simulated world: 500 histories keep the laws, and each planted fault is found."""
+"""The simulated world: 500 histories keep the laws, and every planted fault is found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
@@ -23,9 +23,12 @@ from support import ROOT
 from pipeline import handlers
 from pipeline.adapters.store import ConcurrentWriter
 from pipeline.core import layout, payload
+from pipeline.core.dataset import Dataset
 from pipeline.core.integers import INT64, zeros
 from pipeline.core.kpl import deaggregate
-from pipeline.core.records import Batch, Chunk, Reject
+from pipeline.core.payload import unpack_payloads
+from pipeline.core.records import Batch, Chunk, Limits, Provenance, Reject
+from pipeline.core.routing import Router
 
 CHUNK = 50
 PLANTED_IS_FOUND_WITHIN = range(1, 51)  # seeds
@@ -35,16 +38,17 @@ PLANTED_IS_FOUND_WITHIN = range(1, 51)  # seeds
 def test_the_laws_hold_in_fifty_histories_and_every_kind_of_fault_strikes_in_them(
     first: int,
 ) -> None:
+    """All laws hold in any history, whatever fails in it."""
     faults = Counter[str]()
     for seed in range(first, first + CHUNK):
         history = simulate(seed)
         assert history.invocations >= LEAST_INVOCATIONS
         assert history.faults.total() >= LEAST_FAULTS
         faults += history.faults
-    assert set(faults) == {of.name for of in fields(Rates)}
+    assert set(faults) == {rate.name for rate in fields(Rates)}
 
 
-def answer_before_the_write() -> AbstractContextManager[Any]:
+def response_before_the_write() -> AbstractContextManager[Any]:
     return patch.object(ConcurrentWriter, "wait", lambda _: None)
 
 
@@ -61,10 +65,10 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
     answer = handlers.answer
 
     def from_the_last(event: Any, *rest: Any) -> dict[str, Any]:
-        answered = answer(event, *rest)
-        for item in answered["batchItemFailures"]:
+        response = answer(event, *rest)
+        for item in response["batchItemFailures"]:
             item["itemIdentifier"] = event["Records"][-1]["kinesis"]["sequenceNumber"]
-        return answered
+        return response
 
     return patch.object(handlers, "answer", from_the_last)
 
@@ -78,18 +82,84 @@ def sub_sequence_reset() -> AbstractContextManager[Any]:
     return patch("pipeline.flow.deaggregate", all_first)
 
 
+def user_record_dropped() -> AbstractContextManager[Any]:
+    def without_the_last(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
+        chunk, rejects = deaggregate(batch, *numbers)
+        return all_but_the_last(chunk), rejects
+
+    return patch("pipeline.flow.deaggregate", without_the_last)
+
+
+def user_record_never_seen() -> AbstractContextManager[Any]:
+    """Plant a decoder that leaves no trace of a user record, not even in the provenance."""
+
+    def blind_to_the_last(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
+        chunk, rejects = deaggregate(batch, *numbers)
+        if rejects or not len(chunk):
+            return chunk, rejects
+        seen = Provenance(batch)
+        for record, sub, document, key in list(rows_of(chunk.provenance))[:-1]:
+            seen.add(record, sub, document, key)
+        return Chunk(seen, chunk.unit[:-1], chunk.payloads[:-1]), rejects
+
+    return patch("pipeline.flow.deaggregate", blind_to_the_last)
+
+
+def document_dropped() -> AbstractContextManager[Any]:
+    def without_the_last(chunk: Chunk, limits: Limits) -> Iterator[tuple[Chunk, list[Reject]]]:
+        for documents, rejects in unpack_payloads(chunk, limits):
+            yield all_but_the_last(documents), rejects
+
+    return patch("pipeline.flow.unpack_payloads", without_the_last)
+
+
+def part_dropped() -> AbstractContextManager[Any]:
+    def without_the_last(chunk: Chunk, limits: Limits) -> Iterator[tuple[Chunk, list[Reject]]]:
+        return iter(list(unpack_payloads(chunk, limits))[:-1])
+
+    return patch("pipeline.flow.unpack_payloads", without_the_last)
+
+
+def routed_document_dropped() -> AbstractContextManager[Any]:
+    route = Router.route
+
+    def without_the_last(
+        router: Router, chunk: Chunk
+    ) -> tuple[list[tuple[Dataset, Chunk]], list[Reject]]:
+        routed, rejects = route(router, chunk)
+        return [(dataset, all_but_the_last(documents)) for dataset, documents in routed], rejects
+
+    return patch.object(Router, "route", without_the_last)
+
+
+def all_but_the_last(chunk: Chunk) -> Chunk:
+    return chunk.take(range(len(chunk) - 1))
+
+
+def rows_of(provenance: Provenance) -> Iterator[tuple[int, int, int, str | None]]:
+    columns = provenance.record, provenance.sub, provenance.document, provenance.partition_key
+    return zip(*columns, strict=True)
+
+
 def reject_dropped() -> AbstractContextManager[Any]:
     return patch.object(payload._Part, "_reject", lambda *_: None)
 
 
+REFUSED = "The handler raised ConservationError: "
 PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
-    "answer before the write": (answer_before_the_write, "Laws 1 and 2: .* answered"),
+    "response before the write": (response_before_the_write, "Laws 1 and 2: .* reported"),
     "key from the clock": (key_from_the_clock, "Law 5: "),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
     "sub-sequence reset": (
         sub_sequence_reset,
-        "The handler raised ConservationError: User records",
+        f"{REFUSED}User records",
     ),
+    # What the handler itself must refuse: it counts every unit from the stream records on.
+    "user record dropped": (user_record_dropped, REFUSED),
+    "user record never seen": (user_record_never_seen, REFUSED),
+    "document dropped": (document_dropped, REFUSED),
+    "part dropped": (part_dropped, REFUSED),
+    "routed document dropped": (routed_document_dropped, REFUSED),
     "reject dropped": (reject_dropped, "CRASHED|handler"),
 }
 
@@ -110,6 +180,7 @@ def failure_with(planted: str) -> SimulationFailed:
 def test_a_planted_fault_is_found_and_shown_with_its_history_and_how_to_replay_it(
     planted: str,
 ) -> None:
+    """A simulation that a defect cannot fail would prove nothing: each planted one is found."""
     failure = failure_with(planted)
     assert re.search(f"^BROKEN: {PLANTED[planted][1]}", failure.history.outcome)
     seed = failure.history.seed
@@ -121,11 +192,13 @@ def test_a_planted_fault_is_found_and_shown_with_its_history_and_how_to_replay_i
 
 
 def test_a_failing_seed_fails_again_in_the_same_words() -> None:
+    """A seed is a history: the same seed fails with the same text."""
     planted = "lowest sequence ignored"
     assert str(failure_with(planted)) == str(failure_with(planted))
 
 
 def test_the_same_seed_is_the_same_history_in_another_process_with_other_hashes() -> None:
+    """A seed is a history in every process, whatever its hashes."""
     seeds = range(9, 12)  # 10 has the real encoders
     expected = "".join(f"{simulate(seed).text}\n" for seed in seeds)
     for hash_seed in ("1", "2"):
@@ -141,4 +214,5 @@ def test_the_same_seed_is_the_same_history_in_another_process_with_other_hashes(
 
 
 def test_different_seeds_are_different_histories() -> None:
+    """Different seeds make different histories."""
     assert simulate(1).lines != simulate(2).lines

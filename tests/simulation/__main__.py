@@ -1,4 +1,4 @@
-"""`make simulate SEEDS=1-5000`: run histories, tell how it goes, stop at the first that fails."""
+"""`make simulate SEEDS=1-5000`: run histories, report progress, stop at the first that fails."""
 
 from __future__ import annotations
 

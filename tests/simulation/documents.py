@@ -1,6 +1,6 @@
 """What producers send, and the verdict that each document must get.
 
-The verdicts are written down here by hand, from the contract; nothing of the product is asked.
+The verdicts are written here by hand, from the contract, without asking the product.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ CLICK_ROW: Verdict = ("row", "clicks")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One document, or a record that does not open: its place in a stream record and its verdict.
+    """One document, or a record that cannot be opened: its place in a stream record and its verdict.
 
-    `content` is how it is known again: the id in a row, the payload of a dead letter.
+    `content` is what it is recognised by: the id in a row, the payload of a dead letter.
     """
 
     sub: int
@@ -78,23 +78,24 @@ def some_payload(random: Random) -> Payload:
     found = [_document(random) for _ in range(count)]
     if count > 1:
         found.append(_click(random))  # no line that is JSON would be one unit, not several
-    units = tuple(Unit(0, number, *of[1:]) for number, of in enumerate(found))
-    data = b"\n".join(of[0] for of in found)
+    units = tuple(Unit(0, number, *document[1:]) for number, document in enumerate(found))
+    data = b"\n".join(document[0] for document in found)
     return Payload(gzip.compress(data, 1, mtime=0) if random.random() < 0.1 else data, units)
 
 
 def some_aggregate(random: Random, payloads: list[Payload], hash_key: int) -> Payload:
     """Join user records as KPL does; once in a while the aggregate is broken, and one unit."""
     records = [
-        UserRecord(f"key {number}", of.data, str(hash_key)) for number, of in enumerate(payloads)
+        UserRecord(f"key {number}", payload.data, str(hash_key))
+        for number, payload in enumerate(payloads)
     ]
     data = aggregate(records)
     if random.random() < 0.05:
         return _broken(random, data)
     units = tuple(
-        Unit(sub, of.document, of.verdict, of.content)
+        Unit(sub, unit.document, unit.verdict, unit.content)
         for sub, payload in enumerate(payloads)
-        for of in payload.units
+        for unit in payload.units
     )
     return Payload(data, units)
 
@@ -111,7 +112,7 @@ def _broken(random: Random, data: bytes) -> Payload:
 
 
 def _document(random: Random) -> tuple[bytes, Verdict, bytes]:
-    """Make one document: its bytes, its verdict, and how it is known again."""
+    """Make one document: its bytes, its verdict, and its content as in `Unit`."""
     kind = random.random()
     if kind < 0.45:
         return _order(random, {})
@@ -126,17 +127,17 @@ def _document(random: Random) -> tuple[bytes, Verdict, bytes]:
 
 
 def _order(random: Random, changes: dict[str, object]) -> tuple[bytes, Verdict, bytes]:
-    of = order(
+    document = order(
         order_id=_some_id(random),
         placed_at=random.choice(_TIMES),
         country=random.choice(("DE", "DE", "FR")),
     )
-    return _as_json(of | changes), ORDER_ROW, of["order_id"].encode()
+    return _as_json(document | changes), ORDER_ROW, document["order_id"].encode()
 
 
 def _click(random: Random) -> tuple[bytes, Verdict, bytes]:
-    of = {"@stream": "clicks", "click_id": _some_id(random)}
-    return _as_json(of), CLICK_ROW, of["click_id"].encode()
+    document = {"@stream": "clicks", "click_id": _some_id(random)}
+    return _as_json(document), CLICK_ROW, document["click_id"].encode()
 
 
 def _some_id(random: Random) -> str:

@@ -1,7 +1,7 @@
 """What may go wrong, and how often, in one history.
 
-Each history has some kinds of fault and not others, at rates of its own: with all of them always
-on, few things would ever go right, and what needs a long run of luck would never be seen.
+Each history has some kinds of fault and not others, at rates of its own: with all of
+them always on, little would ever succeed, and what needs a long run of luck would never be seen.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Rates:
     store_failed: float = 0.0
     store_refused: float = 0.0
     store_timed_out: float = 0.0
-    """The object is stored, and the answer lost."""
+    """The object is stored, and the response lost."""
     store_late: float = 0.0
-    """The answer is a time-out, and the object is stored some time after it."""
+    """The response is a time-out, and the object is stored some time after it."""
     store_slow: float = 0.0
     killed: float = 0.0
     out_of_memory: float = 0.0
-    answer_lost: float = 0.0
+    response_lost: float = 0.0
     invocation_throttled: float = 0.0
     delivered_again: float = 0.0
     restarted: float = 0.0
@@ -54,7 +54,7 @@ class Faults:
     @classmethod
     def drawn(cls, random: Random) -> Faults:
         """Draw which faults there are in this history, at least three kinds of them."""
-        names = [of.name for of in fields(Rates)]
+        names = [rate.name for rate in fields(Rates)]
         chosen = random.sample(names, random.randint(3, len(names)))
         # One that strikes at an invocation is always there, so that every history has some.
         chosen.append(random.choice(("store_throttled", "killed", "store_timed_out")))
@@ -66,7 +66,7 @@ class Faults:
         return cls(random, rates)
 
     def strikes(self, name: str) -> bool:
-        """Decide whether a fault happens here and now."""
+        """Decide whether a fault happens now, and count it."""
         if self.calm or self.random.random() >= getattr(self.rates, name):
             return False
         self.seen[name] += 1

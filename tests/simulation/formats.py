@@ -54,13 +54,13 @@ def formats_of(verdict: Verdict) -> tuple[str, ...]:
     return _FORMATS[verdict[1]] if verdict[0] == "row" else (LETTERS,)
 
 
-_FORMATS = {of.name: of.formats for of in DATASETS}
+_FORMATS = {dataset.name: dataset.formats for dataset in DATASETS}
 
 
-def encode_cheaply(rows: Rows, of: Dataset, as_format: str) -> bytes:
+def encode_cheaply(rows: Rows, dataset: Dataset, as_format: str) -> bytes:
     """Stand in for `pipeline.core.encode.encode`: identities and ids alone, as JSON."""
     del as_format
-    names = (*_IDENTITY, _ID[of.name])
+    names = (*_IDENTITY, _ID[dataset.name])
     return _CHEAP + msgspec.json.encode([rows.table.column(name).to_pylist() for name in names])
 
 
@@ -105,8 +105,11 @@ def _rows(dataset: str, as_format: str, body: bytes) -> Iterator[Any]:
     return ([row[name] for name in names] for row in rows)
 
 
-def _letter(dataset: str, place: str, of: dict[str, Any]) -> Found:
+def _letter(dataset: str, place: str, letter: dict[str, Any]) -> Found:
     identity = Identity(
-        of["source"], of["sequence_number"], of["sub_sequence_number"], of["document"]
+        letter["source"],
+        letter["sequence_number"],
+        letter["sub_sequence_number"],
+        letter["document"],
     )
-    return Found(identity, (dataset, of["reason"]), LETTERS, place, letter_payload(of))
+    return Found(identity, (dataset, letter["reason"]), LETTERS, place, letter_payload(letter))

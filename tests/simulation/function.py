@@ -1,4 +1,4 @@
-"""The deployed function: the product's handler and its road, on simulated machines."""
+"""The deployed function: the handler and its stations, on simulated machines."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .store import SimulatedStore, SimulatedWriter
 
 _RESERVE = 1.5  # seconds
 _PATIENCE = 300.0  # seconds that a redrive has
-_COLUMNS = Router([of.by_columns() for of in DATASETS])
-_ROWS = Router([of.by_rows() for of in DATASETS])
+_COLUMNS = Router([dataset.by_columns() for dataset in DATASETS])
+_ROWS = Router([dataset.by_rows() for dataset in DATASETS])
 
 
 class SimulatedFunction:
@@ -56,7 +56,7 @@ class SimulatedFunction:
         self._usual_steps = 60
 
     def invoke(self, event: Any, *, poisoned: bool) -> Returned | Raised:
-        """Run the handler on an event; `poisoned` is one that takes more memory than there is."""
+        """Run the handler on an event; a `poisoned` one needs more memory than there is."""
         dies_at, cause = self._fate(poisoned=poisoned)
         machine = self._machine(dies_at, cause)
         telemetry = Telemetry(
@@ -69,8 +69,8 @@ class SimulatedFunction:
             machine.step()
             if cause:
                 machine.die(cause)
-            if self.faults.strikes("answer_lost"):
-                machine.die("its answer was lost")
+            if self.faults.strikes("response_lost"):
+                machine.die("its response was lost")
         except (Killed, DeadlineExceeded) as error:
             return Raised(str(error) if isinstance(error, Killed) else "too slow")
         except PipelineError as error:
@@ -78,7 +78,7 @@ class SimulatedFunction:
         return Returned(value)
 
     def redrive(self, batch: Batch) -> None:
-        """Take a batch that was given up down the road once more, as `pipeline redrive` does."""
+        """Process a batch that was given up once more, as `pipeline redrive` does."""
         machine = self._machine(None, "", _PATIENCE)
         attempt = self._attempt(machine, self.pipeline, lambda: _PATIENCE, 0.0)
         attempt.process(batch)
@@ -101,7 +101,7 @@ class SimulatedFunction:
     def _attempt(
         self, machine: Machine, pipeline: Pipeline, remaining: Any, reserve: float
     ) -> Attempt:
-        """Open a session whose waiting and writing are this machine's."""
+        """Open an attempt whose waiting and writing are this machine's."""
         machine.gives_up = machine.deadline - round(reserve * 1e6)
         return Attempt(
             pipeline,
@@ -119,7 +119,7 @@ class SimulatedFunction:
 
 
 def _log(machine: Machine, line: str) -> None:
-    """Take a line of the function's log."""
+    """Receive a line of the function's log."""
     machine.step()
     if "@stream" in line:
         raise LawBroken("Law 9: a line of the log quotes a payload.")

@@ -22,17 +22,17 @@ class History:
     outcome: str = "all laws hold"
 
     def add(self, line: str) -> None:
-        """Write down what happened now."""
+        """Record what happened now."""
         self.lines.append(f"{(self.clock.now - START) / SECOND:9.3f}  {line}")
 
     @property
     def text(self) -> str:
-        """The whole of it."""
+        """All of it, as text."""
         return "\n".join([f"history of seed {self.seed}", *self.lines, self.outcome])
 
     @property
     def end(self) -> str:
-        """Its last lines: what led to the outcome."""
+        """The last lines: what led to the outcome."""
         left_out = len(self.lines) - _LAST_LINES
         first = [f"          … {left_out} lines before"] if left_out > 0 else []
         return "\n".join(

@@ -27,13 +27,13 @@ Address = tuple[str, str]
 
 
 class _Event(NamedTuple):
-    what: Literal["attempted", "stored", "acknowledged"]
+    kind: Literal["attempted", "stored", "acknowledged"]
     address: Address
     body: bytes
 
 
 class Laws:
-    """Knows what has been promised so far, and raises `LawBroken` when it is not kept."""
+    """Knows what was promised so far, and raises `LawBroken` when a promise is broken."""
 
     def __init__(self, stream: SimulatedStream) -> None:
         self.stream = stream
@@ -46,7 +46,7 @@ class Laws:
         self._written: dict[Cut, dict[Address, bytes]] = {}
         self._whole: dict[Cut, frozenset[Address]] = {}
 
-    # ------------------------------------------------------------- told while the handler runs
+    # ------------------------------------------------------------- called while the handler runs
 
     def attempted(self, uri: str, key: str, body: bytes) -> None:
         """Note that the handler asked for an object to be stored."""
@@ -58,24 +58,26 @@ class Laws:
         self._events.append(_Event("stored", (uri, key), body))
 
     def acknowledged(self, uri: str, key: str) -> None:
-        """Note that the handler was told that an object is stored."""
+        """Note that the store acknowledged an object to the handler."""
         self._events.append(_Event("acknowledged", (uri, key), self._bodies[uri, key]))
 
     # ------------------------------------------------------------------- judged when it is over
 
-    def judge(self, shard: Shard, records: Iterable[StreamRecord], answer: Any = None) -> None:
+    def judge(self, shard: Shard, records: Iterable[StreamRecord], response: Any = None) -> None:
         """Judge one invocation: laws 5 and 8 for all it wrote, and 1 and 2 if it claims success.
 
-        `answer` is what the handler returned; None if it did not.
+        `response` is what the handler returned; None if it raised or was ended.
         """
         records = tuple(records)
-        cut = (shard.source, tuple(of.sequence_number for of in records))
+        cut = (shard.source, tuple(record.sequence_number for record in records))
         events = self._taken()
         for event in events:
-            if event.what == "attempted":
+            if event.kind == "attempted":
                 self._same_batch_same_bytes(cut, event)
-        acknowledged = {of.address: of.body for of in events if of.what == "acknowledged"}
-        if answer == {"batchItemFailures": []}:
+        acknowledged = {
+            event.address: event.body for event in events if event.kind == "acknowledged"
+        }
+        if response == {"batchItemFailures": []}:
             self._all_is_stored(shard, records, acknowledged)
             self._same_batch_same_keys(cut, frozenset(acknowledged))
 
@@ -117,22 +119,24 @@ class Laws:
     def redriven(self, shard: Shard, records: Iterable[StreamRecord]) -> None:
         """Note that what was given up has been sent again, and is to be there as well."""
         self.judge(shard, records)
-        self.given_up.difference_update((shard.source, of.sequence_number) for of in records)
+        self.given_up.difference_update(
+            (shard.source, record.sequence_number) for record in records
+        )
 
     # ----------------------------------------------------------------------------- the details
 
     def _taken(self) -> list[_Event]:
         events, self._events = self._events, []
         for event in events:
-            if event.what == "stored":
+            if event.kind == "stored":
                 self._judge_object(event)
-            elif event.what == "acknowledged":
+            elif event.kind == "acknowledged":
                 for found in _read(*event.address, event.body):
                     self._safe[found.identity].add(found.format)
         return events
 
     def _judge_object(self, event: _Event) -> None:
-        """Hold every row and dead letter of an object against the truth, and the last time."""
+        """Compare every row and dead letter of an object with the truth, and with earlier ones."""
         seen: set[Identity] = set()
         for found in _read(*event.address, event.body):
             if found.identity in seen:
@@ -142,7 +146,9 @@ class Laws:
 
     def _judge_found(self, found: Found, key: str) -> None:
         units = self.stream.units.get(found.identity[:2], ())
-        unit = next((of for of in units if (of.sub, of.document) == found.identity[2:]), None)
+        unit = next(
+            (unit for unit in units if (unit.sub, unit.document) == found.identity[2:]), None
+        )
         if unit is None:
             raise LawBroken(f"{key} holds {_name(found.identity)}, which nobody has sent.")
         if unit.verdict != found.verdict:
@@ -191,7 +197,7 @@ class Laws:
         )
         for identity, as_format in wanted - stored:
             raise LawBroken(
-                f"Laws 1 and 2: the handler answered that all is stored, and no acknowledged "
+                f"Laws 1 and 2: the handler reported that all is stored, and no acknowledged "
                 f"object holds {_name(identity)} as {as_format}."
             )
         for identity, as_format in stored - wanted:
@@ -203,8 +209,8 @@ class Laws:
         for identity, unit in self.stream.identities(shard, record):
             if present[identity] != set(formats_of(unit.verdict)):
                 raise LawBroken(
-                    f"At the end {_name(identity)} stands in {sorted(present[identity])} and "
-                    f"belongs into {sorted(formats_of(unit.verdict))}."
+                    f"At the end {_name(identity)} is in {sorted(present[identity])} and "
+                    f"belongs in {sorted(formats_of(unit.verdict))}."
                 )
 
 

@@ -15,13 +15,13 @@ class Killed(BaseException):
 
 
 class Hanging(BaseException):
-    """A call that has not come back by the time at which nobody waits for it any more."""
+    """A call that has not returned when nobody waits for it any more."""
 
 
 class Machine:
     """What runs one invocation; it is also the context that Lambda hands the function.
 
-    Whatever the function asks of the outside is a step: the time, the store, a line of its log.
+    Whatever the function asks of the outside world is a step: the time, the store, a log line.
     At step `dies_at` it dies, for `cause`; and at its time-out. `timeout` is in seconds.
     """
 
@@ -56,7 +56,7 @@ class Machine:
             self.die(TIME_OUT)
 
     def die(self, cause: str) -> None:
-        """End here and now; what other threads had begun may still come about."""
+        """End now; what other threads had begun may still happen."""
         self._dead, self._cause = True, cause
         if cause == TIME_OUT:
             self.clock.move_to(self.deadline)  # the step had stalled until then

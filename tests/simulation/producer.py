@@ -1,4 +1,4 @@
-"""A producer: aggregates what it predicts for one shard, and tries again what failed."""
+"""A producer: aggregates what it predicts for one shard, and puts again what failed."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class SimulatedProducer:
         self.faults = faults
         self.history = history
         self.skew = 0
-        self._predicted = self._bounds()
+        self._predicted = self._ranges()
 
     def produce(self) -> None:
         """Put one stream record, under a hash key that may be predicted from an old shard map."""
         if self.random.random() < 0.2:
-            self._predicted = self._bounds()
+            self._predicted = self._ranges()
         low, high = self.random.choice(self._predicted)
         hash_key = self.random.randrange(low, high)
         payload, partition_key = self._payload(hash_key)
@@ -50,7 +50,7 @@ class SimulatedProducer:
                 continue
             place = self.stream.put(hash_key, payload, partition_key, self._arrival())
             lost = self.faults.strikes("put_timed_out")
-            self.history.add(f"put: {place}{', answer lost' if lost else ''}")
+            self.history.add(f"put: {place}{', response lost' if lost else ''}")
             if not lost:
                 return
 
@@ -69,5 +69,5 @@ class SimulatedProducer:
             self.history.add(f"the stream's clock is off by {self.skew / SECOND:+.1f} s")
         return self.clock.now + self.skew
 
-    def _bounds(self) -> list[tuple[int, int]]:
-        return [(of.low, of.high) for of in self.stream.open_shards]
+    def _ranges(self) -> list[tuple[int, int]]:
+        return [(shard.low, shard.high) for shard in self.stream.open_shards]

@@ -17,7 +17,7 @@ from .invariants import Laws
 from .machine import Hanging, Machine
 
 _THREADS = 8  # writes that the real writer has begun at most
-_TIME_OUT = 2.0  # seconds until a client gives up on an answer
+_TIME_OUT = 2.0  # seconds until a client gives up on a response
 
 
 class SimulatedStore(MemoryStore):
@@ -29,7 +29,7 @@ class SimulatedStore(MemoryStore):
         self.history = history
         self.laws = laws
         self.machine = Machine(history.clock, timeout=0)
-        """The one that is calling."""
+        """The machine that is calling."""
         self.down_until = 0
 
     def put(self, key: str, body: bytes) -> None:
@@ -43,7 +43,7 @@ class SimulatedStore(MemoryStore):
             self.machine.spend(0.02)
             self._store(key, body)
         if self.faults.strikes("store_timed_out"):
-            self._tell("stored, answer lost")
+            self._note("stored, response lost")
             self.machine.spend(_TIME_OUT)
             raise StoreUnavailable("The store did not answer in time; try again.")
         self.machine.step()
@@ -53,33 +53,33 @@ class SimulatedStore(MemoryStore):
         """Store an object on behalf of a writer who has gone away."""
         self.laws.attempted(self.uri, key, body)
         self._store(key, body)
-        self._tell("a write landed without its writer")
+        self._note("a write landed without its writer")
 
     def _fail_before(self, key: str, body: bytes) -> None:
-        """Raise what the store answers instead of storing, if it does."""
+        """Raise the store's error, if it has one, instead of storing."""
         if self.machine.clock.now < self.down_until:
             self.machine.spend(0.05)
             raise StoreUnavailable("The store is down; try again.")
         if self.faults.strikes("store_throttled"):
-            self._tell("throttled")
+            self._note("throttled")
             self.machine.spend(0.01)
             raise StoreUnavailable("The store is short of capacity; try again later.")
         if self.faults.strikes("store_failed"):
-            self._tell("failed")
+            self._note("failed")
             self.machine.spend(0.3)
             raise StoreUnavailable("The store had an internal error; try again.")
         if self.faults.strikes("store_refused"):
-            self._tell("refused")
+            self._note("refused")
             raise StoreRefused("The store denies access; give the function's role access to it.")
         if self.faults.strikes("store_late"):
-            self._tell("no answer, to be stored later")
+            self._note("no response, to be stored later")
             self._store_later(self.faults.random.uniform(0.1, 60.0), key, body)
             self.machine.spend(_TIME_OUT)
             raise StoreUnavailable("The store did not answer in time; try again.")
 
     def _store_slowly(self, key: str, body: bytes) -> None:
         seconds = self.faults.random.choice((0.5, 2.0, 8.0, 30.0))
-        self._tell(f"slow, {seconds} s")
+        self._note(f"slow, {seconds} s")
         try:
             self.machine.spend(seconds)
         except Hanging:
@@ -96,8 +96,8 @@ class SimulatedStore(MemoryStore):
         super().put(key, body)
         self.laws.stored(self.uri, key, body)
 
-    def _tell(self, what: str) -> None:
-        self.history.add(f"    {self.uri.removeprefix('memory://')}: {what}")
+    def _note(self, line: str) -> None:
+        self.history.add(f"    {self.uri.removeprefix('memory://')}: {line}")
 
 
 class SimulatedWriter(ConcurrentWriter):
@@ -113,7 +113,7 @@ class SimulatedWriter(ConcurrentWriter):
         machine.on_death(self._land_some)
 
     def _start_thread(self) -> None:
-        """Let the threads come as far as they may come now."""
+        """Let the threads advance by some writes."""
         while self._waiting and self._random.random() < 0.3:
             self._write_next()
 
@@ -141,4 +141,4 @@ class SimulatedWriter(ConcurrentWriter):
         """Store some of the writes that other threads have begun, and nobody waits for now."""
         for write in self._waiting if begun is None else begun:
             if self._random.random() < 0.3:
-                write.store._inner.land(write.key, write.body)  # type: ignore[attr-defined]
+                write.store._inner.land(write.key, write.body)  # type: ignore[attr-defined]  # a retrying store

@@ -18,7 +18,7 @@ from pipeline.core.records import StreamRecord
 from .documents import Payload, Unit
 
 HASH_KEYS = 2**128
-_STEP = 2**40  # between sequence numbers, so that they are no count of records
+_STEP = 2**40  # between sequence numbers, so that they do not count the records
 
 
 class Identity(NamedTuple):
@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 class Shard:
     """One shard: the hash keys from `low` up to `high`, and its records in order.
 
-    `parents` are the shards that this one came of; it takes no more records once `closed`.
+    `parents` are the shards that this one came from; it accepts no more records once `closed`.
     """
 
     id: str
@@ -68,7 +68,7 @@ class SimulatedStream:
 
     def put(self, hash_key: int, payload: Payload, partition_key: str, arrived_at: int) -> str:
         """Store one stream record; return what the history calls it."""
-        shard = next(of for of in self.open_shards if of.low <= hash_key < of.high)
+        shard = next(shard for shard in self.open_shards if shard.low <= hash_key < shard.high)
         self._last += _STEP
         record = StreamRecord(str(self._last), partition_key, arrived_at, payload.data)
         shard.records.append(record)
@@ -77,8 +77,8 @@ class SimulatedStream:
 
     @property
     def open_shards(self) -> list[Shard]:
-        """The shards that take records, which together have all hash keys."""
-        return [of for of in self.shards.values() if not of.closed]
+        """The shards that accept records; together they have all hash keys."""
+        return [shard for shard in self.shards.values() if not shard.closed]
 
     def split(self, shard: Shard) -> list[Shard]:
         """Close a shard; its halves go on."""
@@ -108,5 +108,5 @@ class SimulatedStream:
 
 
 def number_of(sequence_number: str) -> str:
-    """Return the short form of a sequence number: the how-manieth of the stream it is."""
+    """Return the short form of a sequence number: its position in the stream."""
     return str((int(sequence_number) - FIRST) // _STEP)

@@ -45,7 +45,7 @@ LEAST_INVOCATIONS = 15
 LEAST_FAULTS = 3
 _MOST_TURNS = 5_000
 _MOST_SHARDS = 4  # open at once
-_REDRIVEN = 5  # failed batches of a history, at most: they take as long as invocations
+_REDRIVEN = 5  # failed batches of a history, at most: each takes as long as an invocation
 _REAL_ENCODERS = 10  # one seed in so many has the real ones
 
 
@@ -70,7 +70,7 @@ def simulate(seed: int) -> History:
 
 @dataclass(slots=True)
 class Poller:
-    """One shard of the mapping, how much of it was read, and how much was ever settled."""
+    """One shard of the mapping, how much of it was read, and how much was settled at some time."""
 
     shard: Shard
     settings: Mapping
@@ -90,7 +90,7 @@ class Poller:
 
 
 class World:
-    """Everything there is in one history."""
+    """All parts of one history."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -116,7 +116,7 @@ class World:
         self.history.add(f"{self.settings}, time-out {self.function.timeout:.0f} s")
 
     def run(self) -> None:
-        """Live through it all."""
+        """Run the history to its end."""
         for _ in range(_MOST_TURNS):
             if self._is_enough():
                 break
@@ -171,11 +171,13 @@ class World:
         self.history.add(f"{store.uri.removeprefix('memory://')} is down for {seconds} s")
 
     def _reshard(self) -> None:
-        shards = sorted(self.stream.open_shards, key=lambda of: of.low)
+        shards = sorted(self.stream.open_shards, key=lambda shard: shard.low)
         if len(shards) >= _MOST_SHARDS or (len(shards) > 1 and self.random.random() < 0.5):
-            at = self.random.randrange(len(shards) - 1)
-            child = self.stream.merge(shards[at], shards[at + 1])
-            self.history.add(f"{shards[at].short} and {shards[at + 1].short}: now {child.short}")
+            index = self.random.randrange(len(shards) - 1)
+            child = self.stream.merge(shards[index], shards[index + 1])
+            self.history.add(
+                f"{shards[index].short} and {shards[index + 1].short}: now {child.short}"
+            )
         else:
             parent = self.random.choice(shards)
             one, other = self.stream.split(parent)
@@ -195,7 +197,7 @@ class World:
         """Make a record one that the function cannot hold in memory, whenever it meets it."""
         self.poison.add((shard.source, record.sequence_number))
         name = f"{shard.short} {number_of(record.sequence_number)}"
-        self.history.add(f"{name} takes more memory than there is")
+        self.history.add(f"{name} needs more memory than there is")
 
     def _expire(self, poller: Poller, first_kept: StreamRecord) -> None:
         """Let the stream's retention remove records that the mapping has read and not finished."""
@@ -207,7 +209,9 @@ class World:
     def _pollers(self) -> Iterator[Poller]:
         """Yield the shards whose turn it is: a child's comes when its parents are done."""
         for shard in list(self.stream.shards.values()):
-            if all(of in self.pollers and self.pollers[of].finished for of in shard.parents):
+            if all(
+                parent in self.pollers and self.pollers[parent].finished for parent in shard.parents
+            ):
                 if shard.id not in self.pollers:
                     mapping = ShardMapping(self.settings, ARN, shard.id)
                     self.pollers[shard.id] = Poller(shard, self.settings, mapping)
@@ -220,10 +224,10 @@ class World:
             records = poller.shard.records[poller.read : poller.read + some]
             poller.mapping.receive(records, self.clock.now)
             poller.read += some
-        todo = poller.mapping.next(self.clock.now, closing=self.faults.calm)
-        if isinstance(todo, Wait):
-            return todo.until
-        settled = todo if isinstance(todo, Settled) else self._deliver(poller, todo)
+        action = poller.mapping.next(self.clock.now, closing=self.faults.calm)
+        if isinstance(action, Wait):
+            return action.until
+        settled = action if isinstance(action, Settled) else self._deliver(poller, action)
         self._account(poller, settled)
         return None
 
@@ -231,12 +235,12 @@ class World:
         if self.faults.strikes("invocation_throttled"):
             self.history.add(f"{poller.shard.short}: not invoked, throttled")
             return poller.mapping.settle(Throttled(), self.clock.now)
-        what = f"{poller.shard.short} {_numbers(invoke.records)}, attempt {invoke.attempt}"
-        outcome = self._invoke(poller.shard, invoke.event, invoke.records, what)
+        delivery = f"{poller.shard.short} {_numbers(invoke.records)}, attempt {invoke.attempt}"
+        outcome = self._invoke(poller.shard, invoke.event, invoke.records, delivery)
         return poller.mapping.settle(outcome, self.clock.now)
 
     def _deliver_again(self, poller: Poller) -> None:
-        """Deliver what was delivered before, cut otherwise; Lambda does not look at the answer."""
+        """Deliver what was delivered before, cut otherwise; Lambda ignores the response."""
         start = self.random.randint(0, poller.read)
         end = min(start + self.random.randint(1, 6), poller.read)
         records = tuple(poller.shard.records[start:end])
@@ -245,16 +249,16 @@ class World:
             self._invoke(poller.shard, event, records, f"{poller.shard.short} {_numbers(records)}")
 
     def _invoke(
-        self, shard: Shard, event: Any, records: tuple[StreamRecord, ...], what: str
+        self, shard: Shard, event: Any, records: tuple[StreamRecord, ...], delivery: str
     ) -> Returned | Raised:
         self.laws.judge_stragglers()
         self.history.invocations += 1
-        self.history.add(f"{what}: invocation {self.history.invocations}")
-        poisoned = any((shard.source, of.sequence_number) in self.poison for of in records)
+        self.history.add(f"{delivery}: invocation {self.history.invocations}")
+        poisoned = any((shard.source, record.sequence_number) in self.poison for record in records)
         outcome = self.function.invoke(event, poisoned=poisoned)
-        self.history.add(f"    {_told(outcome)}")
-        answer = outcome.value if isinstance(outcome, Returned) else None
-        self.laws.judge(shard, records, answer)
+        self.history.add(f"    {_summary(outcome)}")
+        response = outcome.value if isinstance(outcome, Returned) else None
+        self.laws.judge(shard, records, response)
         return outcome
 
     def _account(self, poller: Poller, settled: Settled) -> None:
@@ -262,14 +266,16 @@ class World:
         shard = poller.shard
         for failed in settled.failures:
             self.given_up.append(failed)
-            self.laws.given_up.update((shard.source, of.sequence_number) for of in failed.records)
+            self.laws.given_up.update(
+                (shard.source, record.sequence_number) for record in failed.records
+            )
             numbers = _numbers(failed.records)
             self.history.add(f"    {shard.short} {numbers} given up: {failed.condition}")
             if poller.settings.bisect and failed.function_error and len(failed.records) > 1:
                 raise LawBroken(f"{numbers} were given up together, although bisecting is on.")
         if settled.checkpoint is not None:
             last = int(settled.checkpoint)
-            done = [of for of in shard.records if int(of.sequence_number) <= last]
+            done = [record for record in shard.records if int(record.sequence_number) <= last]
             self.laws.settled(shard, done[poller.settled :])
             poller.settled = max(poller.settled, len(done))
 
@@ -288,7 +294,7 @@ class World:
         self.lake.down_until = self.dead_letters.down_until = 0
         self.history.add("from here on without faults")
         for _ in range(_MOST_TURNS):
-            busy = [of for of in self._pollers() if not of.at_rest]
+            busy = [poller for poller in self._pollers() if not poller.at_rest]
             if not busy:
                 break
             until = self._step(self.random.choice(busy))
@@ -309,7 +315,7 @@ class World:
             self.laws.redriven(self.stream.shards[batch.shard], batch.records)
 
     def _stored(self) -> str:
-        """Say what the stores hold, so that one history cannot be taken for another."""
+        """Return what the stores hold, so that different histories have different texts."""
         digest = hashlib.sha256()
         for store in (self.lake, self.dead_letters):
             for key in store.list():
@@ -332,10 +338,10 @@ class World:
 
 
 def _numbers(records: tuple[StreamRecord, ...]) -> str:
-    return "[" + " ".join(number_of(of.sequence_number) for of in records) + "]"
+    return "[" + " ".join(number_of(record.sequence_number) for record in records) + "]"
 
 
-def _told(outcome: Returned | Raised) -> str:
+def _summary(outcome: Returned | Raised) -> str:
     if isinstance(outcome, Raised):
         return f"ended: {outcome.error}"
     items = outcome.value["batchItemFailures"]
