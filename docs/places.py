@@ -1,0 +1,95 @@
+"""Which files know a kind of thing: the lists in CONTRIBUTING.md, found by searching the code.
+
+A list is between `<!-- places: kind -->` and `<!-- end -->`. `make reference` makes it again, and a
+test compares it: a checklist cannot forget a file.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pipeline
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "CONTRIBUTING.md"
+_PACKAGE = Path(pipeline.__file__).parent
+_BLOCK = re.compile(r"(<!-- places: (\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What gives away that a module knows a kind: strings in it, or names."""
+
+    strings: str = "(?!)"
+    names: frozenset[str] = frozenset()
+
+    def finds(self, tree: ast.Module) -> bool:
+        """Tell whether a module is one of those."""
+        matches = re.compile(self.strings, re.DOTALL).fullmatch
+        return any(name in self.names for name in _names(tree)) or any(
+            matches(text) for text in _strings(tree)
+        )
+
+
+# Two members of a table give away whoever has a table of the same things.
+PROBES = {
+    "type": Probe("uuid|time-millis", frozenset({"LogicalType"})),
+    "format": Probe("parquet|csv", frozenset({"Format", "FORMATS"})),
+    "rule": Probe("minLength|min_length", frozenset({"min_length", "FIELD_RULES"})),
+    "reason": Probe(names=frozenset({"Reason"})),
+    "trigger": Probe(r"aws:(s3|sns|sqs|kinesis)|.*pipeline\.handlers\.(s3|alert).*"),
+    "command": Probe(names=frozenset({"COMMANDS"})),
+    "setting": Probe("PIPELINE_(OUTPUT|MAX_DEPTH|ALERT_TOPIC)", frozenset({"LIMITS"})),
+}
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module uses or defines."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.keyword(arg=str(name)) | ast.ClassDef(name=name):
+                yield name
+            case ast.Attribute(attr=name) | ast.alias(name=name):
+                yield name
+            case _:
+                pass
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    """Yield the strings in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def places(kind: str) -> list[Path]:
+    """Return the modules that know a kind, as paths of the repository."""
+    modules = [(Path("pipeline"), _PACKAGE), (Path("infra"), ROOT / "infra")]
+    return [
+        folder / path.relative_to(root)
+        for folder, root in modules
+        for path in sorted(root.rglob("*.py"))
+        if PROBES[kind].finds(ast.parse(path.read_text("utf-8")))
+    ]
+
+
+def _line(path: Path) -> str:
+    return f"- [{path.as_posix()}]({path.as_posix()})"
+
+
+def fill(page: str) -> str:
+    """Make the lists in a page again."""
+    return _BLOCK.sub(
+        lambda block: "\n".join([block[1], *map(_line, places(block[2])), block[3]]), page
+    )
+
+
+def write() -> None:
+    """Make the lists in CONTRIBUTING.md again."""
+    PAGE.write_text(fill(PAGE.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    write()
