@@ -1,11 +1,12 @@
-"""Which files know a kind of thing: the lists in CONTRIBUTING.md, found by searching the code.
+"""The lists in pages that are otherwise written by hand, made by searching the code.
 
-A list is between `<!-- places: kind -->` and `<!-- end -->`. `make reference` makes it again, and a
-test compares it: a checklist cannot forget a file.
+A list is between `<!-- places: kind -->` or `<!-- floors -->`, and `<!-- end -->`. `make reference`
+makes it again, and a test compares it: a checklist cannot forget a file.
 """
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import pipeline
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "CONTRIBUTING.md"
+PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md")
 _PACKAGE = Path(pipeline.__file__).parent
-_BLOCK = re.compile(r"(<!-- places: (\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (?:places: (\w+)|floors) -->)\n.*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,27 @@ def _line(path: Path) -> str:
     return f"- [{path.as_posix()}]({path.as_posix()})"
 
 
+def floors() -> list[str]:
+    """Return the floors as the import contract has them, the highest first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "floors")
+    return [layer.replace("(", "").replace(")", "") for layer in layers]
+
+
 def fill(page: str) -> str:
     """Make the lists in a page again."""
-    return _BLOCK.sub(
-        lambda block: "\n".join([block[1], *map(_line, places(block[2])), block[3]]), page
-    )
+    return _BLOCK.sub(lambda block: "\n".join([block[1], *_list(block[2]), block[3]]), page)
+
+
+def _list(kind: str | None) -> list[str]:
+    return ["```", *floors(), "```"] if kind is None else [_line(path) for path in places(kind)]
 
 
 def write() -> None:
-    """Make the lists in CONTRIBUTING.md again."""
-    PAGE.write_text(fill(PAGE.read_text("utf-8")), "utf-8")
+    """Make the lists in all pages again."""
+    for page in PAGES:
+        page.write_text(fill(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The checklists of CONTRIBUTING.md name every file that knows a kind of thing."""
+"""The lists in CONTRIBUTING.md and docs/architecture.md are complete."""
 
 import ast
 import re
@@ -13,8 +13,19 @@ import pipeline
 PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
-def test_the_lists_are_what_the_code_says() -> None:
-    assert places.fill(PAGE) == PAGE, "run `make reference`"
+@pytest.mark.parametrize("page", places.PAGES, ids=lambda page: page.name)
+def test_the_lists_are_what_the_code_says(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert places.fill(text) == text, "run `make reference`"
+
+
+def test_every_room_is_on_the_map() -> None:
+    package = Path(pipeline.__file__).parent
+    rooms = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").is_file()}
+    rooms |= {path.name for path in package.glob("[!_]*.py")}
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"\[([a-z_]+(?:/|\.py))\]\(\.\./pipeline/", page))
+    assert rooms <= named
 
 
 def test_every_kind_has_a_checklist() -> None:

@@ -1,6 +1,7 @@
 """What the project calls public can be imported, from the wheel too, and is all of it."""
 
 import importlib
+import inspect
 
 import pytest
 import reference
@@ -20,10 +21,14 @@ def test_all_that_the_producer_offers_is_public() -> None:
     assert public_in("pipeline.producer") == set(producer.__all__)
 
 
-def test_every_handler_that_lambda_may_name_is_public() -> None:
-    assert {f"pipeline.handlers.{name}" for name in public_in("pipeline.handlers")} == set(
-        handlers._OPENED_FIRST
-    )
+def test_every_function_that_lambda_could_invoke_is_public() -> None:
+    found = {
+        name
+        for name, value in vars(handlers).items()
+        if inspect.isfunction(value)
+        and list(inspect.signature(value).parameters) == ["event", "context"]
+    }
+    assert found == public_in("pipeline.handlers")
 
 
 def test_the_readme_says_what_is_public() -> None:
