@@ -5,9 +5,9 @@ makes it again, and a test compares it: a checklist cannot forget a file.
 """
 
 import ast
+import functools
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,24 @@ _BLOCK = re.compile(r"(<!-- (?:places: (\w+)|floors) -->)\n.*?(<!-- end -->)", r
 
 
 @dataclass(frozen=True, slots=True)
+class Module:
+    """The names that a module uses or defines, and the strings in it."""
+
+    names: frozenset[str]
+    strings: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What gives away that a module knows a kind: strings in it, or names."""
 
     strings: str = "(?!)"
     names: frozenset[str] = frozenset()
 
-    def finds(self, tree: ast.Module) -> bool:
-        """Tell whether a module is one of those."""
+    def finds(self, module: Module) -> bool:
+        """Return whether a module is one of those."""
         matches = re.compile(self.strings, re.DOTALL).fullmatch
-        return any(name in self.names for name in _names(tree)) or any(
-            matches(text) for text in _strings(tree)
-        )
+        return bool(self.names & module.names) or any(map(matches, module.strings))
 
 
 # Two members of a table give away whoever has a table of the same things.
@@ -46,23 +52,26 @@ PROBES = {
 }
 
 
-def _names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module uses or defines."""
-    for node in ast.walk(tree):
+def parse(source: str) -> Module:
+    """Read a module's text."""
+    names: set[str] = set()
+    strings: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
         match node:
+            case ast.Constant(value=str(text)):
+                strings.add(text)
             case ast.Name(id=name) | ast.keyword(arg=str(name)) | ast.ClassDef(name=name):
-                yield name
+                names.add(name)
             case ast.Attribute(attr=name) | ast.alias(name=name):
-                yield name
+                names.add(name)
             case _:
                 pass
+    return Module(frozenset(names), frozenset(strings))
 
 
-def _strings(tree: ast.Module) -> Iterator[str]:
-    """Yield the strings in a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+@functools.cache
+def _read(path: Path) -> Module:
+    return parse(path.read_text("utf-8"))
 
 
 def places(kind: str) -> list[Path]:
@@ -72,7 +81,7 @@ def places(kind: str) -> list[Path]:
         folder / path.relative_to(root)
         for folder, root in modules
         for path in sorted(root.rglob("*.py"))
-        if PROBES[kind].finds(ast.parse(path.read_text("utf-8")))
+        if PROBES[kind].finds(_read(path))
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from itertools import product
@@ -23,12 +24,13 @@ from pipeline.core.schema.types import Rules
 AGAIN = "run `make reference`"
 # argparse breaks lines elsewhere in other versions of Python.
 WRAPPED = {"commands.md"}
+page = functools.cache(reference.page)
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_a_page_is_what_the_code_says(name: str) -> None:
     written = (reference.PAGES_FOLDER / name).read_text("utf-8")
-    made = reference.page(name)
+    made = page(name)
     if name in WRAPPED:
         written, made = (" ".join(text.split()) for text in (written, made))
     assert written == made, AGAIN
@@ -47,9 +49,7 @@ def test_every_reason_has_a_meaning() -> None:
 def test_every_variable_that_settings_read_is_listed() -> None:
     read = set(re.findall(r"PIPELINE_[A-Z_]+[A-Z]", Path(settings.__file__).read_text("utf-8")))
     assert read
-    assert read == set(
-        re.findall(r"^\| `(PIPELINE_\w+)`", reference.page("settings.md"), re.MULTILINE)
-    )
+    assert read == set(re.findall(r"^\| `(PIPELINE_\w+)`", page("settings.md"), re.MULTILINE))
 
 
 def test_every_type_that_is_accepted_has_an_example() -> None:
@@ -96,6 +96,6 @@ def test_a_template_asks_for_all_that_is_made() -> None:
 
 def test_a_page_shows_nothing_of_this_machine() -> None:
     for name in reference.PAGES:
-        text = reference.page(name)
+        text = page(name)
         assert str(Path.home()) not in text
         assert str(Path(pipeline.__file__).parent) not in text
