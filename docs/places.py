@@ -1,7 +1,8 @@
 """The lists in pages that are otherwise written by hand, made by searching the code.
 
-A list is between `<!-- places: kind -->` or `<!-- floors -->`, and `<!-- end -->`. `make reference`
-makes it again, and a test compares it: a checklist cannot forget a file.
+A list is between `<!-- places: kind -->`, `<!-- floors -->` or `<!-- decisions -->`, and
+`<!-- end -->`. `make reference` makes it again, and a test compares it: a checklist cannot forget a
+file.
 """
 
 import ast
@@ -14,9 +15,10 @@ from pathlib import Path
 import pipeline
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md")
+_DECISIONS = ROOT / "docs" / "decisions"
+PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md", _DECISIONS / "README.md")
 _PACKAGE = Path(pipeline.__file__).parent
-_BLOCK = re.compile(r"(<!-- (?:places: (\w+)|floors) -->)\n.*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (?:places: )?(\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,28 @@ def floors() -> list[str]:
     return [layer.replace("(", "").replace(")", "") for layer in layers]
 
 
+def decisions() -> list[str]:
+    """Return the index of the decisions: number and title of each record."""
+    rows = ["| | decision |", "| --- | --- |"]
+    for path in sorted(_DECISIONS.glob("[0-9]*.md")):
+        number, _, title = path.read_text("utf-8").partition("\n")[0].lstrip("# ").partition(": ")
+        rows.append(f"| [{number}]({path.name}) | {title} |")
+    return rows
+
+
 def fill(page: str) -> str:
     """Make the lists in a page again."""
     return _BLOCK.sub(lambda block: "\n".join([block[1], *_list(block[2]), block[3]]), page)
 
 
-def _list(kind: str | None) -> list[str]:
-    return ["```", *floors(), "```"] if kind is None else [_line(path) for path in places(kind)]
+def _list(kind: str) -> list[str]:
+    match kind:
+        case "floors":
+            return ["```", *floors(), "```"]
+        case "decisions":
+            return decisions()
+        case _:
+            return [_line(path) for path in places(kind)]
 
 
 def write() -> None:

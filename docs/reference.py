@@ -246,9 +246,14 @@ def keys() -> Tables:
 # ----------------------------------------------------------------------- commands, public names
 
 
+def command_names() -> list[str]:
+    """Return the commands' names as they are typed."""
+    return [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]
+
+
 def commands() -> Tables:
     """Make the sections of commands.md."""
-    names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    names = command_names()
     sections = [
         f"## pipeline {name}\n\n```text\n{run(name, '--help').rstrip()}\n```" for name in names
     ]
