@@ -109,16 +109,16 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _clients(tree: ast.AST) -> Iterator[str]:
-    """Find the services of `boto3.client("service", …)`."""
+    """Find the services of `boto3.client("service", …)`, and of `make_client(SERVICE, …)`."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "client"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            yield str(node.args[0].value)
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="client") | ast.Name(id="make_client"),
+                args=[ast.Constant(value=str(service)) | ast.Name(id=service), *_],
+            ):
+                yield service.lower()
+            case _:
+                pass
 
 
 def wanted(path: str, found: Reached) -> bool:

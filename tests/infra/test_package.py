@@ -111,6 +111,23 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("call", "services"),
+    [
+        ("boto3.client('s3', config=config)", {"s3"}),
+        ("make_client(SNS, tries=5)", {"sns"}),
+        ("open_client(SQS)", set()),
+        ("client.put_object(Bucket='s3')", set()),
+    ],
+)
+def test_a_service_is_known_by_the_client_that_is_made_for_it(
+    tmp_path: Path, call: str, services: set[str]
+) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "handlers.py").write_text(f"def handle():\n    {call}\n")
+    assert contents.reached(tmp_path / "pipeline").services == services
+
+
 def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
     names = archive.namelist()
     folders = {name.partition("/")[0] for name in names}
