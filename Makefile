@@ -77,6 +77,10 @@ check: $(STAMP) ## lint, formatting, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+.PHONY: reference
+reference: $(STAMP) ## make docs/reference, and the lists of CONTRIBUTING.md, from the code
+	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py
+
 # Universal: one file for every Python from 3.11 on and for Linux and macOS, told apart by
 # markers. No addresses are written into the files, so they install from any mirror; the hashes
 # say that what comes is what was locked. The runtime is locked first and holds the other to it:

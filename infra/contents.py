@@ -1,8 +1,8 @@
-"""What goes into the artifact: what the handlers import, what that imports, and no more.
+"""What goes into the artifact: what the handlers import, what that imports, and nothing else.
 
-Of our own modules, those that the handlers reach. Of the requirements, everything but what is named
-here; of pyarrow and of botocore's service models, which are nine tenths of all bytes, only what our
-modules name.
+Of our own modules, only those that the handlers reach. Of the requirements, everything except what
+is named here. Of pyarrow and of botocore's service models, which are nine tenths of all bytes, only
+what our modules name.
 """
 
 import ast
@@ -30,18 +30,18 @@ _LEFT_OUT = (
     "boto3/examples/*",
     "*/examples-1.json",
 )
-# Of what describes a distribution, what its licence asks to go with it.
+# Of a distribution's metadata, the files that its licence requires to be kept with it.
 _LICENCES = re.compile(
     r"[^/]+\.dist-info/(METADATA|.*(LICEN[CS]E|NOTICE|COPYING|AUTHORS).*)", re.IGNORECASE
 )
-# `import pyarrow` and `import pyarrow.parquet` load these; `acero` joins and groups, when asked.
+# `import pyarrow` and `import pyarrow.parquet` load these; `acero` is for joins and groups.
 _ARROW_MODULES = frozenset({
     "__init__", "acero", "compute", "compute_docstrings", "fs", "generated_version", "ipc", "lib",
     "types", "util",
 })  # fmt: skip
 _ARROW_FOLDERS = re.compile(r"vendored/.*|parquet/(__init__|core)\.py")
 # Every module of pyarrow is linked to all of these, called or not. Under one name each: a wheel
-# holds some of them three times.
+# has some of them three times.
 _ARROW_LIBRARIES = re.compile(
     r"lib(arrow|arrow_acero|arrow_compute|arrow_dataset|arrow_python|arrow_substrait|parquet)"
     r"\.(so\.\d+|\d+\.dylib)"
@@ -66,7 +66,7 @@ class Reached:
 def reached(package: Path, entry: str = ENTRY) -> Reached:
     """Follow the imports of our modules from `entry`. `package` is the folder `pipeline`.
 
-    An import inside a function counts: it is made in some invocation.
+    An import inside a function counts: some invocation executes it.
     """
     found = Reached()
     waiting = [entry, *_below(package, entry)]
@@ -85,7 +85,7 @@ def reached(package: Path, entry: str = ENTRY) -> Reached:
 
 
 def _below(package: Path, entry: str) -> list[str]:
-    """Name the modules of an entry that is a folder: each may be named as a handler."""
+    """Return the modules of an entry that is a folder: each may be named as a handler."""
     folder = package.parent.joinpath(*entry.split("."))
     return [f"{entry}.{file.stem}" for file in sorted(folder.glob("[!_]*.py"))]
 
@@ -94,8 +94,8 @@ def _file(package: Path, name: str) -> Path | None:
     first, *rest = name.split(".")
     if first != package.name:
         return None
-    place = package.joinpath(*rest)
-    candidates = [place / "__init__.py", place.with_suffix(".py") if rest else place]
+    path = package.joinpath(*rest)
+    candidates = [path / "__init__.py", path.with_suffix(".py") if rest else path]
     return next((file for file in candidates if file.is_file()), None)
 
 
@@ -109,20 +109,20 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _clients(tree: ast.AST) -> Iterator[str]:
-    """Find the services of `boto3.client("service", …)`."""
+    """Find the services of `boto3.client("service", …)`, and of `make_client(SERVICE, …)`."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "client"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            yield str(node.args[0].value)
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="client") | ast.Name(id="make_client"),
+                args=[ast.Constant(value=str(service)) | ast.Name(id=service), *_],
+            ):
+                yield service.lower()
+            case _:
+                pass
 
 
 def wanted(path: str, found: Reached) -> bool:
-    """Tell whether a file of an installed requirement goes in. `path` is relative, with slashes."""
+    """Return whether a file of a requirement goes in. `path` is relative, with slashes."""
     if any(fnmatchcase(path, pattern) for pattern in _LEFT_OUT):
         return False
     folder, _, rest = path.partition("/")

@@ -1,4 +1,4 @@
-"""What the loader reads of an ELF file; the rest is symbols for debuggers and linkers."""
+"""The part of an ELF file that the loader reads; the rest is symbols for debuggers and linkers."""
 
 import struct
 
@@ -9,10 +9,10 @@ _SEGMENT = struct.Struct("<8xQ16xQ")  # where a segment starts in the file, and 
 
 
 def loaded(body: bytes) -> bytes:
-    """Cut off what follows the last segment, sections' headers included.
+    """Cut off what follows the last segment, section headers included.
 
-    As `strip` does, but alike for both architectures and on any machine. A file that is no ELF
-    file comes back as it is.
+    `strip` does this too, but here the result is the same for both architectures, on any machine.
+    A file that is not an ELF file is returned as it is.
     """
     if not body.startswith(_MAGIC):
         return body

@@ -2,8 +2,8 @@
 
     python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR]
 
-For each architecture a folder with `function.zip`, made of the pinned requirements, our modules and
-the datasets, and `template.yaml`, made of infra/template.yaml and the datasets' tables. The same
+For each architecture it makes a folder with `function.zip` (the pinned requirements, our modules
+and the datasets) and `template.yaml` (infra/template.yaml and the datasets' tables). The same
 inputs, the same Pythons and the same zlib give the same bytes, on any machine and in any folder.
 """
 
@@ -33,7 +33,7 @@ Arch = Literal["arm64", "x86_64"]
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = "3.13"  # the Python of the function; infra/template.yaml names it, too
 LARGEST_UNPACKED, LARGEST_ZIPPED = 120_000_000, 45_000_000
-# Lambda's Python 3.13 stands on glibc 2.34; pyarrow asks for 2.28.
+# Lambda's Python 3.13 has glibc 2.34; pyarrow needs 2.28.
 _PLATFORMS: dict[Arch, str] = {
     "arm64": "aarch64-manylinux_2_28",
     "x86_64": "x86_64-manylinux_2_28",
@@ -49,11 +49,11 @@ done = compileall.compile_dir(
 )
 sys.exit(not done)
 """
-# Which Python it is, and where: what is named may be a script that starts it, as pyenv's are, and
-# that needs variables which the compilation does not have.
+# Which Python it is, and where. A named one may be a script that starts it, as pyenv's are, and
+# needs variables that the compilation does not have.
 _VERSION = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
 _LEVEL = 6
-_OLDEST = (1980, 1, 1, 0, 0, 0)  # of a time in a zip file
+_OLDEST = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 
 class PackageError(Exception):
@@ -62,7 +62,7 @@ class PackageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an artifact is for. `compiler` is a Python of that version, for the bytecode."""
+    """Where an artifact runs. `compiler` is a Python of that version, for the bytecode."""
 
     arch: Arch
     python: str
@@ -77,14 +77,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
     parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        compiler = find_python(asked.python, asked.compiler)
-        for arch in asked.arch:
-            target = Target(arch, asked.python, compiler)
-            print(build(target, asked.schemas, asked.out / f"lambda-{arch}"))
+        compiler = find_python(options.python, options.compiler)
+        for arch in options.arch:
+            target = Target(arch, options.python, compiler)
+            print(build(target, options.schemas, options.out / f"lambda-{arch}"))
     except DatasetError as error:
-        print(f"The datasets of {asked.schemas} cannot be packaged: {error}", file=sys.stderr)
+        print(f"The datasets of {options.schemas} cannot be packaged: {error}", file=sys.stderr)
         return 1
     except PackageError as error:
         print(error, file=sys.stderr)
@@ -93,10 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(target: Target, schemas: Path, out: Path) -> str:
-    """Write `function.zip` and `template.yaml` into `out`; return a sentence on what was made.
+    """Write `function.zip` and `template.yaml` into `out`; return a sentence about them.
 
-    Both or neither: an artifact beside the template of another one would deploy tables of datasets
-    that it does not know.
+    Both or neither: an artifact beside another one's template would deploy tables of datasets that
+    it does not have.
     """
     template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
     text = deployable(template, schemas, target.arch)  # first, as it reads every dataset
@@ -119,14 +119,14 @@ def build(target: Target, schemas: Path, out: Path) -> str:
 def _check_size(archive: Path, unpacked: int, zipped: int) -> None:
     if unpacked > LARGEST_UNPACKED or zipped > LARGEST_ZIPPED:
         raise PackageError(
-            f"{archive} would be too large: {unpacked:,} bytes unpacked, where "
-            f"{LARGEST_UNPACKED:,} may be, and {zipped:,} zipped, where {LARGEST_ZIPPED:,} may be. "
+            f"{archive} would be too large: {unpacked:,} bytes unpacked (the limit is "
+            f"{LARGEST_UNPACKED:,}) and {zipped:,} zipped (the limit is {LARGEST_ZIPPED:,}). "
             "Leave out more, in infra/contents.py."
         )
 
 
 def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
-    """Return the files of an artifact: the body of each by its path in it."""
+    """Return the files of an artifact: each one's body by its path."""
     with tempfile.TemporaryDirectory() as scratch:
         installed = Path(scratch) / "installed"
         _install(target, installed)
@@ -136,7 +136,7 @@ def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
 
 
 def _install(target: Target, folder: Path) -> None:
-    """Install the pinned requirements of a target, whatever this machine is."""
+    """Install a target's pinned requirements, whatever this machine is."""
     command: list[str | Path] = [
         uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-deps",
         "--require-hashes", "--requirements", ROOT / "requirements" / "runtime.txt",
@@ -170,9 +170,9 @@ def _own() -> dict[str, bytes]:
 
 
 def _datasets(schemas: Path) -> dict[str, bytes]:
-    """Take schemas and settings of the datasets, as the function will read them; no samples.
+    """Return the datasets' schemas and settings, as the function will read them; no samples.
 
-    A folder may be a link: it is asked of who reads datasets, not of a walk, which follows none.
+    A folder may be a link, so the reader of datasets finds the folders: a walk follows no links.
     """
     return {
         f"schemas/{folder.name}/{file.name}": file.read_bytes()
@@ -188,19 +188,19 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _bytecode(sources: dict[str, bytes], target: Target, folder: Path) -> dict[str, bytes]:
-    """Compile sources as the target's Python would on Lambda, whose disk keeps nothing."""
+    """Compile sources as the target's Python would on Lambda, whose disk is read-only."""
     for path, body in sources.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(body)
-    # Without a fixed seed, sets among the constants come in another order each time.
+    # Without a fixed seed, sets among the constants have another order each time.
     command: list[str | Path] = [target.compiler, "-S", "-c", _COMPILE, folder]
     done = subprocess.run(
         command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = f"{done.stdout}{done.stderr}"
-        raise PackageError(f"{target.compiler} could not compile the sources:\n{said}")
+        output = f"{done.stdout}{done.stderr}"
+        raise PackageError(f"{target.compiler} could not compile the sources:\n{output}")
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*.pyc"))
@@ -208,32 +208,33 @@ def _bytecode(sources: dict[str, bytes], target: Target, folder: Path) -> dict[s
 
 
 def write_zip(archive: Path, files: dict[str, bytes]) -> None:
-    """Write a zip file of nothing but names and bodies: no time, no owner, no order of a disk."""
-    with zipfile.ZipFile(archive, "w") as into:
+    """Write a zip file of names and bodies alone: no times, no owner, no order of a disk."""
+    with zipfile.ZipFile(archive, "w") as zip_file:
         for path, body in sorted(files.items()):
             entry = zipfile.ZipInfo(path, _OLDEST)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3  # Unix, wherever it was built
             entry.external_attr = 0o100644 << 16
-            into.writestr(entry, body, compresslevel=_LEVEL)
+            zip_file.writestr(entry, body, compresslevel=_LEVEL)
 
 
 def find_python(version: str, named: Path | None = None) -> Path:
-    """Find a Python of a version, as "3.13", on this machine; it may be named."""
+    """Find a Python of a version, like "3.13", on this machine; `named` is tried alone."""
     if named is not None:
         if found := _python(named, version):
             return found
         raise PackageError(
-            f"{named} is no Python {version}, and only that compiles the bytecode that Lambda's "
-            f"Python {version} reads: name another one, or none, to have one looked for."
+            f"{named} is not a Python {version}, and only that version can compile the bytecode "
+            f"that Lambda's Python {version} reads: name another one, or none, to search for one."
         )
     for candidate in _pythons(version):
         if found := _python(candidate, version):
             return found
     raise PackageError(
-        f"No Python {version} was found, and only it can compile the bytecode that Lambda's Python "
-        f"{version} reads. Install one, as by `.venv/bin/uv python install {version}`, or name one "
-        f"by `make package ARGS='--compiler /path/to/python{version}'`."
+        f"No Python {version} was found, and only that version can compile the bytecode that "
+        f"Lambda's Python {version} reads. Install one with "
+        f"`.venv/bin/uv python install {version}`, or name one with "
+        f"`make package ARGS='--compiler /path/to/python{version}'`."
     )
 
 

@@ -13,15 +13,17 @@ from pipeline.core.errors import DatasetError
 
 _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
 _TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
-# Stands in for the bucket until CloudFormation knows its name.
+# A placeholder for the bucket, whose name only CloudFormation knows.
 _BUCKET = "output-bucket"
 _LOCATION = f"s3://{_BUCKET}/lake"
 
 
 def deployable(template: str, schemas: Path, arch: str) -> str:
-    """Return the text of a template with one architecture, and with a Glue table a format."""
+    """Return a template with one architecture, and with a Glue table per dataset and format."""
     one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
-    resources = "".join(f"  {name}: {json.dumps(of)}\n" for name, of in tables(schemas).items())
+    resources = "".join(
+        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas).items()
+    )
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
 
 
@@ -41,10 +43,10 @@ def tables(schemas: Path) -> dict[str, Any]:
 
 
 def resource_name(table: str) -> str:
-    """Name a table's resource: letters and digits alone, and another name for another table.
+    """Return the name of a table's resource: only letters and digits, and different for each table.
 
-    `orders_csv` is TableOrdersCsv. An underscore that raises no letter would be lost, and
-    `clicks_2` be the same as `clicks2`: such a name ends with a hash.
+    `orders_csv` becomes TableOrdersCsv. An underscore before a digit raises no letter and would be
+    lost, and `clicks_2` would equal `clicks2`: such a name ends with a hash.
     """
     raised = re.sub(r"(?:^|_)([a-z])", lambda found: found[1].upper(), table)
     if "_" in raised:
@@ -62,11 +64,11 @@ def _resource(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _substituted(value: Any) -> Any:
-    """Put the bucket's name where it belongs, and leave Athena's own `${date}` alone."""
+    """Put the bucket's name in place of the placeholder; Athena's own `${date}` is kept."""
     if isinstance(value, dict):
-        return {key: _substituted(of) for key, of in value.items()}
+        return {key: _substituted(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_substituted(of) for of in value]
+        return [_substituted(item) for item in value]
     if isinstance(value, str) and _BUCKET in value:
         text = value.replace("${", "${!").replace(f"s3://{_BUCKET}/", "s3://${OutputBucket}/")
         return {"Fn::Sub": text}
@@ -75,6 +77,6 @@ def _substituted(value: Any) -> Any:
 
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
-        message = f"infra/template.yaml must hold these lines once, and does not:\n{old}"
+        message = f"infra/template.yaml must have these lines exactly once, and does not:\n{old}"
         raise ValueError(message)
     return text.replace(old, new)

@@ -120,12 +120,18 @@ class Stack:
         )
         (self.description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         listed = cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
-        self.types = {of["LogicalResourceId"]: of["ResourceType"] for of in listed}
-        self.ids = {of["LogicalResourceId"]: of["PhysicalResourceId"] for of in listed}
+        self.types = {
+            resource["LogicalResourceId"]: resource["ResourceType"] for resource in listed
+        }
+        self.ids = {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed
+        }
 
     @property
     def outputs(self) -> dict[str, str]:
-        return {of["OutputKey"]: of["OutputValue"] for of in self.description["Outputs"]}
+        return {
+            output["OutputKey"]: output["OutputValue"] for output in self.description["Outputs"]
+        }
 
     def alarm(self, name: str) -> dict[str, Any]:
         found = self.client("cloudwatch").describe_alarms(AlarmNames=[self.ids[name]])
@@ -159,7 +165,7 @@ def _translated() -> dict[str, Any]:
 
 
 def properties(name: str) -> dict[str, Any]:
-    """Return what CloudFormation is told of a resource."""
+    """Return the properties that a resource is declared with."""
     found: dict[str, Any] = translated()["Resources"][name]["Properties"]
     return found
 
@@ -183,7 +189,7 @@ def stack() -> Iterator[Stack]:
 def findings(template: dict[str, Any]) -> list[str]:
     """Return the errors and warnings that `cfn-lint` shows."""
     text, asked = json.dumps(template, indent=1), ManualArgs(regions=[REGION])
-    return [f"{of.rule.id} {of.message}" for of in lint(text, config=asked)]
+    return [f"{match.rule.id} {match.message}" for match in lint(text, config=asked)]
 
 
 def test_the_translated_template_has_no_lint() -> None:
@@ -206,12 +212,15 @@ def test_the_linter_finds_a_mistake_in_the_translation(resource: str, key: str, 
 
 def test_the_template_has_no_anchors_which_cloudformation_refuses() -> None:
     tokens = list(yaml.scan(deployed_text()))
-    assert not [of for of in tokens if isinstance(of, (yaml.AnchorToken, yaml.AliasToken))]
+    assert not [token for token in tokens if isinstance(token, (yaml.AnchorToken, yaml.AliasToken))]
 
 
 def test_every_parameter_has_a_default_and_says_what_it_is_for() -> None:
     parameters = translated()["Parameters"]
-    assert all("Default" in of and len(of["Description"]) > 20 for of in parameters.values())
+    assert all(
+        "Default" in parameter and len(parameter["Description"]) > 20
+        for parameter in parameters.values()
+    )
 
 
 @pytest.mark.parametrize("arch", ["arm64", "x86_64"])
@@ -221,7 +230,7 @@ def test_a_deployable_template_takes_only_the_architecture_of_its_artifact(arch:
 
 
 def test_a_template_without_the_place_for_the_tables_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"must hold these lines once"):
+    with pytest.raises(ValueError, match=r"must have these lines exactly once"):
         deployable(
             SOURCE.read_text(encoding="utf-8").replace("# -- the tables", "#"), SCHEMAS, "arm64"
         )
@@ -233,7 +242,7 @@ def test_each_table_is_a_resource_of_its_own(tmp_path: Path) -> None:
         config = tmp_path / name / "dataset.toml"
         config.write_text(config.read_text().replace('"clicks"', f'"{name}"'))
     found = tables(tmp_path)
-    named = {of["Properties"]["TableInput"]["Name"] for of in found.values()}
+    named = {table["Properties"]["TableInput"]["Name"] for table in found.values()}
     assert named == {"clicks2", "clicks_2", "clicks_b"}
     assert all(name.isalnum() for name in found)
     assert {"TableClicks2", "TableClicksB"} < found.keys()
@@ -280,8 +289,8 @@ def test_the_mapping_never_loses_a_batch(stack: Stack) -> None:
 def test_records_grow_too_old_a_day_before_the_stream_forgets_them() -> None:
     template = translated()
     hours = template["Parameters"]["RetentionHours"]["AllowedValues"]
-    ages = {key: of["Seconds"] for key, of in template["Mappings"]["RecordAge"].items()}
-    assert ages == {of: min((int(of) - 24) * 3600, 7 * 24 * 3600) for of in hours}
+    ages = {key: age["Seconds"] for key, age in template["Mappings"]["RecordAge"].items()}
+    assert ages == {kept: min((int(kept) - 24) * 3600, 7 * 24 * 3600) for kept in hours}
 
 
 def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
@@ -312,7 +321,9 @@ def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
 def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> None:
     other = Stack("without-files", DatabaseName="without_files")
     assert {name for name in stack.types if name.startswith("Files")} == {
-        name for name, of in translated()["Resources"].items() if of.get("Condition") == "Files"
+        name
+        for name, resource in translated()["Resources"].items()
+        if resource.get("Condition") == "Files"
     }
     assert not [name for name in [*other.types, *other.outputs] if name.startswith("Files")]
     assert "Files" not in json.dumps(dashboard_body(other))
@@ -336,21 +347,21 @@ def test_the_other_functions_are_the_same_artifact_with_another_handler(
     stack: Stack, name: str, handler: str
 ) -> None:
     same = ("Code", "Runtime", "Architectures")
-    told, of_stream = properties(name), properties("Function")
-    assert [told[of] for of in same] == [of_stream[of] for of in same]
-    assert told["Handler"] == f"pipeline.handlers.{handler}"
+    declared, of_stream = properties(name), properties("Function")
+    assert [declared[key] for key in same] == [of_stream[key] for key in same]
+    assert declared["Handler"] == f"pipeline.handlers.{handler}"
     assert callable(getattr(handlers, handler))
     role = name.replace("Function", "Role")
     iam = stack.client("iam").get_role(RoleName=stack.ids[role])
     assert configuration(stack, name)["Role"] == iam["Role"]["Arn"]
     # All in one log, where an alert sends its reader; but only the stream's reports of memory.
-    assert told["LoggingConfig"] == of_stream["LoggingConfig"] | {"SystemLogLevel": "WARN"}
+    assert declared["LoggingConfig"] == of_stream["LoggingConfig"] | {"SystemLogLevel": "WARN"}
 
 
 def configuration(stack: Stack, name: str) -> dict[str, Any]:
     found = stack.client("lambda").get_function(FunctionName=stack.ids[name])
-    of: dict[str, Any] = found["Configuration"]
-    return of
+    settings: dict[str, Any] = found["Configuration"]
+    return settings
 
 
 def test_the_function_for_files_stores_where_the_streams_does(stack: Stack) -> None:
@@ -469,11 +480,11 @@ def test_a_bucket_is_encrypted_private_tls_only_and_outlives_the_stack(
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     ]
-    told = properties(name)  # moto keeps none of these
-    assert set(told["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(told["PublicAccessBlockConfiguration"]) == 4
-    assert told["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    assert told["VersioningConfiguration"] == {"Status": "Enabled"}
+    declared = properties(name)  # moto keeps none of these
+    assert set(declared["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(declared["PublicAccessBlockConfiguration"]) == 4
+    assert declared["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert declared["VersioningConfiguration"] == {"Status": "Enabled"}
     kept = translated()["Resources"][name]
     assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
     assert kept["UpdateReplacePolicy"] == "Retain"
@@ -501,15 +512,21 @@ def test_the_tables_are_those_of_pipeline_ddl(stack: Stack) -> None:
         for as_format in dataset.formats
     ]
     assert stack.outputs["Database"] == "pipeline"
-    found = {of["Name"]: of for of in glue.get_tables(DatabaseName="pipeline")["TableList"]}
+    found = {
+        table["Name"]: table for table in glue.get_tables(DatabaseName="pipeline")["TableList"]
+    }
     assert found.keys() == {table["Name"] for table in expected}
     for table in expected:
         assert {key: found[table["Name"]][key] for key in table} == table
 
 
-def test_alarms_reach_the_function_and_its_messages_whoever_is_told(stack: Stack) -> None:
+def test_alarms_reach_the_function_and_its_messages_reach_people(stack: Stack) -> None:
     found = stack.client("sns").list_subscriptions()["Subscriptions"]
-    ours = {of["Protocol"]: of for of in found if of["TopicArn"] in stack.ids.values()}
+    ours = {
+        subscription["Protocol"]: subscription
+        for subscription in found
+        if subscription["TopicArn"] in stack.ids.values()
+    }
     assert ours.keys() == {"lambda", "email"}
     assert ours["lambda"]["TopicArn"] == stack.ids["AlarmTopic"] == stack.outputs["AlarmTopic"]
     assert ours["lambda"]["Endpoint"].endswith(f":function:{stack.ids['AlertFunction']}")
@@ -588,8 +605,8 @@ def watched(alarm: dict[str, Any]) -> list[Watched]:
     if "MetricName" in alarm:
         found = [(alarm, alarm["Statistic"], alarm["Period"])]
     else:
-        stats = [of["MetricStat"] for of in alarm["Metrics"] if "MetricStat" in of]
-        found = [(of["Metric"], of["Stat"], of["Period"]) for of in stats]
+        stats = [metric["MetricStat"] for metric in alarm["Metrics"] if "MetricStat" in metric]
+        found = [(stat["Metric"], stat["Stat"], stat["Period"]) for stat in stats]
     return [
         (metric["Namespace"], metric["MetricName"], dimensions_of(metric), statistic, period)
         for metric, statistic, period in found
@@ -597,7 +614,7 @@ def watched(alarm: dict[str, Any]) -> list[Watched]:
 
 
 def dimensions_of(metric: dict[str, Any]) -> dict[str, str]:
-    return {of["Name"]: of["Value"] for of in metric.get("Dimensions", ())}
+    return {dimension["Name"]: dimension["Value"] for dimension in metric.get("Dimensions", ())}
 
 
 def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str]:
@@ -617,29 +634,31 @@ def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str
 
 def test_there_is_a_case_for_each_alarm() -> None:
     kinds = translated()["Resources"].items()
-    assert ALARMS.keys() == {name for name, of in kinds if of["Type"] == "AWS::CloudWatch::Alarm"}
+    assert ALARMS.keys() == {
+        name for name, resource in kinds if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_watches_what_it_is_named_for(stack: Stack, name: str) -> None:
-    namespace, metric, dimension, statistic, threshold, enough, of = ALARMS[name]
+    namespace, metric, dimension, statistic, threshold, enough, periods = ALARMS[name]
     alarm = stack.alarm(name)
     looks_at = [(namespace, metric, dimension, statistic)]
     looks_at += [BESIDE[name]] if name in BESIDE else []
     assert watched(alarm) == [
-        (of_whom, what, identifies(stack, name, by), how, PERIOD)
-        for of_whom, what, by, how in looks_at
+        (space, shown, identifies(stack, name, by), how, PERIOD)
+        for space, shown, by, how in looks_at
     ]
-    assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (threshold, of)
-    assert alarm.get("DatapointsToAlarm", of) == enough
+    assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (threshold, periods)
+    assert alarm.get("DatapointsToAlarm", periods) == enough
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     assert alarm["TreatMissingData"] == "notBreaching"
     # What cannot tell of itself goes past it.
     topic = "AlertTopic" if name == "AlertErrorsAlarm" else "AlarmTopic"
     assert alarm["AlarmActions"] == alarm["OKActions"] == [stack.ids[topic]]
     assert alarm["AlarmDescription"].endswith(".")
-    returned = [of for of in alarm["Metrics"] if of.get("ReturnData", True)]
-    assert [of["Expression"] for of in returned] == EXPRESSIONS.get(name, [])
+    returned = [metric for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
+    assert [metric["Expression"] for metric in returned] == EXPRESSIONS.get(name, [])
 
 
 def own_metrics(stream: str) -> set[tuple[str, str, str]]:
@@ -660,26 +679,26 @@ def own_metrics(stream: str) -> set[tuple[str, str, str]]:
     telemetry.file("stored", file, dict.fromkeys(FILE_METRICS, 1), None)
     written = [line for line in map(json.loads, lines) if "_aws" in line]
     return {
-        (of["Name"], dimension, line[dimension])
+        (metric["Name"], dimension, line[dimension])
         for line in written
         for directive in line["_aws"]["CloudWatchMetrics"]
         for (dimension,) in [names for names in directive["Dimensions"] if len(names) == 1]
-        for of in directive["Metrics"]
+        for metric in directive["Metrics"]
     }
 
 
 def test_alarms_and_dashboard_show_metrics_that_exist(stack: Stack) -> None:
     own = own_metrics(stack.ids["Stream"])
     shown = [metric for _, metric in dashboard_metrics(stack)]
-    alarmed = [of[:3] for name in ALARMS for of in watched(stack.alarm(name))]
-    ours = [of for of in [*shown, *alarmed] if of[0] == "Pipeline"]
+    alarmed = [entry[:3] for name in ALARMS for entry in watched(stack.alarm(name))]
+    ours = [entry for entry in [*shown, *alarmed] if entry[0] == "Pipeline"]
     assert len(ours) > 15
     for _, name, dimensions in ours:
         assert name in METRICS | FILE_METRICS
         ((dimension, value),) = dimensions.items()
         assert (name, dimension, value) in own
     from_log = properties("LogOfMemory")["MetricTransformations"][0]["MetricName"]
-    others = [of for of in [*shown, *alarmed] if of[0] == "Pipeline/pipeline"]
+    others = [entry for entry in [*shown, *alarmed] if entry[0] == "Pipeline/pipeline"]
     assert others == [("Pipeline/pipeline", from_log, {})] * 2
 
 
@@ -762,7 +781,7 @@ def audited(policy: dict[str, Any]) -> str:
 
 def test_there_is_a_case_for_each_role() -> None:
     kinds = translated()["Resources"].items()
-    assert set(ROLES) == {name for name, of in kinds if of["Type"] == "AWS::IAM::Role"}
+    assert set(ROLES) == {name for name, resource in kinds if resource["Type"] == "AWS::IAM::Role"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -782,7 +801,7 @@ def test_the_policy_checker_finds_a_mistake(
     stack: Stack, sid: str, change: dict[str, str], finding: str
 ) -> None:
     policy = policy_of(stack)
-    (statement,) = [of for of in policy["Statement"] if of["Sid"] == sid]
+    (statement,) = [statement for statement in policy["Statement"] if statement["Sid"] == sid]
     statement.update(change)
     assert finding in audited(policy)
 
@@ -844,7 +863,9 @@ class As:
         patch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
         check = IAMRequest.check_action_permitted
         patch.setattr(
-            IAMRequest, "check_action_permitted", lambda of, _: check(of, asked_about(of))
+            IAMRequest,
+            "check_action_permitted",
+            lambda request, _: check(request, asked_about(request)),
         )
 
     def tasks(self) -> dict[str, Callable[[], object]]:
@@ -891,7 +912,7 @@ class As:
         kinesis.get_records(StreamARN=arn, ShardIterator=start["ShardIterator"])
 
     def store(self, document: bytes) -> bool:
-        """Invoke the real handler; tell whether it stored the batch."""
+        """Invoke the real handler; return whether it stored the batch."""
         event = kinesis_event([document], arn=self.stream_arn)
         answer = handlers.kinesis(event, Context(20.0))
         return answer == {"batchItemFailures": []}
@@ -952,7 +973,7 @@ class AsFiles(As):
         sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
 
     def store_file(self, file: ObjectReference) -> bool:
-        """Invoke the real handler with a message of the queue; tell whether it stored the file."""
+        """Invoke the real handler with a message of the queue; return whether it stored the file."""
         body = json.dumps(notify_of([file]))
         message = {"messageId": "m-1", "eventSource": "aws:sqs", "body": body}
         return handlers.s3({"Records": [message]}, Context(20.0)) == {"batchItemFailures": []}
@@ -967,7 +988,7 @@ class AsAlert(As):
         return {"tell people": self.tell, "write the log": self.write_log}
 
     def tell(self) -> bool:
-        """Invoke the real handler with an alarm; tell whether it could publish."""
+        """Invoke the real handler with an alarm; return whether it could publish."""
         alarm = {
             "AlarmName": "pipeline-ErrorsAlarm",
             "NewStateValue": "ALARM",
@@ -1067,8 +1088,10 @@ def test_without_one_statement_the_work_that_needs_it_is_refused(
     sid: str,
 ) -> None:
     policy = policies[who.role]
-    assert {of["Sid"] for of in policy["Statement"]} == NEEDED_FOR[who].keys()
-    policy["Statement"] = [of for of in policy["Statement"] if of["Sid"] != sid]
+    assert {statement["Sid"] for statement in policy["Statement"]} == NEEDED_FOR[who].keys()
+    policy["Statement"] = [
+        statement for statement in policy["Statement"] if statement["Sid"] != sid
+    ]
     assert who(stack, policy, patch).refused() == NEEDED_FOR[who][sid]
 
 
@@ -1097,7 +1120,7 @@ def test_without_one_action_of_several_some_work_is_refused(
     action: str,
 ) -> None:
     policy = policies[who.role]
-    several = [of for of in policy["Statement"] if action in of["Action"]]
+    several = [statement for statement in policy["Statement"] if action in statement["Action"]]
     assert len(several) == 1
     several[0]["Action"].remove(action)
     assert who(stack, policy, patch).refused()
@@ -1140,7 +1163,11 @@ def test_the_role_for_files_can_do_nothing_else(
     ]
     assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
     # moto does not look at conditions.
-    (listing,) = [of for of in policies["FilesRole"]["Statement"] if of["Sid"] == "SeeStoredParts"]
+    (listing,) = [
+        statement
+        for statement in policies["FilesRole"]["Statement"]
+        if statement["Sid"] == "SeeStoredParts"
+    ]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
 
 

@@ -62,9 +62,9 @@ def commands() -> Iterator[list[str]]:
 def in_line(words: list[str]) -> Iterator[list[str]]:
     """Yield the commands of a line, without what the shell does to them."""
     if "&&" in words:
-        at = words.index("&&")
-        yield from in_line(words[:at])
-        yield from in_line(words[at + 1 :])
+        end = words.index("&&")
+        yield from in_line(words[:end])
+        yield from in_line(words[end + 1 :])
         return
     while words and (words[0] == "while" or ASSIGNED.fullmatch(words[0])):
         words = words[1:]
@@ -74,7 +74,7 @@ def in_line(words: list[str]) -> Iterator[list[str]]:
         yield words
 
 
-def of(program: str) -> list[list[str]]:
+def commands_of(program: str) -> list[list[str]]:
     found = [words[1:] for words in commands() if words[0] == program]
     assert found, program
     return found
@@ -103,7 +103,7 @@ UNDOING = ("--enabled", "delete-event-source-mapping", "--maximum-record-age-in-
 
 @pytest.mark.parametrize("undoing", UNDOING)
 def test_what_is_to_be_awaited_is_not_pasted_with_what_undoes_it(undoing: str) -> None:
-    (block,) = [of for of in BLOCKS if undoing in of.replace("--no-enabled", "")]
+    (block,) = [block for block in BLOCKS if undoing in block.replace("--no-enabled", "")]
     assert len(block.splitlines()) == 1
 
 
@@ -126,11 +126,11 @@ def faults_of(words: list[str]) -> list[str]:
         known = OF_THE_CLI[service, name] | OF_ALL
         return [word for word in rest if word.startswith("--") and word not in known]
     model: Any = botocore.session.Session().get_service_model({"s3api": "s3"}.get(service, service))
-    operations = {xform_name(of, "-"): of for of in model.operation_names}
+    operations = {xform_name(operation, "-"): operation for operation in model.operation_names}
     if name not in operations:
         return [f"{service} has no {name}"]
     shape = model.operation_model(operations[name]).input_shape
-    members = {f"--{xform_name(of, '-')}": of for of in shape.members}
+    members = {f"--{xform_name(member, '-')}": member for member in shape.members}
     given, faults = {}, []
     for option, values in options_of(rest).items():
         member = members.get(option) or members.get(option.replace("--no-", "--"))
@@ -162,7 +162,7 @@ def value_of(shape: Any, values: list[str]) -> Any:
     return value.ljust(shape.metadata.get("min", 0)) if value.startswith("$") else value
 
 
-@pytest.mark.parametrize("words", of("aws"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("aws"), ids=as_case)
 def test_an_aws_command_is_one_with_these_options(words: list[str]) -> None:
     assert faults_of(words) == []
 
@@ -182,12 +182,12 @@ def test_a_wrong_aws_command_is_found(wrong: str) -> None:
     assert faults_of(shlex.split(wrong))
 
 
-@pytest.mark.parametrize("words", of("pipeline"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("pipeline"), ids=as_case)
 def test_a_command_of_the_pipeline_is_parsed(words: list[str]) -> None:
     assert callable(cli._parser().parse_args(words).run)
 
 
-@pytest.mark.parametrize("words", of("make"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("make"), ids=as_case)
 def test_a_target_of_make_is_there(words: list[str]) -> None:
     target, *variables = words
     assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
@@ -196,7 +196,7 @@ def test_a_target_of_make_is_there(words: list[str]) -> None:
         assert f"$({variable.partition('=')[0]})" in recipe
 
 
-@pytest.mark.parametrize("words", of("sam"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("sam"), ids=as_case)
 def test_a_deployment_gives_parameters_that_the_template_has(words: list[str]) -> None:
     assert words[0] == "deploy"
     options = options_of(words[1:])
@@ -206,19 +206,19 @@ def test_a_deployment_gives_parameters_that_the_template_has(words: list[str]) -
     assert options["--template-file"] == ["dist/lambda-arm64/template.yaml"]
 
 
-@pytest.mark.parametrize("words", of("output"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("output"), ids=as_case)
 def test_an_output_that_is_asked_for_is_the_stacks(words: list[str]) -> None:
     (name,) = words
     assert name in TEMPLATE["Outputs"]
 
 
-def test_make_installs_the_command_where_the_page_takes_it_from() -> None:
-    assert of(".") == [[".venv/bin/activate"]]
+def test_make_installs_the_command_where_the_page_expects_it() -> None:
+    assert commands_of(".") == [[".venv/bin/activate"]]
     assert "VENV := .venv\n" in MAKEFILE
     assert "pip install --quiet --disable-pip-version-check --no-deps" in MAKEFILE
 
 
-@pytest.mark.parametrize("words", of("head"), ids=as_case)
+@pytest.mark.parametrize("words", commands_of("head"), ids=as_case)
 def test_the_first_record_becomes_a_row(words: list[str]) -> None:
     assert words == ["-n", "1", "schemas/clicks/good.ndjson"]
     clicks = as_switched(read_dataset(ROOT / "schemas" / "clicks"))
@@ -228,7 +228,7 @@ def test_the_first_record_becomes_a_row(words: list[str]) -> None:
 
 def options(service: str, name: str) -> dict[str, list[str]]:
     """Return the options of the page's one command of this name."""
-    (found,) = [words[2:] for words in of("aws") if words[:2] == [service, name]]
+    (found,) = [words[2:] for words in commands_of("aws") if words[:2] == [service, name]]
     return options_of(found)
 
 
@@ -237,7 +237,7 @@ def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
     clicks = read_dataset(ROOT / "schemas" / "clicks")
     table = json.loads(statements(clicks, "s3://lake", "glue", [Format.PARQUET]))
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
-    kinds = {of["Name"]: of["Type"] for of in columns}
+    kinds = {column["Name"]: column["Type"] for column in columns}
     assert kinds["event"] == "string"
     assert kinds["date"] == "date"
     assert re.fullmatch(
@@ -267,7 +267,7 @@ def listed_versions(s3: Any, asked: str) -> str:
     return json.dumps(jmespath.search(asked, s3.list_object_versions(Bucket="name")))
 
 
-def test_another_mapping_is_to_a_version_as_lambda_takes_one_to_a_function() -> None:
+def test_another_mapping_is_to_a_version_as_lambda_allows_one_to_a_function() -> None:
     """AWS refuses a second one to the same function, which moto does not."""
     given = options("lambda", "create-event-source-mapping")
     assert given["--function-name"] == ["$FUNCTION:$VERSION"]
@@ -275,7 +275,7 @@ def test_another_mapping_is_to_a_version_as_lambda_takes_one_to_a_function() -> 
 
 
 def test_the_log_is_searched_for_what_ends_an_invocation_from_outside_too() -> None:
-    (words,) = [of for of in of("aws") if "--filter-pattern" in of]
+    (words,) = [words for words in commands_of("aws") if "--filter-pattern" in words]
     pattern = words[words.index("--filter-pattern") + 1]
     for status in ("timeout", "error", "failure"):  # of Lambda's platform.report
         assert f'$.record.status = "{status}"' in pattern
@@ -285,7 +285,9 @@ def test_the_log_is_searched_for_what_ends_an_invocation_from_outside_too() -> N
 
 def test_each_alarm_has_a_heading_and_something_to_do() -> None:
     alarms = [
-        name for name, of in TEMPLATE["Resources"].items() if of["Type"] == "AWS::CloudWatch::Alarm"
+        name
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
     ]
     sections = dict(
         re.findall(r"^### (\w+Alarm)\n\n(.*?)(?=^###|\Z)", PAGE, re.MULTILINE | re.DOTALL)
@@ -316,7 +318,7 @@ def test_the_costs_of_a_month_are_what_the_prices_come_to(
     gigabytes: int, batches: int, seconds: float
 ) -> None:
     assert batches == max(4 * 60 * 24 * 30, -(-gigabytes * 10**9 // 4_400_000))
-    price = {name: of.dollars for name, of in PRICES.items()}
+    price = {name: entry.dollars for name, entry in PRICES.items()}
     time = batches * seconds * LAMBDA_MEGABYTES / 1_024 * price["Lambda, duration (x86)"]
     requests = batches * price["Lambda, requests"]
     puts = batches * price["S3 Standard, PUT"]
@@ -352,10 +354,10 @@ OF_LAMBDA = [
 
 
 def test_a_batch_writes_no_more_log_than_the_costs_say() -> None:
-    lines = [json.dumps(of) for of in OF_LAMBDA]
-    found = [as_switched(read_dataset(ROOT / "schemas" / of)) for of in ("clicks", "orders")]
-    firsts = [(ROOT / "schemas" / of.name / "good.ndjson").read_bytes() for of in found]
-    event = kinesis_event([of.splitlines()[0] for of in firsts])
+    lines = [json.dumps(report) for report in OF_LAMBDA]
+    found = [as_switched(read_dataset(ROOT / "schemas" / name)) for name in ("clicks", "orders")]
+    firsts = [(ROOT / "schemas" / dataset.name / "good.ndjson").read_bytes() for dataset in found]
+    event = kinesis_event([text.splitlines()[0] for text in firsts])
     report = report_of(event, found, Stored())
     assert len(report.datasets) == 2
     Telemetry(lines.append, lambda: 1.8e9).stored(report, REQUEST)
@@ -368,7 +370,8 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
     of_a_dataset = len(_of_tally(Tally()))
     assert len(METRICS) + datasets * of_a_dataset + 1 == 53
     watched = [
-        len([of for of in alarm["Properties"].get("Metrics", ()) if "MetricStat" in of]) or 1
+        len([metric for metric in alarm["Properties"].get("Metrics", ()) if "MetricStat" in metric])
+        or 1
         for alarm in TEMPLATE["Resources"].values()
         if alarm["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in alarm
     ]
@@ -379,7 +382,7 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
 def test_what_stands_around_costs_what_the_prices_come_to(
     gigabytes: int, batches: int, seconds: float
 ) -> None:
-    price = {name: of.dollars for name, of in PRICES_AROUND.items()}
+    price = {name: entry.dollars for name, entry in PRICES_AROUND.items()}
     stream = 720 * price["Kinesis, on-demand stream"]
     stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
     stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
@@ -389,11 +392,11 @@ def test_what_stands_around_costs_what_the_prices_come_to(
     around = stream + metrics + shown + log
     with_work = around + work(batches, seconds)
     dollars = (stream, metrics, shown, log, around, with_work)
-    assert f"| {gigabytes:,} | {' | '.join(f'{of:,.2f}' for of in dollars)} |" in PAGE
+    assert f"| {gigabytes:,} | {' | '.join(f'{amount:,.2f}' for amount in dollars)} |" in PAGE
 
 
 def work(batches: int, seconds: float) -> float:
     """Return what the batches themselves cost."""
-    price = {name: of.dollars for name, of in PRICES.items()}
+    price = {name: entry.dollars for name, entry in PRICES.items()}
     each = seconds * LAMBDA_MEGABYTES / 1_024 * price["Lambda, duration (x86)"]
     return batches * (each + price["Lambda, requests"] + price["S3 Standard, PUT"])

@@ -106,9 +106,26 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(package, "artifact", lambda *_: {"a": b"a" * 1_000})
     monkeypatch.setattr(package, "LARGEST_UNPACKED", 999)
     target = package.Target(HERE, PYTHON, Path(sys.executable))
-    with pytest.raises(package.PackageError, match="1,000 bytes unpacked, where 999 may be"):
+    with pytest.raises(package.PackageError, match=r"1,000 bytes unpacked \(the limit is 999\)"):
         package.build(target, ROOT / "schemas", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "services"),
+    [
+        ("boto3.client('s3', config=config)", {"s3"}),
+        ("make_client(SNS, tries=5)", {"sns"}),
+        ("open_client(SQS)", set()),
+        ("client.put_object(Bucket='s3')", set()),
+    ],
+)
+def test_a_service_is_known_by_the_client_that_is_made_for_it(
+    tmp_path: Path, call: str, services: set[str]
+) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "handlers.py").write_text(f"def handle():\n    {call}\n")
+    assert contents.reached(tmp_path / "pipeline").services == services
 
 
 def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
@@ -221,8 +238,8 @@ def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
     if schema:
         shutil.copytree(ROOT / "schemas" / "clicks", schemas / "clicks")
         (schemas / "clicks" / "1.avsc").write_text(schema)
-    told = ["--python", PYTHON, "--schemas", str(schemas), "--out", str(out)]
-    assert package.main(told) == 1
+    arguments = ["--python", PYTHON, "--schemas", str(schemas), "--out", str(out)]
+    assert package.main(arguments) == 1
     assert not out.exists()
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith(f"The datasets of {schemas} cannot be packaged: ")
@@ -239,10 +256,10 @@ def test_a_dataset_whose_folder_is_a_link_goes_in(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_datasets_may_have_a_space_in_its_name() -> None:
-    told = ["make", "--dry-run", "package", "SCHEMAS=my schemas"]
-    # Not what the make that runs the tests was told.
-    bare = {name: of for name, of in os.environ.items() if name not in {"ARGS", "MAKEFLAGS"}}
-    done = subprocess.run(told, cwd=ROOT, env=bare, capture_output=True, text=True, check=True)
+    arguments = ["make", "--dry-run", "package", "SCHEMAS=my schemas"]
+    # Not with the variables of the make that runs the tests.
+    bare = {name: value for name, value in os.environ.items() if name not in {"ARGS", "MAKEFLAGS"}}
+    done = subprocess.run(arguments, cwd=ROOT, env=bare, capture_output=True, text=True, check=True)
     (recipe,) = [line for line in done.stdout.splitlines() if "infra/package.py" in line]
     assert shlex.split(recipe)[-2:] == ["--schemas", "my schemas"]
 
@@ -265,11 +282,11 @@ def test_a_python_behind_a_script_is_found_itself(
 
 @pytest.mark.parametrize("named", [sys.executable, "/nowhere/python"])
 def test_a_python_of_another_version_is_refused(named: str) -> None:
-    with pytest.raises(package.PackageError, match=rf"{named} is no Python 3\.99"):
+    with pytest.raises(package.PackageError, match=rf"{named} is not a Python 3\.99"):
         package.find_python("3.99", Path(named))
 
 
-def test_what_cannot_be_installed_is_told_with_its_target(tmp_path: Path) -> None:
+def test_what_cannot_be_installed_is_reported_with_its_target(tmp_path: Path) -> None:
     # No Python 3.5 runs what is pinned.
     target = package.Target(HERE, "3.5", Path(sys.executable))
     with pytest.raises(package.PackageError, match=f"for Python 3.5 on {HERE} could not be"):
@@ -361,7 +378,10 @@ def function(machine: Path, s3_endpoint: str, s3: Any) -> Iterator[Lambda]:
 
 def stored(s3: Any) -> dict[str, bytes]:
     found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())
-    return {of["Key"]: s3.get_object(Bucket=BUCKET, Key=of["Key"])["Body"].read() for of in found}
+    return {
+        entry["Key"]: s3.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read()
+        for entry in found
+    }
 
 
 STORED: dict[str, Any] = {"batchItemFailures": []}
@@ -390,8 +410,9 @@ def heavy_event() -> dict[str, Any]:
 def test_there_is_a_test_for_each_handler() -> None:
     found = {
         name
-        for name, of in vars(handlers).items()
-        if inspect.isfunction(of) and list(inspect.signature(of).parameters) == ["event", "context"]
+        for name, value in vars(handlers).items()
+        if inspect.isfunction(value)
+        and list(inspect.signature(value).parameters) == ["event", "context"]
     }
     assert found == {"kinesis", "s3", "alert"}
 
@@ -429,7 +450,7 @@ def test_the_artifact_stores_a_file(function: Lambda, s3: Any) -> None:
     assert [key for key in objects if key.endswith("/complete")]
 
 
-def test_the_artifact_tells_people_of_an_alarm(
+def test_the_artifact_sends_people_a_message_for_an_alarm(
     function: Lambda, s3_endpoint: str, queue: str
 ) -> None:
     sns = client("sns", s3_endpoint)
@@ -445,8 +466,8 @@ def test_the_artifact_tells_people_of_an_alarm(
         "StateChangeTime": "2026-11-23T09:30:00.250+0000",
         "Trigger": {"MetricName": "Errors", "Namespace": "AWS/Lambda"},
     }
-    told = {"TopicArn": f"{topic}-alarms", "Message": json.dumps(alarm)}
-    outcome = function.invoke({"Records": [{"EventSource": "aws:sns", "Sns": told}]})
+    published = {"TopicArn": f"{topic}-alarms", "Message": json.dumps(alarm)}
+    outcome = function.invoke({"Records": [{"EventSource": "aws:sns", "Sns": published}]})
     assert outcome.answer == {"alarms": 1, "unreadable": 0}
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     assert json.loads(message["Body"])["Subject"] == "ALARM: pipeline-ErrorsAlarm"
@@ -589,7 +610,7 @@ def within(function: Lambda, seconds: float) -> Lambda:
     return function
 
 
-def test_a_store_that_is_down_is_told_before_the_time_is_over(function: Lambda) -> None:
+def test_a_store_that_is_down_is_reported_before_the_time_is_over(function: Lambda) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))  # without listen(): connections are refused
         host, port = unheard.getsockname()
@@ -599,7 +620,7 @@ def test_a_store_that_is_down_is_told_before_the_time_is_over(function: Lambda) 
     assert '"outcome": "store_failed"' in outcome.log
 
 
-def told_memory() -> dict[int, int]:
+def memory_on_the_page() -> dict[int, int]:
     """Return what infra/README.md says of sizes of a function, and of the peak in each, in MB."""
     page = (ROOT / "infra" / "README.md").read_text("utf-8")
     (table,) = re.findall(r"(?s)^\| memory, MB .*?\n\n", page, re.MULTILINE)
@@ -607,18 +628,18 @@ def told_memory() -> dict[int, int]:
     return {int(size.replace(",", "")): int(peak) for size, peak in rows}
 
 
-def test_the_page_tells_of_the_sizes_that_are_measured() -> None:
-    assert list(told_memory()) == [512, 1_024, 1_769]
+def test_the_page_has_the_sizes_that_are_measured() -> None:
+    assert list(memory_on_the_page()) == [512, 1_024, 1_769]
 
 
-@pytest.mark.parametrize("memory", told_memory())
+@pytest.mark.parametrize("memory", memory_on_the_page())
 def test_a_full_event_fits_into_the_memory(function: Lambda, memory: int) -> None:
     function.memory = memory
     event = full_event()
     assert 5_500_000 < len(json.dumps(event)) < 6_000_000
     first, again = function.invoke(event), function.invoke(event)
     assert (first.answer, again.answer) == (STORED, STORED)
-    assert again.memory == pytest.approx(told_memory()[memory], rel=0.3)
+    assert again.memory == pytest.approx(memory_on_the_page()[memory], rel=0.3)
     # A function has a processor's share by its memory, but no less than all of one to start on.
     second = (again.processor - first.processor) / min(1.0, memory / 1_769)
     # Shown by `make test ARGS="tests/infra/test_package.py -k memory -n 0 --log-cli-level=INFO"`.
