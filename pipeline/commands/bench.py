@@ -85,12 +85,12 @@ def _arrival(options: argparse.Namespace) -> float:
 def _sample(path: Path) -> list[bytes]:
     """Read the file's first documents, as many as a full event could hold."""
     from pipeline.core.errors import FileError
-    from pipeline.files.blocks import lines_of
+    from pipeline.files.blocks import documents_of
     from pipeline.measure.events import FULL_EVENT
 
     documents, room = list[bytes](), FULL_EVENT
     with path.open("rb") as file:
-        for line in lines_of(file, str(path)):
+        for line in documents_of(file, str(path)):
             if room < 0:
                 break
             documents.append(line)

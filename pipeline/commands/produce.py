@@ -142,15 +142,15 @@ def _documents(options: argparse.Namespace) -> Iterator[bytes]:
 
 
 def _lines(names: Sequence[str]) -> Iterator[bytes]:
-    from pipeline.files.blocks import lines_of
+    from pipeline.files.blocks import documents_of
 
     for name in names:
         with open_input(name) as file:
             if name == STANDARD_INPUT:
                 # Below the buffer, which would wait until it is full.
-                yield from lines_of(getattr(file, "raw", file), "standard input")
+                yield from documents_of(getattr(file, "raw", file), "standard input")
             else:
-                yield from lines_of(file, name)
+                yield from documents_of(file, name)
 
 
 def _generated(options: argparse.Namespace) -> Iterator[bytes]:

@@ -269,11 +269,11 @@ def _are_within(documents: Sequence[bytes], limits: Limits) -> bool:
 
 
 def _document_violation(document: bytes, limits: Limits) -> Violation | None:
-    """Hold one document against the bounds; its JSON is judged where its schema is known."""
-    if len(document) > limits.document_bytes:
+    """Check one document against the limits; its JSON is judged where its schema is known."""
+    if len(document) > limits.document_bytes and is_json(document):
         return Violation(
             Reason.DOCUMENT_TOO_LARGE,
-            f"The document has {len(document)} bytes; the bound is {limits.document_bytes}.",
+            f"The document has {len(document)} bytes; the limit is {limits.document_bytes}.",
         )
     if not document.isascii():
         try:

@@ -26,14 +26,15 @@ GZIP = b"\x1f\x8b"
 ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 PADDING = b"\0 \t\r\n"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
-_FRAME = b"\x28\xb5\x2f\xfd"
+ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 _PADDING = re.compile(rb"[\0 \t\r\n]*+")
-_ZLIB_HEADERS = frozenset({b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"})
+ZLIB_HEADERS = frozenset({b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"})
 _DEFLATE, _LARGEST_WINDOW, _DICTIONARY = 8, 7, 0x20
-_GLUE, _GLUE_PLAIN, _GLUE_ZLIB, _GLUE_HEADER = 3, 0, 5, 18
-_CONFLUENT, _CONFLUENT_HEADER = 0, 5
+GLUE_ZLIB_HEADER = b"\3\5"
+_GLUE_PLAIN_HEADER, _GLUE_BYTES = b"\3\0", 18
+_CONFLUENT_HEADER, _CONFLUENT_BYTES = b"\0", 5
 _OPENS_JSON = re.compile(rb"[ \t\r\n]*+[{\[]")
-_DEEPEST = 4
+DEEPEST = 4
 _FIRST_BITE = 512  # bytes: what is not used of a bite is copied, so small members want small ones
 _PIECE = 2**20
 
@@ -58,12 +59,12 @@ def unpack(payload: bytes, limit: int) -> bytes | Violation:
 
     Stops at most a piece past `limit` bytes.
     """
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         codec = _codec_of(payload, 0)
         try:
-            inner = _members(payload, codec, limit) if codec else _without_header(payload)
+            inner = _members(payload, limit) if codec else _without_header(payload)
         except _Corrupt as error:
-            if codec is _ZLIB and payload[:2] not in _ZLIB_HEADERS:
+            if codec is _ZLIB and payload[:2] not in ZLIB_HEADERS:
                 break  # so rare a header is more likely chance
             return Violation(
                 Reason.CORRUPT_COMPRESSION,
@@ -126,7 +127,7 @@ def _codec_of(data: bytes, start: int) -> _Codec | None:
     return _ZLIB if is_zlib(data[start : start + 2]) else None
 
 
-def _members(data: bytes, codec: _Codec, limit: int) -> bytes:
+def _members(data: bytes, limit: int) -> bytes:
     """Unpack members or frames, one after the other, to at most about one piece past the limit."""
     pieces, size, start = list[bytes](), 0, 0
     while start < len(data) and size <= limit:
@@ -138,7 +139,6 @@ def _members(data: bytes, codec: _Codec, limit: int) -> bytes:
         size += len(piece)
         padding = _PADDING.match(data, end)
         start = padding.end() if padding else end
-    del codec  # it is that of the first member, and the first to be met above
     return b"".join(pieces)
 
 
@@ -187,7 +187,7 @@ def _end_of_frame(data: bytes, start: int) -> int:
     """Return the offset behind a frame, or a skippable frame, from the sizes that it gives."""
     begun = start
     try:
-        if not data.startswith(_FRAME, start):
+        if not data.startswith(ZSTD_FRAME, start):
             end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
         else:
             descriptor, last = data[start + 4], False
@@ -210,12 +210,12 @@ def _check(is_there: bool) -> None:  # noqa: FBT001 - an index out of range, tol
 
 def _without_header(payload: bytes) -> bytes:
     """Take off a schema registry's header, if JSON follows it."""
-    if payload[:1] == bytes((_CONFLUENT,)) and _OPENS_JSON.match(payload, _CONFLUENT_HEADER):
-        return payload[_CONFLUENT_HEADER:]
-    if payload[:2] == bytes((_GLUE, _GLUE_PLAIN)) and _OPENS_JSON.match(payload, _GLUE_HEADER):
-        return payload[_GLUE_HEADER:]
-    if payload[:2] == bytes((_GLUE, _GLUE_ZLIB)) and is_zlib(payload[_GLUE_HEADER:][:2]):
-        return payload[_GLUE_HEADER:]
+    if payload.startswith(_CONFLUENT_HEADER) and _OPENS_JSON.match(payload, _CONFLUENT_BYTES):
+        return payload[_CONFLUENT_BYTES:]
+    if payload.startswith(_GLUE_PLAIN_HEADER) and _OPENS_JSON.match(payload, _GLUE_BYTES):
+        return payload[_GLUE_BYTES:]
+    if payload.startswith(GLUE_ZLIB_HEADER) and is_zlib(payload[_GLUE_BYTES:][:2]):
+        return payload[_GLUE_BYTES:]
     return payload
 
 

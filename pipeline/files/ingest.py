@@ -1,7 +1,7 @@
 """One file of S3 down the road, part by part; what is stored is not done again.
 
 A part is a block of the file. When all of its objects are acknowledged, and not before, a small
-object beside the rows says so: `_parts/{digest}/{start}-{end}-{lines|array}`, with the bytes of
+object beside the rows says so: `_parts/{digest}/{start}-{end}-{mode}`, with the bytes of
 the block in what the file unpacks to. Whoever comes for the file again, because time ran out or
 the notification came twice, begins where the parts that are there end; `complete` among them says
 that nothing is left. Delete them, and the file is taken again.
@@ -19,6 +19,7 @@ from pipeline.adapters.retry import Retrier
 from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, FileUnfinished
+from pipeline.core.framing import Mode
 from pipeline.core.layout import progress_folder
 from pipeline.core.report import Report
 from pipeline.files.blocks import START, Block, Place, blocks_of
@@ -28,7 +29,7 @@ from pipeline.flow import Pipeline
 if TYPE_CHECKING:
     from pipeline.files.objects import ObjectVersion
 
-_PART = re.compile(r"([0-9]{20})-([0-9]{20})-(lines|array)")
+_PART = re.compile(r"([0-9]{20})-([0-9]{20})-([a-z-]+)")
 _COMPLETE = "complete"
 _MARGIN = 2.0  # a part is begun when there is time for the slowest one so far, so many times
 
@@ -200,13 +201,13 @@ class _Progress:
             if name == _COMPLETE:
                 return None
             part = _PART.fullmatch(name)
-            if part and int(part[1]) == place.offset:
-                place = Place(int(part[2]), part[3] == "array")
+            if part and part[3] in set(Mode) and int(part[1]) == place.offset:
+                place = Place(int(part[2]), Mode(part[3]))
         return place
 
     def stored(self, block: Block, numbers: dict[str, int]) -> None:
         """Write down that a part is stored."""
-        mode = "array" if block.end.in_array else "lines"
+        mode = block.end.mode
         name = f"{block.start.offset:020}-{block.end.offset:020}-{mode}"
         self._write(name, numbers)
 

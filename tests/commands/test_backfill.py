@@ -197,7 +197,7 @@ def test_one_that_fails_does_not_stop_the_others(
 def test_stopped_half_way_it_goes_on_where_it_was(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 9)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=9))
     place.backfill()
     whole = place.objects
     for path in place.objects:
@@ -249,7 +249,7 @@ def test_a_file_that_takes_several_invocations_is_gone_on_with(
     place: Place, deployed: Lambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each invocation has time for one part alone, and there are more parts than tries."""
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 9)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=9))
     monkeypatch.setattr(ingest, "_MARGIN", float("inf"))
     place.s3.put_object(Bucket=place.bucket, Key="long", Body=b'{"n":1}\n' * 8)
     assert place.backfill("--function", HERE, uri=f"s3://{place.bucket}/long") == 0
@@ -537,7 +537,7 @@ def test_stopped_while_it_forgets_a_file_goes_on_where_its_progress_ends(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not with what is left of it in the middle, and not as if it were complete."""
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 9)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=9))
     uri = f"s3://{place.bucket}/long"
     place.s3.put_object(Bucket=place.bucket, Key="long", Body=b'{"n":1}\n' * 8)
     assert place.backfill(uri=uri) == 0

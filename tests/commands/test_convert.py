@@ -92,7 +92,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut files after some 40 bytes, so that small files have many batches."""
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 40)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=40))
 
 
 def assert_identities_lead_to_their_bytes(place: Place, data: bytes) -> None:
@@ -115,7 +115,7 @@ def test_packed_or_not_a_file_gives_the_same_rows(
     packed: str, batches: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if batches == "many":
-        monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 40)
+        monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=40))
     data = b"\n".join(LINES)
     place.file.write_bytes(PACKED[packed](data))
     assert place.convert() == 0
@@ -245,8 +245,9 @@ def test_a_line_over_the_documents_bound_is_one_dead_letter(place: Place) -> Non
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 40)
-    monkeypatch.setattr(pipeline_files, "_LONGEST_LINE", 200)
+    monkeypatch.setattr(
+        pipeline_files, "CUT", pipeline_files.Cut(block_bytes=40, longest_value=200)
+    )
     place.file.write_bytes(b'{"n": 1}\n' + b"x" * 1_000)
     assert place.convert() == 1
     assert "the line at byte 9 is longer than 200 bytes" in capsys.readouterr().err
@@ -272,7 +273,7 @@ def test_every_line_that_is_not_blank_comes_out_once_at_its_offset(
     assume(not data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").startswith(b"["))
     place.file.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_files, "BATCH_BYTES", cut)
+        patch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=cut))
         assert place.convert() == 0
     expected, offset = [], 0
     for line in data.split(b"\n"):
@@ -379,7 +380,7 @@ def test_a_file_that_breaks_off_leaves_a_true_balance(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What came before is stored and told; the rest comes when the whole file is converted."""
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 50_000)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=50_000))
     data = b"".join(b'{"n": 1, "text": "%d"}\n' % number for number in range(20_000))
     packed = gzip.compress(data)
     place.file.write_bytes(packed[: len(packed) // 2])
@@ -446,8 +447,9 @@ def test_many_tiny_documents_do_not_fill_the_memory(place: Place) -> None:
 def test_a_block_ends_soon_after_so_many_documents_and_work_goes_on_behind_it(
     array: bool, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 1_000)
-    monkeypatch.setattr(pipeline_files, "BATCH_DOCUMENTS", 7)
+    monkeypatch.setattr(
+        pipeline_files, "CUT", pipeline_files.Cut(block_bytes=1_000, block_documents=7)
+    )
     values = [b"%d" % n for n in range(600)]
     data = b"[" + b",".join(values) + b"]" * ends if array else b"\n".join(values) + b"\n" * ends
     blocks = list(pipeline_files.blocks_of(io.BytesIO(data), "in"))

@@ -79,7 +79,7 @@ def invoke(aws: str, function: Function) -> Callable[..., Any]:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", SMALL_PART_BYTES)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=SMALL_PART_BYTES))
 
 
 def ids(stored: Stored) -> list[str]:
@@ -680,7 +680,7 @@ def test_no_payload_and_no_file_name_as_a_metric(
 def test_the_elements_of_an_array_are_its_documents_and_nothing_is_lost(
     text: bytes, found: list[bytes], cut: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", cut)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=cut))
     reader = ObjectReader(lambda start, end: text[start:end], len(text))
     blocks = list(pipeline_files.blocks_of(reader, "in"))
     documents = [document for block in blocks for document in block.documents]
@@ -735,7 +735,7 @@ def test_lines_are_what_stands_between_line_feeds_less_blank_ones(text: bytes, c
         expected += [(at, line)] if line.strip() else []
         at += len(line) + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_files, "BATCH_BYTES", cut)
+        patch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=cut))
         reader = ObjectReader(lambda start, end: text[start:end], len(text))
         blocks = list(pipeline_files.blocks_of(reader, "in"))
     assert [of for block in blocks for of in block.documents] == expected
@@ -745,8 +745,9 @@ def test_lines_are_what_stands_between_line_feeds_less_blank_ones(text: bytes, c
 def test_an_array_that_never_ends_its_element_is_kept_as_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 40)
-    monkeypatch.setattr(pipeline_files, "_LONGEST_LINE", 100)
+    monkeypatch.setattr(
+        pipeline_files, "CUT", pipeline_files.Cut(block_bytes=40, longest_value=100)
+    )
     text = b'[{"a":1},\n{"a":\n' + b'{"a":2}\n' * 40
     reader = ObjectReader(lambda start, end: text[start:end], len(text))
     kept = [of for block in pipeline_files.blocks_of(reader, "in") for _, of in block.documents]
@@ -780,7 +781,7 @@ def test_all_but_white_space_and_commas_of_a_broken_array_is_kept(text: bytes) -
 def test_a_file_of_any_size_takes_the_memory_of_a_few_parts(
     array: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_files, "BATCH_BYTES", 2**16)
+    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=2**16))
     monkeypatch.setattr("pipeline.files.objects.RANGE_BYTES", 2**16)
     piece = b",\n".join(DOCUMENTS) + b",\n" if array else LINES
     count = 2**24 // len(piece)

@@ -20,6 +20,7 @@ _OPENING = frozenset({b"[", b"{"})
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _RUN_BYTES = 2**16
 _TRIES = 8
+_DEEPEST = 4_096
 
 Found = list[tuple[int, bytes]]
 
@@ -104,12 +105,15 @@ def _delimiter(text: bytes, at: int) -> tuple[bytes, int]:
 
 
 def behind_brackets(text: bytes, at: int) -> int:
-    """Return the offset behind the bracket that closes what was opened, -1 if none does."""
+    """Return the offset behind the bracket that closes what was opened, -1 if none does.
+
+    What nests deeper than any reader follows counts as never closed: it is not searched to its end.
+    """
     depth = 1
-    while depth:
+    while 0 < depth < _DEEPEST:
         bracket = _BRACKET.match(text, at)
         if bracket is None:
             return -1
         depth += 1 if bracket[1] in _OPENING else -1
         at = bracket.end()
-    return at
+    return at if depth == 0 else -1

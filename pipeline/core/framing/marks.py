@@ -18,6 +18,7 @@ _BETWEEN = re.compile(
 )
 _STRING = re.compile(rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
+_LONGEST_COUNTED = 2**20  # bytes: of more, brackets are not counted one by one
 _SPACE = b" \t\r\n,[]\x1e"
 
 
@@ -53,6 +54,9 @@ def may_go_on(lines: bytes) -> bool:
     """Tell whether lines leave something open, so that the next line may belong to them."""
     bare = _STRING.sub(b"", lines)
     if b'"' in bare or b"\\" in bare or lines.rstrip(WHITESPACE)[-1:] in (b",", b":"):
+        return True
+    depth = bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
+    if depth > 0 or len(bare) > _LONGEST_COUNTED:
         return True
     depth = 0
     for bracket in _BRACKETS.findall(bare):

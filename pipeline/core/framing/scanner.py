@@ -129,8 +129,9 @@ class Scanner:
             objects = fast_objects(text[start:end], separators) if end > 0 else None
             if objects is None:
                 break
-            self.found += ((start + offset, found) for offset, found in objects)
-            start = self._behind_space(end)
+            room = self._enough - len(self.found)
+            self.found += ((start + offset, found) for offset, found in objects[:room])
+            start = start + objects[room][0] if room < len(objects) else self._behind_space(end)
         return start
 
     def _held(self, end: int) -> int:
@@ -347,10 +348,13 @@ class Scanner:
     def array(self, start: int) -> tuple[int, Mode]:
         """Read elements from behind the bracket, or behind a comma, of an array."""
         text = self.text
-        elements = split_elements(text[start:], self._enough - len(self.found))
+        room = self._enough - len(self.found)
+        elements = split_elements(text[start:], room)
         end = start + elements.end
         for number, (offset, element) in enumerate(elements.found):
             begin = start + offset
+            if number == room:
+                return begin, Mode.ARRAY
             if number in elements.by_hand and not is_json(element):
                 self.is_broken = True
                 visible = self._line_end(begin)
