@@ -202,7 +202,7 @@ class _Part:
         if not is_conserved(text, documents):
             raise ConservationError(_LOST)
         if found.is_broken or self._each_line:
-            return _text_or_not(text, documents)
+            return _text_or_not(text, documents, each_line=self._each_line)
         return documents
 
     def _add(self, unit: int, documents: Sequence[Document], limits: Limits) -> None:
@@ -245,17 +245,21 @@ _LOST = (
 )
 
 
-def _text_or_not(text: bytes, documents: list[Document]) -> list[Document] | Violation:
-    """Look again at what is broken: what is no text at all is one document, with all its bytes.
+def _text_or_not(
+    text: bytes, documents: list[Document], *, each_line: bool
+) -> list[Document] | Violation:
+    """Look again at what is broken: without a whole document, it is one, with all its bytes.
 
-    Binary data may well hold bytes that look like documents, and line breaks around them.
+    So is what is not text. Binary data may well hold bytes that look like documents, and line
+    breaks around them.
     """
     if text[:1] not in (b"{", b"["):
         violation = violation_of(text)
         if violation is not None:
             return violation
     pieces = [document for _, document in documents if not is_json(document)]
-    if len(pieces) == len(documents) == 1 or any(b"\0" in piece for piece in pieces):
+    nothing_whole = len(pieces) == len(documents) and not (each_line and len(pieces) > 1)
+    if nothing_whole or any(b"\0" in piece for piece in pieces):
         return [(0, text)]
     return documents
 
