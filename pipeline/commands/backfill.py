@@ -15,7 +15,7 @@ from pipeline.commands.options import add_output, add_schemas, settings_of
 from pipeline.commands.progress import progress
 
 if TYPE_CHECKING:
-    from pipeline.adapters.aws.lambda_function import Answer
+    from pipeline.adapters.aws.lambda_function import Response
     from pipeline.adapters.retry import Retrier
     from pipeline.files.objects import ObjectVersion
 
@@ -26,7 +26,7 @@ _ENDS = ("stored", "already_stored", "handed_over", "gone", "ignored")
 _PATIENCE = 60.0  # seconds that one call to S3 may take, retries included
 _INVOCATION = 900.0  # seconds, as long as Lambda's longest
 
-Invoke = Callable[[dict[str, Any]], "Answer"]
+Invoke = Callable[[dict[str, Any]], "Response"]
 
 
 def register(subparsers: Any) -> None:
@@ -116,7 +116,7 @@ class _Done:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def add(self, of: "ObjectVersion", answer: "Answer") -> None:
+    def add(self, of: "ObjectVersion", answer: "Response") -> None:
         """Count one object."""
         where = of.reference.uri
         if answer.error_type is not None:
@@ -148,7 +148,7 @@ class _Done:
 
 def _answers(
     invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int
-) -> Iterator[tuple["ObjectVersion", "Answer"]]:
+) -> Iterator[tuple["ObjectVersion", "Response"]]:
     """Invoke for each object, so many at once, and yield the answers as they come."""
     if jobs == 1:
         # Without a thread, so that Ctrl-C ends the work and not only the waiting for it.
@@ -170,7 +170,7 @@ class _Crew:
     """
 
     def __init__(self, invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int) -> None:
-        self.answers: SimpleQueue[tuple[ObjectVersion, Answer] | BaseException] = SimpleQueue()
+        self.answers: SimpleQueue[tuple[ObjectVersion, Response] | BaseException] = SimpleQueue()
         self._invoke = invoke
         self._waiting = deque(chosen)
         for _ in range(min(jobs, len(chosen))):
@@ -189,7 +189,7 @@ class _Crew:
                 self.answers.put(error)
 
 
-def _persist(invoke: Invoke, of: "ObjectVersion") -> "Answer":
+def _persist(invoke: Invoke, of: "ObjectVersion") -> "Response":
     """Invoke until an object is stored, or failed too often without getting any further."""
     from pipeline.files.notifications import notify_of
 
@@ -221,11 +221,11 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
     )
 
 
-def _call(function: Any, event: dict[str, Any]) -> "Answer":
+def _call(function: Any, event: dict[str, Any]) -> "Response":
     """Invoke a function, and make sure that its answer is one of our handler's."""
     from pipeline.core.errors import FunctionError
 
-    answer: Answer = function.call(event)
+    answer: Response = function.call(event)
     if answer.error_type is None and not _tells_what_became_of_it(answer.value):
         message = (
             f"{function.name} answered something else than what became of a file, so nothing is "
@@ -242,25 +242,25 @@ def _tells_what_became_of_it(value: Any) -> bool:
     return told == 1
 
 
-def _hand_over(function: Any, event: dict[str, Any]) -> "Answer":
+def _hand_over(function: Any, event: dict[str, Any]) -> "Response":
     """Let Lambda invoke a function; nobody waits, so what is unfinished has to be an error."""
-    from pipeline.adapters.aws.lambda_function import Answer
+    from pipeline.adapters.aws.lambda_function import Response
 
     function.send({"Records": event["Records"]})
-    return Answer({"handed_over": 1})
+    return Response({"handed_over": 1})
 
 
-def _invoke_here(pipeline: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Answer":
-    from pipeline.adapters.aws.lambda_function import Answer
+def _invoke_here(pipeline: Any, objects: Any, reserve: float, event: dict[str, Any]) -> "Response":
+    from pipeline.adapters.aws.lambda_function import Response
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.core.errors import FilesFailed
     from pipeline.handlers.files import answer_files
 
     silent = Telemetry(lambda _: None, lambda: 0.0)
     try:
-        return Answer(answer_files(event, _Invocation(), pipeline, objects, reserve, silent))
+        return Response(answer_files(event, _Invocation(), pipeline, objects, reserve, silent))
     except FilesFailed as error:
-        return Answer(None, type(error).__name__, str(error))
+        return Response(None, type(error).__name__, str(error))
 
 
 class _Invocation:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.adapters.aws.errors import KINESIS, Call, translate_errors
 from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord, RecordNotStored, kinesis_client
-from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
 from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
@@ -93,7 +93,9 @@ def _stream(url: str) -> KinesisStream:
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with translate_errors(StreamCall("make", "kinesis:CreateStream", "the demo's stream")):
+            with translate_errors(
+                Call(KINESIS, "make", "kinesis:CreateStream", "the demo's stream")
+            ):
                 client.create_stream(StreamName=stream.stream, ShardCount=_SHARDS)
             break
         except StreamUnavailable:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.adapters.aws.errors import S3, Call, translate_errors
 from pipeline.adapters.aws.s3 import s3_client
-from pipeline.adapters.aws.s3_errors import Call, translate_errors
 from pipeline.core.errors import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
 
@@ -84,15 +84,17 @@ class S3Objects:
         They are up to 1,000, with the token of the next page, None at the end.
         """
         resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
-        behind = {"ContinuationToken": token} if token else {}
-        with translate_errors(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
+        behind: dict[str, Any] = {"ContinuationToken": token} if token else {}
+        with translate_errors(
+            Call(S3, "list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
+        ):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
         found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
         return found, page.get("NextContinuationToken")
 
     def _call(self, wanted: ObjectReference) -> Call:
         resource = f"arn:{self._client.meta.partition}:s3:::{wanted.bucket}/*"
-        return Call("read", "s3:GetObject", wanted.uri, resource)
+        return Call(S3, "read", "s3:GetObject", wanted.uri, resource)
 
 
 class ObjectReader:
@@ -124,7 +126,7 @@ class ObjectReader:
         self._range = b""
 
 
-def _pinned(wanted: ObjectReference) -> dict[str, str]:
+def _pinned(wanted: ObjectReference) -> dict[str, Any]:
     place = {"Bucket": wanted.bucket, "Key": wanted.key}
     if wanted.version_id:
         return {**place, "VersionId": wanted.version_id}

@@ -324,7 +324,10 @@ def test_lambda_that_is_not_reached_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     impatient = Retrier("x", remaining=lambda: math.inf, longest=0)
-    with pytest.raises(FunctionError, match="Could not invoke x: EndpointConnectionError; check"):
+    with pytest.raises(
+        FunctionError,
+        match=r"Could not invoke x: EndpointConnectionError \(.*127\.0\.0\.1:9.*\); try again, and check",
+    ):
         DeployedFunction("x", persistence=impatient).call({})
 
 
@@ -414,7 +417,10 @@ def test_lambda_that_throttles_for_long_is_told_as_that(
     monkeypatch.setattr(functions, "DeployedFunction", lambda *_, **__: function)
     assert place.backfill("--function", HERE) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Lambda answered TooManyRequestsException; try again later, or fewer at once." in line
+    assert (
+        'TooManyRequestsException (HTTP 0, "no message"); try again later, or fewer at once.'
+        in line
+    )
     assert "grant" not in line
 
 
