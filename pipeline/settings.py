@@ -31,13 +31,13 @@ LIMITS = {
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What an operator decides. `answer_reserve` is in seconds."""
+    """What an operator decides. `response_reserve` is in seconds."""
 
     output: str
     dead_letters: str
     schemas: str
     limits: Limits = Limits()
-    answer_reserve: float = 1.5
+    response_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
     columnar: bool = True
 
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
             name: _number(environment, *where, getattr(Limits(), name), faults)
             for name, where in LIMITS.items()
         }
-        reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
+        reserve = _number(environment, "PIPELINE_RESPONSE_RESERVE_MS", 0, 60_000, 1_500, faults)
         columnar = environment.get("PIPELINE_COLUMNAR") or "on"
         if columnar not in {"on", "off"}:
             faults.append(f'PIPELINE_COLUMNAR is {columnar!r}; give "on" or "off".')

@@ -308,5 +308,5 @@ class Function:
 
     def __call__(self, event: Any, seconds: float = 60.0) -> Any:
         """Invoke it with so much time."""
-        handlers._pipeline.cache_clear()
+        handlers.forget()
         return handlers.kinesis(event, Context(seconds))

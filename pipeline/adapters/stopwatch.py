@@ -1,4 +1,4 @@
-"""How long each stage of one invocation takes."""
+"""How long each phase of one invocation takes."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, ParamSpec, TypeVar
@@ -9,33 +9,33 @@ Phase = Literal["decode", "route", "convert", "rules", "partition", "encode", "s
 PHASES: tuple[Phase, ...] = (
     "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
 )  # fmt: skip
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _Item = TypeVar("_Item")
 _Args = ParamSpec("_Args")
 
 
 class Stopwatch(msgspec.Struct):
-    """Adds up how long each stage takes. `clock` is in seconds, and only its steps count."""
+    """Adds up how long each phase takes. `clock` is in seconds, and only its steps count."""
 
     clock: Callable[[], float]
     milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
 
     def run(
         self,
-        stage: Phase,
-        call: Callable[_Args, _Answer],
+        phase: Phase,
+        call: Callable[_Args, _Result],
         *args: _Args.args,
         **kwargs: _Args.kwargs,
-    ) -> _Answer:
-        """Call a function on behalf of a stage."""
+    ) -> _Result:
+        """Call a function on behalf of a phase."""
         start = self.clock()
         try:
             return call(*args, **kwargs)
         finally:
             spent = (self.clock() - start) * 1_000
-            self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + spent
+            self.milliseconds[phase] = self.milliseconds.get(phase, 0.0) + spent
 
-    def each(self, stage: Phase, items: Iterator[_Item]) -> Iterator[_Item]:
-        """Go through an iterator whose steps are a stage's work."""
-        while (item := self.run(stage, lambda: next(items, None))) is not None:
+    def each(self, phase: Phase, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Go through an iterator whose steps are a phase's work."""
+        while (item := self.run(phase, lambda: next(items, None))) is not None:
             yield item

@@ -146,12 +146,12 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
             kinesis=kinesis,
             retention=summary.retention,
             state=state,
-            function=Function(open_pipeline(settings), telemetry, settings.answer_reserve),
+            function=Function(open_pipeline(settings), telemetry, settings.response_reserve),
             failures=MemoryStore(),
             mapping=Mapping(batch_size=10_000),
             concurrency=_SHARDS,
             once=True,
-            tell=told.append,
+            notify=told.append,
             on_stored=last.append,
         )
         seconds, processor = time.perf_counter(), time.process_time()

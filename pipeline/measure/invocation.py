@@ -14,7 +14,7 @@ from pipeline.core.errors import BatchNotStored
 from pipeline.core.records import Limits
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
-from pipeline.handlers import answer
+from pipeline.handlers import respond
 
 PUT_SECONDS: Final = 0.1
 """Until S3 acknowledges a small object: its guide says 100 to 200 ms."""
@@ -55,9 +55,9 @@ def invoke(event: Any, pipeline: Pipeline) -> Invocation:
     """Hand one event to the handler. Raises `BatchNotStored` if the batch has to come again."""
     lines = list[str]()
     telemetry = Telemetry(lines.append, time.time)
-    answered = answer(event, None, pipeline, _NO_RESERVE, telemetry)
+    response = respond(event, None, pipeline, _NO_RESERVE, telemetry)
     told = json.loads(lines[0])
-    if answered != _STORED:
+    if response != _STORED:
         message = f"The handler did not store the batch: {told['message']}"
         raise BatchNotStored(message)
     rejects: dict[str, int] = {}

@@ -1,9 +1,11 @@
 """What the README lists is what the code has."""
 
+from typing import get_args
+
 import pytest
 from support import ROOT
 
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, MetricName
 from pipeline.cli import COMMANDS
 from pipeline.core.reasons import MEANINGS, Reason
 from pipeline.core.records import Limits
@@ -22,9 +24,13 @@ def test_the_readme_lists_every_reason(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("name", [*METRICS, *FILE_METRICS])
-def test_the_readme_lists_every_metric(name: str) -> None:
+def test_the_readme_lists_every_metric(name: MetricName) -> None:
     metric = (METRICS | FILE_METRICS)[name]
     assert f"| `{name}` | {metric.unit} | {metric.meaning} |" in README
+
+
+def test_every_metric_is_declared_once() -> None:
+    assert [*METRICS, *FILE_METRICS] == list(get_args(MetricName))
 
 
 @pytest.mark.parametrize("command", [of.__name__.rpartition(".")[2] for of in COMMANDS])

@@ -23,7 +23,7 @@ from pipeline.alerts import AlertContext, Message, message_of, read_alarms
 from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN
 from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import NotifyError, SettingsError
-from pipeline.handlers.alarms import answer_alarms
+from pipeline.handlers._alert import respond
 from pipeline.settings import AlertSettings
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -128,7 +128,7 @@ def into(lines: list[str]) -> Callable[[str, dict[str, Any]], None]:
 
 def sent(event: Any, settings: AlertSettings = SETTINGS) -> list[Message]:
     people = People()
-    answer_alarms(event, settings, people, no_log, "r-1")
+    respond(event, settings, people, no_log, "r-1")
     return people.messages
 
 
@@ -310,7 +310,7 @@ def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
 def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: str) -> None:
     lines: list[str] = []
     people = People()
-    counts = answer_alarms(event, SETTINGS, people, into(lines), "r-1")
+    counts = respond(event, SETTINGS, people, into(lines), "r-1")
     assert counts == {"alarms": 0, "unreadable": 1}
     (message,) = people.messages
     assert message.subject == "ALERT: an alarm could not be read"
@@ -340,7 +340,7 @@ def test_nothing_that_comes_breaks_it(event: Any) -> None:
 
 
 def test_its_own_messages_are_never_answered() -> None:
-    with pytest.raises(SettingsError, match="would answer itself for ever"):
+    with pytest.raises(SettingsError, match="would notify itself for ever"):
         sent(by_sns("any text", topic=TOPIC))
 
 
@@ -360,9 +360,9 @@ def aws() -> Iterator[None]:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         patch.delenv("AWS_PROFILE", raising=False)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
-        handlers._topic.cache_clear()
+        handlers.forget()
         yield
-    handlers._topic.cache_clear()
+    handlers.forget()
     server.stop()
 
 
@@ -408,7 +408,7 @@ def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: None) 
     missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
     topic = Topic(missing.topic)
     with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):
-        answer_alarms(by_sns(told("Errors")), missing, topic, no_log, None)
+        respond(by_sns(told("Errors")), missing, topic, no_log, None)
 
 
 def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
@@ -422,9 +422,9 @@ def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
     people, lines = Deaf(), list[str]()
     event = by_sns(told("Errors", "first"), told("Errors", "second"))
     with pytest.raises(NotifyError):
-        answer_alarms(event, SETTINGS, people, into(lines), "r-1")
+        respond(event, SETTINGS, people, into(lines), "r-1")
     assert [of.subject for of in people.messages] == ["ALARM: second"]
-    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_told", "ALARM"]
+    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_notified", "ALARM"]
 
 
 def test_texts_of_any_length_are_sent(
@@ -433,7 +433,7 @@ def test_texts_of_any_length_are_sent(
     topic, received = inbox
     long = {**told("Errors", "é" * 255), "NewStateReason": "é\n" * 200_000}
     settings = AlertSettings(topic)
-    answer_alarms(by_sns(long), settings, Topic(topic), no_log, None)
+    respond(by_sns(long), settings, Topic(topic), no_log, None)
     (message,) = received()
     assert len(message["Message"].encode()) <= 200_000
 

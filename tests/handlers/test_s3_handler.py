@@ -53,9 +53,9 @@ def aws() -> Iterator[None]:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         patch.delenv("AWS_PROFILE", raising=False)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
-        handlers._objects.cache_clear()
+        handlers.forget()
         yield
-    handlers._objects.cache_clear()
+    handlers.forget()
     server.stop()
 
 
@@ -91,7 +91,7 @@ def bucket(aws: None, request: pytest.FixtureRequest) -> Bucket:
 @pytest.fixture
 def invoke(aws: None, function: Function) -> Callable[..., Any]:
     def call(event: Any, seconds: float = 60.0) -> Any:
-        handlers._pipeline.cache_clear()
+        handlers.forget()
         return handlers.s3(event, Context(seconds))
 
     return call
@@ -383,7 +383,7 @@ class Clock:
 
     def invoke(self, event: Any, seconds: float) -> Any:
         self.left = seconds
-        handlers._pipeline.cache_clear()
+        handlers.forget()
         return handlers.s3(event, self)
 
 

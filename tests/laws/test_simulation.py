@@ -58,7 +58,7 @@ def key_from_the_clock() -> AbstractContextManager[Any]:
 
 
 def lowest_sequence_ignored() -> AbstractContextManager[Any]:
-    answer = handlers.answer
+    answer = handlers.respond
 
     def from_the_last(event: Any, *rest: Any) -> dict[str, Any]:
         answered = answer(event, *rest)
@@ -66,7 +66,7 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
             item["itemIdentifier"] = event["Records"][-1]["kinesis"]["sequenceNumber"]
         return answered
 
-    return patch.object(handlers, "answer", from_the_last)
+    return patch.object(handlers, "respond", from_the_last)
 
 
 def sub_sequence_reset() -> AbstractContextManager[Any]:
