@@ -217,7 +217,7 @@ def _invoker(options: argparse.Namespace, objects: Any) -> Invoke:
 
     settings = settings_of(options)
     return functools.partial(
-        _invoke_here, open_pipeline(settings), objects, settings.answer_reserve
+        _invoke_here, open_pipeline(settings), objects, settings.response_reserve
     )
 
 
@@ -254,11 +254,11 @@ def _invoke_here(pipeline: Any, objects: Any, reserve: float, event: dict[str, A
     from pipeline.adapters.aws.lambda_function import Response
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.core.errors import FilesFailed
-    from pipeline.handlers.files import answer_files
+    from pipeline.handlers._s3 import respond
 
     silent = Telemetry(lambda _: None, lambda: 0.0)
     try:
-        return Response(answer_files(event, _Invocation(), pipeline, objects, reserve, silent))
+        return Response(respond(event, _Invocation(), pipeline, objects, reserve, silent))
     except FilesFailed as error:
         return Response(None, type(error).__name__, str(error))
 
@@ -305,9 +305,9 @@ def _list(objects: Any, bucket: str, prefix: str) -> Iterator["ObjectVersion"]:
 
 
 def _patient(uri: str) -> "Retrier":
-    from pipeline.adapters.retry import Retrier
+    from pipeline.adapters.retry import Retrier, RetryPolicy
 
-    return Retrier(uri, remaining=lambda: math.inf, longest=_PATIENCE)
+    return Retrier(uri, lambda: math.inf, RetryPolicy(longest=_PATIENCE))
 
 
 def _place(uri: str) -> tuple[str, str]:

@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
                 mapping=_mapping(options),
                 concurrency=options.concurrency,
                 once=options.once,
-                tell=screen.tell,
+                notify=screen.tell,
                 on_stored=_one_at_a_time(balance.add),
             )
             screen.tell(f"reading {summary.arn}; checkpoints are in {directory}")
@@ -183,7 +183,7 @@ def _function(options: argparse.Namespace, settings: "Settings", write: Tell) ->
     from pipeline.local import Function
 
     telemetry = Telemetry(write, time.time, settings.metrics_namespace)
-    return Function(open_pipeline(settings), telemetry, settings.answer_reserve, options.timeout)
+    return Function(open_pipeline(settings), telemetry, settings.response_reserve, options.timeout)
 
 
 def _mapping(options: argparse.Namespace) -> "Mapping":

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from pipeline.backoff import backoff
 from pipeline.core.errors import EventError
 from pipeline.core.records import StreamRecord
 from pipeline.esm.answer import retry_from_index
@@ -29,7 +30,6 @@ from pipeline.esm.settings import Mapping
 Records = tuple[StreamRecord, ...]
 _SECOND = 1_000_000
 _LONGEST_BACKOFF = 30 * _SECOND
-_DOUBLINGS = 5  # after so many the wait has its full length
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class ShardMapping:
         self._done: list[int] = []
 
     @property
-    def room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether less than a full batch is buffered: more records are welcome."""
         return not self._buffer.is_full
 
@@ -177,8 +177,8 @@ class ShardMapping:
         return self._again(batch, now)
 
     def _again(self, batch: _Batch, now: int) -> Settled:
-        doublings = min(batch.errors + batch.throttles - 1, _DOUBLINGS)
-        batch.not_before = now + min(_SECOND << doublings, _LONGEST_BACKOFF)
+        delay = backoff(batch.errors + batch.throttles, _SECOND, _LONGEST_BACKOFF)
+        batch.not_before = now + round(delay)
         self._batches.appendleft(batch)
         return self._settled([])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from pipeline.adapters.retry import Retrier
+from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, FileUnfinished
@@ -125,7 +125,7 @@ class Ingestion:
 
     def _ingest(self, wanted: ObjectReference, report: FileReport) -> None:
         self._check_time(f"There is no time to begin {wanted.uri}")
-        patient = Retrier(wanted.uri, remaining=self._remaining, reserve=self._reserve)
+        patient = Retrier(wanted.uri, self._remaining, RetryPolicy(reserve=self._reserve))
         version = patient.call("find", functools.partial(self._objects.find, wanted))
         report.source = version.source
         progress = _Progress(self._attempt().output, version.source)

@@ -75,7 +75,7 @@ def fresh(
             bucket = f"whole-bucket-{next(_numbers)}"
             client.create_bucket(Bucket=bucket)
             store = S3Store(bucket, client=client)
-        return RetryingStore(store, remaining=lambda: math.inf) if retries else store
+        return RetryingStore(store, lambda: math.inf) if retries else store
 
     return make
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import LAMBDA, Call, translate_errors
-from pipeline.adapters.retry import Retrier
+from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.core.errors import FunctionError, StoreUnavailable
 
 _LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's limit
-_PATIENCE: Final = 300.0  # seconds that Lambda may be throttling, or away
-_LONGEST_DELAY: Final = 20.0
+# Lambda may be throttling, or away, for five minutes.
+_POLICY: Final = RetryPolicy(first_delay=0.5, longest_delay=20.0, longest=300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class DeployedFunction:
         client: Any = None,
         *,
         concurrency: int = 8,
-        persistence: Retrier | None = None,
+        retrier: Retrier | None = None,
     ) -> None:
         """Use `client`, or one that waits as long as a function may run."""
         self.name = name
@@ -49,13 +49,7 @@ class DeployedFunction:
             connect_timeout=5.0,
             read_timeout=_LONGEST_INVOCATION + 30,
         )
-        self._retrier = persistence or Retrier(
-            name,
-            remaining=lambda: math.inf,
-            first_delay=0.5,
-            longest_delay=_LONGEST_DELAY,
-            longest=_PATIENCE,
-        )
+        self._retrier = retrier or Retrier(name, lambda: math.inf, _POLICY)
 
     def call(self, event: Any) -> Response:
         """Invoke it and wait for its response. Raises `FunctionError`."""
