@@ -308,5 +308,5 @@ class Function:
 
     def __call__(self, event: Any, seconds: float = 60.0) -> Any:
         """Invoke it with so much time."""
-        handlers.forget()
+        handlers.forget(clients=False)
         return handlers.kinesis(event, Context(seconds))

@@ -82,11 +82,15 @@ def _topic(arn: str) -> "Topic":
     return Topic(arn)
 
 
-def forget() -> None:
-    """Let go of what outlives an invocation: the next one opens everything again."""
+def forget(*, clients: bool = True) -> None:
+    """Let go of what outlives an invocation: the next one opens it again.
+
+    Without `clients`, those of the files and of the alarms stay, which take long to make.
+    """
     _pipeline.cache_clear()
-    _objects.cache_clear()
-    _topic.cache_clear()
+    if clients:
+        _objects.cache_clear()
+        _topic.cache_clear()
 
 
 def prepare(environment: Mapping[str, str]) -> None:

@@ -91,7 +91,7 @@ def bucket(aws: None, request: pytest.FixtureRequest) -> Bucket:
 @pytest.fixture
 def invoke(aws: None, function: Function) -> Callable[..., Any]:
     def call(event: Any, seconds: float = 60.0) -> Any:
-        handlers.forget()
+        handlers.forget(clients=False)
         return handlers.s3(event, Context(seconds))
 
     return call
@@ -383,7 +383,7 @@ class Clock:
 
     def invoke(self, event: Any, seconds: float) -> Any:
         self.left = seconds
-        handlers.forget()
+        handlers.forget(clients=False)
         return handlers.s3(event, self)
 
 
