@@ -10,7 +10,9 @@ import msgspec
 from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, StoreHealth
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.adapters.store import ConcurrentWriter, ObjectStore, open_store
+from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.uri import open_store
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report

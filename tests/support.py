@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import handlers
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.integers import INT64, up_to, zeros

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.protocol import LONGEST_KEY, check_key, key_order
+from pipeline.adapters.store import LONGEST_KEY, check_key, key_order
 from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 _PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.adapters.protocol import ObjectStore, key_order
+from pipeline.adapters.store import ObjectStore, key_order
 from pipeline.backoff import backoff
 from pipeline.core.errors import StoreError, StoreRefused, StoreUnavailable
 

@@ -10,8 +10,8 @@ from typing import Final, Self
 
 import msgspec
 
-from pipeline.adapters.protocol import ObjectStore
 from pipeline.adapters.retry import StoreHealth
+from pipeline.adapters.store import ObjectStore
 from pipeline.core.errors import DeadlineExceeded, StoreUnavailable
 
 

@@ -58,7 +58,7 @@ def selector(options: argparse.Namespace) -> Any:
 
 def run(options: argparse.Namespace) -> int:
     """Read all dead letters once, and tell."""
-    from pipeline.adapters.store import open_store
+    from pipeline.adapters.uri import open_store
     from pipeline.redrive import redrivable
 
     store, wanted = open_store(existing(options.uri)), selector(options)

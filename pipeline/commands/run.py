@@ -126,7 +126,7 @@ def _positive(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Consume until the tip or the stop; return the exit code."""
-    from pipeline.adapters.store import open_store
+    from pipeline.adapters.uri import open_store
     from pipeline.commands.balance import Balance
     from pipeline.commands.shards import display
     from pipeline.local import Job, Runner, open_state

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pipeline.adapters.aws.errors import KINESIS, Call, translate_errors
 from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord, RecordNotStored, kinesis_client
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
 from pipeline.core.errors import DemoRefused, StreamUnavailable

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.stopwatch import PHASES
-from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import BatchNotStored

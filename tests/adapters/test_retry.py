@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from pipeline.adapters.protocol import ObjectStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.retry import Retry, RetryingStore, RetryPolicy, StoreHealth
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.errors import (
     DeadlineExceeded,
@@ -464,7 +464,8 @@ def test_a_writer_that_would_never_write_is_refused(concurrency: int, most_waiti
 
 HANG = """
 import threading, time
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter
 class Hanging(MemoryStore):
     def put(self, key, body):
         threading.Event().wait()

@@ -21,7 +21,7 @@ from simulation.world import LEAST_FAULTS, LEAST_INVOCATIONS, simulate
 from support import ROOT
 
 from pipeline import handlers
-from pipeline.adapters.store import ConcurrentWriter
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core import layout, payload
 from pipeline.core.integers import INT64, zeros
 from pipeline.core.kpl import deaggregate

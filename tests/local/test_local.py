@@ -18,7 +18,7 @@ import pytest
 from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_event, order
 
 from pipeline.adapters.aws.kinesis import Received, Shard
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.commands import shards
 from pipeline.commands.run import _default_state, _log
@@ -654,7 +654,7 @@ def test_a_state_is_one_runners_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (StreamIdentity(f"{ARN}-2", IDENTITY.created), "not of"),
+        (StreamIdentity(f"{ARN}-2", IDENTITY.created), "not to"),
         (StreamIdentity(ARN, IDENTITY.created + 1), "created again"),
     ],
     ids=["another stream", "created again"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
-from pipeline.adapters.protocol import LONGEST_KEY, check_key
+from pipeline.adapters.store import LONGEST_KEY, check_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
