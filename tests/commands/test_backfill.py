@@ -476,7 +476,7 @@ def test_again_with_another_output_than_the_functions_is_told(
 
 
 def test_interrupted_it_does_not_wait_for_what_goes_on_in_lambda(
-    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+    ctrl_c: None, place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
 ) -> None:
     over = threading.Event()
 
