@@ -142,7 +142,7 @@ def test_settings_within_lambdas_bounds_are_taken(settings: dict[str, Any]) -> N
     ],
 )
 def test_settings_out_of_lambdas_bounds_are_refused_in_a_sentence(name: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=rf"^{name} is {value!r}; Lambda takes .*\.$"):
+    with pytest.raises(SettingsError, match=rf"^{name} is {value!r}; Lambda accepts .*\.$"):
         Mapping(**{name: value})
 
 
