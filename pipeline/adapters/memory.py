@@ -34,7 +34,8 @@ class MemoryStore:
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix`, as they were at the first step."""
-        yield from sorted((k for k in self.objects.copy() if k.startswith(prefix)), key=key_order)
+        keys = [key for key in self.objects.copy() if key.startswith(prefix)]
+        yield from sorted(keys, key=key_order)
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, if there is one."""

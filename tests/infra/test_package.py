@@ -210,7 +210,7 @@ def test_a_library_without_its_symbols_keeps_every_byte_that_is_loaded() -> None
 
 @pytest.mark.parametrize(
     ("schema", "says"),
-    [("{", "1.avsc is not JSON"), (None, "is no directory"), ("", "There are no datasets")],
+    [("{", "1.avsc is not JSON"), (None, "is not a directory"), ("", "There are no datasets")],
 )
 def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str | None, says: str

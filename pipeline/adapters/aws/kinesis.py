@@ -45,7 +45,7 @@ class PutRecord:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a stream record stands."""
+    """Where a stream record is stored."""
 
     shard_id: str
     sequence_number: str
@@ -111,9 +111,9 @@ class Kinesis(Protocol):
         ...
 
     def get_shard_iterator(
-        self, shard_id: str, kind: IteratorType, at: str | float | None = None
+        self, shard_id: str, kind: IteratorType, start: str | float | None = None
     ) -> str:
-        """Return an iterator; `at` is the sequence number, or the time in epoch seconds."""
+        """Return an iterator; `start` is the sequence number, or the time in epoch seconds."""
         ...
 
     def get_records(self, iterator: str, limit: int = MOST_RECORDS) -> Received:
@@ -169,12 +169,12 @@ class KinesisStream:
             page = {"NextToken": response["NextToken"]}
 
     def get_shard_iterator(
-        self, shard_id: str, kind: IteratorType, at: str | float | None = None
+        self, shard_id: str, kind: IteratorType, start: str | float | None = None
     ) -> str:
         """Return an iterator over one shard."""
         position: dict[str, Any] = {"ShardIteratorType": kind}
-        if at is not None:
-            position["Timestamp" if kind == "AT_TIMESTAMP" else "StartingSequenceNumber"] = at
+        if start is not None:
+            position["Timestamp" if kind == "AT_TIMESTAMP" else "StartingSequenceNumber"] = start
         call = self._call(f"read {shard_id} of", "kinesis:GetShardIterator")
         with translate_errors(call):
             response = self._client.get_shard_iterator(ShardId=shard_id, **position, **self._name)
@@ -249,7 +249,7 @@ def _shard(entry: ShardTypeDef) -> Shard:
         tuple(parent for parent in parents if parent),
         int(hash_keys["StartingHashKey"]),
         int(hash_keys["EndingHashKey"]),
-        # A shard takes records as long as it has no last sequence number.
+        # A shard accepts records as long as it has no last sequence number.
         bool(entry["SequenceNumberRange"].get("EndingSequenceNumber")),
     )
 
