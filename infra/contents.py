@@ -109,16 +109,15 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _clients(tree: ast.AST) -> Iterator[str]:
-    """Find the services of `boto3.client("service", …)`."""
+    """Find the services of `make_client(SERVICE, …)`, whose constants are named like them."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "client"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "make_client"
+            and isinstance(node.args[0], ast.Name)
         ):
-            yield str(node.args[0].value)
+            yield node.args[0].id.lower()
 
 
 def wanted(path: str, found: Reached) -> bool:

@@ -170,7 +170,7 @@ def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
         "__init__.py": "",
         "handlers.py": "from pipeline.near import here\nimport pyarrow.csv as reader\n",
         "near/__init__.py": "from pipeline import beside",
-        "near/here.py": "def f():\n import boto3\n return boto3.client('sns')",
+        "near/here.py": "def f():\n from aws import SNS, make_client\n return make_client(SNS)",
         "beside.py": "",
         "far.py": "import pyarrow.flight",
     }
