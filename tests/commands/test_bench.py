@@ -136,7 +136,7 @@ def test_an_invocation_tells_what_became_of_the_documents() -> None:
 def test_what_was_not_stored_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     told = '{"message": "the store is down"}'
     monkeypatch.setattr(
-        "pipeline.measure.invocation.answer",
+        "pipeline.measure.invocation.respond",
         lambda *given: given[-1].write(told) or {"batchItemFailures": [{"itemIdentifier": "1"}]},
     )
     with pytest.raises(BatchNotStored, match="the store is down"):
