@@ -21,7 +21,7 @@ from simulation.world import LEAST_FAULTS, LEAST_INVOCATIONS, simulate
 from support import ROOT
 
 from pipeline import handlers
-from pipeline.adapters.store import ConcurrentWriter
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core import layout, payload
 from pipeline.core.dataset import Dataset
 from pipeline.core.integers import INT64, zeros
@@ -62,7 +62,7 @@ def key_from_the_clock() -> AbstractContextManager[Any]:
 
 
 def lowest_sequence_ignored() -> AbstractContextManager[Any]:
-    answer = handlers.answer
+    answer = handlers.respond
 
     def from_the_last(event: Any, *rest: Any) -> dict[str, Any]:
         response = answer(event, *rest)
@@ -70,7 +70,7 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
             item["itemIdentifier"] = event["Records"][-1]["kinesis"]["sequenceNumber"]
         return response
 
-    return patch.object(handlers, "answer", from_the_last)
+    return patch.object(handlers, "respond", from_the_last)
 
 
 def sub_sequence_reset() -> AbstractContextManager[Any]:
