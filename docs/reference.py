@@ -15,7 +15,7 @@ from pathlib import Path
 from reference_examples import RULES, TYPES, invoke, outcomes, run
 
 import pipeline
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Metric
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Metric, MetricName
 from pipeline.cli import COMMANDS
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.reasons import MEANINGS, RejectStage
@@ -70,7 +70,7 @@ _REQUIRED = (
 )
 _OPTIONAL = (
     Setting(
-        "PIPELINE_ANSWER_RESERVE_MS",
+        "PIPELINE_RESPONSE_RESERVE_MS",
         "1,500",
         "milliseconds kept free to respond in, 0 to 60,000; never more than a quarter of the "
         "time-out",
@@ -207,7 +207,7 @@ def metrics() -> Tables:
     }
 
 
-def _metrics(declared: Mapping[str, Metric]) -> str:
+def _metrics(declared: Mapping[MetricName, Metric]) -> str:
     return table(
         ("metric", "unit", "meaning"),
         [(f"`{name}`", metric.unit, metric.meaning) for name, metric in declared.items()],

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, StoreHealth
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.adapters.store import (
-    ConcurrentWriter,
-    ObjectStore,
-    RetryingStore,
-    StoreHealth,
-    open_store,
-)
+from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.uri import open_store
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report
@@ -23,15 +20,15 @@ from pipeline.core.routing import Router
 from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
 
-_PATIENCE = 60.0  # seconds
+_PATIENT = RetryPolicy(longest=60.0)
 
 
 class Attempt:
     """One attempt at a batch: stores with retries and a concurrent writer, within the time left.
 
-    `remaining` returns the seconds left, of which `reserve` are kept for the response. Where the
-    time is simulated, so are waiting and writing: `retrying` and `writing` make the retrying stores
-    and the writer, and `clock` is the stopwatch's, in seconds.
+    `remaining` returns the seconds left, of which `reserve` are kept for the response: it replaces
+    the policy's. Where the time is simulated, so are waiting and writing: `policy` is how the
+    stores retry, `writing` makes the writer, and `clock` is the stopwatch's, in seconds.
     """
 
     def __init__(
@@ -40,17 +37,17 @@ class Attempt:
         remaining: Callable[[], float],
         reserve: float,
         *,
-        retrying: Callable[..., RetryingStore] = RetryingStore,
+        policy: RetryPolicy = DEFAULT_POLICY,
         writing: Callable[..., ConcurrentWriter] = ConcurrentWriter,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.remaining = remaining
         self.reserve = reserve
-        self._retrying = retrying
         self._writing = writing
         self.health = StoreHealth()
-        self.output = self._retried(pipeline.output)
-        self.dead_letters = self._retried(pipeline.dead_letters)
+        policy = msgspec.structs.replace(policy, reserve=reserve)
+        self.output = RetryingStore(pipeline.output, remaining, policy, self.health)
+        self.dead_letters = RetryingStore(pipeline.dead_letters, remaining, policy, self.health)
         self.pipeline = msgspec.structs.replace(
             pipeline, output=self.output, dead_letters=self.dead_letters
         )
@@ -83,11 +80,6 @@ class Attempt:
             health=self.health,
         )
 
-    def _retried(self, store: ObjectStore) -> RetryingStore:
-        return self._retrying(
-            store, remaining=self.remaining, reserve=self.reserve, health=self.health
-        )
-
 
 def open_pipeline(settings: Settings) -> Pipeline:
     """Build what outlives a batch; a wrong configuration stops the start here."""
@@ -103,10 +95,10 @@ def open_pipeline(settings: Settings) -> Pipeline:
 
 def open_retrying_store(uri: str) -> ObjectStore:
     """Open a store whose calls are tried again for a while, for work that no Lambda times."""
-    return RetryingStore(open_store(uri), remaining=lambda: math.inf, longest=_PATIENCE)
+    return RetryingStore(open_store(uri), lambda: math.inf, _PATIENT)
 
 
 def countdown(seconds: float) -> Callable[[], float]:
-    """Return a function that tells how much of this time is left."""
+    """Return a function that returns how many of these seconds are left."""
     end = time.monotonic() + seconds
     return lambda: end - time.monotonic()

@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from pipeline.adapters.stopwatch import Phase, Stopwatch
-from pipeline.adapters.store import ConcurrentWriter, ObjectStore
+from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour

@@ -25,7 +25,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pipeline.adapters.store import MemoryStore, ObjectStore
+from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt, countdown
 from pipeline.core.deadletter import (
     DOCUMENT,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pybase64
 
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.attempt import Attempt, countdown
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import DeadLetter, decode_dead_letters

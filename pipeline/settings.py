@@ -11,33 +11,33 @@ from pipeline.core.records import Limits
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _URL = re.compile(r"https?://[^\s]+")
-_MOST = 2**40
+_LARGEST = 2**40
 _DEEPEST = 256  # msgspec's own recursion ends not far beyond
-_LONGEST_DIRECTORY = 255  # what file systems take
-_LONGEST_KEY = 1_024  # what S3 takes
+_LONGEST_DIRECTORY = 255  # what file systems accept
+_LONGEST_KEY = 1_024  # what S3 accepts
 _SHORTEST_KEY = 512  # below it, no partition would fit beside the file's name
 
-# Each bound of `Limits`: its variable, the least and the most it may be.
+# Each of the `Limits`: its variable, its smallest and its largest value.
 LIMITS = {
-    "unpacked_bytes": ("PIPELINE_MAX_UNPACKED_BYTES", 1, _MOST),
-    "documents": ("PIPELINE_MAX_DOCUMENTS", 1, _MOST),
-    "document_bytes": ("PIPELINE_MAX_DOCUMENT_BYTES", 1, _MOST),
+    "unpacked_bytes": ("PIPELINE_MAX_UNPACKED_BYTES", 1, _LARGEST),
+    "documents": ("PIPELINE_MAX_DOCUMENTS", 1, _LARGEST),
+    "document_bytes": ("PIPELINE_MAX_DOCUMENT_BYTES", 1, _LARGEST),
     "depth": ("PIPELINE_MAX_DEPTH", 1, _DEEPEST),
     "partition_bytes": ("PIPELINE_MAX_PARTITION_BYTES", 1, _LONGEST_DIRECTORY),
     "key_bytes": ("PIPELINE_MAX_KEY_BYTES", _SHORTEST_KEY, _LONGEST_KEY),
-    "part_bytes": ("PIPELINE_PART_BYTES", 1, _MOST),
-    "open_partitions": ("PIPELINE_OPEN_PARTITIONS", 1, _MOST),
+    "part_bytes": ("PIPELINE_PART_BYTES", 1, _LARGEST),
+    "open_partitions": ("PIPELINE_OPEN_PARTITIONS", 1, _LARGEST),
 }
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What an operator decides. `answer_reserve` is in seconds."""
+    """What an operator decides. `response_reserve` is in seconds."""
 
     output: str
     dead_letters: str
     schemas: str
     limits: Limits = Limits()
-    answer_reserve: float = 1.5
+    response_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
     fast_paths: bool = True
 
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
         if output and dead_letters and _overlap(output, dead_letters):
             faults.append(
                 f"PIPELINE_OUTPUT ({output}) and PIPELINE_DEAD_LETTERS ({dead_letters}) lie one "
-                "inside the other; readers of the tables would meet dead letters."
+                "inside the other; readers of the tables would find dead letters."
             )
         schemas = environment.get("PIPELINE_SCHEMAS", "")
         if not schemas:
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
             name: _number(environment, *where, getattr(Limits(), name), faults)
             for name, where in LIMITS.items()
         }
-        reserve = _number(environment, "PIPELINE_ANSWER_RESERVE_MS", 0, 60_000, 1_500, faults)
+        reserve = _number(environment, "PIPELINE_RESPONSE_RESERVE_MS", 0, 60_000, 1_500, faults)
         older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
         fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
         if faults:
@@ -127,15 +127,15 @@ def _switch(environment: Mapping[str, str], name: str, default: str, faults: lis
 def _number(
     environment: Mapping[str, str],
     name: str,
-    least: int,
-    most: int,
+    smallest: int,
+    largest: int,
     default: int,
     faults: list[str],
 ) -> int:
     text = environment.get(name, "")
     if not text:
         return default
-    if not re.fullmatch(r"[0-9]{1,13}", text) or not least <= int(text) <= most:
-        faults.append(f"{name} is {text!r}; give a whole number from {least} to {most}.")
+    if not re.fullmatch(r"[0-9]{1,13}", text) or not smallest <= int(text) <= largest:
+        faults.append(f"{name} is {text!r}; give a whole number from {smallest} to {largest}.")
         return default
     return int(text)

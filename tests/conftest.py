@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,12 +84,15 @@ def aws() -> Iterator[str]:
             patch.setenv(name, value)
         patch.delenv("AWS_PROFILE", raising=False)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
-        _forget_clients()
+        handlers.forget()
         yield url
-    _forget_clients()
+    handlers.forget()
     server.stop()
 
 
-def _forget_clients() -> None:
-    handlers._objects.cache_clear()
-    handlers._topic.cache_clear()
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt, which a shell's background job starts with ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -32,6 +32,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PATIENCE = 1_800.0
+"""Seconds after which what hangs fails; what is slow on a busy machine does not."""
 NPM = Path(__file__).parent / "npm"
 HOST = "127.0.0.1"
 CREDENTIALS = {
@@ -292,7 +294,7 @@ def _refused(code: str, message: str) -> Response:
     return 400, _JSON, json.dumps({"__type": code, "message": message}).encode()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for something that happens in another thread or process; fail if it never does."""
     end = time.monotonic() + seconds
     while not condition():

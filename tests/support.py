@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import handlers
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core import events
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
@@ -309,5 +310,5 @@ class Function:
 
         The settings are read anew each time, so that a test may change them.
         """
-        handlers._pipeline.cache_clear()
+        handlers.forget(clients=False)
         return handlers.kinesis(event, Context(seconds))

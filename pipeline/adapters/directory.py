@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.protocol import LONGEST_KEY, check_key, key_order
+from pipeline.adapters.store import LONGEST_KEY, check_key, key_order
 from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 _PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)
@@ -30,7 +30,7 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         """Use `root`, made absolute. Nothing is touched yet."""
-        # Not Path.absolute(), which keeps "..": the URI shall name one directory in one way.
+        # Not Path.absolute(), which keeps "..": a directory has one URI.
         self._root = Path(os.path.abspath(root))  # noqa: PTH100
         self.uri = self._root.as_uri()
         self.longest_key = LONGEST_KEY
@@ -38,7 +38,7 @@ class DirectoryStore:
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`, on disk."""
         target = self._path(key)
-        with _explained("write", self.uri, key):
+        with _translate_errors("write", self.uri, key):
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_then_rename(target, body)
             _sync_directories(self._root, target.parent)
@@ -46,7 +46,7 @@ class DirectoryStore:
     def get(self, key: str) -> bytes:
         """Return the contents of the file under `key`."""
         target = self._path(key)
-        with _explained("read", self.uri, key):
+        with _translate_errors("read", self.uri, key):
             try:
                 return target.read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -59,8 +59,8 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         """Remove the file under `key`, if there is one; its directories stay."""
         target = self._path(key)
-        with _explained("delete", self.uri, key):
-            # A directory is no object, and a file above the key means there is none under it.
+        with _translate_errors("delete", self.uri, key):
+            # A directory is not an object, and a file above the key means there is none under it.
             if not target.is_dir():
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     target.unlink()
@@ -90,13 +90,15 @@ class DirectoryStore:
 
         With the slash, the order of the names is that of the whole keys: `a-b` < `a/b` < `a0`.
         """
-        with _explained("list", self.uri, base):
+        with _translate_errors("list", self.uri, base):
             try:
                 with os.scandir(self._root / base) as entries:
-                    names = [e.name + "/" if e.is_dir() else e.name for e in entries]
+                    names = [
+                        entry.name + "/" if entry.is_dir() else entry.name for entry in entries
+                    ]
             except FileNotFoundError:
                 return ()
-        return sorted((n for n in names if not _PARTIAL_NAME.match(n)), key=key_order)
+        return sorted((name for name in names if not _PARTIAL_NAME.match(name)), key=key_order)
 
 
 def _write_then_rename(target: Path, body: bytes) -> None:
@@ -153,7 +155,7 @@ _REMEDIES: Final = {
     errno.EACCES: "give this user permission for it",
     errno.EPERM: "give this user permission for it",
     errno.EROFS: "mount the file system for writing, or choose another directory",
-    errno.ENAMETOOLONG: "shorten the parts of the key to what the file system takes (255 bytes)",
+    errno.ENAMETOOLONG: "shorten the parts of the key to what the file system accepts (255 bytes)",
     errno.EFBIG: "write smaller objects, or choose another file system",
     errno.ENOTDIR: "move away the file that stands where a directory is needed",
     errno.EEXIST: "move away the file that stands where a directory is needed",
@@ -163,7 +165,7 @@ _REMEDIES: Final = {
 
 
 @contextlib.contextmanager
-def _explained(action: str, uri: str, key: str) -> Iterator[None]:
+def _translate_errors(action: str, uri: str, key: str) -> Iterator[None]:
     """Turn an `OSError` into the store error it means."""
     try:
         yield

@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.adapters.protocol import ObjectStore, key_order
+from pipeline.adapters.store import ObjectStore, key_order
+from pipeline.backoff import backoff
 from pipeline.core.errors import StoreError, StoreRefused, StoreUnavailable
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class StoreHealth:
@@ -81,36 +82,42 @@ class _Attempts(msgspec.Struct):
     failed: int = 0
 
 
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How failed calls are repeated. All times are in seconds.
+
+    The delays are those of `backoff`; one operation is tried for `longest` at most. Of the time
+    that is left, `reserve` is not spent on waiting. `jitter` returns numbers in [0, 1). `on_retry`
+    is called before each wait, in the thread that waits.
+    """
+
+    first_delay: float = 0.05
+    longest_delay: float = 5.0
+    longest: float = math.inf
+    reserve: float = 1.5
+    sleep: Callable[[float], object] = time.sleep
+    jitter: Callable[[], float] = _chance
+    clock: Callable[[], float] = time.monotonic
+    on_retry: Callable[[Retry], object] = _ignore
+
+
+DEFAULT_POLICY: Final = RetryPolicy()
+
+
 class Retrier:
     """Repeats calls to one service that fail for now, until time runs out."""
 
-    def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
+    def __init__(
         self,
         uri: str,
-        *,
         remaining: Callable[[], float],
-        reserve: float = 1.5,
-        first_delay: float = 0.05,
-        longest_delay: float = 5.0,
-        longest: float = math.inf,
-        sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = _chance,
-        clock: Callable[[], float] = time.monotonic,
+        policy: RetryPolicy = DEFAULT_POLICY,
         health: StoreHealth | None = None,
-        on_retry: Callable[[Retry], object] = _ignore,
     ) -> None:
-        """Call what is at `uri`, for messages. The rest is as `RetryingStore` has it."""
+        """Call what is at `uri`, for messages. `remaining` returns the seconds left."""
         self.uri = uri
         self.health: Final = health or StoreHealth()
         self._remaining = remaining
-        self._reserve = reserve
-        self._first_delay = first_delay
-        self._longest_delay = longest_delay
-        self._longest = longest
-        self._sleep = sleep
-        self._jitter = jitter
-        self._clock = clock
-        self._on_retry = on_retry
+        self._policy = policy
         self._lock = threading.Lock()
         self._retries = 0
 
@@ -122,11 +129,11 @@ class Retrier:
 
     def attempts(self, operation: str) -> _Attempts:
         """Begin a series of tries."""
-        return _Attempts(operation, self._clock())
+        return _Attempts(operation, self._policy.clock())
 
     def call(
-        self, operation: str, call: Callable[[], _Answer], attempts: _Attempts | None = None
-    ) -> _Answer:
+        self, operation: str, call: Callable[[], _Result], attempts: _Attempts | None = None
+    ) -> _Result:
         """Call until it works, or there is no time; `StoreUnavailable` alone is tried again."""
         attempts = attempts or self.attempts(operation)
         while True:
@@ -140,26 +147,19 @@ class Retrier:
                 self._pause(attempts, error)
 
     def _pause(self, attempts: _Attempts, error: StoreUnavailable) -> None:
-        """Wait before the next try, or raise `error` with what was tried if there is no time.
-
-        Exponential backoff with full jitter: after the n-th failure the delay is drawn evenly from
-        0 up to min(longest_delay, first_delay * 2 ** (n - 1)). The doubling takes load from a
-        store that is short of capacity; drawing from the whole range, zero included, spreads the
-        clients that failed at the same moment, which would otherwise come back at the same moment.
-        """
+        """Wait before the next try, or raise `error` with what was tried if there is no time."""
+        policy = self._policy
         attempts.failed += 1
-        # 2.0 ** 64 is beyond any longest_delay, and 2.0 ** 1024 is no float.
-        ceiling = min(self._longest_delay, self._first_delay * 2.0 ** min(attempts.failed - 1, 64))
-        delay = self._jitter() * ceiling
-        over = self._clock() - attempts.started
-        if delay >= min(self._remaining() - self._reserve, self._longest - over):
+        delay = backoff(attempts.failed, policy.first_delay, policy.longest_delay, policy.jitter())
+        spent = policy.clock() - attempts.started
+        if delay >= min(self._remaining() - policy.reserve, policy.longest - spent):
             tries = "1 try" if attempts.failed == 1 else f"{attempts.failed} tries"
-            message = f"Gave up after {tries} over {over:.1f} s, with no time for another: {error}"
+            message = f"Gave up after {tries} over {spent:.1f} s, with no time for another: {error}"
             raise StoreUnavailable(message) from error
         with self._lock:
             self._retries += 1
-        self._on_retry(Retry(attempts.operation, self.uri, attempts.failed, delay, error))
-        self._sleep(delay)
+        policy.on_retry(Retry(attempts.operation, self.uri, attempts.failed, delay, error))
+        policy.sleep(delay)
 
 
 class RetryingStore:
@@ -170,43 +170,18 @@ class RetryingStore:
     `StoreRefused` and `ObjectMissing` pass at once: a retry would not change them.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a setting of its own, with a default
+    def __init__(
         self,
         inner: ObjectStore,
-        *,
         remaining: Callable[[], float],
-        reserve: float = 1.5,
-        first_delay: float = 0.05,
-        longest_delay: float = 5.0,
-        longest: float = math.inf,
-        sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = _chance,
-        clock: Callable[[], float] = time.monotonic,
+        policy: RetryPolicy = DEFAULT_POLICY,
         health: StoreHealth | None = None,
-        on_retry: Callable[[Retry], object] = _ignore,
     ) -> None:
-        """Wrap `inner`. All times are in seconds.
-
-        `remaining` says how much time is left; of it, `reserve` is not spent on waiting. `jitter`
-        returns numbers in [0, 1). One operation is tried for `longest` at most. `on_retry` is
-        called before each wait, in the thread that waits.
-        """
+        """Wrap `inner`. `remaining` returns the seconds left."""
         self.uri = inner.uri
         self.longest_key = inner.longest_key
         self._inner = inner
-        self._retrier = Retrier(
-            inner.uri,
-            remaining=remaining,
-            reserve=reserve,
-            first_delay=first_delay,
-            longest_delay=longest_delay,
-            longest=longest,
-            sleep=sleep,
-            jitter=jitter,
-            clock=clock,
-            health=health,
-            on_retry=on_retry,
-        )
+        self._retrier = Retrier(inner.uri, remaining, policy, health)
         self.health: Final = self._retrier.health
 
     @property

@@ -17,7 +17,7 @@ def read_datasets(folder: Path) -> tuple[Dataset, ...]:
 def dataset_folders(folder: Path) -> list[Path]:
     """List the datasets' folders. Raises `DatasetError` where there is no such directory."""
     if not folder.is_dir():
-        message = f"{folder} is no directory; it should hold a folder for each dataset."
+        message = f"{folder} is not a directory; it should hold a folder for each dataset."
         raise DatasetError(message)
     return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
@@ -37,7 +37,7 @@ def read_texts(folder: Path) -> tuple[dict[int, str], str]:
     for path in folder.glob("*.avsc"):
         version = _VERSION.fullmatch(path.name)
         if not version:
-            message = f"{path} is named otherwise than by its version: 1.avsc, 2.avsc, and so on."
+            message = f"{path} is not named by its version: 1.avsc, 2.avsc, and so on."
             raise DatasetError(message)
         schemas[int(version[1])] = _text(path)
     return schemas, _text(config)

@@ -9,7 +9,7 @@ Phase = Literal["decode", "route", "convert", "rules", "partition", "encode", "s
 PHASES: tuple[Phase, ...] = (
     "decode", "route", "convert", "rules", "partition", "encode", "store", "check",
 )  # fmt: skip
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _Item = TypeVar("_Item")
 _Args = ParamSpec("_Args")
 
@@ -23,10 +23,10 @@ class Stopwatch(msgspec.Struct):
     def run(
         self,
         phase: Phase,
-        call: Callable[_Args, _Answer],
+        call: Callable[_Args, _Result],
         *args: _Args.args,
         **kwargs: _Args.kwargs,
-    ) -> _Answer:
+    ) -> _Result:
         """Call a function on behalf of a phase."""
         start = self.clock()
         try:

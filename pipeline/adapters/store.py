@@ -1,119 +1,84 @@
-"""Object stores: the door to all of them, `open_store`, and the store in memory.
+"""What every object store promises: its operations, its errors, its keys.
 
-What a store promises stands in `pipeline.adapters.protocol`; its names are offered here too.
+An object store holds whole objects under keys. The pipeline asks little of it, and every store
+keeps the same promises, which `tests/adapters/test_stores.py` checks for each:
+
+* `put` is whole or absent, overwrites, and has stored the object when it returns;
+* `list` yields keys in the order of their UTF-8 bytes;
+* `delete` of a key that is not there is fine, `get` of one raises `ObjectMissing`;
+* every error is a `StoreError` whose text is one sentence: what happened, where, what to do.
+
+The stores are in `memory`, `directory` and `aws.s3`; `uri` opens them by their URIs, `retry` has
+the one that tries again, `writer` writes to any of them from several threads.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import unquote
+from typing import Final, Protocol
 
-from pipeline.adapters.protocol import LONGEST_KEY, ObjectStore, check_key, key_order
-from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
-from pipeline.adapters.writer import ConcurrentWriter
-from pipeline.core.errors import (
-    DeadlineExceeded,
-    KeyRefused,
-    ObjectMissing,
-    StoreError,
-    StoreRefused,
-    StoreUnavailable,
-    UriRefused,
-)
+from pipeline.core.errors import KeyRefused
 
-__all__ = [
-    "LONGEST_KEY",
-    "ConcurrentWriter",
-    "DeadlineExceeded",
-    "KeyRefused",
-    "MemoryStore",
-    "ObjectMissing",
-    "ObjectStore",
-    "Retry",
-    "RetryingStore",
-    "StoreError",
-    "StoreHealth",
-    "StoreRefused",
-    "StoreUnavailable",
-    "UriRefused",
-    "open_store",
-]
+LONGEST_KEY: Final = 1024
+"""Bytes of UTF-8 that S3 allows a key; the other stores keep the same limit."""
+
+_LONGEST_QUOTE: Final = 200
+"""Characters of a refused key that its message shows."""
 
 
-class MemoryStore:
-    """Objects in a dict, `objects`, for tests and for trying things out."""
+class ObjectStore(Protocol):
+    """What the pipeline needs of a place that keeps objects. Safe to use from several threads."""
 
-    _numbers = itertools.count(1)
+    uri: str
+    """Where the store is, for messages: `s3://bucket/prefix`, `file:///dir`, `memory://name`."""
 
-    def __init__(self, name: str | None = None) -> None:
-        """Start empty. Without a `name`, the store is numbered, so that URIs tell stores apart."""
-        self.uri = f"memory://{name or next(self._numbers)}"
-        self.longest_key = LONGEST_KEY
-        self.objects: dict[str, bytes] = {}
+    longest_key: int
+    """Bytes of UTF-8 that a key relative to this store may have."""
 
     def put(self, key: str, body: bytes) -> None:
-        """Store `body` under `key`."""
-        check_key(key, self.longest_key, self.uri)
-        self.objects[key] = body
+        """Store `body` under `key`, whole or not at all, in place of what was there."""
+        ...
 
     def get(self, key: str) -> bytes:
-        """Return the object under `key`."""
-        try:
-            return self.objects[key]
-        except KeyError:
-            raise ObjectMissing.at(self.uri, key) from None
+        """Return the object under `key`; raise `ObjectMissing` if there is none."""
+        ...
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that start with `prefix`, as they were at the first step."""
-        yield from sorted((k for k in self.objects.copy() if k.startswith(prefix)), key=key_order)
+        """Yield the keys that start with `prefix` (any string), sorted by their UTF-8 bytes."""
+        ...
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, if there is one."""
-        self.objects.pop(key, None)
+        ...
 
 
-def open_store(
-    uri: str, *, concurrency: int = 8, connect_timeout: float = 2.0, read_timeout: float = 10.0
-) -> ObjectStore:
-    """Return the store that `uri` names, or raise `UriRefused` if it names none.
+def key_order(key: str) -> bytes:
+    """Return what keys are sorted by. File names that are not UTF-8 sort by their bytes, too."""
+    return key.encode("utf-8", "surrogateescape")
 
-    `s3://bucket[/prefix]` (boto3 is imported only then; `concurrency` is the number of pooled
-    connections, the time-outs are in seconds), `file:///dir`, or `memory://[name]`, which is new
-    and empty at each call. Raises `StoreRefused` if the AWS configuration is unusable.
+
+def check_key(key: str, longest: int, uri: str) -> None:
+    """Raise `KeyRefused` unless `key` is a relative path of plain segments.
+
+    One rule for all stores, so that what was tested on a directory holds on S3: segments are
+    joined by one `/`, and none is empty, `.` or `..`. `longest` is in bytes of UTF-8.
     """
-    scheme, separator, rest = uri.partition("://")
-    if separator and scheme == "s3":
-        from pipeline.adapters.aws.s3 import S3Store, s3_client  # noqa: PLC0415 - 0.3 s to import
-
-        bucket, prefix = _bucket_and_prefix(uri, rest)
-        client = s3_client(
-            concurrency=concurrency, connect_timeout=connect_timeout, read_timeout=read_timeout
-        )
-        return S3Store(bucket, prefix, client)
-    if separator and scheme == "file":
-        from pipeline.adapters.directory import DirectoryStore  # noqa: PLC0415 - no Lambda has one
-
-        return DirectoryStore(_directory(uri, rest))
-    if separator and scheme == "memory":
-        return MemoryStore(rest or None)
-    message = f"{uri!r} names no store; write s3://bucket/prefix or file:///directory."
-    raise UriRefused(message)
+    fault = _key_fault(key, longest)
+    if fault is not None:
+        shown = key if len(key) <= _LONGEST_QUOTE else key[:_LONGEST_QUOTE] + "…"
+        message = f"The key {shown!r} cannot be used in {uri}: {fault}."
+        raise KeyRefused(message)
 
 
-def _bucket_and_prefix(uri: str, rest: str) -> tuple[str, str]:
-    bucket, _, prefix = rest.partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        message = f"{uri!r} names no S3 bucket; write s3://bucket/prefix."
-        raise UriRefused(message)
-    return bucket, prefix
-
-
-def _directory(uri: str, rest: str) -> Path:
-    path = unquote(rest)
-    if not rest.startswith("/") or not path.strip("/") or "\0" in path:
-        message = f"{uri!r} names no directory; write file:///directory, with three slashes."
-        raise UriRefused(message)
-    return Path(path)
+def _key_fault(key: str, longest: int) -> str | None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return "it is not valid Unicode; use text that UTF-8 can encode"
+    if size > longest:
+        return f"it has {size:,} bytes; shorten it to {longest:,}"
+    if "\0" in key:
+        return "it contains a NUL; remove it"
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        return 'a part between its slashes is empty, "." or ".."; use a plain relative path'
+    return None

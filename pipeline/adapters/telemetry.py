@@ -1,4 +1,4 @@
-"""What an invocation tells about itself: one log line, and CloudWatch metrics in EMF.
+"""What an invocation reports: one log line, and CloudWatch metrics in EMF.
 
 Lambda turns lines of stdout in the embedded metric format into metrics. Each metric is declared
 once, in `METRICS`; the README lists them from there. No payload, and no text made of one, is
@@ -6,17 +6,26 @@ ever written here.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from pipeline.adapters.stopwatch import PHASES, Stopwatch
+from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report, Tally
 
 Unit = Literal["Count", "Bytes", "Milliseconds"]
+MetricName = Literal[
+    "Documents", "Rows", "Rejects", "BytesIn", "BytesOut", "Objects", "Retries", "LagMilliseconds",
+    "BatchFailed", "DecodeMilliseconds", "RouteMilliseconds", "ConvertMilliseconds",
+    "RulesMilliseconds", "PartitionMilliseconds", "EncodeMilliseconds", "StoreMilliseconds",
+    "CheckMilliseconds", "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed",
+]  # fmt: skip
+Values = Mapping[MetricName, float]
+_Line = dict[Any, Any]
+"""A line of the log, by its members' names; metrics are among them."""
 _S3 = "s3://"
 
 
@@ -27,7 +36,18 @@ class Metric(NamedTuple):
     meaning: str
 
 
-METRICS: dict[str, Metric] = {
+PHASE_METRICS: dict[Phase, MetricName] = {
+    "decode": "DecodeMilliseconds",
+    "route": "RouteMilliseconds",
+    "convert": "ConvertMilliseconds",
+    "rules": "RulesMilliseconds",
+    "partition": "PartitionMilliseconds",
+    "encode": "EncodeMilliseconds",
+    "store": "StoreMilliseconds",
+    "check": "CheckMilliseconds",
+}
+
+METRICS: dict[MetricName, Metric] = {
     "Documents": Metric("Count", "Documents, and records that held none or did not open."),
     "Rows": Metric("Count", "Documents that became rows."),
     "Rejects": Metric("Count", "Documents and records that became dead letters."),
@@ -42,13 +62,13 @@ METRICS: dict[str, Metric] = {
         "Count", "1 for a batch that was not stored and will be delivered again, else 0."
     ),
     **{
-        f"{stage.title()}Milliseconds": Metric("Milliseconds", f"Time in the stage {stage!r}.")
-        for stage in PHASES
+        name: Metric("Milliseconds", f"Time in the phase {phase!r}.")
+        for phase, name in PHASE_METRICS.items()
     },
 }
 
 # Of files in S3, by `Bucket`; each part of one has the metrics above, too.
-FILE_METRICS: dict[str, Metric] = {
+FILE_METRICS: dict[MetricName, Metric] = {
     "FilesStored": Metric("Count", "Files whose every document is stored."),
     "FilesGone": Metric(
         "Count", "Files deleted or overwritten before all of their documents were stored."
@@ -59,7 +79,7 @@ FILE_METRICS: dict[str, Metric] = {
     "FilesFailed": Metric("Count", "Files not stored to their end, to be delivered again."),
 }
 
-# Of what is told of a file with a message, and is no error.
+# The log levels of outcomes that come with a message and are not errors.
 _LEVELS = {"gone": "WARN", "unfinished": "INFO"}
 
 
@@ -71,9 +91,9 @@ class Telemetry(msgspec.Struct, frozen=True):
     namespace: str = "Pipeline"
 
     def stored(self, report: Report, request_id: str | None) -> None:
-        """Tell of a batch that is stored."""
+        """Report a batch that is stored."""
         lag = self.now() * 1_000 - report.oldest_arrival / 1_000
-        total = {
+        total: dict[MetricName, float] = {
             "Documents": report.total("documents"),
             "Rows": report.total("rows"),
             "Rejects": report.rejects,
@@ -83,13 +103,15 @@ class Telemetry(msgspec.Struct, frozen=True):
             "Retries": report.retries,
             "LagMilliseconds": round(lag),
             "BatchFailed": 0,
-            **_stages(report.milliseconds),
+            **_phases(report.milliseconds),
         }
-        rejects = {name: dict(of.rejects) for name, of in report.datasets.items() if of.rejects}
+        rejects = {
+            name: dict(tally.rejects) for name, tally in report.datasets.items() if tally.rejects
+        }
         self._log("stored", report.batch, request_id, {**total, "rejects": rejects})
         self._metrics(_origin(report.batch), total)
         for name, tally in sorted(report.datasets.items()):
-            self._metrics({"Dataset": name}, _of_tally(tally))
+            self._metrics({"Dataset": name}, totals_of(tally))
             for reason, count in sorted(tally.rejects.items()):
                 self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
 
@@ -98,12 +120,16 @@ class Telemetry(msgspec.Struct, frozen=True):
         outcome: str,
         message: str,
         batch: Batch,
-        watch: Stopwatch,
+        timings: Stopwatch,
         retries: int,
         request_id: str | None,
     ) -> None:
-        """Tell of a batch that is not stored: why, in a sentence that quotes no payload."""
-        values = {"BatchFailed": 1, "Retries": retries, **_stages(watch.milliseconds)}
+        """Report a batch that is not stored; `message` says why, and quotes no payload."""
+        values: dict[MetricName, float] = {
+            "BatchFailed": 1,
+            "Retries": retries,
+            **_phases(timings.milliseconds),
+        }
         self._log(outcome, batch, request_id, {**values, "message": message})
         self._metrics(_origin(batch), values)
 
@@ -111,22 +137,22 @@ class Telemetry(msgspec.Struct, frozen=True):
         self,
         outcome: str,
         source: str,
-        values: dict[str, float],
+        values: Values,
         request_id: str | None,
         message: str | None = None,
     ) -> None:
-        """Tell what became of a file; `message` is why it is not stored."""
+        """Report what became of a file; `message` says why it is not stored."""
         why = {} if message is None else {"message": message}
-        line = {"outcome": outcome, "request_id": request_id, "source": source, **values, **why}
+        line: _Line = {"outcome": outcome, "request_id": request_id, "source": source}
+        line |= values
+        line |= why
         self.log("INFO" if message is None else _LEVELS.get(outcome, "ERROR"), line)
         if values:
-            # What names no object is counted without a dimension, as CloudWatch takes no empty one.
+            # What names no object is counted without a dimension: CloudWatch accepts no empty one.
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
 
-    def _log(
-        self, outcome: str, batch: Batch, request_id: str | None, values: dict[str, Any]
-    ) -> None:
-        line = {
+    def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
+        line: _Line = {
             "outcome": outcome,
             "request_id": request_id,
             "source": batch.source,
@@ -137,13 +163,13 @@ class Telemetry(msgspec.Struct, frozen=True):
         }
         self.log("INFO" if outcome == "stored" else "ERROR", line)
 
-    def log(self, level: str, line: dict[str, Any]) -> None:
+    def log(self, level: str, line: _Line) -> None:
         """Write a line for people. Lambda believes a level only beside a time, in RFC 3339."""
         moment = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         timestamp = moment.replace("+00:00", "Z")
         self.write(json.dumps({"timestamp": timestamp, "level": level, **line}))
 
-    def _metrics(self, dimensions: dict[str, str], values: dict[str, float]) -> None:
+    def _metrics(self, dimensions: dict[str, str], values: Values) -> None:
         """Write one EMF record."""
         directive = {
             "Namespace": self.namespace,
@@ -154,17 +180,16 @@ class Telemetry(msgspec.Struct, frozen=True):
         self.write(json.dumps({"_aws": meta, **dimensions, **values}))
 
 
-def _metric(name: str) -> Metric:
+def _metric(name: MetricName) -> Metric:
     return METRICS.get(name) or FILE_METRICS[name]
 
 
-def _stages(milliseconds: dict[str, float]) -> dict[str, float]:
-    return {
-        f"{stage.title()}Milliseconds": round(milliseconds.get(stage, 0.0), 3) for stage in PHASES
-    }
+def _phases(milliseconds: dict[str, float]) -> dict[MetricName, float]:
+    return {name: round(milliseconds.get(phase, 0.0), 3) for phase, name in PHASE_METRICS.items()}
 
 
-def _of_tally(tally: Tally) -> dict[str, float]:
+def totals_of(tally: Tally) -> dict[MetricName, float]:
+    """Return the metrics of one dataset in one batch."""
     return {
         "Documents": tally.documents,
         "Rows": tally.rows,

@@ -10,8 +10,8 @@ from typing import Final, Self
 
 import msgspec
 
-from pipeline.adapters.protocol import ObjectStore
 from pipeline.adapters.retry import StoreHealth
+from pipeline.adapters.store import ObjectStore
 from pipeline.core.errors import DeadlineExceeded, StoreUnavailable
 
 
@@ -47,7 +47,7 @@ class ConcurrentWriter:
         """Write for one batch, then let this object go.
 
         `remaining` and `reserve` are in seconds. `concurrency` is the number of threads, and
-        `most_waiting` the number of bodies in hand, in writing or waiting for it: it bounds the
+        `most_waiting` the number of bodies in hand, in writing or waiting for it: it limits the
         memory. `health` is the one that the retrying stores of this batch report to.
         """
         if concurrency < 1 or most_waiting < 1:
@@ -100,7 +100,7 @@ class ConcurrentWriter:
         """
         with self._changed:
             # A temporary failure waits for the rest: a refusal among them would be the better
-            # answer, as it says what to fix.
+            # error, as it says what to fix.
             self._block_until(lambda: self._fatal() or not self._in_hand())
             self._raise_failure()
 
@@ -126,7 +126,8 @@ class ConcurrentWriter:
 
     def _fatal(self) -> BaseException | None:
         """Return the first failure that is not temporary: a refusal, or a bug."""
-        return next((f for f in self._failures if not isinstance(f, StoreUnavailable)), None)
+        fatal = (error for error in self._failures if not isinstance(error, StoreUnavailable))
+        return next(fatal, None)
 
     def _raise_failure(self) -> None:
         if self._failures:
@@ -158,15 +159,17 @@ class ConcurrentWriter:
         raise DeadlineExceeded(message)
 
     def _silence(self) -> str:
-        """Tell how long a store has not answered: it hangs, if that is longer than a write takes.
+        """Say how long a store has not responded: it hangs, if that is longer than a write takes.
 
-        It is no reason to call the store ill. A write may take long because it is large, and then
+        That does not prove the store ill. A write may take long because it is large, and then
         only a smaller batch helps, which does no harm where the store hangs.
         """
         if not self._begun:
             return ""
         waited = max(self._begun) - self._remaining()
-        return f" (one of them has had no answer for {waited:.1f} s: that may be the store's fault)"
+        return (
+            f" (one of them has had no response for {waited:.1f} s: that may be the store's fault)"
+        )
 
     def _start_thread(self) -> None:
         """Start one more thread, unless there are enough. It ends when nothing is waiting.

@@ -1,6 +1,6 @@
 """A CloudWatch alarm to a message that a person can act on.
 
-alarm.py    what comes, by SNS, EventBridge or from the alarm itself -> Alarm
+alarm.py    what arrives, by SNS, EventBridge or from the alarm itself -> Alarm
 advice.py   what each alarm of the pipeline means, and what to do first
 text.py     both -> the message
 """

@@ -1,4 +1,4 @@
-"""What CloudWatch tells of an alarm, in the three shapes it has, as one noun."""
+"""What CloudWatch says about an alarm, in its three shapes, as one noun."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pipeline.core.errors import EventError
 
 _STATES = frozenset({"ALARM", "OK", "INSUFFICIENT_DATA"})
 _CHANGE = "CloudWatch Alarm State Change"
-_LONGEST_NAME = 255  # CloudWatch's bound; what is no alarm's name may be a document
+_LONGEST_NAME = 255  # CloudWatch's limit; what is not an alarm's name may be a document
 _ARN = re.compile(r"arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]*):alarm:.+", re.DOTALL)
 
 
@@ -20,7 +20,7 @@ class Alarm(msgspec.Struct, frozen=True):
     """An alarm that changed its state.
 
     `metrics` are the names of the metrics it watches, `dimensions` theirs, together. `since` is
-    when it changed. `region` and `account` are "" where nothing tells them.
+    when it changed. `region` and `account` are "" where they are unknown.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """What came and is no alarm: an identifier to find it by, and why it is none.
+    """What arrived and is not an alarm: an identifier to find it by, and why it is not one.
 
     Nothing of its text is kept.
     """
@@ -45,7 +45,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 def read_alarms(event: Any) -> list[Alarm | Unreadable]:
-    """Read an event of Lambda; what cannot be read as an alarm is told as `Unreadable`."""
+    """Read an event of Lambda; what cannot be read as an alarm is an `Unreadable`."""
     items = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(items, list) or not items:
         return [_read(event, f"the event {_id_of(event, 'id')}")]
@@ -55,7 +55,7 @@ def read_alarms(event: Any) -> list[Alarm | Unreadable]:
 def topics_of(event: Any) -> set[str]:
     """Return the ARNs of the SNS topics that an event came through."""
     items = event.get("Records") if isinstance(event, dict) else None
-    return {str(_dict(of.get("Sns")).get("TopicArn")) for of in _dicts(items)}
+    return {str(_dict(item.get("Sns")).get("TopicArn")) for item in _dicts(items)}
 
 
 def _from_sns(item: Any) -> Alarm | Unreadable:
@@ -66,24 +66,24 @@ def _from_sns(item: Any) -> Alarm | Unreadable:
     try:
         document = json.loads(sns["Message"])
     except (KeyError, TypeError, ValueError, RecursionError):
-        return Unreadable(where, "Its text is no JSON.")
+        return Unreadable(where, "Its text is not JSON.")
     return _read(document, where)
 
 
 def _read(document: Any, where: str) -> Alarm | Unreadable:
     if not isinstance(document, dict):
-        return Unreadable(where, "It is no JSON object.")
+        return Unreadable(where, "It is not a JSON object.")
     detail = document.get("detail", document.get("alarmData"))
     try:
-        return _of_event(document, detail) if isinstance(detail, dict) else _of_sns(document)
+        return _from_event(document, detail) if isinstance(detail, dict) else _from_action(document)
     except EventError as error:
         return Unreadable(where, str(error))
 
 
-def _of_sns(document: dict[str, Any]) -> Alarm:
+def _from_action(document: dict[str, Any]) -> Alarm:
     """Read what an alarm's action sends to SNS."""
     trigger = _dict(document.get("Trigger"))
-    measured = [trigger, *(_of_stat(of) for of in _dicts(trigger.get("Metrics")))]
+    measured = [trigger, *(_metric_of(query) for query in _dicts(trigger.get("Metrics")))]
     return _alarm(
         {
             "name": document.get("AlarmName"),
@@ -92,25 +92,25 @@ def _of_sns(document: dict[str, Any]) -> Alarm:
             "since": document.get("StateChangeTime"),
             "description": document.get("AlarmDescription"),
         },
-        [(of.get("MetricName"), _pairs(of.get("Dimensions"))) for of in measured],
+        [(metric.get("MetricName"), _pairs(metric.get("Dimensions"))) for metric in measured],
         str(document.get("AlarmArn")),
     )
 
 
-def _of_stat(item: dict[str, Any]) -> dict[str, Any]:
-    return _dict(_dict(item.get("MetricStat")).get("Metric"))
+def _metric_of(query: dict[str, Any]) -> dict[str, Any]:
+    return _dict(_dict(query.get("MetricStat")).get("Metric"))
 
 
-def _of_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
+def _from_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
     """Read what EventBridge delivers, or an alarm whose action is the function."""
     kind = document.get("detail-type", _CHANGE)
     if kind != _CHANGE:
         raise EventError(
-            f"It is no change of an alarm's state: let the rule match {_CHANGE!r} alone."
+            f"It is not a change of an alarm's state: let the rule match only {_CHANGE!r}."
         )
     state, configuration = _dict(detail.get("state")), _dict(detail.get("configuration"))
-    stats = [_dict(of.get("metricStat")) for of in _dicts(configuration.get("metrics"))]
-    metrics = [_dict(of.get("metric")) for of in stats]
+    stats = [_dict(query.get("metricStat")) for query in _dicts(configuration.get("metrics"))]
+    metrics = [_dict(stat.get("metric")) for stat in stats]
     resources = document.get("resources")
     named = resources[0] if isinstance(resources, list) and resources else document.get("alarmArn")
     return _alarm(
@@ -121,7 +121,7 @@ def _of_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
             "since": state.get("timestamp"),
             "description": configuration.get("description"),
         },
-        [(of.get("name"), _dict(of.get("dimensions"))) for of in metrics],
+        [(metric.get("name"), _dict(metric.get("dimensions"))) for metric in metrics],
         str(named),
     )
 
@@ -131,14 +131,14 @@ def _alarm(
 ) -> Alarm:
     name, state = texts["name"], texts["state"]
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
-        raise EventError("It names no alarm.")
+        raise EventError("It does not name an alarm.")
     if state not in _STATES:
-        raise EventError(f"The alarm {name!r} has no state that CloudWatch knows.")
+        raise EventError(f"The alarm {name!r} is in a state that CloudWatch does not have.")
     found, dimensions = list[str](), dict[str, str]()
-    for metric, its in measured:
+    for metric, named in measured:
         if isinstance(metric, str):
             found.append(metric)
-        dimensions |= {key: value for key, value in its.items() if isinstance(value, str)}
+        dimensions |= {key: value for key, value in named.items() if isinstance(value, str)}
     place = _ARN.fullmatch(arn)
     region, account = place.groups() if place else ("", "")
     return Alarm(
@@ -159,12 +159,12 @@ def _moment(text: Any, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
-        raise EventError(f"The alarm {name!r} does not tell when it changed.") from None
+        raise EventError(f"The alarm {name!r} does not say when it changed.") from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _pairs(dimensions: Any) -> dict[str, Any]:
-    return {str(of.get("name")): of.get("value") for of in _dicts(dimensions)}
+    return {str(item.get("name")): item.get("value") for item in _dicts(dimensions)}
 
 
 def _text(value: Any) -> str:
@@ -176,7 +176,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [of for of in value if isinstance(of, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _id_of(document: Any, name: str) -> str:

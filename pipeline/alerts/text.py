@@ -1,4 +1,4 @@
-"""The message: what is wrong, since when, where, why it may be, and what to do first."""
+"""The message: what is wrong, since when, where, why that may be, and what to do first."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ import msgspec
 from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN, Advice
 from pipeline.alerts.alarm import Alarm, Unreadable
 
-_SUBJECT_CHARACTERS = 99  # SNS takes ASCII of less than 100 characters, without line breaks
+_SUBJECT_CHARACTERS = 99  # SNS accepts ASCII of less than 100 characters, without line breaks
 _NOT_IN_SUBJECTS = re.compile(r"[^ -~]+")
 _STATES = {"ALARM": "ALARM", "OK": "RECOVERED", "INSUFFICIENT_DATA": "NO DATA"}
 _LABELS = {
@@ -24,42 +24,42 @@ _LOG_OF_FUNCTION = (
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What is sent: a subject that SNS takes, and a text."""
+    """What is sent: a subject that SNS accepts, and a text."""
 
     subject: str
     text: str
 
 
 class AlertContext(msgspec.Struct, frozen=True):
-    """What no alarm tells: the dashboard's URL, the dead letters' URI, the function's log group."""
+    """What no alarm says: the dashboard's URL, the dead letters' URI, the function's log group."""
 
     dashboard: str | None = None
     dead_letters: str | None = None
     log_group: str | None = None
 
 
-def message_of(alarm: Alarm, around: AlertContext) -> Message:
+def message_of(alarm: Alarm, context: AlertContext) -> Message:
     """Write the message of an alarm."""
     advice = _advice(alarm)
     lines = [f"{_STATES[alarm.state]}: {alarm.name}", "", _sentence(alarm, advice), ""]
     lines += [f"Since:     {alarm.since:%Y-%m-%d %H:%M:%S} UTC", *_places(alarm)]
-    lines += [f"Dashboard: {around.dashboard or _console(alarm)}"]
+    lines += [f"Dashboard: {context.dashboard or _console(alarm)}"]
     if alarm.state == "ALARM":
         lines += ["", "Likely causes:", *(f"  - {cause}" for cause in advice.causes)]
-        lines += ["", "Type first:", f"  {_command(advice, alarm, around)}"]
+        lines += ["", "Type first:", f"  {_command(advice, alarm, context)}"]
     lines += ["", *(f"{head}: {text}" for head, text in _quoted(alarm) if text)]
     return Message(_subject(f"{_STATES[alarm.state]}: {alarm.name}"), "\n".join(lines) + "\n")
 
 
-def malformed_message(what: Unreadable, around: AlertContext, request_id: str | None) -> Message:
+def malformed_message(item: Unreadable, context: AlertContext, request_id: str | None) -> Message:
     """Write the message about something that came in an alarm's place."""
     lines = [
-        "The alert function was given something that is no alarm of CloudWatch:",
-        f"{what.where}. {what.why}",
+        "The alert function received something that is not a CloudWatch alarm:",
+        f"{item.where}. {item.why}",
         "",
-        "An alarm may be behind it that nobody has read: look at the dashboard.",
+        "It may have been an alarm that nobody has read: look at the dashboard.",
         "",
-        f"Dashboard: {around.dashboard or _CONSOLE}",
+        f"Dashboard: {context.dashboard or _CONSOLE}",
         f"Request:   {request_id or 'without an id'}",
         "",
         "Type first:",
@@ -69,7 +69,7 @@ def malformed_message(what: Unreadable, around: AlertContext, request_id: str | 
 
 
 def _advice(alarm: Alarm) -> Advice:
-    """Know an alarm by its metric, else by its name; a composite one by those that set it off."""
+    """Find the advice by the metric, else by the alarm's name, or by what set a composite off."""
     named = [name for text in (alarm.name, alarm.reason) for name in ADVICE if name in text]
     metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
     if metric is None:
@@ -90,17 +90,18 @@ def _is_of_files(alarm: Alarm, metric: str) -> bool:
 
 def _sentence(alarm: Alarm, advice: Advice) -> str:
     if alarm.state == "OK":
-        return advice.over
+        return advice.resolved
     if alarm.state == "ALARM":
-        return advice.wrong
-    return "CloudWatch has no data to tell whether the alarm holds: its metric is not written."
+        return advice.problem
+    return "CloudWatch has no data to evaluate the alarm: its metric is not written."
 
 
 def _places(alarm: Alarm) -> list[str]:
-    found = [
-        (of, alarm.dimensions[name]) for name, of in _LABELS.items() if name in alarm.dimensions
+    lines = [
+        f"{label + ':':<10} {alarm.dimensions[name]}"
+        for name, label in _LABELS.items()
+        if name in alarm.dimensions
     ]
-    lines = [f"{label + ':':<10} {value}" for label, value in found]
     where = ", ".join(filter(None, (alarm.region, alarm.account)))
     return [*lines, *([f"Account:   {where}"] if where else [])]
 
@@ -114,17 +115,18 @@ def _console(alarm: Alarm) -> str:
     region = alarm.region
     if not region:
         return _CONSOLE
-    host = next((of for part, of in _CONSOLES.items() if region.startswith(f"{part}-")), None)
-    host = host or f"{region}.console.aws.amazon.com"
+    usual = f"{region}.console.aws.amazon.com"
+    others = (host for prefix, host in _CONSOLES.items() if region.startswith(f"{prefix}-"))
+    host = next(others, usual)
     return f"https://{host}/cloudwatch/home?region={region}#alarmsV2:"
 
 
-def _command(advice: Advice, alarm: Alarm, around: AlertContext) -> str:
-    log = shlex.quote(around.log_group) if around.log_group else _LOG_OF_FUNCTION
+def _command(advice: Advice, alarm: Alarm, context: AlertContext) -> str:
+    log = shlex.quote(context.log_group) if context.log_group else _LOG_OF_FUNCTION
     command = advice.command.replace("{log}", log)
     values = {
         "{function}": shlex.quote(alarm.dimensions.get("FunctionName", "FUNCTION")),
-        "{dead_letters}": shlex.quote(around.dead_letters or "DEAD_LETTERS_URI"),
+        "{dead_letters}": shlex.quote(context.dead_letters or "DEAD_LETTERS_URI"),
         "{alarm}": shlex.quote(alarm.name),
     }
     for name, value in values.items():

@@ -22,7 +22,7 @@ from pipeline.commands.options import (
 from pipeline.commands.progress import progress
 
 if TYPE_CHECKING:
-    from pipeline.adapters.aws.lambda_function import Answer, DeployedFunction
+    from pipeline.adapters.aws.lambda_function import DeployedFunction, Response
     from pipeline.adapters.retry import Retrier
     from pipeline.files.objects import ObjectVersion, S3Objects
     from pipeline.flow import Pipeline
@@ -34,7 +34,7 @@ _OUTCOMES = ("stored", "already_stored", "handed_over", "gone", "ignored")
 _PATIENCE = 60.0  # seconds that one call to S3 may take, retries included
 _INVOCATION = 900.0  # seconds, as long as Lambda's longest
 
-Invoke = Callable[[dict[str, Any]], "Answer"]
+Invoke = Callable[[dict[str, Any]], "Response"]
 
 
 def register(commands: Commands) -> None:
@@ -127,7 +127,7 @@ class _Done:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def add(self, version: "ObjectVersion", response: "Answer") -> None:
+    def add(self, version: "ObjectVersion", response: "Response") -> None:
         """Count one object."""
         uri = version.reference.uri
         if response.error_type is not None:
@@ -159,7 +159,7 @@ class _Done:
 
 def _responses(
     invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int
-) -> Iterator[tuple["ObjectVersion", "Answer"]]:
+) -> Iterator[tuple["ObjectVersion", "Response"]]:
     """Invoke once for each object, `jobs` at a time, and yield responses as they arrive."""
     if jobs == 1:
         # Without a thread, so that Ctrl-C ends the work and not only the waiting for it.
@@ -181,7 +181,7 @@ class _Crew:
     """
 
     def __init__(self, invoke: Invoke, chosen: Sequence["ObjectVersion"], jobs: int) -> None:
-        self.responses: SimpleQueue[tuple[ObjectVersion, Answer] | BaseException] = SimpleQueue()
+        self.responses: SimpleQueue[tuple[ObjectVersion, Response] | BaseException] = SimpleQueue()
         self._invoke = invoke
         self._waiting = deque(chosen)
         for _ in range(min(jobs, len(chosen))):
@@ -200,7 +200,7 @@ class _Crew:
                 self.responses.put(error)
 
 
-def _persist(invoke: Invoke, version: "ObjectVersion") -> "Answer":
+def _persist(invoke: Invoke, version: "ObjectVersion") -> "Response":
     """Invoke until an object is stored, or failed too often without any progress."""
     from pipeline.files.notifications import notify_of
 
@@ -228,11 +228,11 @@ def _invoker(options: argparse.Namespace, objects: "S3Objects") -> Invoke:
 
     settings = settings_of(options)
     return functools.partial(
-        _invoke_here, open_pipeline(settings), objects, settings.answer_reserve
+        _invoke_here, open_pipeline(settings), objects, settings.response_reserve
     )
 
 
-def _call(function: "DeployedFunction", event: dict[str, Any]) -> "Answer":
+def _call(function: "DeployedFunction", event: dict[str, Any]) -> "Response":
     """Invoke a function, and check that the response is one of our handler's."""
     from pipeline.core.errors import FunctionError
 
@@ -254,27 +254,27 @@ def _is_report(value: Any) -> bool:
     return files == 1
 
 
-def _hand_over(function: "DeployedFunction", event: dict[str, Any]) -> "Answer":
+def _hand_over(function: "DeployedFunction", event: dict[str, Any]) -> "Response":
     """Let Lambda invoke a function. Nobody waits, so an unfinished file has to be an error."""
-    from pipeline.adapters.aws.lambda_function import Answer
+    from pipeline.adapters.aws.lambda_function import Response
 
     function.send({"Records": event["Records"]})
-    return Answer({"handed_over": 1})
+    return Response({"handed_over": 1})
 
 
 def _invoke_here(
     pipeline: "Pipeline", objects: "S3Objects", reserve: float, event: dict[str, Any]
-) -> "Answer":
-    from pipeline.adapters.aws.lambda_function import Answer
+) -> "Response":
+    from pipeline.adapters.aws.lambda_function import Response
     from pipeline.adapters.telemetry import Telemetry
     from pipeline.core.errors import FilesFailed
-    from pipeline.handlers.files import answer_files
+    from pipeline.handlers._s3 import respond
 
     silent = Telemetry(lambda _: None, lambda: 0.0)
     try:
-        return Answer(answer_files(event, _Invocation(), pipeline, objects, reserve, silent))
+        return Response(respond(event, _Invocation(), pipeline, objects, reserve, silent))
     except FilesFailed as error:
-        return Answer(None, type(error).__name__, str(error))
+        return Response(None, type(error).__name__, str(error))
 
 
 class _Invocation:
@@ -321,9 +321,9 @@ def _list(objects: "S3Objects", bucket: str, prefix: str) -> Iterator["ObjectVer
 
 
 def _retrier(uri: str) -> "Retrier":
-    from pipeline.adapters.retry import Retrier
+    from pipeline.adapters.retry import Retrier, RetryPolicy
 
-    return Retrier(uri, remaining=lambda: math.inf, longest=_PATIENCE)
+    return Retrier(uri, lambda: math.inf, RetryPolicy(longest=_PATIENCE))
 
 
 def _place(uri: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def selector(options: argparse.Namespace) -> "Selector":
 
 def run(options: argparse.Namespace) -> int:
     """Read all dead letters once, and report; return the exit code."""
-    from pipeline.adapters.store import open_store
+    from pipeline.adapters.uri import open_store
     from pipeline.redrive import redrivable
 
     store, wanted = open_store(existing(options.uri)), selector(options)

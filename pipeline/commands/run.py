@@ -125,7 +125,7 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Consume until the tip or the stop; return the exit code."""
-    from pipeline.adapters.store import open_store
+    from pipeline.adapters.uri import open_store
     from pipeline.commands.balance import Balance
     from pipeline.commands.run_display import display
     from pipeline.local import Job, Runner, open_state
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
                 mapping=_mapping(options),
                 concurrency=options.concurrency,
                 once=options.once,
-                tell=screen.notify,
+                notify=screen.notify,
                 on_stored=_one_at_a_time(balance.add),
             )
             screen.notify(f"reading {summary.arn}; checkpoints are in {directory}")
@@ -184,7 +184,7 @@ def _function(options: argparse.Namespace, settings: "Settings", write: Notify) 
     from pipeline.local import Function
 
     telemetry = Telemetry(write, time.time, settings.metrics_namespace)
-    return Function(open_pipeline(settings), telemetry, settings.answer_reserve, options.timeout)
+    return Function(open_pipeline(settings), telemetry, settings.response_reserve, options.timeout)
 
 
 def _mapping(options: argparse.Namespace) -> "Mapping":

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.adapters.aws.errors import KINESIS, Call, translate_errors
 from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord, RecordNotStored, kinesis_client
-from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
 from pipeline.core.errors import DemoRefused, StreamUnavailable
@@ -94,7 +94,9 @@ def _stream(url: str) -> KinesisStream:
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with translate_errors(StreamCall("make", "kinesis:CreateStream", "the demo's stream")):
+            with translate_errors(
+                Call(KINESIS, "make", "kinesis:CreateStream", "the demo's stream")
+            ):
                 client.create_stream(StreamName=stream.stream, ShardCount=_SHARDS)
             break
         except StreamUnavailable:
@@ -149,12 +151,12 @@ def _consume(kinesis: KinesisStream, place: Place) -> tuple[Delivered, Redeliver
             kinesis=kinesis,
             retention=summary.retention,
             state=state,
-            function=Function(open_pipeline(settings), telemetry, settings.answer_reserve),
+            function=Function(open_pipeline(settings), telemetry, settings.response_reserve),
             failures=MemoryStore(),
             mapping=Mapping(batch_size=10_000),
             concurrency=_SHARDS,
             once=True,
-            tell=notices.append,
+            notify=notices.append,
             on_stored=last.append,
         )
         seconds, processor = time.perf_counter(), time.process_time()

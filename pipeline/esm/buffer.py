@@ -1,4 +1,4 @@
-"""Records that were received and are in no batch yet."""
+"""Records that were received and are not in a batch yet."""
 
 from collections import deque
 from collections.abc import Callable
@@ -29,18 +29,18 @@ class Buffer:
         return len(self._held)
 
     def add(self, record: StreamRecord, received: int, size: int) -> None:
-        """Take one record; `size` is what it takes in the text of an event, in bytes."""
+        """Add one record; `size` is its share of the text of an event, in bytes."""
         self._held.append(_Held(record, received, size))
         self._size += size
 
     @property
     def records(self) -> Records:
-        """The records that wait, in order."""
+        """The waiting records, in order."""
         return tuple(held.record for held in self._held)
 
     @property
     def since(self) -> int:
-        """When the record that waits the longest was received."""
+        """When the record that has waited longest was received."""
         return self._held[0].received
 
     @property

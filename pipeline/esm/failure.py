@@ -13,10 +13,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class FailedBatch:
-    """Records of one shard, in order, that are not delivered any more.
+    """Records of one shard, in order, that are no longer delivered.
 
     `attempts` counts the invocations of the batch that they are, or are left of; records that
-    were taken from the stream and never delivered have 0. `function_error` is None where the
+    were read from the stream and never delivered have 0. `function_error` is None where the
     function returned. Times are microseconds since 1970, UTC.
     """
 
@@ -27,20 +27,20 @@ class FailedBatch:
     stream_arn: str
     shard_id: str
 
-    def metadata(self, request_id: str, function_arn: str, at: int) -> dict[str, Any]:
-        """Return what Lambda sends to SQS and SNS; the records themselves are not in it."""
+    def metadata(self, request_id: str, function_arn: str, timestamp: int) -> dict[str, Any]:
+        """Return what Lambda sends to SQS and SNS; it does not contain the records."""
         first, last = self.records[0], self.records[-1]
         return {
             "requestContext": {
                 "requestId": request_id,
                 "functionArn": function_arn,
                 "condition": self.condition,
-                # AWS says 1 of records that were too old before their first invocation.
+                # AWS reports 1 for records that were too old before their first invocation.
                 "approximateInvokeCount": max(1, self.attempts),
             },
             **self._response(),
             "version": "1.0",
-            "timestamp": _text(at),
+            "timestamp": _text(timestamp),
             "KinesisBatchInfo": {
                 "shardId": self.shard_id,
                 "startSequenceNumber": first.sequence_number,
@@ -52,14 +52,14 @@ class FailedBatch:
             },
         }
 
-    def document(self, request_id: str, function_arn: str, at: int) -> dict[str, Any]:
+    def document(self, request_id: str, function_arn: str, timestamp: int) -> dict[str, Any]:
         """Return what Lambda writes to S3: the metadata, and the whole event in `payload`."""
         payload = kinesis_event(self.records, self.stream_arn, self.shard_id)
-        return {**self.metadata(request_id, function_arn, at), "payload": payload}
+        return {**self.metadata(request_id, function_arn, timestamp), "payload": payload}
 
-    def key(self, mapping_id: str, at: int, document_id: str) -> str:
+    def key(self, mapping_id: str, timestamp: int, document_id: str) -> str:
         """Return the key of the document in S3."""
-        when = _time(at)
+        when = _time(timestamp)
         name = f"{when:%Y-%m-%dT%H.%M.%S}-{document_id}"
         return f"aws/lambda/{mapping_id}/{self.shard_id}/{when:%Y/%m/%d}/{name}"
 

@@ -1,4 +1,4 @@
-"""What a mapping and whoever invokes the function tell each other."""
+"""What passes between a mapping and whoever invokes the function."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The invocation was not accepted: it is tried again and uses up no retry."""
+    """The invocation was not accepted: it is tried again without using up a retry."""
 
 
 Outcome = Returned | Raised | Throttled
@@ -47,7 +47,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What came to its end.
+    """What is settled.
 
     `checkpoint` is the sequence number through which everything of the shard is done, None where
     that did not change; `failures` are the batches that were given up.

@@ -1,4 +1,4 @@
-"""The settings of an event source mapping, with Lambda's defaults and Lambda's bounds."""
+"""The settings of an event source mapping, with Lambda's defaults and limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Mapping:
     invocations; -1 means no end to them. `record_age_seconds` -1 means as long as the stream
     keeps the record. `report_failures` is ReportBatchItemFailures; Lambda's own default is off.
 
-    Raises `SettingsError` that names every value out of Lambda's bounds, a line each.
+    Raises `SettingsError` that names every value beyond Lambda's limits, a line each.
     """
 
     batch_size: int = 100
@@ -36,17 +36,17 @@ class Mapping:
 
     def _faults(self) -> Iterator[str]:
         if not _is_within(self.batch_size, 1, _MOST_RECORDS):
-            yield f"batch_size is {self.batch_size!r}; Lambda takes 1 to 10,000 records."
+            yield f"batch_size is {self.batch_size!r}; Lambda accepts 1 to 10,000 records."
         if not _is_within(self.window_seconds, 0, _LONGEST_WINDOW):
-            yield f"window_seconds is {self.window_seconds!r}; Lambda takes 0 to 300 seconds."
+            yield f"window_seconds is {self.window_seconds!r}; Lambda accepts 0 to 300 seconds."
         if not _is_within(self.retry_attempts, -1, _MOST_RETRIES):
             yield (
-                f"retry_attempts is {self.retry_attempts!r}; Lambda takes 0 to 10,000, "
+                f"retry_attempts is {self.retry_attempts!r}; Lambda accepts 0 to 10,000, "
                 "or -1 for no limit."
             )
         if self.record_age_seconds != -1 and not _is_within(self.record_age_seconds, *_AGES):
             yield (
-                f"record_age_seconds is {self.record_age_seconds!r}; Lambda takes 60 to 604,800 "
+                f"record_age_seconds is {self.record_age_seconds!r}; Lambda accepts 60 to 604,800 "
                 "seconds, or -1 for no limit."
             )
 

@@ -1,12 +1,12 @@
-"""One shard of a mapping: records in, invocations out, and outcomes to what becomes of a batch.
+"""One shard of a mapping: records in, invocations out, and what an outcome does to a batch.
 
 Where AWS's documentation does not say, this is what happens here:
 
-- What is left after progress (an answer that names another record than the first) or after a
+- What is left after progress (a response that names another record than the first) or after a
   bisect is a new batch: it is not filled up with later records, is invoked at once, and has all
   its retries. The former is what AWS does: of three records with three retries, the last of them
   named, it was delivered once with the others and four times alone.
-- An answer that names the first record, or means nothing, uses up a retry and bisects nothing.
+- A response that names the first record, or means nothing, uses up a retry and bisects nothing.
 - A batch that is tried again as it was waits before: 1 s, then twice as long each time, at most
   30 s. AWS backs off too, and publishes no figures.
 - A record that no event can hold is given up as if its retries were exhausted, after none.
@@ -17,25 +17,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from pipeline.backoff import backoff
 from pipeline.core.errors import EventError
 from pipeline.core.events import kinesis_event
 from pipeline.core.records import StreamRecord
-from pipeline.esm.answer import retry_from_index
 from pipeline.esm.buffer import Buffer
 from pipeline.esm.event import text_size
 from pipeline.esm.failure import Condition, FailedBatch
 from pipeline.esm.messages import Invoke, Outcome, Raised, Returned, Settled, Throttled, Wait
+from pipeline.esm.response import retry_from_index
 from pipeline.esm.settings import Mapping
 
 Records = tuple[StreamRecord, ...]
 _SECOND = 1_000_000
 _LONGEST_BACKOFF = 30 * _SECOND
-_DOUBLINGS = 5  # after so many the wait has its full length
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Records that are delivered together, and how that went so far."""
+    """Records that are delivered together, and how their deliveries went."""
 
     records: Records
     errors: int = 0
@@ -60,12 +60,12 @@ class ShardMapping:
         self._buffer = Buffer(mapping.batch_size)
         self._batches: deque[_Batch] = deque()
         self._invoked: _Batch | None = None
-        # Done, and not yet under the checkpoint: an earlier record was not done.
+        # Done, and not yet covered by the checkpoint: an earlier record is not done.
         self._done: list[int] = []
 
     @property
-    def room(self) -> bool:
-        """Whether less than a full batch is buffered: more records are welcome."""
+    def has_capacity(self) -> bool:
+        """Whether less than a full batch is buffered, so that there is room for more records."""
         return not self._buffer.is_full
 
     @property
@@ -74,7 +74,7 @@ class ShardMapping:
         return not (self._buffer or self._batches or self._invoked)
 
     def receive(self, records: Iterable[StreamRecord], now: int) -> None:
-        """Take records in the shard's order; those that were received before are ignored.
+        """Accept records in the shard's order; those that were received before are ignored.
 
         Raises `EventError` where one does not follow the record before it.
         """
@@ -84,7 +84,7 @@ class ShardMapping:
             if number <= last:
                 message = (
                     f"Record {number} of {'/'.join(self._origin)} does not follow the record "
-                    f"before it ({last}); give a shard's records in rising order."
+                    f"before it ({last}); give a shard's records in ascending order."
                 )
                 raise EventError(message)
             last = number
@@ -102,32 +102,32 @@ class ShardMapping:
             if too_old:
                 return self._settled(too_old)
         if not self._batches:
-            instead = self._cut(now, closing=closing)
-            if instead is not None:
-                return instead
+            step = self._cut(now, closing=closing)
+            if step is not None:
+                return step
         if now < self._batches[0].not_before:
             return Wait(self._batches[0].not_before)
         return self._invoke()
 
     def settle(self, outcome: Outcome, now: int) -> Settled:
-        """Take the outcome of the invocation that `next` gave."""
+        """Record the outcome of the invocation that `next` returned."""
         batch = self._invoked
         if batch is None:
-            raise RuntimeError("There is no invocation to settle; call next() for one before.")
+            raise RuntimeError("There is no invocation to settle; call next() first.")
         self._invoked = None
         if isinstance(outcome, Throttled):
             batch.throttles += 1
-            return self._again(batch, now)
+            return self._retry(batch, now)
         if isinstance(outcome, Raised):
             if self._mapping.bisect and len(batch.records) > 1:
                 return self._split(batch.records, len(batch.records) // 2)
             return self._failed_once(batch, outcome.error, now)
-        return self._answered(batch, outcome, now)
+        return self._returned(batch, outcome, now)
 
     def expired(self, before: str) -> Settled:
-        """Give up the records before this sequence number: the stream does not keep them longer.
+        """Give up the records before this sequence number: the stream no longer keeps them.
 
-        Not those of an invocation under way, whose outcome may still be good.
+        Except those of an invocation under way, whose outcome may still be good.
         """
         horizon = int(before)
         return self._settled(self._remove(lambda record: int(record.sequence_number) < horizon))
@@ -135,7 +135,7 @@ class ShardMapping:
     # ------------------------------------------------------------------- what becomes of a batch
 
     def _cut(self, now: int, *, closing: bool) -> Wait | Settled | None:
-        """Make a batch of what is buffered; return what there is to do instead, if that is so."""
+        """Make a batch of what is buffered, or return what to do instead."""
         if not self._buffer:
             return Wait(None)
         if self._buffer.head_too_large:
@@ -152,8 +152,8 @@ class ShardMapping:
         event = kinesis_event(batch.records, *self._origin)
         return Invoke(event, batch.records, batch.errors + 1)
 
-    def _answered(self, batch: _Batch, outcome: Returned, now: int) -> Settled:
-        """Go on after an answer: what it does not name is done."""
+    def _returned(self, batch: _Batch, outcome: Returned, now: int) -> Settled:
+        """Go on after a response: what it does not name is done."""
         records = batch.records
         start = len(records)
         if self._mapping.report_failures:
@@ -171,22 +171,22 @@ class ShardMapping:
         return self._settled([])
 
     def _failed_once(self, batch: _Batch, error: str | None, now: int) -> Settled:
-        """Try a batch again as it is, while it has retries."""
+        """Retry a batch as it is, while it has retries left."""
         batch.errors += 1
         if 0 <= self._mapping.retry_attempts < batch.errors:
             return self._settled([self._failed(batch, "RetryAttemptsExhausted", error)])
-        return self._again(batch, now)
+        return self._retry(batch, now)
 
-    def _again(self, batch: _Batch, now: int) -> Settled:
-        doublings = min(batch.errors + batch.throttles - 1, _DOUBLINGS)
-        batch.not_before = now + min(_SECOND << doublings, _LONGEST_BACKOFF)
+    def _retry(self, batch: _Batch, now: int) -> Settled:
+        delay = backoff(batch.errors + batch.throttles, _SECOND, _LONGEST_BACKOFF)
+        batch.not_before = now + round(delay)
         self._batches.appendleft(batch)
         return self._settled([])
 
     # ----------------------------------------------------------------------------------- the end
 
     def _remove(self, is_gone: Callable[[StreamRecord], bool]) -> list[FailedBatch]:
-        """Give up the records that are gone, of all that wait; one failure for each run of them."""
+        """Give up the waiting records that are gone; one failure for each run of them."""
         failures: list[FailedBatch] = []
         for batch in self._batches:
             failures += self._runs(batch.records, is_gone, batch.errors)
@@ -211,7 +211,7 @@ class ShardMapping:
         self._done += [int(record.sequence_number) for record in records]
 
     def _settled(self, failures: list[FailedBatch]) -> Settled:
-        """Move the checkpoint as far as everything is done, and tell."""
+        """Move the checkpoint over all that is done, and return what changed."""
         waiting = self._first_waiting()
         passed = [number for number in self._done if waiting is None or number < waiting]
         if not passed:

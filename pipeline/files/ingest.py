@@ -1,10 +1,10 @@
 """One file of S3 down the road, part by part; what is stored is not done again.
 
 A part is a block of the file. When all of its objects are acknowledged, and not before, a small
-object beside the rows says so: `_parts/{digest}/{start}-{end}-{mode}`, with the bytes of
-the block in what the file unpacks to. Whoever comes for the file again, because time ran out or
-the notification came twice, begins where the parts that are there end; `complete` among them says
-that nothing is left. Delete them, and the file is taken again.
+object beside the rows says so: `_parts/{digest}/{start}-{end}-{mode}`, with the offsets of
+the block in what the file unpacks to. The next invocation for the file, because time ran out or the
+notification came twice, begins where these parts end; `complete` among them says that nothing is
+left. Delete them, and the file is processed again.
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from pipeline.adapters.retry import Retrier
+from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, FileUnfinished
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 _PART = re.compile(r"([0-9]{20})-([0-9]{20})-([a-z-]+)")
 _COMPLETE = "complete"
-_MARGIN = 2.0  # a part is begun when there is time for the slowest one so far, so many times
+_MARGIN = 2.0  # a part is begun if so many times the time of the slowest one so far is left
 
 
 class Objects(Protocol):
     """Where files come from; see `pipeline.files.objects`."""
 
-    def find(self, wanted: ObjectReference) -> "ObjectVersion":
+    def find(self, reference: ObjectReference) -> "ObjectVersion":
         """Pin a version; raise `ObjectMissing` or `ObjectChanged` where it is gone."""
         ...
 
@@ -54,10 +54,10 @@ def open_objects() -> Objects:
 
 
 class FileReport(msgspec.Struct):
-    """What was done for one file, in this invocation alone.
+    """What was done for one file in this invocation.
 
     `source` is its identity as soon as its version is known, its URI before. `stored_to` is the
-    offset of the first byte that is not stored; it is None where nothing was looked at.
+    offset of the first byte that is not stored, None before the file was looked at.
     """
 
     source: str
@@ -75,22 +75,22 @@ class FileReport(msgspec.Struct):
         self.stored_to = block.end.offset
 
     def unfinished(self) -> FileUnfinished:
-        """Say where the next invocation goes on."""
+        """Say where the next invocation resumes."""
         if self.stored_to is None:
             return FileUnfinished(
-                f"There was no time to begin {self.source}; the next invocation does."
+                f"There was no time to begin {self.source}; the next invocation will."
             )
         return FileUnfinished(
             f"{self.source} is stored up to byte {self.stored_to:,} of what it unpacks to, and "
-            "there is no time for more; the next invocation goes on there."
+            "there is no time for more; the next invocation resumes there."
         )
 
 
 class Ingestion:
-    """Takes files within the time of one invocation.
+    """Stores files within the time of one invocation.
 
-    `remaining` tells the seconds left, of which `reserve` are kept for the answer. `tell` is called
-    with the report of each part.
+    `remaining` returns the seconds left, of which `reserve` are kept for the response. `on_stored`
+    is called with the report of each part.
     """
 
     def __init__(
@@ -99,17 +99,17 @@ class Ingestion:
         objects: Objects,
         remaining: Callable[[], float],
         reserve: float,
-        tell: Callable[[Report], object],
+        on_stored: Callable[[Report], object],
     ) -> None:
         self.pipeline = pipeline
         self._objects = objects
         self._remaining = remaining
         self._reserve = reserve
-        self._tell = tell
+        self._on_stored = on_stored
         self._slowest = 0.0
         self._parts = 0
 
-    def ingest(self, wanted: ObjectReference, report: FileReport) -> None:
+    def ingest(self, reference: ObjectReference, report: FileReport) -> None:
         """Store what is not yet stored of a file; return when all of it is.
 
         Raises `ObjectMissing` for one that is gone, `FileError` for one that cannot be read, and
@@ -118,16 +118,16 @@ class Ingestion:
         is `DeadlineExceeded` if nothing was, as then none will.
         """
         try:
-            self._ingest(wanted, report)
+            self._ingest(reference, report)
         except DeadlineExceeded:
             if not self._parts:
                 raise
             raise report.unfinished() from None
 
-    def _ingest(self, wanted: ObjectReference, report: FileReport) -> None:
-        self._check_time(f"There is no time to begin {wanted.uri}")
-        patient = Retrier(wanted.uri, remaining=self._remaining, reserve=self._reserve)
-        version = patient.call("find", functools.partial(self._objects.find, wanted))
+    def _ingest(self, reference: ObjectReference, report: FileReport) -> None:
+        self._check_time(f"There is no time to begin {reference.uri}")
+        retrier = Retrier(reference.uri, self._remaining, RetryPolicy(reserve=self._reserve))
+        version = retrier.call("find", functools.partial(self._objects.find, reference))
         report.source = version.source
         progress = _Progress(self._attempt().output, version.source)
         place = progress.place()
@@ -135,7 +135,7 @@ class Ingestion:
             report.was_complete = True
             return
         report.stored_to = place.offset
-        for block in self._blocks(version, place, patient):
+        for block in self._blocks(version, place, retrier):
             self._check_time(f"There is no time to store any part of {version.source}")
             begun = self._remaining()
             report.add(block, self._store(block, version))
@@ -152,27 +152,27 @@ class Ingestion:
             message = f"{what}; raise the time-out or the memory of the function."
             raise DeadlineExceeded(message)
 
-    def _blocks(self, version: "ObjectVersion", start: Place, patient: Retrier) -> Iterator[Block]:
+    def _blocks(self, version: "ObjectVersion", start: Place, retrier: Retrier) -> Iterator[Block]:
         """Cut what is not yet stored, reading only while there is time to store what is read.
 
-        What is compressed is unpacked from its start, however far it is stored.
+        A compressed file is unpacked from its start, however much of it is stored.
         """
         from pipeline.files.objects import ObjectReader  # noqa: PLC0415 - see open_objects
 
         def fetch(begin: int, end: int) -> bytes:
             self._check_time(f"{version.source} was read up to byte {begin:,}, and time ran out")
-            return patient.call("read", functools.partial(self._objects.read, version, begin, end))
+            return retrier.call("read", functools.partial(self._objects.read, version, begin, end))
 
         return blocks_of(ObjectReader(fetch, version.size), version.source, start)
 
     def _store(self, block: Block, version: "ObjectVersion") -> dict[str, int]:
-        """Store one part and then the word that it is stored; return its numbers."""
+        """Store one part, then the object that says so; return its numbers."""
         attempt = self._attempt()
         numbers = {"documents": 0, "rows": 0, "rejects": 0}
         if block.documents:
             batch = block.batch(version.source, version.modified_at)
             stored = attempt.process(batch)
-            self._tell(stored)
+            self._on_stored(stored)
             numbers = {
                 "documents": stored.total("documents"),
                 "rows": stored.total("rows"),
@@ -206,13 +206,13 @@ class _Progress:
         return place
 
     def stored(self, block: Block, numbers: dict[str, int]) -> None:
-        """Write down that a part is stored."""
+        """Record that a part is stored."""
         mode = block.end.mode
         name = f"{block.start.offset:020}-{block.end.offset:020}-{mode}"
         self._write(name, numbers)
 
     def complete(self, end: Place) -> None:
-        """Write down that the whole file is."""
+        """Record that the whole file is stored."""
         self._write(_COMPLETE, {"bytes": end.offset})
 
     def _write(self, name: str, numbers: dict[str, int]) -> None:

@@ -1,7 +1,7 @@
-"""What tells of objects in S3: notifications, alone, through SNS, SQS or both, or EventBridge.
+"""Notifications of objects in S3: direct, through SNS, SQS or both, or from EventBridge.
 
-They come at least once and in any order, several in one event. S3's own encode the object's key as
-a URL's query does, with "+" for a space; EventBridge's give it as it is.
+They arrive at least once and in any order, several in one event. S3's own encode the object's key
+as a URL's query does, with "+" for a space; EventBridge's have it as it is.
 """
 
 import json
@@ -36,10 +36,10 @@ class ObjectReference(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What one item of an event tells.
+    """What one item of an event says.
 
-    `message_id` is the SQS message's, None outside a queue. `ignored` counts what tells of no new
-    object: deletions, and S3's test of a new configuration. `fault` says why it cannot be read.
+    `message_id` is the SQS message's, None outside a queue. `ignored` counts what is not about a
+    new object: deletions, and S3's test of a new configuration. `fault` says why it cannot be read.
     """
 
     message_id: str | None
@@ -49,7 +49,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 def read_notifications(event: Any) -> list[Delivery]:
-    """Read an event of Lambda that tells of objects, in one of the ways they can tell.
+    """Read an event of Lambda that holds notifications, in any of their shapes.
 
     Raises `EventError` for another event; an item that cannot be read has a `fault`.
     """
@@ -57,7 +57,7 @@ def read_notifications(event: Any) -> list[Delivery]:
     if not isinstance(items, list):
         return [_read(event, None)]
     if not items:
-        message = "The event holds no notification: its 'Records' are empty."
+        message = "The event does not hold a notification: its 'Records' are empty."
         raise EventError(message)
     queued = [_queued(item) for item in items]
     if all(message_id is None for message_id in queued):
@@ -66,16 +66,16 @@ def read_notifications(event: Any) -> list[Delivery]:
 
 
 def notify_of(objects: Iterable[ObjectReference], *, awaited: bool = False) -> dict[str, Any]:
-    """Make the event that tells of objects, as S3 would have.
+    """Make the event that notifies of objects, as S3 would have.
 
-    `awaited` adds that its sender waits for the answer, and goes on with what is unfinished.
+    `awaited` adds that its sender waits for the response, and goes on with what is unfinished.
     """
     records = [_record(reference) for reference in objects]
     return {"Records": records, _AWAITED: True} if awaited else {"Records": records}
 
 
 def is_awaited(event: Any) -> bool:
-    """Tell whether an event's sender waits for the answer; S3's own never do."""
+    """Whether an event's sender waits for the response; S3 never does."""
     return isinstance(event, dict) and event.get(_AWAITED) is True
 
 
@@ -113,33 +113,34 @@ def _read(item: Any, message_id: str | None) -> Delivery:
 
 
 def _objects_in(document: Any) -> tuple[list[ObjectReference], int]:
-    """Return the new objects a document tells of, and the number of what it tells else."""
+    """Return the new objects in a document, and how many of its notifications are of others."""
     if not isinstance(document, dict):
-        raise EventError(_no_notification("it is no JSON object"))
+        raise EventError(_not_a_notification("it is not a JSON object"))
     if document.get("Event") == "s3:TestEvent":
         return [], 1
     if document.get("Type") == "Notification":  # SNS' envelope
         return _objects_in(_json(document.get("Message")))
     if document.get("source") == "aws.s3":
-        return _of_eventbridge(document)
+        return _from_eventbridge(document)
     items = document.get("Records")
     if not isinstance(items, list) or not items:
-        raise EventError(_no_notification("it has no 'Records'"))
-    return _sums([_of_record(item) for item in items])
+        raise EventError(_not_a_notification("it has no 'Records'"))
+    return _sums([_from_record(item) for item in items])
 
 
 def _sums(
     parts: Sequence[tuple[list[ObjectReference], int]],
 ) -> tuple[list[ObjectReference], int]:
-    return [of for objects, _ in parts for of in objects], sum(ignored for _, ignored in parts)
+    references = [reference for objects, _ in parts for reference in objects]
+    return references, sum(ignored for _, ignored in parts)
 
 
-def _of_record(item: Any) -> tuple[list[ObjectReference], int]:
+def _from_record(item: Any) -> tuple[list[ObjectReference], int]:
     """Read one record: of S3, or of an event in which SNS invokes a function."""
     if isinstance(item, dict) and item.get("EventSource") == "aws:sns":
         return _objects_in(item.get("Sns"))
     if not isinstance(item, dict) or item.get("eventSource") != "aws:s3":
-        raise EventError(_no_notification("a record is of another source than S3, SNS or SQS"))
+        raise EventError(_not_a_notification("a record is from another source than S3, SNS or SQS"))
     # Without the "s3:" that it has where notifications are configured.
     if not str(item.get("eventName")).removeprefix("s3:").startswith(_CREATED):
         return [], 1
@@ -148,11 +149,11 @@ def _of_record(item: Any) -> tuple[list[ObjectReference], int]:
     try:
         key = unquote_plus(str(described.get("key") or ""), errors="strict")
     except UnicodeDecodeError:
-        raise EventError(_no_notification("the object's key is no URL-encoded UTF-8")) from None
+        raise EventError(_not_a_notification("the object's key is not URL-encoded UTF-8")) from None
     return [_reference(bucket, key, described.get("versionId"), described.get("eTag"))], 0
 
 
-def _of_eventbridge(event: dict[str, Any]) -> tuple[list[ObjectReference], int]:
+def _from_eventbridge(event: dict[str, Any]) -> tuple[list[ObjectReference], int]:
     if event.get("detail-type") != "Object Created":
         return [], 1
     detail = event.get("detail")
@@ -162,21 +163,21 @@ def _of_eventbridge(event: dict[str, Any]) -> tuple[list[ObjectReference], int]:
 
 
 def _parts(described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the bucket's name and what is told of the object."""
+    """Return the bucket's name and the description of the object."""
     bucket, of_object = described.get("bucket"), described.get("object")
     if not isinstance(bucket, dict) or not isinstance(of_object, dict):
-        raise EventError(_no_notification("it names no bucket or no object"))
+        raise EventError(_not_a_notification("it does not name a bucket and an object"))
     return bucket.get("name"), of_object
 
 
 def _reference(bucket: Any, key: Any, version: Any, etag: Any) -> ObjectReference:
     if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
-        raise EventError(_no_notification("it has no name of a bucket"))
+        raise EventError(_not_a_notification("it does not have the name of a bucket"))
     if not isinstance(key, str) or not key or _SURROGATE.search(key):
-        raise EventError(_no_notification("it has no key of an object"))
+        raise EventError(_not_a_notification("it does not have the key of an object"))
     for value in (version, etag):
         if value is not None and not isinstance(value, str):
-            raise EventError(_no_notification("its version id or ETag is no text"))
+            raise EventError(_not_a_notification("its version id or ETag is not text"))
     if version == _UNVERSIONED:
         version = None
     return ObjectReference(bucket, key, version or None, (etag or "").strip('"') or None)
@@ -186,11 +187,11 @@ def _json(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        raise EventError(_no_notification("its text is no JSON")) from None
+        raise EventError(_not_a_notification("its text is not JSON")) from None
 
 
-def _no_notification(why: str) -> str:
+def _not_a_notification(why: str) -> str:
     return (
-        f"What came is no notification of S3: {why}. Let S3 send its notifications here alone, or "
-        "through SNS, SQS or EventBridge."
+        f"The event is not a notification of S3: {why}. Let S3 send its notifications here "
+        "directly, or through SNS, SQS or EventBridge."
     )

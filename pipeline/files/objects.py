@@ -1,8 +1,8 @@
 """Objects of S3 as input: a version found and pinned, and read in ranges.
 
-An object may be overwritten or deleted while it is read. What was asked for is a version, or where
-a bucket has none an ETag: every range is asked for with it, so that two versions never mix, and
-`ObjectChanged` or `ObjectMissing` tell that it is gone.
+An object may be overwritten or deleted while it is read. Every range is asked for with its version
+id, or in a bucket without versions its ETag, so that two versions never mix, and `ObjectChanged` or
+`ObjectMissing` say that it is gone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.adapters.aws.errors import S3, Call, translate_errors
 from pipeline.adapters.aws.s3 import s3_client
-from pipeline.adapters.aws.s3_errors import Call, translate_errors
 from pipeline.core.errors import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
 
@@ -32,8 +32,8 @@ class ObjectVersion(msgspec.Struct, frozen=True):
     @property
     def source(self) -> str:
         """The first part of its rows' identity: the version id, in a bucket without the ETag."""
-        of = self.reference
-        return f"{of.uri}?{of.version_id or of.etag}"
+        reference = self.reference
+        return f"{reference.uri}?{reference.version_id or reference.etag}"
 
 
 class S3Objects:
@@ -43,35 +43,37 @@ class S3Objects:
         """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
         self._client = client or s3_client()
 
-    def find(self, wanted: ObjectReference) -> ObjectVersion:
+    def find(self, reference: ObjectReference) -> ObjectVersion:
         """Look at an object, and pin the version that is wanted, or else the one that is there.
 
-        The version id is S3's answer, whether it was asked for or not: a listing does not tell it,
-        a notification does, and both must come to one identity.
+        The version id is from S3's response, whether it was asked for or not: a listing does not
+        have it, a notification does, and both must come to one identity.
         """
-        with translate_errors(self._call(wanted)):
-            found = self._client.head_object(**_pinned(wanted))
+        with translate_errors(self._call(reference)):
+            found = self._client.head_object(**_pinned(reference))
         version = found.get("VersionId")
-        reference = ObjectReference(
-            wanted.bucket,
-            wanted.key,
+        pinned = ObjectReference(
+            reference.bucket,
+            reference.key,
             None if version == _UNVERSIONED else version,
             found["ETag"].strip('"'),
         )
-        return ObjectVersion(reference, int(found["ContentLength"]), _micros(found["LastModified"]))
+        return ObjectVersion(pinned, int(found["ContentLength"]), _micros(found["LastModified"]))
 
     def read(self, version: ObjectVersion, start: int, end: int) -> bytes:
         """Return the bytes from `start` to before `end`, which must be in the object."""
-        wanted = version.reference
-        with translate_errors(self._call(wanted)):
-            answer = self._client.get_object(**_pinned(wanted), Range=f"bytes={start}-{end - 1}")
+        reference = version.reference
+        with translate_errors(self._call(reference)):
+            response = self._client.get_object(
+                **_pinned(reference), Range=f"bytes={start}-{end - 1}"
+            )
             # closing(), as the body's own `with` hands out the raw stream, which checks nothing.
-            with contextlib.closing(answer["Body"]) as stream:
+            with contextlib.closing(response["Body"]) as stream:
                 body: bytes = stream.read()
         if len(body) != end - start:
             message = (
-                f"Could not read {wanted.uri}: S3 answered {len(body)} bytes where "
-                f"{end - start} were asked for; try again later."
+                f"Could not read {reference.uri}: S3 returned {len(body)} bytes "
+                f"instead of {end - start}; try again later."
             )
             raise StoreUnavailable(message)
         return body
@@ -84,25 +86,27 @@ class S3Objects:
         They are up to 1,000, with the token of the next page, None at the end.
         """
         resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
-        behind = {"ContinuationToken": token} if token else {}
-        with translate_errors(Call("list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)):
+        behind: dict[str, Any] = {"ContinuationToken": token} if token else {}
+        with translate_errors(
+            Call(S3, "list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
+        ):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
         found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
         return found, page.get("NextContinuationToken")
 
-    def _call(self, wanted: ObjectReference) -> Call:
-        resource = f"arn:{self._client.meta.partition}:s3:::{wanted.bucket}/*"
-        return Call("read", "s3:GetObject", wanted.uri, resource)
+    def _call(self, reference: ObjectReference) -> Call:
+        resource = f"arn:{self._client.meta.partition}:s3:::{reference.bucket}/*"
+        return Call(S3, "read", "s3:GetObject", reference.uri, resource)
 
 
 class ObjectReader:
     """A pinned version as a file, of which one range is in memory."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
-        """Read `size` bytes by `fetch(start, end)`, which tries again what may be tried again."""
+        """Read `size` bytes by `fetch(start, end)`, which retries what may be retried."""
         self._fetch = fetch
         self._size = size
-        self._at = 0
+        self._offset = 0
         self._start = 0
         self._range = b""
 
@@ -110,25 +114,25 @@ class ObjectReader:
         """Return up to `size` bytes, of one range at most; none at the end."""
         if size < 0:
             return b"".join(iter(lambda: self.read(RANGE_BYTES), b""))
-        if self._at == self._start + len(self._range) and self._at < self._size:
-            self._start = self._at
-            self._range = self._fetch(self._at, min(self._at + RANGE_BYTES, self._size))
-        within = self._at - self._start
+        if self._offset == self._start + len(self._range) and self._offset < self._size:
+            self._start = self._offset
+            self._range = self._fetch(self._offset, min(self._offset + RANGE_BYTES, self._size))
+        within = self._offset - self._start
         taken = self._range[within : within + size]
-        self._at += len(taken)
+        self._offset += len(taken)
         return taken
 
     def seek(self, offset: int) -> None:
         """Go to a byte, counted from the start."""
-        self._at = self._start = offset
+        self._offset = self._start = offset
         self._range = b""
 
 
-def _pinned(wanted: ObjectReference) -> dict[str, str]:
-    place = {"Bucket": wanted.bucket, "Key": wanted.key}
-    if wanted.version_id:
-        return {**place, "VersionId": wanted.version_id}
-    return {**place, "IfMatch": f'"{wanted.etag}"'} if wanted.etag else place
+def _pinned(reference: ObjectReference) -> dict[str, Any]:
+    place = {"Bucket": reference.bucket, "Key": reference.key}
+    if reference.version_id:
+        return {**place, "VersionId": reference.version_id}
+    return {**place, "IfMatch": f'"{reference.etag}"'} if reference.etag else place
 
 
 def _listed(bucket: str, entry: Any) -> ObjectVersion:

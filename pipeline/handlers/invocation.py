@@ -1,4 +1,4 @@
-"""What every handler needs of an invocation: its time, its log, words for what nobody foresaw."""
+"""What every handler needs: an invocation's time, its log, a safe text for unexpected errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,17 +6,22 @@ from typing import Any
 from pipeline.attempt import countdown
 from pipeline.core.errors import place_of
 
-LARGEST_RESERVE = 0.25
-"""Of the time left: what the answer may keep, so that short time-outs leave time to work."""
+_LARGEST_RESERVE = 0.25
+"""Share of the time left that the response may keep, so that short time-outs leave time to work."""
 
-_WITHOUT_CONTEXT = 60.0  # seconds that a call without Lambda's context may take
+_WITHOUT_CONTEXT = 60.0  # seconds that a call without Lambda's context may last
 
 
-def deadline(context: Any) -> Callable[[], float]:
-    """Return a function that tells the seconds left."""
+def remaining_time(context: Any) -> Callable[[], float]:
+    """Return a function that returns the seconds left."""
     if context is None:
         return countdown(_WITHOUT_CONTEXT)
     return lambda: float(context.get_remaining_time_in_millis()) / 1_000
+
+
+def reserve_within(seconds: float, reserve: float) -> float:
+    """Return how many of the seconds left are kept for the response."""
+    return min(reserve, seconds * _LARGEST_RESERVE)
 
 
 def print_line(line: str) -> None:

@@ -9,7 +9,8 @@ reader.py     the reading: iterators, pace, what expired unread
 function.py   the handler, invoked as Lambda invokes it
 state.py      checkpoints on disk, written so that a runner may be killed at any moment
 status.py     the numbers that a display shows
-trouble.py    what goes wrong again and again: when to try again, and what to tell
+trouble.py    failures in a row: when to try again, and which of them to report
+pace.py       how often a runner asks and tries
 
 A record is acknowledged by its shard's checkpoint, and a checkpoint moves only over what is
 stored: as a row, as a dead letter, or in a failed batch. What is delivered twice after a kill has
@@ -18,6 +19,7 @@ the same identity both times.
 
 from pipeline.core.errors import StateRefused
 from pipeline.local.function import Function
+from pipeline.local.pace import Pace
 from pipeline.local.runner import Runner
 from pipeline.local.state import State, StreamIdentity, open_state
 from pipeline.local.status import ShardStatus, StreamStatus
@@ -28,6 +30,7 @@ __all__ = [
     "FailureBackoff",
     "Function",
     "Job",
+    "Pace",
     "Runner",
     "ShardStatus",
     "State",

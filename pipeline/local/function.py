@@ -10,21 +10,21 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.report import Report
 from pipeline.esm import Raised, Returned
 from pipeline.flow import Pipeline
-from pipeline.handlers import answer
+from pipeline.handlers import respond
 
 FUNCTION_ARN = "arn:aws:lambda:local:000000000000:function:pipeline-run"
 """What failed batches name as the function that failed them."""
 
 
 class Listener(Protocol):
-    """Who wants to know what became of a batch."""
+    """Is called with what became of a batch."""
 
     def stored(self, report: Report) -> None:
-        """Take the numbers of a batch that is stored."""
+        """Accept the numbers of a batch that is stored."""
         ...
 
     def failed(self, message: str) -> None:
-        """Take the sentence of why a batch is not."""
+        """Accept the sentence that says why a batch is not."""
         ...
 
 
@@ -41,25 +41,25 @@ class Context:
         return max(0, int((self._end - time.monotonic()) * 1_000))
 
 
-class _HeardTelemetry(Telemetry, frozen=True, kw_only=True):
-    """Telemetry that somebody on this machine listens to, too."""
+class _ObservedTelemetry(Telemetry, frozen=True, kw_only=True):
+    """Telemetry that a listener on this machine gets, too."""
 
     listener: Listener
 
     def stored(self, report: Report, request_id: str | None) -> None:
-        """Tell of a batch that is stored."""
+        """Report a batch that is stored."""
         super().stored(report, request_id)
         self.listener.stored(report)
 
     def failed(self, outcome: str, message: str, *rest: Any) -> None:
-        """Tell of a batch that is not stored."""
+        """Report a batch that is not stored."""
         super().failed(outcome, message, *rest)
         self.listener.failed(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function as deployed. `timeout` and `answer_reserve` are in seconds.
+    """A function as deployed. `timeout` and `response_reserve` are in seconds.
 
     A handler that overruns its time-out is not killed, as Lambda would; it gives up by itself
     when it next looks at its time, and what it returns late is true all the same.
@@ -67,15 +67,17 @@ class Function:
 
     pipeline: Pipeline
     telemetry: Telemetry
-    answer_reserve: float
+    response_reserve: float
     timeout: float = 60.0
 
     def invoke(self, event: dict[str, Any], listener: Listener) -> Returned | Raised:
         """Return the outcome. Safe to use from several threads."""
-        of = self.telemetry
-        telemetry = _HeardTelemetry(of.write, of.now, of.namespace, listener=listener)
+        write, now, namespace = self.telemetry.write, self.telemetry.now, self.telemetry.namespace
+        telemetry = _ObservedTelemetry(write, now, namespace, listener=listener)
         context = Context(self.timeout)
         try:
-            return Returned(answer(event, context, self.pipeline, self.answer_reserve, telemetry))
+            return Returned(
+                respond(event, context, self.pipeline, self.response_reserve, telemetry)
+            )
         except PipelineError as error:
             return Raised(f"{type(error).__name__}: {error}")

@@ -7,12 +7,11 @@ from typing import Final
 from pipeline.adapters.aws.kinesis import MOST_RECORDS, Kinesis
 from pipeline.core.errors import ArgumentRefused, IteratorExpired
 from pipeline.core.records import StreamRecord
+from pipeline.local.pace import USUAL_PACE, Pace
 from pipeline.local.state import Checkpoint
 
-_INTERVAL: Final = 0.2  # seconds: GetRecords takes 5 calls a second for each shard
-_AT_TIP: Final = 1.0  # seconds between calls at the tip, as Lambda polls
 _FIRST_LIMIT: Final = 100
-_WANTED_BYTES: Final = 10 * 2**20  # of one answer
+_WANTED_BYTES: Final = 10 * 2**20  # of one response
 _HOUR: Final = 3_600_000_000
 
 Records = tuple[StreamRecord, ...]
@@ -21,9 +20,9 @@ Records = tuple[StreamRecord, ...]
 class ShardReader:
     """Reads on after a checkpoint. Times are microseconds since 1970, UTC.
 
-    `ended`: the shard is closed, and everything of it was read. `at_tip`: when the last answer was
-    given, there was nothing more. `behind` is in milliseconds, None before the first answer.
-    `tell` is told in a sentence where records may have expired unread.
+    `ended`: the shard is closed, and everything of it was read. `at_tip`: at the last response,
+    there was nothing more. `behind` is in milliseconds, None before the first response.
+    `notify` is called with a sentence where records may have expired unread.
     """
 
     def __init__(
@@ -31,8 +30,9 @@ class ShardReader:
         kinesis: Kinesis,
         checkpoint: Checkpoint,
         retention_hours: int,
-        tell: Callable[[str], object],
+        notify: Callable[[str], object],
         now: Callable[[], int],
+        pace: Pace = USUAL_PACE,
     ) -> None:
         self.ended = False
         self.at_tip = False
@@ -43,8 +43,9 @@ class ShardReader:
         self._retention = retention_hours * _HOUR
         # All that arrived before this was seen.
         self._complete_until = checkpoint.arrived_at
-        self._tell = tell
+        self._notify = notify
         self._now = now
+        self._pace = pace
         self._iterator: str | None = None
         self._limit = _FIRST_LIMIT
         self._not_before = 0.0
@@ -56,7 +57,7 @@ class ShardReader:
 
     def read(self) -> Records:
         """Return what comes next, which may be nothing. Raises `StreamError`; then read again."""
-        self._pace(_INTERVAL)
+        self._wait(self._pace.read_interval)
         if self._iterator is None:
             self._iterator = self._new_iterator()
         try:
@@ -82,18 +83,18 @@ class ShardReader:
                 self._shard_id, "AFTER_SEQUENCE_NUMBER", self._after
             )
         except ArgumentRefused as error:
-            self._tell(
+            self._notify(
                 f"{self._shard_id} cannot be read on after {self._after}: {error} It is read from "
-                "its oldest record on; records between the two have expired unread, and nobody "
-                "can tell how many."
+                "its oldest record on; records between the two have expired unread, and it is "
+                "unknown how many."
             )
             self._after = self._complete_until = None
             return self._kinesis.get_shard_iterator(self._shard_id, "TRIM_HORIZON")
 
     def _note(self, records: Records) -> None:
         """Take note of how far the shard was read, and when."""
-        # Not every service tells the truth about how far behind a reader is: a full answer is none
-        # of the tip's.
+        # Not every service reports truthfully how far behind a reader is: a full response is not
+        # one of the tip.
         self.at_tip = self.behind == 0 and len(records) < self._limit
         if records:
             self._check_expiry()
@@ -102,23 +103,24 @@ class ShardReader:
             self._fit_limit(records)
         if self.at_tip:
             self._complete_until = self._now()
-            self._pace(_AT_TIP)
+            self._wait(self._pace.tip_interval)
 
     def _check_expiry(self) -> None:
         """Say so where the stream let go of what nobody had read."""
         if self._complete_until is None or self._complete_until >= self._now() - self._retention:
             return
-        self._tell(
+        self._notify(
             f"{self._shard_id}: what arrived after record {self._after} and more than "
             f"{self._retention // _HOUR} hours ago, the stream's retention, has expired; if there "
-            "was anything, it was not read, and nobody can tell how much."
+            "was anything, it was not read, and it is unknown how much."
         )
 
     def _fit_limit(self, records: Records) -> None:
-        """Ask for about 10 MB: Kinesis gives no more, but not every service keeps to that."""
+        """Ask for about 10 MB: Kinesis returns no more, but not every service keeps to that."""
         average = sum(len(record.data) for record in records) // len(records) + 1
         wanted = min(_WANTED_BYTES // average, 2 * self._limit, MOST_RECORDS)
         self._limit = max(1, wanted)
 
-    def _pace(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
+        """Let the next read wait."""
         self._not_before = time.monotonic() + seconds

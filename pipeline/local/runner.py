@@ -12,9 +12,7 @@ from pipeline.local.status import StreamStatus
 from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import End, Job, ShardWorker
 
-_LOOK_FOR_SHARDS: Final = 10.0  # seconds; also whenever a shard is drained
-_RESTART_AFTER: Final = 10.0  # seconds after a worker failed
-_MOST: Final = 10_000  # threads are made for the shards there are
+_MOST_WORKERS: Final = 10_000  # threads are made for the shards there are
 
 
 class Runner:
@@ -27,8 +25,10 @@ class Runner:
         self._job = job
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._trouble = FailureBackoff("The list of shards", job.tell, self._stop)
-        self._closed = {of for of in job.state.shards() if job.state.checkpoint(of).closed}
+        self._trouble = FailureBackoff("The list of shards", job.notify, self._stop, job.pace)
+        self._closed = {
+            shard_id for shard_id in job.state.shards() if job.state.checkpoint(shard_id).closed
+        }
         self._running: dict[str, Future[End]] = {}
         # Where the last listing failed, nobody knows whether there is more to begin.
         self._listed = False
@@ -46,7 +46,10 @@ class Runner:
         `failed` then has a sentence for each shard that could not be read to its tip. Raises
         `StreamRefused` where the shards cannot be listed at all with `once`.
         """
-        invocations, workers = ThreadPoolExecutor(self._job.concurrency), ThreadPoolExecutor(_MOST)
+        invocations, workers = (
+            ThreadPoolExecutor(self._job.concurrency),
+            ThreadPoolExecutor(_MOST_WORKERS),
+        )
         with invocations, workers:
             try:
                 while not self._stop.is_set():
@@ -57,14 +60,14 @@ class Runner:
                     if self._job.once and not self._running and self._listed:
                         return
                     if self._listed or self._running:
-                        self._wake.wait(_LOOK_FOR_SHARDS)
+                        self._wake.wait(self._job.pace.list_interval)
             finally:
                 self._stop.set()
 
     def _begin(self, shard_id: str, workers: Executor, invocations: Executor) -> None:
         future = workers.submit(
             lambda: ShardWorker(
-                shard_id, self._job, self.status.of(shard_id), invocations, self._stop
+                shard_id, self._job, self.status.shard(shard_id), invocations, self._stop
             ).run()
         )
         future.add_done_callback(lambda _: self._wake.set())
@@ -98,7 +101,7 @@ class Runner:
             self._trouble.pause_after(error)
             self._listed = False
             return []
-        self._trouble.over()
+        self._trouble.reset()
         self._listed = True
         return shards
 
@@ -108,7 +111,7 @@ class Runner:
             try:
                 self._job.state.forget(shard_id)
             except StoreError as error:
-                self._job.tell(str(error))
+                self._job.notify(str(error))
                 return
             self._closed.discard(shard_id)
 
@@ -134,15 +137,15 @@ class Runner:
     def _broke(self, shard_id: str, error: BaseException) -> None:
         """Begin a shard again in a while, from its checkpoint; the others go on meanwhile."""
         sentence = f"{shard_id}: {_sentence(error)}"
-        again = math.inf if self._job.once else _RESTART_AFTER
+        again = math.inf if self._job.once else self._job.pace.restart_delay
         self._not_before[shard_id] = time.monotonic() + again
         if self._job.once:
             self.failed[shard_id] = sentence
-        self._job.tell(sentence if self._job.once else f"{sentence} It is begun again.")
+        self._job.notify(sentence if self._job.once else f"{sentence} It is begun again.")
 
 
 def _sentence(error: BaseException) -> str:
-    """Say what ended a worker; of what nobody foresaw not the text, which may quote payload."""
+    """Say what ended a worker; of an unexpected error not its text, which may quote payload."""
     if isinstance(error, PipelineError):
         return str(error)
     return f"an unexpected {place_of(error)}. This is a defect of the pipeline."

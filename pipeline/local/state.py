@@ -27,7 +27,7 @@ _Kind = TypeVar("_Kind")
 
 
 class StreamIdentity(msgspec.Struct, frozen=True):
-    """Which stream a state is of; `created` is in seconds since 1970, for streams made anew."""
+    """Whose state it is; `created`, in seconds since 1970, tells apart streams of one name."""
 
     stream_arn: str
     created: float
@@ -38,7 +38,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     Everything through `sequence_number` (None: nothing yet) is a row, a dead letter or part of a
     failed batch. `arrived_at` is when that record arrived, in microseconds since 1970. `closed`:
-    the shard takes no more records, and all of it is done.
+    the shard accepts no more records, and all of it is done.
     """
 
     stream_arn: str
@@ -56,7 +56,7 @@ class State:
     store: DirectoryStore
 
     def checkpoint(self, shard_id: str) -> Checkpoint:
-        """Return how far a shard is done; raise `StateRefused` for a file that is none of ours."""
+        """Return how far a shard is done; raise `StateRefused` for a file that is not ours."""
         key = _key(shard_id)
         try:
             found = _decode(self.store.get(key), Checkpoint, f"{self.store.uri}/{key}")
@@ -66,7 +66,7 @@ class State:
             raise StateRefused(
                 f"{self.store.uri}/{key} is the checkpoint of {found.shard_id} of "
                 f"{found.stream_arn}, not of {shard_id} of {self.stream_arn}; put back the right "
-                "file, or begin anew with another --state."
+                "file, or start over with another --state."
             )
         return found
 
@@ -75,7 +75,7 @@ class State:
         self.store.put(_key(checkpoint.shard_id), msgspec.json.encode(checkpoint))
 
     def forget(self, shard_id: str) -> None:
-        """Remove the checkpoint of a shard that the stream has no more."""
+        """Remove the checkpoint of a shard that the stream no longer has."""
         self.store.delete(_key(shard_id))
 
     def shards(self) -> list[str]:
@@ -106,7 +106,7 @@ def open_state(directory: Path, identity: StreamIdentity) -> Iterator[State]:
 
 
 def _check_identity(store: DirectoryStore, identity: StreamIdentity) -> None:
-    """Refuse a state of another stream; write down whose a new one is."""
+    """Refuse the state of another stream; record the stream of a new one."""
     try:
         found = _decode(store.get(_STREAM), StreamIdentity, f"{store.uri}/{_STREAM}")
     except ObjectMissing:
@@ -114,13 +114,13 @@ def _check_identity(store: DirectoryStore, identity: StreamIdentity) -> None:
         return
     if found.stream_arn != identity.stream_arn:
         raise StateRefused(
-            f"The state in {store.uri} is of {found.stream_arn}, not of {identity.stream_arn}; "
-            "give another --state."
+            f"The state in {store.uri} belongs to {found.stream_arn}, not to "
+            f"{identity.stream_arn}; give another --state."
         )
     if found.created != identity.created:
         raise StateRefused(
-            f"The stream {identity.stream_arn} was made anew since the state in {store.uri} was "
-            "written, and its checkpoints mean nothing any more; give another --state."
+            f"The stream {identity.stream_arn} was created again after the state in {store.uri} "
+            "was written, so its checkpoints mean nothing any more; give another --state."
         )
 
 
@@ -133,6 +133,6 @@ def _decode(text: bytes, kind: type[_Kind], where: str) -> _Kind:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:
         raise StateRefused(
-            f"{where} cannot be read ({error}); restore it, or remove it, which has its shard "
-            "read from the oldest record on."
+            f"{where} cannot be read ({error}); restore it, or remove it to read its shard again "
+            "from the oldest record on."
         ) from None

@@ -53,7 +53,7 @@ class StreamStatus:
     past_shards: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, shard_id: str) -> ShardStatus:
+    def shard(self, shard_id: str) -> ShardStatus:
         """Return a shard's status, a new one for a new shard."""
         with self._lock:
             return self.shards.setdefault(shard_id, ShardStatus(shard_id))
@@ -74,4 +74,4 @@ class StreamStatus:
     def total(self, name: str) -> int:
         """Sum one of the numbers over all shards, past ones included."""
         with self._lock:
-            return sum(getattr(of, name) for of in (self.past, *self.shards.values()))
+            return sum(getattr(shard, name) for shard in (self.past, *self.shards.values()))

@@ -25,10 +25,11 @@ from pipeline.esm import (
     Wait,
 )
 from pipeline.local.function import FUNCTION_ARN, Function
+from pipeline.local.pace import USUAL_PACE, Pace
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import State
 from pipeline.local.status import ShardStatus
-from pipeline.local.trouble import FailureBackoff, Tell
+from pipeline.local.trouble import FailureBackoff, Notify
 
 MAPPING_ID: Final = "pipeline-run"
 """What stands for the event source mapping in the keys of failed batches."""
@@ -45,7 +46,7 @@ class Job:
     """What a runner is to do, the same for all shards.
 
     `retention` is the stream's, in hours. `concurrency` is how many batches may be in the handler
-    at once, `once` has everything end at the tip of the stream. `tell` takes sentences for the
+    at once, `once` has everything end at the tip of the stream. `notify` accepts sentences for the
     operator, `on_stored` each stored batch's report; both are called from several threads.
     """
 
@@ -57,8 +58,9 @@ class Job:
     mapping: Mapping
     concurrency: int
     once: bool
-    tell: Tell
+    notify: Notify
     on_stored: Callable[[Report], object]
+    pace: Pace = USUAL_PACE
 
 
 def now() -> int:
@@ -74,7 +76,7 @@ class ShardWorker:
     ) -> None:
         """Begin at the shard's checkpoint.
 
-        `pool` runs the invocations of all shards, first come, first served: it bounds how many
+        `pool` runs the invocations of all shards, first come, first served: it limits how many
         batches are unpacked in memory, and no shard keeps another from its turn.
         """
         self.shard_id = shard_id
@@ -86,8 +88,10 @@ class ShardWorker:
         self._mapping = ShardMapping(
             job.mapping, job.state.stream_arn, shard_id, self._checkpoint.sequence_number
         )
-        self._reader = ShardReader(job.kinesis, self._checkpoint, job.retention, job.tell, now)
-        self._trouble = FailureBackoff(shard_id, job.tell, stop)
+        self._reader = ShardReader(
+            job.kinesis, self._checkpoint, job.retention, job.notify, now, job.pace
+        )
+        self._trouble = FailureBackoff(shard_id, job.notify, stop, job.pace)
         self._unread = ""  # the last trouble with reading
 
     def run(self) -> End:
@@ -117,8 +121,9 @@ class ShardWorker:
         return self._job.once and self._reader.at_tip
 
     def _is_open(self) -> bool:
-        """Whether the shard takes records: the tip of a closed one is not yet its end."""
-        shard = next((of for of in self._list_shards() if of.shard_id == self.shard_id), None)
+        """Whether the shard accepts records: the tip of a closed one is not yet its end."""
+        shards = {shard.shard_id: shard for shard in self._list_shards()}
+        shard = shards.get(self.shard_id)
         return shard is not None and not shard.closed
 
     # ------------------------------------------------------------------------------------ reading
@@ -128,7 +133,7 @@ class ShardWorker:
         seconds = _LONGEST_WAIT
         if wait.until is not None:
             seconds = min(seconds, (wait.until - now()) / 1_000_000)
-        if self._mapping.room and not self._reader.ended:
+        if self._mapping.has_capacity and not self._reader.ended:
             if self._reader.delay <= 0:
                 return self._read()
             seconds = min(seconds, self._reader.delay)
@@ -148,22 +153,22 @@ class ShardWorker:
             self._unread = str(error)
             self._pause_after(error)
         else:
-            self._trouble.over()
+            self._trouble.reset()
             if self._status.trouble == self._unread:  # the function's own trouble may go on
                 self._status.trouble = ""
             self._status.behind = self._reader.behind
             self._mapping.receive(records, now())
 
     def _check_existence(self, error: StreamMissing) -> None:
-        """Tell a shard that expired whole from a stream that somebody deleted."""
+        """Distinguish a shard that has expired from a stream that somebody deleted."""
         listed = {shard.shard_id for shard in self._list_shards()}
         if not listed or self.shard_id in listed:
             self._pause_after(error)
             return
         self._reader.ended = True
-        self._job.tell(
-            f"{self.shard_id} has expired whole; what stood on it after "
-            f"{self._checkpoint.sequence_number} was not read, and nobody can tell how much."
+        self._job.notify(
+            f"{self.shard_id} has expired as a whole; what was on it after "
+            f"{self._checkpoint.sequence_number} was not read, and it is unknown how much."
         )
 
     def _list_shards(self) -> list[Shard]:
@@ -203,7 +208,7 @@ class ShardWorker:
         self._status.trouble = message
 
     def _give_up_expired(self, records: Records) -> None:
-        """Give up what the stream holds no longer: what comes after it expires meanwhile."""
+        """Give up what the stream no longer holds: what follows it expires meanwhile."""
         horizon = now() - self._job.retention * _HOUR
         gone = tuple(record for record in records if record.arrived_at < horizon)
         if gone:
@@ -223,9 +228,9 @@ class ShardWorker:
     def _keep(self, failed: FailedBatch) -> bool:
         """Store a failed batch, however long that takes; False where the runner stops first."""
         first, last = failed.records[0].sequence_number, failed.records[-1].sequence_number
-        store, at = self._job.failures, now()
-        key = failed.key(MAPPING_ID, at, f"{first}-{last}")
-        body = msgspec.json.encode(failed.document(str(uuid.uuid4()), FUNCTION_ARN, at))
+        store, time_ = self._job.failures, now()
+        key = failed.key(MAPPING_ID, time_, f"{first}-{last}")
+        body = msgspec.json.encode(failed.document(str(uuid.uuid4()), FUNCTION_ARN, time_))
         while True:
             try:
                 store.put(key, body)
@@ -234,9 +239,9 @@ class ShardWorker:
                 self._pause_after(error)
                 if self._stop.is_set():
                     return False
-        self._trouble.over()
+        self._trouble.reset()
         self._status.given_up += len(failed.records)
-        self._job.tell(
+        self._job.notify(
             f"{self.shard_id}: {len(failed.records):,} records were given up "
             f"({failed.condition}) and kept as {store.uri}/{key}; `pipeline redrive` sends them "
             "again."
@@ -255,5 +260,5 @@ class ShardWorker:
 def _arrival(sequence_number: str, records: Records) -> int | None:
     """Return when the last of these records up to a sequence number arrived."""
     last = int(sequence_number)
-    arrivals = [of.arrived_at for of in records if int(of.sequence_number) <= last]
+    arrivals = [record.arrived_at for record in records if int(record.sequence_number) <= last]
     return max(arrivals, default=None)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.stopwatch import PHASES
-from pipeline.adapters.store import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import BatchNotStored
 from pipeline.core.records import Limits
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
-from pipeline.handlers import answer
+from pipeline.handlers import respond
 
 PUT_SECONDS: Final = 0.1
 """Until S3 acknowledges a small object: its guide says 100 to 200 ms."""
@@ -52,7 +52,7 @@ def make_pipeline(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipe
 
 
 def invoke(
-    event: Any, pipeline: Pipeline, *, handler: Callable[..., dict[str, Any]] = answer
+    event: Any, pipeline: Pipeline, *, handler: Callable[..., dict[str, Any]] = respond
 ) -> Invocation:
     """Hand one event to the handler. Raises `BatchNotStored` if not all of it was stored."""
     lines = list[str]()

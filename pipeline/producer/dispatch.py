@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 
 from pipeline.adapters.aws.kinesis import Kinesis, RecordNotStored, Stored
+from pipeline.backoff import backoff
 from pipeline.core.errors import StreamError, StreamRefused, StreamThrottled
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import (
@@ -328,8 +329,8 @@ class Dispatcher:
             return
         queue.last_error = _reason(unstored, queue)
         queue.failures += 1
-        ceiling = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(queue.failures - 1, 16))
-        queue.not_before = self._clock() + self._jitter() * ceiling
+        delay = backoff(queue.failures, _FIRST_DELAY, _LONGEST_DELAY, self._jitter())
+        queue.not_before = self._clock() + delay
 
 
 def _is_final(queue: ShardQueue, response: Response) -> bool:

@@ -14,6 +14,7 @@ from botocore.stub import Stubber
 from servers import CREDENTIALS, Faults, faulty_proxy, kinesalite
 
 from pipeline.adapters.aws import kinesis
+from pipeline.adapters.aws.errors import KINESIS, Call, translate_errors
 from pipeline.adapters.aws.kinesis import (
     KinesisStream,
     PutRecord,
@@ -21,7 +22,6 @@ from pipeline.adapters.aws.kinesis import (
     Stored,
     kinesis_client,
 )
-from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
 from pipeline.core.errors import (
     ArgumentRefused,
     IteratorExpired,
@@ -38,7 +38,7 @@ from pipeline.producer import Options, Producer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CALL = StreamCall("write to", "kinesis:PutRecords", "the stream 'shop'")
+CALL = Call(KINESIS, "write to", "kinesis:PutRecords", "the stream 'shop'")
 
 
 @pytest.fixture(autouse=True)
@@ -250,7 +250,8 @@ def test_an_answer_that_broke_off_is_tried_again() -> None:
         def __getattr__(self, _: str) -> Any:
             return lambda **_: {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
-    stream = KinesisStream("shop", Cut())
+    client: Any = Cut()
+    stream = KinesisStream("shop", client)
     calls: list[Callable[[], object]] = [
         lambda: stream.put_records([PutRecord("a", b"one")]),
         stream.list_shards,
@@ -258,7 +259,7 @@ def test_an_answer_that_broke_off_is_tried_again() -> None:
         lambda: stream.get_shard_iterator("shardId-000000000000", "TRIM_HORIZON"),
     ]
     for call in calls:
-        with pytest.raises(StreamUnavailable, match="the stream 'shop': the answer broke off"):
+        with pytest.raises(StreamUnavailable, match="the stream 'shop': the response broke off"):
             call()
 
 
@@ -266,7 +267,7 @@ def test_an_answer_about_fewer_records_than_were_put_is_tried_again() -> None:
     stream, stubber = stubbed()
     one = {"SequenceNumber": "7", "ShardId": "shardId-000000000000"}
     stubber.add_response("put_records", {"Records": [one]})
-    with pytest.raises(StreamUnavailable, match="the answer broke off"):
+    with pytest.raises(StreamUnavailable, match="the response broke off"):
         stream.put_records([PutRecord("a", b"one"), PutRecord("b", b"two")])
 
 
@@ -288,7 +289,7 @@ def test_all_pages_of_the_shards_are_read() -> None:
 
 def test_what_is_received_is_a_stream_record() -> None:
     stream, stubber = stubbed()
-    record = {
+    record: Any = {
         "SequenceNumber": "7",
         "ApproximateArrivalTimestamp": datetime(2026, 11, 23, 9, 30, 0, 250_000, tzinfo=UTC),
         "Data": b"{}",

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from pipeline.adapters.protocol import ObjectStore
-from pipeline.adapters.retry import Retry, RetryingStore, StoreHealth
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.retry import Retry, RetryingStore, RetryPolicy, StoreHealth
+from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.errors import (
     DeadlineExceeded,
@@ -82,13 +82,8 @@ class Time:
     def wrap(
         self, inner: ObjectStore, *, jitter: Callable[[], float] = lambda: 0.999
     ) -> RetryingStore:
-        return RetryingStore(
-            inner,
-            remaining=self.remaining,
-            sleep=self.sleep,
-            jitter=jitter,
-            clock=lambda: self.now,
-        )
+        policy = RetryPolicy(sleep=self.sleep, jitter=jitter, clock=lambda: self.now)
+        return RetryingStore(inner, self.remaining, policy)
 
 
 OPERATIONS: list[Callable[[ObjectStore], object]] = [
@@ -177,13 +172,8 @@ def test_a_listing_with_retries_yields_each_key_once(failures: int, keys: set[st
 def test_each_retry_is_observed() -> None:
     """The observer learns of each retry before the wait, with what failed, where and how often."""
     seen: list[Retry] = []
-    store = RetryingStore(
-        FlakyStore(SLOW_DOWN, SLOW_DOWN),
-        remaining=lambda: 60,
-        sleep=lambda _: None,
-        jitter=lambda: 0.5,
-        on_retry=seen.append,
-    )
+    policy = RetryPolicy(sleep=lambda _: None, jitter=lambda: 0.5, on_retry=seen.append)
+    store = RetryingStore(FlakyStore(SLOW_DOWN, SLOW_DOWN), lambda: 60, policy)
     store.put("a", b"1")
     assert seen == [
         Retry("put", store.uri, 1, 0.025, SLOW_DOWN),
@@ -302,7 +292,7 @@ def test_a_hanging_store_does_not_outlast_the_deadline(gated: GatedStore, blocke
     writer.put(gated, "a", b"1")
     writer.put(gated, "b", b"2")
     begun = time.monotonic()
-    told = r"before 2 of 2 objects were acknowledged.* has had no answer for 0\.\d s: .*; raise"
+    told = r"before 2 of 2 objects were acknowledged.* has had no response for 0\.\d s: .*; raise"
     with pytest.raises(DeadlineExceeded, match=told):
         writer.wait() if blocked_in == "wait" else writer.put(gated, "c", b"3")
     assert 0.1 < time.monotonic() - begun < 0.8
@@ -315,7 +305,7 @@ def test_a_hanging_store_does_not_outlast_the_deadline(gated: GatedStore, blocke
 def test_a_deadline_after_a_store_error_is_an_outage(gated: GatedStore) -> None:
     """Time that ran out after an error, even one a retry put right, is the store's fault."""
     health = StoreHealth()
-    flaky = RetryingStore(FlakyStore(SLOW_DOWN), remaining=lambda: 60, first_delay=0, health=health)
+    flaky = RetryingStore(FlakyStore(SLOW_DOWN), lambda: 60, RetryPolicy(first_delay=0), health)
     writer = ConcurrentWriter(remaining=seconds(0.2), reserve=0, health=health)
     writer.put(flaky, "a", b"1")
     writer.put(gated, "b", b"2")
@@ -474,7 +464,8 @@ def test_a_writer_that_would_never_write_is_refused(concurrency: int, most_waiti
 
 HANG = """
 import threading, time
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter
 class Hanging(MemoryStore):
     def put(self, key, body):
         threading.Event().wait()

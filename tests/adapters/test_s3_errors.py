@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
-from pipeline.adapters.retry import RetryingStore
+from pipeline.adapters.retry import RetryingStore, RetryPolicy
 from pipeline.core.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 
 SECRET = b"the payload, which no message may show"
@@ -335,7 +335,7 @@ def test_a_wrong_configuration_stops_the_start(
 def test_retries_see_an_outage_through(server: BadServer) -> None:
     """S3 that answers 503 three times and then works has the object, after three retries."""
     server.status, server.body, server.failures = 503, error_body("SlowDown"), 3
-    store = RetryingStore(open_s3(), remaining=lambda: 60, sleep=lambda _: None)
+    store = RetryingStore(open_s3(), lambda: 60, RetryPolicy(sleep=lambda _: None))
     store.put("a/b", SECRET)
     assert store.retries == 3
     assert server.requests == ["PUT"] * 4

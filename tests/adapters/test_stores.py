@@ -20,9 +20,10 @@ from support import ROOT
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.protocol import ObjectStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.retry import RetryingStore
-from pipeline.adapters.store import MemoryStore, open_store
+from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.uri import open_store
 from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 Fresh = Callable[[], ObjectStore]
@@ -64,7 +65,7 @@ def fresh(
             bucket = f"whole-bucket-{next(_numbers)}"
             client.create_bucket(Bucket=bucket)
             store = S3Store(bucket, client=client)
-        return RetryingStore(store, remaining=lambda: math.inf) if retries else store
+        return RetryingStore(store, lambda: math.inf) if retries else store
 
     return make
 
@@ -348,6 +349,6 @@ def test_what_names_no_store_is_refused_in_a_sentence(uri: str) -> None:
 
 def test_boto3_is_imported_for_s3_alone() -> None:
     """Opening a directory does not pay for importing boto3."""
-    code = "import sys; from pipeline.adapters.store import open_store; open_store('file:///a'); "
+    code = "import sys; from pipeline.adapters.uri import open_store; open_store('file:///a'); "
     code += "sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

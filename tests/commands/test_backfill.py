@@ -25,7 +25,7 @@ from pipeline import handlers
 from pipeline.adapters.aws import lambda_function as functions
 from pipeline.adapters.aws.lambda_function import DeployedFunction
 from pipeline.adapters.directory import DirectoryStore
-from pipeline.adapters.retry import Retrier
+from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.cli import main
 from pipeline.core.errors import FunctionError, StoreUnavailable
 from pipeline.files import blocks as pipeline_files
@@ -94,7 +94,7 @@ def deployed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Lambda:
     monkeypatch.setenv("PIPELINE_SCHEMAS", str(place.folder / "schemas"))
     made = Lambda()
     monkeypatch.setattr(functions, "DeployedFunction", made.function)
-    handlers._objects.cache_clear()
+    handlers.forget()
     return made
 
 
@@ -307,9 +307,12 @@ def test_lambda_that_is_not_reached_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    impatient = Retrier("x", remaining=lambda: math.inf, longest=0)
-    with pytest.raises(FunctionError, match="Could not invoke x: EndpointConnectionError; check"):
-        DeployedFunction("x", persistence=impatient).call({})
+    impatient = Retrier("x", lambda: math.inf, RetryPolicy(longest=0))
+    with pytest.raises(
+        FunctionError,
+        match=r"Could not invoke x: EndpointConnectionError \(.*127\.0\.0\.1:9.*\); try again, and check",
+    ):
+        DeployedFunction("x", retrier=impatient).call({})
 
 
 # ------------------------------------------------------------------- what a function may answer
@@ -333,8 +336,8 @@ class Mishaps:
         )
 
     def function(self, name: str, *, concurrency: int = 8) -> DeployedFunction:
-        patient = Retrier(name, remaining=lambda: math.inf, longest=9, sleep=lambda _: None)
-        return DeployedFunction(name, self, concurrency=concurrency, persistence=patient)
+        patient = Retrier(name, lambda: math.inf, RetryPolicy(longest=9, sleep=lambda _: None))
+        return DeployedFunction(name, self, concurrency=concurrency, retrier=patient)
 
 
 class LostBody(io.BytesIO):
@@ -393,12 +396,15 @@ def test_lambda_that_throttles_for_long_is_told_as_that(
     def fare(_: int) -> Any:
         raise throttled()
 
-    patient = Retrier(HERE, remaining=lambda: math.inf, longest=0)
-    function = DeployedFunction(HERE, Mishaps(fare), persistence=patient)
+    patient = Retrier(HERE, lambda: math.inf, RetryPolicy(longest=0))
+    function = DeployedFunction(HERE, Mishaps(fare), retrier=patient)
     monkeypatch.setattr(functions, "DeployedFunction", lambda *_, **__: function)
     assert place.backfill("--function", HERE) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Lambda answered TooManyRequestsException; try again later, or fewer at once." in line
+    assert (
+        'TooManyRequestsException (HTTP 0, "no message"); try again later, or fewer at once.'
+        in line
+    )
     assert "grant" not in line
 
 
@@ -454,7 +460,7 @@ def test_again_with_another_output_than_the_functions_is_told(
 
 
 def test_interrupted_it_does_not_wait_for_what_goes_on_in_lambda(
-    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+    ctrl_c: None, place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
 ) -> None:
     over = threading.Event()
 

@@ -491,6 +491,7 @@ def test_nobody_has_to_read_to_the_end(
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(("number", "code", "word"), SIGNALS)
 def test_a_signal_ends_a_command_in_a_sentence_and_changes_nothing(
@@ -524,7 +525,7 @@ def test_a_signal_ends_a_command_in_a_sentence_and_changes_nothing(
 
 # Tells on standard error when it waits for input, so that the signal comes neither early nor late.
 WAITING = """
-import sys
+import signal, sys
 from types import SimpleNamespace
 from pipeline.cli import main
 
@@ -533,6 +534,8 @@ def read(size):
     sys.stderr.flush()
     return real(size)
 
+# A shell starts what runs in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 real = sys.stdin.buffer.read
 sys.stdin = SimpleNamespace(buffer=SimpleNamespace(read=read))
 sys.exit(main())

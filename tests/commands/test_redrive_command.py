@@ -99,9 +99,9 @@ def delivered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         patch.setenv("PIPELINE_OUTPUT", place.out.as_uri())
         patch.setenv("PIPELINE_DEAD_LETTERS", place.dead_letters.as_uri())
         patch.setenv("PIPELINE_SCHEMAS", str(folder / "schemas"))
-        handlers._pipeline.cache_clear()
+        handlers.forget()
         assert handlers.kinesis(event(), None) == {"batchItemFailures": []}
-    handlers._pipeline.cache_clear()
+    handlers.forget()
     place.schemas(maximum=999)
     return place
 

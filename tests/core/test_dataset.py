@@ -344,8 +344,8 @@ def test_the_highest_version_is_current(tmp_path: Path) -> None:
         ({}, "no datasets"),
         ({"a/1.avsc": ONE}, r"dataset\.toml is missing"),
         ({"a/dataset.toml": ""}, "no schema"),
-        ({"a/dataset.toml": "", "a/v1.avsc": ONE}, r"v1\.avsc is named otherwise"),
-        ({"a/dataset.toml": "", "a/01.avsc": ONE}, r"01\.avsc is named otherwise"),
+        ({"a/dataset.toml": "", "a/v1.avsc": ONE}, r"v1\.avsc is not named by its version"),
+        ({"a/dataset.toml": "", "a/01.avsc": ONE}, r"01\.avsc is not named by its version"),
         ({"a/dataset.toml": b"\xff", "a/1.avsc": ONE}, r"dataset\.toml is not UTF-8"),
         ({"A/dataset.toml": "", "A/1.avsc": ONE}, "lower-case"),
     ],
@@ -358,7 +358,7 @@ def test_a_folder_that_cannot_be_read_stops_the_start(
 
 
 def test_a_folder_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is no directory"):
+    with pytest.raises(DatasetError, match="is not a directory"):
         read_datasets(tmp_path / "nowhere")
 
 

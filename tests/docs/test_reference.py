@@ -7,7 +7,7 @@ import json
 import re
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import reference
@@ -16,6 +16,7 @@ from reference_examples import RULES, TYPES
 
 import pipeline
 from pipeline import settings
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, MetricName
 from pipeline.core.dataset import parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.reasons import MEANINGS, Reason
@@ -44,6 +45,10 @@ def test_no_page_is_left_over() -> None:
 
 def test_every_reason_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Reason)
+
+
+def test_every_metric_is_declared_once() -> None:
+    assert [*METRICS, *FILE_METRICS] == list(get_args(MetricName))
 
 
 def test_every_variable_that_settings_read_is_listed() -> None:

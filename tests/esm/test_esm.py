@@ -141,7 +141,7 @@ def test_settings_within_lambdas_bounds_are_taken(settings: dict[str, Any]) -> N
     ],
 )
 def test_settings_out_of_lambdas_bounds_are_refused_in_a_sentence(name: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=rf"^{name} is {value!r}; Lambda takes .*\.$"):
+    with pytest.raises(SettingsError, match=rf"^{name} is {value!r}; Lambda accepts .*\.$"):
         Mapping(**{name: value})
 
 
@@ -259,13 +259,13 @@ def test_a_record_that_no_event_holds_is_given_up_without_an_invocation() -> Non
 
 def test_there_is_room_for_less_than_a_full_batch() -> None:
     shard = shard_of(1, batch_size=2, window_seconds=300)
-    room = [shard.room]
+    room = [shard.has_capacity]
     shard.receive(records(1), NOW)
-    room.append(shard.room)
+    room.append(shard.has_capacity)
     invoked(shard)
-    room.append(shard.room)
+    room.append(shard.has_capacity)
     shard.receive([padded(2, EVENT_BYTES + 100)], NOW)
-    room.append(shard.room)
+    room.append(shard.has_capacity)
     assert room == [True, False, True, False]
 
 
@@ -278,7 +278,7 @@ def test_bytes_that_left_the_buffer_make_room_again(way: str) -> None:
         shard.settle(Returned(None), NOW)
     else:
         shard.expired(sequence_number(1))
-    assert shard.room
+    assert shard.has_capacity
     assert shard.next(NOW) == Wait(NOW + 300 * SECOND)
 
 

@@ -22,7 +22,7 @@ from pipeline.alerts import AlertContext, Message, message_of, read_alarms
 from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN
 from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import NotifyError, SettingsError
-from pipeline.handlers.alarms import answer_alarms
+from pipeline.handlers._alert import respond
 from pipeline.settings import AlertSettings
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -127,7 +127,7 @@ def into(lines: list[str]) -> Callable[[str, dict[str, Any]], None]:
 
 def sent(event: Any, settings: AlertSettings = SETTINGS) -> list[Message]:
     people = People()
-    answer_alarms(event, settings, people, no_log, "r-1")
+    respond(event, settings, people, no_log, "r-1")
     return people.messages
 
 
@@ -151,7 +151,7 @@ def test_a_message_says_all_that_a_person_needs() -> None:
         "Likely causes:\n"
         "  - a producer has changed what it sends\n"
         "  - a schema, or a rule in it, was changed\n"
-        "  - something else than the pipeline's producers writes to the stream\n"
+        "  - something other than the pipeline's producers writes to the stream\n"
         "\n"
         "Type first:\n"
         "  pipeline dead-letters s3://dead/letters\n"
@@ -180,7 +180,7 @@ def test_however_an_alarm_comes_it_is_told_alike(metric: str) -> None:
         by_alarm(metric, name, "ALARM", **dimensions),
     ]
     (first,), *others = (sent(of) for of in ways)
-    assert ADVICE[metric].wrong in first.text
+    assert ADVICE[metric].problem in first.text
     assert all(of == [first] for of in others)
 
 
@@ -216,7 +216,7 @@ def test_every_metric_of_ours_that_is_advised_on_is_written() -> None:
 
 def test_an_alarm_of_an_unknown_metric_is_told_in_general_words() -> None:
     (message,) = sent(by_sns(told("CPUUtilization", "it's hot")))
-    assert UNKNOWN.wrong in message.text
+    assert UNKNOWN.problem in message.text
     assert "--alarm-names 'it'\"'\"'s hot' --region eu-central-1" in message.text
     assert "What the template says." in message.text
 
@@ -229,9 +229,9 @@ def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric:
         by_sns(told("", f"pipeline-Files{metric}Alarm-1X")),
     ]
     for (message,) in map(sent, ways):
-        assert FILES_ADVICE[metric].wrong in message.text
+        assert FILES_ADVICE[metric].problem in message.text
     for (message,) in map(sent, [by_sns(told(metric, FunctionName="MyFiles-Function-0aBc"))]):
-        assert ADVICE[metric].wrong in message.text
+        assert ADVICE[metric].problem in message.text
 
 
 def test_a_composite_alarm_is_known_by_the_alarm_that_set_it_off() -> None:
@@ -239,7 +239,7 @@ def test_a_composite_alarm_is_known_by_the_alarm_that_set_it_off() -> None:
     del plain["Trigger"]
     reason = f"{ARN}pipeline-BatchFailedAlarm-1X transitioned to ALARM at Monday 23 November, 2026"
     (message,) = sent(by_sns({**plain, "AlarmRule": "ALARM(x)", "NewStateReason": reason}))
-    assert ADVICE["BatchFailed"].wrong in message.text
+    assert ADVICE["BatchFailed"].problem in message.text
     (message,) = sent(by_sns({**plain, "NewStateReason": "unknown"}))
     assert (
         "--alarm-types MetricAlarm CompositeAlarm --alarm-names shop-is-in-trouble" in message.text
@@ -254,7 +254,7 @@ def test_an_alarm_of_an_anomaly_band_is_known_by_the_metric_in_it() -> None:
         "ThresholdMetricId": "ad1",
     }
     (message,) = sent(by_sns(plain))
-    assert ADVICE["IteratorAge"].wrong in message.text
+    assert ADVICE["IteratorAge"].problem in message.text
 
 
 def test_the_queue_of_an_alarm_is_named() -> None:
@@ -291,25 +291,25 @@ def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
 @pytest.mark.parametrize(
     ("event", "where", "why"),
     [
-        (by_sns("secret"), "the SNS message m-0", "Its text is no JSON."),
-        (by_sns({"secret": 1}), "the SNS message m-0", "It names no alarm."),
-        (by_sns("[]"), "the SNS message m-0", "It is no JSON object."),
-        (by_sns({**told("Errors"), "NewStateValue": "secret"}), "m-0", "has no state that CloudWatch knows"),
-        (by_sns({**told("Errors"), "StateChangeTime": "secret"}), "m-0", "does not tell when it changed"),
+        (by_sns("secret"), "the SNS message m-0", "Its text is not JSON."),
+        (by_sns({"secret": 1}), "the SNS message m-0", "It does not name an alarm."),
+        (by_sns("[]"), "the SNS message m-0", "It is not a JSON object."),
+        (by_sns({**told("Errors"), "NewStateValue": "secret"}), "m-0", "is in a state that CloudWatch does not have"),
+        (by_sns({**told("Errors"), "StateChangeTime": "secret"}), "m-0", "does not say when it changed"),
         ({"Records": [{"eventSource": "aws:s3"}]}, "a record of the event", "It did not come from SNS."),
-        ({"id": "e-9", "detail": {"secret": 1}}, "the event e-9", "It names no alarm."),
-        ("secret", "the event without an id", "It is no JSON object."),
-        ({"Records": []}, "the event without an id", "It names no alarm."),
-        (by_sns(told("Errors", "secret" * 50)), "the SNS message m-0", "It names no alarm."),
-        ({"id": "secret" * 50}, "the event without an id", "It names no alarm."),
+        ({"id": "e-9", "detail": {"secret": 1}}, "the event e-9", "It does not name an alarm."),
+        ("secret", "the event without an id", "It is not a JSON object."),
+        ({"Records": []}, "the event without an id", "It does not name an alarm."),
+        (by_sns(told("Errors", "secret" * 50)), "the SNS message m-0", "It does not name an alarm."),
+        ({"id": "secret" * 50}, "the event without an id", "It does not name an alarm."),
         (by_eventbridge("Errors", "x", "ALARM") | {"detail-type": "CloudWatch Alarm Configuration Change"},
-         "the event e-1", "It is no change of an alarm's state: let the rule match 'CloudWatch Alarm State Change' alone."),
+         "the event e-1", "It is not a change of an alarm's state: let the rule match only 'CloudWatch Alarm State Change'."),
     ],
 )  # fmt: skip
 def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: str) -> None:
     lines: list[str] = []
     people = People()
-    counts = answer_alarms(event, SETTINGS, people, into(lines), "r-1")
+    counts = respond(event, SETTINGS, people, into(lines), "r-1")
     assert counts == {"alarms": 0, "unreadable": 1}
     (message,) = people.messages
     assert message.subject == "ALERT: an alarm could not be read"
@@ -339,7 +339,7 @@ def test_nothing_that_comes_breaks_it(event: Any) -> None:
 
 
 def test_its_own_messages_are_never_answered() -> None:
-    with pytest.raises(SettingsError, match="would answer itself for ever"):
+    with pytest.raises(SettingsError, match="would notify itself for ever"):
         sent(by_sns("any text", topic=TOPIC))
 
 
@@ -377,7 +377,7 @@ def test_the_handler_publishes_alarm_and_recovery(
     messages = received()
     assert [of["Subject"] for of in messages] == ["ALARM: ? batches", "RECOVERED: ? batches"]
     assert DASHBOARD in messages[0]["Message"]
-    assert ADVICE["BatchFailed"].over in messages[1]["Message"]
+    assert ADVICE["BatchFailed"].resolved in messages[1]["Message"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # Lambda believes a line's level only beside a time.
     assert all(datetime.fromisoformat(of["timestamp"]).tzinfo for of in lines)
@@ -388,7 +388,7 @@ def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: str) -
     missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
     topic = Topic(missing.topic)
     with pytest.raises(NotifyError, match=r"SNS answered NotFound.*grant sns:Publish"):
-        answer_alarms(by_sns(told("Errors")), missing, topic, no_log, None)
+        respond(by_sns(told("Errors")), missing, topic, no_log, None)
 
 
 def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
@@ -402,9 +402,9 @@ def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
     people, lines = Deaf(), list[str]()
     event = by_sns(told("Errors", "first"), told("Errors", "second"))
     with pytest.raises(NotifyError):
-        answer_alarms(event, SETTINGS, people, into(lines), "r-1")
+        respond(event, SETTINGS, people, into(lines), "r-1")
     assert [of.subject for of in people.messages] == ["ALARM: second"]
-    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_told", "ALARM"]
+    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_notified", "ALARM"]
 
 
 def test_texts_of_any_length_are_sent(
@@ -413,7 +413,7 @@ def test_texts_of_any_length_are_sent(
     topic, received = inbox
     long = {**told("Errors", "é" * 255), "NewStateReason": "é\n" * 200_000}
     settings = AlertSettings(topic)
-    answer_alarms(by_sns(long), settings, Topic(topic), no_log, None)
+    respond(by_sns(long), settings, Topic(topic), no_log, None)
     (message,) = received()
     assert len(message["Message"].encode()) <= 200_000
 

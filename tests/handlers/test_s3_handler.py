@@ -71,7 +71,7 @@ def bucket(aws: str, request: pytest.FixtureRequest) -> Bucket:
 @pytest.fixture
 def invoke(aws: str, function: Function) -> Callable[..., Any]:
     def call(event: Any, seconds: float = 60.0) -> Any:
-        handlers._pipeline.cache_clear()
+        handlers.forget(clients=False)
         return handlers.s3(event, Context(seconds))
 
     return call
@@ -363,7 +363,7 @@ class Clock:
 
     def invoke(self, event: Any, seconds: float) -> Any:
         self.left = seconds
-        handlers._pipeline.cache_clear()
+        handlers.forget(clients=False)
         return handlers.s3(event, self)
 
 
@@ -392,7 +392,7 @@ def test_out_of_time_between_parts_it_raises_and_goes_on_next_time(
     function.stored = Stored()
     clock = Clock(monkeypatch, read=0, store=1)
     capsys.readouterr()
-    with pytest.raises(FilesUnfinished, match=r"stored up to byte 5,.* goes on there"):
+    with pytest.raises(FilesUnfinished, match=r"stored up to byte 5,.* resumes there"):
         clock.invoke(event, 4.5)
     assert len(parts(function.stored)) == 2
     out = capsys.readouterr().out
@@ -470,7 +470,7 @@ def test_a_file_that_has_to_wait_for_another_has_not_failed(
     assert [of["itemIdentifier"] for of in answer["batchItemFailures"]] == ["a", "b"]
     out = capsys.readouterr().out
     assert told_of_files(out) == 2 * [{"FilesUnfinished": 1}]
-    assert f"There was no time to begin s3://{bucket.name}/b; the next invocation does." in out
+    assert f"There was no time to begin s3://{bucket.name}/b; the next invocation will." in out
 
 
 def test_a_store_that_is_too_slow_for_a_second_part_leaves_the_file_unfinished(
@@ -481,7 +481,7 @@ def test_a_store_that_is_too_slow_for_a_second_part_leaves_the_file_unfinished(
             time.sleep(2)
 
     function.stored = Stored(output=FaultyStore(hang))
-    with pytest.raises(FilesUnfinished, match="goes on there"):
+    with pytest.raises(FilesUnfinished, match="resumes there"):
         invoke(bucket.put(LINES), 1.0)
 
 
@@ -587,7 +587,7 @@ def test_what_follows_a_gzip_file_is_told_and_not_quoted(
     ],
 )  # fmt: skip
 def test_another_event_is_refused_in_a_sentence(event: Any, invoke: Callable[..., Any]) -> None:
-    with pytest.raises(FilesFailed, match="What came is no notification of S3: "):
+    with pytest.raises(FilesFailed, match="The event is not a notification of S3: "):
         invoke(event)
 
 

@@ -856,7 +856,7 @@ class As:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
-        forget_clients()
+        handlers.forget()
         patch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
         patch.setattr(ActionAuthenticatorMixin, "request_count", 0)
         # moto takes a Deny whose condition does not hold, as TlsOnly's, for one that does.
@@ -1005,16 +1005,11 @@ class AsAlert(As):
         return answer == {"alarms": 1, "unreadable": 0}
 
 
-def forget_clients() -> None:
-    for opened in (handlers._pipeline, handlers._objects, handlers._topic):
-        opened.cache_clear()
-
-
 @pytest.fixture
 def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as context:
         yield context
-    forget_clients()
+    handlers.forget()
 
 
 @pytest.fixture

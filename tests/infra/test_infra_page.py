@@ -21,7 +21,7 @@ from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, _of_tally
+from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, totals_of
 from pipeline.alerts.advice import LOG
 from pipeline.authoring.ddl import statements
 from pipeline.core.formats import Format
@@ -367,7 +367,7 @@ def test_a_batch_writes_no_more_log_than_the_costs_say() -> None:
 def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
     datasets = len(list((ROOT / "schemas").glob("*/dataset.toml")))
     assert datasets == 7
-    of_a_dataset = len(_of_tally(Tally()))
+    of_a_dataset = len(totals_of(Tally()))
     assert len(METRICS) + datasets * of_a_dataset + 1 == 53
     watched = [
         len([metric for metric in alarm["Properties"].get("Metrics", ()) if "MetricStat" in metric])

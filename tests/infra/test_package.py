@@ -187,7 +187,7 @@ def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
         "__init__.py": "",
         "handlers.py": "from pipeline.near import here\nimport pyarrow.csv as reader\n",
         "near/__init__.py": "from pipeline import beside",
-        "near/here.py": "def f():\n import boto3\n return boto3.client('sns')",
+        "near/here.py": "def f():\n from aws import SNS, make_client\n return make_client(SNS)",
         "beside.py": "",
         "far.py": "import pyarrow.flight",
     }
@@ -227,7 +227,7 @@ def test_a_library_without_its_symbols_keeps_every_byte_that_is_loaded() -> None
 
 @pytest.mark.parametrize(
     ("schema", "says"),
-    [("{", "1.avsc is not JSON"), (None, "is no directory"), ("", "There are no datasets")],
+    [("{", "1.avsc is not JSON"), (None, "is not a directory"), ("", "There are no datasets")],
 )
 def test_datasets_that_cannot_be_used_stop_the_build_before_it_begins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str | None, says: str

@@ -34,8 +34,9 @@ from support import (
 )
 
 from pipeline import handlers
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import METRICS, Telemetry
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.attempt import Attempt
 from pipeline.core.errors import (
     DeadlineExceeded,
@@ -357,7 +358,7 @@ def effects(
     )
     writing = partial(ConcurrentWriter, concurrency=threads)
     opened = partial(Attempt, writing=writing)
-    response = handlers.answer(event, Context(20), pipeline, 1.0, telemetry, opened)
+    response = handlers.respond(event, Context(20), pipeline, 1.0, telemetry, opened)
     failed = [item["itemIdentifier"] for item in response["batchItemFailures"]]
     return [*log, f"response {failed}"]
 

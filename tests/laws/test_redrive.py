@@ -22,7 +22,7 @@ from support import (
     row_identity,
 )
 
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import DeadLetter
 from pipeline.core.errors import DeadLetterError

@@ -21,7 +21,7 @@ from simulation.world import LEAST_FAULTS, LEAST_INVOCATIONS, simulate
 from support import ROOT
 
 from pipeline import handlers
-from pipeline.adapters.store import ConcurrentWriter
+from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core import layout, payload
 from pipeline.core.dataset import Dataset
 from pipeline.core.integers import INT64, zeros
@@ -62,7 +62,7 @@ def key_from_the_clock() -> AbstractContextManager[Any]:
 
 
 def lowest_sequence_ignored() -> AbstractContextManager[Any]:
-    answer = handlers.answer
+    answer = handlers.respond
 
     def from_the_last(event: Any, *rest: Any) -> dict[str, Any]:
         response = answer(event, *rest)
@@ -70,7 +70,7 @@ def lowest_sequence_ignored() -> AbstractContextManager[Any]:
             item["itemIdentifier"] = event["Records"][-1]["kinesis"]["sequenceNumber"]
         return response
 
-    return patch.object(handlers, "answer", from_the_last)
+    return patch.object(handlers, "respond", from_the_last)
 
 
 def sub_sequence_reset() -> AbstractContextManager[Any]:
@@ -83,8 +83,8 @@ def sub_sequence_reset() -> AbstractContextManager[Any]:
 
 
 def user_record_dropped() -> AbstractContextManager[Any]:
-    def without_the_last(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
-        chunk, rejects = deaggregate(batch, *numbers)
+    def without_the_last(batch: Batch, *numbers: Any, **options: Any) -> tuple[Chunk, list[Reject]]:
+        chunk, rejects = deaggregate(batch, *numbers, **options)
         return all_but_the_last(chunk), rejects
 
     return patch("pipeline.flow.deaggregate", without_the_last)
@@ -93,8 +93,10 @@ def user_record_dropped() -> AbstractContextManager[Any]:
 def user_record_never_seen() -> AbstractContextManager[Any]:
     """Plant a decoder that leaves no trace of a user record, not even in the provenance."""
 
-    def blind_to_the_last(batch: Batch, *numbers: Any) -> tuple[Chunk, list[Reject]]:
-        chunk, rejects = deaggregate(batch, *numbers)
+    def blind_to_the_last(
+        batch: Batch, *numbers: Any, **options: Any
+    ) -> tuple[Chunk, list[Reject]]:
+        chunk, rejects = deaggregate(batch, *numbers, **options)
         if rejects or not len(chunk):
             return chunk, rejects
         seen = Provenance(batch)
@@ -106,16 +108,20 @@ def user_record_never_seen() -> AbstractContextManager[Any]:
 
 
 def document_dropped() -> AbstractContextManager[Any]:
-    def without_the_last(chunk: Chunk, limits: Limits) -> Iterator[tuple[Chunk, list[Reject]]]:
-        for documents, rejects in unpack_payloads(chunk, limits):
+    def without_the_last(
+        chunk: Chunk, limits: Limits, **options: Any
+    ) -> Iterator[tuple[Chunk, list[Reject]]]:
+        for documents, rejects in unpack_payloads(chunk, limits, **options):
             yield all_but_the_last(documents), rejects
 
     return patch("pipeline.flow.unpack_payloads", without_the_last)
 
 
 def part_dropped() -> AbstractContextManager[Any]:
-    def without_the_last(chunk: Chunk, limits: Limits) -> Iterator[tuple[Chunk, list[Reject]]]:
-        return iter(list(unpack_payloads(chunk, limits))[:-1])
+    def without_the_last(
+        chunk: Chunk, limits: Limits, **options: Any
+    ) -> Iterator[tuple[Chunk, list[Reject]]]:
+        return iter(list(unpack_payloads(chunk, limits, **options))[:-1])
 
     return patch("pipeline.flow.unpack_payloads", without_the_last)
 
@@ -124,9 +130,9 @@ def routed_document_dropped() -> AbstractContextManager[Any]:
     route = Router.route
 
     def without_the_last(
-        router: Router, chunk: Chunk
+        router: Router, chunk: Chunk, **options: Any
     ) -> tuple[list[tuple[Dataset, Chunk]], list[Reject]]:
-        routed, rejects = route(router, chunk)
+        routed, rejects = route(router, chunk, **options)
         return [(dataset, all_but_the_last(documents)) for dataset, documents in routed], rejects
 
     return patch.object(Router, "route", without_the_last)
@@ -160,7 +166,7 @@ PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "document dropped": (document_dropped, REFUSED),
     "part dropped": (part_dropped, REFUSED),
     "routed document dropped": (routed_document_dropped, REFUSED),
-    "reject dropped": (reject_dropped, "CRASHED|handler"),
+    "reject dropped": (reject_dropped, REFUSED),
 }
 
 

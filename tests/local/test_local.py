@@ -18,7 +18,7 @@ import pytest
 from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_event, order
 
 from pipeline.adapters.aws.kinesis import Received, Shard
-from pipeline.adapters.store import MemoryStore
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.commands import run_display
 from pipeline.commands.run import _default_state, _log
@@ -44,14 +44,12 @@ from pipeline.flow import Pipeline
 from pipeline.local import (
     Function,
     Job,
+    Pace,
     Runner,
     State,
     StreamIdentity,
     StreamStatus,
     open_state,
-    reader,
-    runner,
-    trouble,
 )
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import Checkpoint
@@ -65,14 +63,10 @@ IDENTITY = StreamIdentity(ARN, 1_795_000_000.0)
 HOUR = 3_600_000_000
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the runner wait for nothing longer than it must."""
-    monkeypatch.setattr(reader, "_INTERVAL", 0.0)
-    monkeypatch.setattr(reader, "_AT_TIP", 0.01)
-    monkeypatch.setattr(trouble, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(runner, "_LOOK_FOR_SHARDS", 0.02)
-    monkeypatch.setattr(runner, "_RESTART_AFTER", 0.0)
+# The runner waits for nothing longer than it must.
+QUICK = Pace(
+    read_interval=0.0, tip_interval=0.01, list_interval=0.02, restart_delay=0.0, first_pause=0.001
+)
 
 
 # -------------------------------------------------------------------------------- what they share
@@ -179,8 +173,9 @@ class Bench:
             mapping=self.mapping,
             concurrency=self.concurrency,
             once=self.once,
-            tell=self.told.append,
+            notify=self.told.append,
             on_stored=self.reports.append,
+            pace=QUICK,
         )
 
     def function(self) -> Function:
@@ -400,7 +395,7 @@ def test_a_shard_that_expired_whole_is_told_and_closed(bench: Bench) -> None:
     with bench.running():
         await_(lambda: len(bench.kinesis.limits) > 2)
         del bench.kinesis.shards["shard-0"]
-        await_(lambda: any("has expired whole" in sentence for sentence in bench.told))
+        await_(lambda: any("has expired as a whole" in sentence for sentence in bench.told))
 
 
 # -------------------------------------------------------------------------- what the stream does
@@ -479,7 +474,7 @@ def test_one_bad_shard_does_not_stop_the_others(bench: Bench) -> None:
     with bench.running() as runner:
         await_(lambda: bench.rows == 4)
         await_(lambda: any("shard-0: not allowed" in sentence for sentence in bench.told))
-        assert runner.status.of("shard-0").trouble == "not allowed"
+        assert runner.status.shard("shard-0").trouble == "not allowed"
 
 
 def test_once_does_not_end_because_the_shards_could_not_be_listed(bench: Bench) -> None:
@@ -659,10 +654,10 @@ def test_a_state_is_one_runners_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (StreamIdentity(f"{ARN}-2", IDENTITY.created), "not of"),
-        (StreamIdentity(ARN, IDENTITY.created + 1), "made anew"),
+        (StreamIdentity(f"{ARN}-2", IDENTITY.created), "not to"),
+        (StreamIdentity(ARN, IDENTITY.created + 1), "created again"),
     ],
-    ids=["another stream", "made anew"],
+    ids=["another stream", "created again"],
 )
 def test_the_state_of_another_stream_is_refused(
     tmp_path: Path, other: StreamIdentity, sentence: str
@@ -698,7 +693,9 @@ def test_a_broken_checkpoint_stops_the_start_and_names_the_file(bench: Bench, te
 def reader_of(
     kinesis: FakeKinesis, told: list[str], checkpoint: Checkpoint, now: int | None = None
 ) -> ShardReader:
-    return ShardReader(kinesis, checkpoint, 24, told.append, micros if now is None else lambda: now)
+    return ShardReader(
+        kinesis, checkpoint, 24, told.append, micros if now is None else lambda: now, QUICK
+    )
 
 
 def test_after_an_expired_iterator_it_reads_on_where_it_was() -> None:
@@ -725,7 +722,7 @@ def test_what_expired_after_the_checkpoint_is_told_and_the_rest_is_read() -> Non
     assert [record.data for record in read] == [b"1", b"2"]
     (sentence,) = told
     assert "cannot be read on after 5: That record is gone." in sentence
-    assert "nobody can tell how many" in sentence
+    assert "it is unknown how many" in sentence
 
 
 def test_a_gap_longer_than_the_retention_is_told() -> None:
@@ -742,7 +739,7 @@ def test_a_quiet_shard_that_was_watched_is_no_gap() -> None:
     kinesis = FakeKinesis(FakeShard("shard-0"))
     at = [micros()]
     quiet = ShardReader(
-        kinesis, Checkpoint(ARN, "shard-0", "5", at[0]), 24, told.append, lambda: at[0]
+        kinesis, Checkpoint(ARN, "shard-0", "5", at[0]), 24, told.append, lambda: at[0], QUICK
     )
     for _ in range(3):
         at[0] += 20 * HOUR
@@ -813,12 +810,12 @@ def test_a_batch_that_is_too_slow_is_a_function_error(bench: Bench) -> None:
 
 def a_status() -> StreamStatus:
     status = StreamStatus()
-    drained = status.of("shard-0")
+    drained = status.shard("shard-0")
     drained.rows, drained.dead_letters = 1_000, 3
     status.let_go("shard-0")
-    living = status.of("shard-1")
+    living = status.shard("shard-1")
     living.rows, living.behind, living.doing = 234, 90_000, "storing"
-    status.of("shard-2").trouble = "[red]The bucket is gone.[/red]"
+    status.shard("shard-2").trouble = "[red]The bucket is gone.[/red]"
     return status
 
 
@@ -858,7 +855,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 def test_a_rate_is_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("pipeline.commands.run_display.time.monotonic", lambda: clock[0])
-    rates, status = run_display._Rates(), StreamStatus().of("shard-0")
+    rates, status = run_display._Rates(), StreamStatus().shard("shard-0")
     seen = []
     for rows in (0, 50, 100, 100, 100):
         status.rows = rows

@@ -19,6 +19,7 @@ from lake import write_dataset
 from servers import (
     CREDENTIALS,
     NPM,
+    PATIENCE,
     Faults,
     faulty_proxy,
     kinesalite,
@@ -28,6 +29,8 @@ from servers import (
     wait_until,
 )
 
+from pipeline.adapters.aws.client import make_client
+from pipeline.adapters.aws.errors import KINESIS
 from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
 from pipeline.cli import main
 from pipeline.local.state import Checkpoint
@@ -132,7 +135,7 @@ class Runner:
         return self.end()
 
     def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=120)
+        out, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, out, err
 
     def once(self) -> tuple[int, str, str]:
@@ -178,7 +181,7 @@ class Produced:
             for number in numbers
         }
         for number, future in futures.items():
-            self.provenance[number] = future.result(timeout=120)
+            self.provenance[number] = future.result(timeout=PATIENCE)
 
 
 def arn_of(url: str) -> str:
@@ -234,14 +237,16 @@ def test_200_mb_through_a_reshard_two_kills_and_an_outage_of_s3(tmp_path: Path) 
         kinesalite() as kinesis,
         moto() as s3,
         faulty_proxy(s3, outage) as proxy,
-        Runner(tmp_path, kinesis, proxy) as runner,
+        Runner(tmp_path, kinesis, proxy, ("--timeout", "900")) as runner,
     ):
         client, lake = make_stream(kinesis, 3), Lake(s3)
         runner.start()
 
         def produce() -> None:
-            options = Options(aggregate_bytes=400_000)
-            with Producer(STREAM, options, endpoint_url=kinesis) as producer:
+            # Nothing is given up, and nothing put twice because its response was late.
+            options = Options(aggregate_bytes=400_000, record_ttl=PATIENCE)
+            patient = make_client(KINESIS, read_timeout=PATIENCE, endpoint_url=kinesis)
+            with Producer(KinesisStream(STREAM, patient), options) as producer:
                 produced.put(producer, range(1, count // 2 + 1), text)
                 split(client, "shardId-000000000000")
                 wait_until(lambda: is_active(client))

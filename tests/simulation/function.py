@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from pipeline import handlers
-from pipeline.adapters.store import RetryingStore
+from pipeline.adapters.retry import RetryPolicy
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, PipelineError
@@ -64,7 +64,7 @@ class SimulatedFunction:
         )
         opened = functools.partial(self._attempt, machine)
         try:
-            value = handlers.answer(event, machine, self.pipeline, _RESERVE, telemetry, opened)
+            value = handlers.respond(event, machine, self.pipeline, _RESERVE, telemetry, opened)
             self._usual_steps = machine.steps
             machine.step()
             if cause:
@@ -107,11 +107,8 @@ class SimulatedFunction:
             pipeline,
             remaining,
             reserve,
-            retrying=functools.partial(
-                RetryingStore,
-                sleep=machine.sleep,
-                jitter=self.random.random,
-                clock=machine.seconds,
+            policy=RetryPolicy(
+                sleep=machine.sleep, jitter=self.random.random, clock=machine.seconds
             ),
             writing=functools.partial(SimulatedWriter, random=self.random, machine=machine),
             clock=machine.seconds,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from pipeline.adapters.store import ConcurrentWriter, MemoryStore
-from pipeline.adapters.writer import _Write
+from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.writer import ConcurrentWriter, _Write
 from pipeline.core.errors import StoreRefused, StoreUnavailable
 
 from .faults import Faults

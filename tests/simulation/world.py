@@ -219,7 +219,7 @@ class World:
 
     def _step(self, poller: Poller) -> int | None:
         """Take one step with a shard; return until when there is nothing to do, if so."""
-        if poller.mapping.room and poller.read < len(poller.shard.records):
+        if poller.mapping.has_capacity and poller.read < len(poller.shard.records):
             some = self.random.randint(1, len(poller.shard.records) - poller.read)
             records = poller.shard.records[poller.read : poller.read + some]
             poller.mapping.receive(records, self.clock.now)

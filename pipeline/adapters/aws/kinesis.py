@@ -1,8 +1,8 @@
 """Kinesis Data Streams: what producer and runner need of it, and the one place that asks boto3.
 
-botocore does not retry here (`total_max_attempts=1`): producer and runner do, because they know
-how long a record may wait, and count what they try. Every way in which a call can fail becomes a
-`StreamError`, in `pipeline.adapters.aws.kinesis_errors`.
+Nothing is tried again here: producer and runner do that, because they know how long a record may
+wait, and count their tries. Every way in which a call can fail becomes a `StreamError`, in
+`pipeline.adapters.aws.errors`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-import boto3
-from botocore.config import Config
-
-from pipeline.adapters.aws.kinesis_errors import StreamCall, translate_errors
-from pipeline.core.errors import StreamRefused, StreamUnavailable
+from pipeline.adapters.aws.client import make_client
+from pipeline.adapters.aws.errors import KINESIS, Call, translate_errors
+from pipeline.core.errors import StreamUnavailable
 from pipeline.core.records import StreamRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis.client import KinesisClient
+    from mypy_boto3_kinesis.type_defs import (
+        PutRecordsRequestEntryTypeDef,
+        PutRecordsResultEntryTypeDef,
+        RecordTypeDef,
+        ShardTypeDef,
+    )
 
 MOST_RECORDS: Final = 10_000
 """Records that one GetRecords may return."""
@@ -38,7 +45,7 @@ class PutRecord:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a stream record stands."""
+    """Where a stream record is stored."""
 
     shard_id: str
     sequence_number: str
@@ -93,7 +100,7 @@ class Kinesis(Protocol):
     """The stream's name, for messages."""
 
     def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
-        """Store up to 500 records, each alone: the answers are in the order of `records`.
+        """Store up to 500 records, each alone: the results are in the order of `records`.
 
         After a `StreamUnavailable`, any of them may have been stored.
         """
@@ -104,9 +111,9 @@ class Kinesis(Protocol):
         ...
 
     def get_shard_iterator(
-        self, shard_id: str, kind: IteratorType, at: str | float | None = None
+        self, shard_id: str, kind: IteratorType, start: str | float | None = None
     ) -> str:
-        """Return an iterator; `at` is the sequence number, or the time in epoch seconds."""
+        """Return an iterator; `start` is the sequence number, or the time in epoch seconds."""
         ...
 
     def get_records(self, iterator: str, limit: int = MOST_RECORDS) -> Received:
@@ -118,43 +125,23 @@ class Kinesis(Protocol):
         ...
 
 
-def kinesis_client(
-    endpoint_url: str | None = None,
-    *,
-    concurrency: int = 16,
-    connect_timeout: float = 2.0,
-    read_timeout: float = 10.0,
-) -> Any:
-    """Return a client for `concurrency` threads, configured by the environment as boto3 is.
-
-    `endpoint_url` goes before `AWS_ENDPOINT_URL_KINESIS` and `AWS_ENDPOINT_URL`. The time-outs, in
-    seconds, bound the silence of the other side. Raises `StreamRefused`.
-    """
-    config = Config(
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        max_pool_connections=concurrency,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        tcp_keepalive=True,
-    )
-    try:
-        with translate_errors(StreamCall("make a client for", "kinesis:*", "Kinesis")):
-            return boto3.client("kinesis", config=config, endpoint_url=endpoint_url)
-    except ValueError as error:
-        # What botocore raises for an endpoint that is no URL.
-        raise StreamRefused(
-            f"Could not make a client for Kinesis: {error}; check --endpoint-url, and the AWS "
-            "settings in the environment and in the AWS configuration files."
-        ) from error
+def kinesis_client(endpoint_url: str | None = None, *, concurrency: int = 16) -> KinesisClient:
+    """Return a Kinesis client, see `make_client`. Raises `StreamRefused`."""
+    client: KinesisClient = make_client(KINESIS, concurrency=concurrency, endpoint_url=endpoint_url)
+    return client
 
 
 class KinesisStream:
     """A stream, by name or ARN, of any service that speaks Kinesis' API."""
 
-    def __init__(self, stream: str, client: Any = None, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, stream: str, client: KinesisClient | None = None, endpoint_url: str | None = None
+    ) -> None:
         """Use `client`, or one that `kinesis_client` makes. Nothing is sent yet."""
         self._client = client or kinesis_client(endpoint_url)
-        self._name = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
+        self._name: dict[str, Any] = {
+            "StreamARN" if stream.startswith("arn:") else "StreamName": stream
+        }
         self.stream = stream.rpartition("/")[2]
 
     def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
@@ -162,9 +149,9 @@ class KinesisStream:
         entries = [_entry(record) for record in records]
         call = self._call("write to", "kinesis:PutRecords")
         with translate_errors(call):
-            answer = self._client.put_records(Records=entries, **self._name)
+            response = self._client.put_records(Records=entries, **self._name)
         with _whole(call):
-            pairs = zip(entries, answer["Records"], strict=True)
+            pairs = zip(entries, response["Records"], strict=True)
             return [_outcome(result) for _, result in pairs]
 
     def list_shards(self) -> list[Shard]:
@@ -174,44 +161,44 @@ class KinesisStream:
         while True:
             call = self._call("list the shards of", "kinesis:ListShards")
             with translate_errors(call):
-                answer = self._client.list_shards(**page)
+                response = self._client.list_shards(**page)
             with _whole(call):
-                shards += [_shard(entry) for entry in answer["Shards"]]
-            if not answer.get("NextToken"):
+                shards += [_shard(entry) for entry in response["Shards"]]
+            if not response.get("NextToken"):
                 return shards
-            page = {"NextToken": answer["NextToken"]}
+            page = {"NextToken": response["NextToken"]}
 
     def get_shard_iterator(
-        self, shard_id: str, kind: IteratorType, at: str | float | None = None
+        self, shard_id: str, kind: IteratorType, start: str | float | None = None
     ) -> str:
         """Return an iterator over one shard."""
         position: dict[str, Any] = {"ShardIteratorType": kind}
-        if at is not None:
-            position["Timestamp" if kind == "AT_TIMESTAMP" else "StartingSequenceNumber"] = at
+        if start is not None:
+            position["Timestamp" if kind == "AT_TIMESTAMP" else "StartingSequenceNumber"] = start
         call = self._call(f"read {shard_id} of", "kinesis:GetShardIterator")
         with translate_errors(call):
-            answer = self._client.get_shard_iterator(ShardId=shard_id, **position, **self._name)
+            response = self._client.get_shard_iterator(ShardId=shard_id, **position, **self._name)
         with _whole(call):
-            iterator: str = answer["ShardIterator"]
+            iterator: str = response["ShardIterator"]
             return iterator
 
     def get_records(self, iterator: str, limit: int = MOST_RECORDS) -> Received:
         """Return what comes next, 10 MB at most."""
         call = self._call("read", "kinesis:GetRecords")
         with translate_errors(call):
-            answer = self._client.get_records(ShardIterator=iterator, Limit=limit)
+            response = self._client.get_records(ShardIterator=iterator, Limit=limit)
         with _whole(call):
             return Received(
-                tuple(_record(entry) for entry in answer["Records"]),
-                answer.get("NextShardIterator"),
-                int(answer.get("MillisBehindLatest", 0)),
+                tuple(_record(entry) for entry in response["Records"]),
+                response.get("NextShardIterator"),
+                int(response.get("MillisBehindLatest", 0)),
             )
 
     def describe_stream_summary(self) -> StreamSummary:
         """Return what the stream is."""
         with translate_errors(self._call("describe", "kinesis:DescribeStreamSummary")):
-            answer = self._client.describe_stream_summary(**self._name)
-        summary = answer["StreamDescriptionSummary"]
+            response = self._client.describe_stream_summary(**self._name)
+        summary = response["StreamDescriptionSummary"]
         return StreamSummary(
             summary["StreamARN"],
             summary["StreamStatus"],
@@ -220,40 +207,41 @@ class KinesisStream:
             summary["StreamCreationTimestamp"].timestamp(),
         )
 
-    def _call(self, verb: str, action: str) -> StreamCall:
-        return StreamCall(verb, action, f"the stream {self.stream!r}")
+    def _call(self, verb: str, action: str) -> Call:
+        return Call(KINESIS, verb, action, f"the stream {self.stream!r}")
 
 
 @contextmanager
-def _whole(call: StreamCall) -> Iterator[None]:
-    """Raise `StreamUnavailable` for an answer that broke off, or that Kinesis did not give.
+def _whole(call: Call) -> Iterator[None]:
+    """Raise `StreamUnavailable` for a response that broke off, or is not from Kinesis.
 
-    botocore takes such bytes for an answer without its parts.
+    botocore reads such bytes as a response without its members.
     """
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError):
-        message = (
-            f"Could not {call.verb} {call.where}: the answer broke off, or is none of Kinesis'; "
-            "try again later, and check the endpoint."
-        )
-        raise StreamUnavailable(message) from None
+        reason = "the response broke off, or is not from Kinesis"
+        sentence = call.sentence(reason, "try again later, and check the endpoint")
+        raise StreamUnavailable(sentence) from None
 
 
-def _entry(record: PutRecord) -> dict[str, Any]:
-    entry = {"Data": record.data, "PartitionKey": record.partition_key}
+def _entry(record: PutRecord) -> PutRecordsRequestEntryTypeDef:
+    entry: PutRecordsRequestEntryTypeDef = {
+        "Data": record.data,
+        "PartitionKey": record.partition_key,
+    }
     if record.explicit_hash_key is not None:
         entry["ExplicitHashKey"] = record.explicit_hash_key
     return entry
 
 
-def _outcome(result: dict[str, Any]) -> Stored | RecordNotStored:
+def _outcome(result: PutRecordsResultEntryTypeDef) -> Stored | RecordNotStored:
     if result.get("ErrorCode"):
         return RecordNotStored(result["ErrorCode"], result.get("ErrorMessage") or "no message")
     return Stored(result["ShardId"], result["SequenceNumber"])
 
 
-def _shard(entry: dict[str, Any]) -> Shard:
+def _shard(entry: ShardTypeDef) -> Shard:
     parents = (entry.get("ParentShardId"), entry.get("AdjacentParentShardId"))
     hash_keys = entry["HashKeyRange"]
     return Shard(
@@ -261,12 +249,12 @@ def _shard(entry: dict[str, Any]) -> Shard:
         tuple(parent for parent in parents if parent),
         int(hash_keys["StartingHashKey"]),
         int(hash_keys["EndingHashKey"]),
-        # A shard takes records as long as it has no last sequence number.
+        # A shard accepts records as long as it has no last sequence number.
         bool(entry["SequenceNumberRange"].get("EndingSequenceNumber")),
     )
 
 
-def _record(entry: dict[str, Any]) -> StreamRecord:
+def _record(entry: RecordTypeDef) -> StreamRecord:
     arrived = entry["ApproximateArrivalTimestamp"]
     return StreamRecord(
         entry["SequenceNumber"],

@@ -5,46 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import boto3
-import urllib3.exceptions
-from botocore import exceptions as boto
-from botocore.config import Config
-
-from pipeline.adapters.retry import Retrier
+from pipeline.adapters.aws.client import make_client
+from pipeline.adapters.aws.errors import LAMBDA, Call, translate_errors
+from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.core.errors import FunctionError, StoreUnavailable
 
-_LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's bound
-_PATIENCE: Final = 300.0  # seconds that Lambda may be throttling, or away
-_LONGEST_DELAY: Final = 20.0
-
-_TRANSIENT_CODES: Final = frozenset(
-    {
-        *("TooManyRequestsException", "ThrottlingException", "Throttling", "EC2ThrottledException"),
-        *("ServiceException", "InternalFailure", "ServiceUnavailable", "EC2UnexpectedException"),
-        # It is being deployed, or was asleep.
-        *("ResourceConflictException", "ResourceNotReadyException", "SnapStartNotReadyException"),
-    }
-)
-_TRANSIENT_FAILURES: Final = (
-    *(boto.ConnectionError, boto.HTTPClientError, boto.ResponseStreamingError),
-    *(boto.MetadataRetrievalError, boto.CredentialRetrievalError, urllib3.exceptions.HTTPError),
-)
-_NEW_CREDENTIALS: Final = "renew the credentials"
-_REMEDIES: Final = {
-    "ResourceNotFoundException": "check its name and the region",
-    "AccessDeniedException": "grant lambda:InvokeFunction on it to whoever runs this",
-    "ExpiredTokenException": _NEW_CREDENTIALS,
-    "UnrecognizedClientException": _NEW_CREDENTIALS,
-    "InvalidSignatureException": _NEW_CREDENTIALS,
-}
+_LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's limit
+# Lambda may be throttling, or away, for five minutes.
+_POLICY: Final = RetryPolicy(first_delay=0.5, longest_delay=20.0, longest=300.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What a function returned, or the type and text of what it raised."""
 
     value: Any = None
@@ -55,7 +30,7 @@ class Answer:
 class DeployedFunction:
     """A function by name or ARN. Safe to use from several threads.
 
-    What Lambda does not do for now, as it throttles or is not reached, is tried again.
+    What Lambda cannot do for now, because it throttles or cannot be reached, is tried again.
     """
 
     def __init__(
@@ -64,53 +39,43 @@ class DeployedFunction:
         client: Any = None,
         *,
         concurrency: int = 8,
-        persistence: Retrier | None = None,
+        retrier: Retrier | None = None,
     ) -> None:
         """Use `client`, or one that waits as long as a function may run."""
         self.name = name
-        self._client = client or boto3.client(
-            "lambda",
-            config=Config(
-                connect_timeout=5.0,
-                read_timeout=_LONGEST_INVOCATION + 30,
-                max_pool_connections=concurrency,
-                retries={"total_max_attempts": 1, "mode": "standard"},
-                tcp_keepalive=True,
-            ),
+        self._client = client or make_client(
+            LAMBDA,
+            concurrency=concurrency,
+            connect_timeout=5.0,
+            read_timeout=_LONGEST_INVOCATION + 30,
         )
-        self._retrier = persistence or Retrier(
-            name,
-            remaining=lambda: math.inf,
-            first_delay=0.5,
-            longest_delay=_LONGEST_DELAY,
-            longest=_PATIENCE,
-        )
+        self._retrier = retrier or Retrier(name, lambda: math.inf, _POLICY)
 
-    def call(self, event: Any) -> Answer:
-        """Invoke it and wait for its answer. Raises `FunctionError`."""
+    def call(self, event: Any) -> Response:
+        """Invoke it and wait for its response. Raises `FunctionError`."""
         failed, text = self._invoke(event, "RequestResponse")
         payload = self._parsed(text)
         if failed is None:
-            return Answer(payload)
-        told = payload if isinstance(payload, dict) else {}
-        error = str(told.get("errorMessage") or "the function did not say why; see its log")
-        return Answer(None, str(told.get("errorType") or failed), error)
+            return Response(payload)
+        details = payload if isinstance(payload, dict) else {}
+        error = str(details.get("errorMessage") or "the function did not say why; see its log")
+        return Response(None, str(details.get("errorType") or failed), error)
 
     def send(self, event: Any) -> None:
         """Let Lambda invoke it when it can, and again where it fails. Raises `FunctionError`."""
         self._invoke(event, "Event")
 
     def _invoke(self, event: Any, kind: str) -> tuple[str | None, bytes]:
-        """Return the kind of error, None for none, and the text of the answer."""
+        """Return the kind of error, None for none, and the text of the response."""
         body = json.dumps(event).encode()
 
         def once() -> tuple[str | None, bytes]:
-            with self._explained():
-                answer = self._client.invoke(
+            with translate_errors(Call(LAMBDA, "invoke", "lambda:InvokeFunction", self.name)):
+                response = self._client.invoke(
                     FunctionName=self.name, InvocationType=kind, Payload=body
                 )
-                with contextlib.closing(answer["Payload"]) as stream:
-                    return answer.get("FunctionError"), stream.read()
+                with contextlib.closing(response["Payload"]) as stream:
+                    return response.get("FunctionError"), stream.read()
 
         try:
             return self._retrier.call("invoke", once)
@@ -121,24 +86,7 @@ class DeployedFunction:
         try:
             return json.loads(text or b"null")
         except ValueError:
-            message = f"The answer of {self.name} is no JSON; check that it is the right function."
+            message = (
+                f"The response of {self.name} is not JSON; check that it is the right function."
+            )
             raise FunctionError(message) from None
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what botocore raises into `StoreUnavailable`, to be tried again, or an end."""
-        what = f"Could not invoke {self.name}"
-        try:
-            yield
-        except boto.ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "no error code")
-            what += f": Lambda answered {code}"
-            if code in _TRANSIENT_CODES:
-                raise StoreUnavailable(f"{what}; try again later, or fewer at once.") from error
-            remedy = _REMEDIES.get(code, "look this code up in the documentation of Invoke")
-            raise FunctionError(f"{what}; {remedy}.") from error
-        except (boto.BotoCoreError, urllib3.exceptions.HTTPError, ValueError) as error:
-            what += f": {type(error).__name__}; check the network and the AWS settings"
-            if isinstance(error, _TRANSIENT_FAILURES):
-                raise StoreUnavailable(f"{what}.") from error
-            raise FunctionError(f"{what} in the environment.") from error

@@ -1,23 +1,22 @@
 """The object store that is an S3 bucket, or a prefix of one.
 
-boto3 does not retry here (`total_max_attempts=1`): `RetryingStore` does, because it knows how much
-time the invocation has left. Every way in which a call can fail becomes a `StoreUnavailable`,
-`StoreRefused` or `ObjectMissing`, in `pipeline.adapters.aws.s3_errors`.
+Nothing is tried again here: `RetryingStore` does that. Every way in which a call can fail becomes a
+`StoreUnavailable`, `StoreRefused` or `ObjectMissing`, in `pipeline.adapters.aws.errors`.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import boto3
-from botocore.config import Config
-
-from pipeline.adapters.aws.s3_errors import Call, translate_errors
-from pipeline.adapters.protocol import LONGEST_KEY, check_key
-from pipeline.core.errors import StoreRefused
+from pipeline.adapters.aws.client import make_client
+from pipeline.adapters.aws.errors import S3, Call, translate_errors
+from pipeline.adapters.store import LONGEST_KEY, check_key
 from pipeline.core.formats import Format
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 _CONTENT_TYPES: Final = {
     **{f".{as_format.suffix}": as_format.content_type for as_format in Format},
@@ -31,29 +30,12 @@ _CONTENT_TYPES: Final = {
 
 def s3_client(
     *, concurrency: int = 8, connect_timeout: float = 2.0, read_timeout: float = 10.0
-) -> Any:
-    """Return an S3 client for `concurrency` threads, configured by the environment as boto3 is.
-
-    The time-outs, in seconds, bound the silence of the other side, so that a connection that hangs
-    is seen as a store error, and retried on a new one, long before the invocation ends.
-    """
-    config = Config(
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        max_pool_connections=concurrency,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        tcp_keepalive=True,
+) -> S3Client:
+    """Return an S3 client, see `make_client`. Raises `StoreRefused`."""
+    client: S3Client = make_client(
+        S3, concurrency=concurrency, connect_timeout=connect_timeout, read_timeout=read_timeout
     )
-    try:
-        with translate_errors(Call("make a client for", "s3:*", "S3", "arn:aws:s3:::*")):
-            return boto3.client("s3", config=config)
-    except ValueError as error:
-        # What botocore raises for an AWS_ENDPOINT_URL that is no URL.
-        message = (
-            f"Could not make a client for S3: {error}; check the AWS settings in the environment "
-            "and in the AWS configuration files."
-        )
-        raise StoreRefused(message) from error
+    return client
 
 
 class S3Store:
@@ -63,7 +45,7 @@ class S3Store:
         self,
         bucket: str,
         prefix: str = "",
-        client: Any = None,
+        client: S3Client | None = None,
     ) -> None:
         """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
         self.uri = f"s3://{bucket}"
@@ -92,17 +74,17 @@ class S3Store:
         """Return the whole object under `key`."""
         # The body is read inside, too: the connection can be lost in the middle of it.
         with translate_errors(self._call("read", "s3:GetObject", key)):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._base + key)
+            response = self._client.get_object(Bucket=self._bucket, Key=self._base + key)
             # closing(), as the body's own `with` hands out the raw stream, whose read() checks
             # neither length nor checksum.
-            with contextlib.closing(answer["Body"]) as stream:
+            with contextlib.closing(response["Body"]) as stream:
                 body: bytes = stream.read()
         return body
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix`, a page of up to 1,000 at a time."""
         bucket = f"arn:{self._partition()}:s3:::{self._bucket}"
-        call = Call("list", "s3:ListBucket", f"{self.uri}/{prefix}", bucket)
+        call = Call(S3, "list", "s3:ListBucket", f"{self.uri}/{prefix}", bucket)
         paginator = self._client.get_paginator("list_objects_v2")
         pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._base + prefix))
         while True:
@@ -121,8 +103,7 @@ class S3Store:
     def _call(self, verb: str, action: str, key: str) -> Call:
         """Return the words for one call: what an administrator would grant, and on what."""
         resource = f"arn:{self._partition()}:s3:::{self._bucket}/{self._base}*"
-        return Call(verb, action, f"{self.uri}/{key}", resource)
+        return Call(S3, verb, action, f"{self.uri}/{key}", resource)
 
     def _partition(self) -> str:
-        partition: str = self._client.meta.partition
-        return partition
+        return self._client.meta.partition

@@ -1,9 +1,9 @@
-"""What is answered for files of S3: which are stored, and which shall be brought again."""
+"""The response to notifications of files in S3: which are stored, which to deliver again."""
 
 from collections import Counter
 from typing import Any
 
-from pipeline.adapters.telemetry import Telemetry
+from pipeline.adapters.telemetry import Telemetry, Values
 from pipeline.core.errors import (
     DeadlineExceeded,
     FilesFailed,
@@ -22,37 +22,36 @@ from pipeline.files.notifications import (
     read_notifications,
 )
 from pipeline.flow import Pipeline
-from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, describe_unexpected
+from pipeline.handlers.invocation import describe_unexpected, remaining_time, reserve_within
 
 
-def answer_files(
+def respond(
     event: Any,
     context: Any,
     pipeline: Pipeline,
     objects: Objects,
-    answer_reserve: float,
+    response_reserve: float,
     telemetry: Telemetry,
 ) -> dict[str, Any]:
-    """Store the files an event tells of; of those that are not, tell who sent the event.
+    """Store the files that an event names, and report those that are not stored to its sender.
 
-    SQS is answered with the messages that it shall deliver again, which takes
-    ReportBatchItemFailures as Kinesis does. Everyone else is told by an exception, after all files
-    were tried: `FilesFailed`, or `FilesUnfinished` where time alone was missing and some was
-    stored; who waits for the answer is told that by a count, as it is no error. What was stored is
-    not done again.
+    To SQS, the response names the messages to deliver again, as ReportBatchItemFailures has it.
+    Any other sender gets an exception, after all files were tried: `FilesFailed`, or
+    `FilesUnfinished` where time alone was missing and some was stored. A sender that waits for the
+    response gets a count of the latter, as it is not an error. What was stored is not done again.
     """
     deliveries = read_notifications(event)
-    remaining = deadline(context)
+    remaining = remaining_time(context)
     request_id = getattr(context, "aws_request_id", None)
     ingestion = Ingestion(
         pipeline,
         objects,
         remaining,
-        min(answer_reserve, remaining() * LARGEST_RESERVE),
+        reserve_within(remaining(), response_reserve),
         lambda report: telemetry.stored(report, request_id),
     )
     files = _Files(ingestion, telemetry, request_id)
-    failed = [of.message_id for of in deliveries if not files.take(of)]
+    failed = [delivery.message_id for delivery in deliveries if not files.store(delivery)]
     if deliveries[0].message_id is not None:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
     files.raise_failures(awaited=is_awaited(event))
@@ -60,7 +59,7 @@ def answer_files(
 
 
 class _Files:
-    """Takes what came in one event, and counts what became of it."""
+    """Stores the files of one event, and counts what became of them."""
 
     def __init__(self, ingestion: Ingestion, telemetry: Telemetry, request_id: str | None) -> None:
         self.ingestion = ingestion
@@ -70,51 +69,55 @@ class _Files:
         self.failures: list[tuple[str, bool]] = []
         self.counts = Counter[str]()
 
-    def take(self, delivery: Delivery) -> bool:
+    def store(self, delivery: Delivery) -> bool:
         """Store all files of one notification; return whether it is done with."""
         before = len(self.failures)
         if delivery.fault is not None:
             self._failed("not_a_notification", "", delivery.fault)
         self.counts["ignored"] += delivery.ignored
-        for wanted in delivery.objects:
-            self._take(wanted)
+        for reference in delivery.objects:
+            self._store(reference)
         return len(self.failures) == before
 
     def raise_failures(self, *, awaited: bool) -> None:
-        """Raise what is to be told of those that are not stored."""
+        """Raise the error for those that are not stored, if there are any."""
         unfinished = all(unfinished for _, unfinished in self.failures)
         if self.failures and not (awaited and unfinished):
             sentences = " ".join(why for why, _ in self.failures)
             raise (FilesUnfinished if unfinished else FilesFailed)(sentences)
 
-    def _take(self, wanted: ObjectReference) -> None:
-        report = FileReport(wanted.uri)
-        if _is_output(wanted, self.ingestion.pipeline):
+    def _store(self, reference: ObjectReference) -> None:
+        report = FileReport(reference.uri)
+        if _is_output(reference, self.ingestion.pipeline):
             self.counts["ignored"] += 1
-            self.telemetry.file("ignored", wanted.uri, {}, self.request_id)
+            self.telemetry.file("ignored", reference.uri, {}, self.request_id)
             return
         try:
-            self.ingestion.ingest(wanted, report)
+            self.ingestion.ingest(reference, report)
         except ObjectMissing as error:
-            self._tell("gone", report, {"FilesGone": 1}, str(error))
+            self._report("gone", report, {"FilesGone": 1}, str(error))
         except FileUnfinished as error:
             self.failures.append((str(error), True))
-            self._tell("unfinished", report, {"FilesUnfinished": 1}, str(error))
+            self._report("unfinished", report, {"FilesUnfinished": 1}, str(error))
         except StoreError as error:
             self._failed("store_failed", report.source, str(error))
         except DeadlineExceeded as error:
             self._failed("too_slow", report.source, str(error))
         except PipelineError as error:
             self._failed("failed", report.source, str(error))
-        except Exception as error:  # noqa: BLE001 - it is told as failed, only without its text
+        except Exception as error:  # noqa: BLE001 - reported as failed, only without its text
             self._failed("defect", report.source, describe_unexpected(error))
         else:
             outcome = "already_stored" if report.was_complete else "stored"
-            self._tell(outcome, report, {"FilesStored": int(not report.was_complete)}, None)
+            self._report(outcome, report, {"FilesStored": int(not report.was_complete)}, None)
         self.counts.update(report.numbers)
 
-    def _tell(
-        self, outcome: str, report: FileReport, values: dict[str, float], message: str | None
+    def _report(
+        self,
+        outcome: str,
+        report: FileReport,
+        values: Values,
+        message: str | None,
     ) -> None:
         self.counts[outcome] += 1
         self.telemetry.file(outcome, report.source, values, self.request_id, message)
@@ -124,10 +127,10 @@ class _Files:
         self.telemetry.file(outcome, source, {"FilesFailed": 1}, self.request_id, why)
 
 
-def _is_output(wanted: ObjectReference, pipeline: Pipeline) -> bool:
-    """Tell what this program wrote from what it shall read, or it would feed itself for ever."""
+def _is_output(reference: ObjectReference, pipeline: Pipeline) -> bool:
+    """Whether this program wrote an object: reading those, it would feed itself for ever."""
     stores = [f"{store.uri}/" for store in (pipeline.output, pipeline.dead_letters)]
     return any(
-        wanted.uri.startswith(store) and is_pipeline_key(wanted.uri.removeprefix(store))
+        reference.uri.startswith(store) and is_pipeline_key(reference.uri.removeprefix(store))
         for store in stores
     )

@@ -1,0 +1,59 @@
+"""The response to a batch of a stream.
+
+It is a promise that Lambda acts on, so the whole of it stands here: success only for a batch that
+is stored; the first sequence number for a store that failed, which has the same batch delivered
+again; an exception for what a smaller batch may mend, which makes Lambda bisect it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.adapters.telemetry import Telemetry
+from pipeline.attempt import Attempt
+from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, UnexpectedError
+from pipeline.core.events import read_kinesis_event
+from pipeline.flow import Pipeline
+from pipeline.handlers.invocation import describe_unexpected, remaining_time, reserve_within
+
+AttemptOpener = Callable[[Pipeline, Callable[[], float], float], Attempt]
+
+
+def respond(
+    event: Any,
+    context: Any,
+    pipeline: Pipeline,
+    response_reserve: float,
+    telemetry: Telemetry,
+    open_attempt: AttemptOpener = Attempt,
+) -> dict[str, Any]:
+    """Store one event's batch, and return what makes Lambda go on or deliver it again.
+
+    `response_reserve` is in seconds. Raises `DeadlineExceeded` for a batch that was too much, and
+    whatever else Lambda learns from an exception.
+    """
+    batch = read_kinesis_event(event, fast=pipeline.fast_paths)
+    remaining = remaining_time(context)
+    attempt = open_attempt(pipeline, remaining, reserve_within(remaining(), response_reserve))
+    request_id = getattr(context, "aws_request_id", None)
+
+    def report_failure(outcome: str, message: str) -> None:
+        timings, retries = attempt.timings, attempt.retries
+        telemetry.failed(outcome, message, batch, timings, retries, request_id)
+
+    try:
+        report = attempt.process(batch)
+    except StoreError as error:
+        report_failure("store_failed", str(error))
+        return {"batchItemFailures": [{"itemIdentifier": batch.first}]}
+    except DeadlineExceeded as error:
+        report_failure("too_slow", str(error))
+        raise
+    except PipelineError as error:
+        report_failure("defect", str(error))
+        raise
+    except Exception as error:  # noqa: BLE001 - raised again, only without its text
+        description = describe_unexpected(error)
+        report_failure("defect", description)
+        raise UnexpectedError(description) from None
+    telemetry.stored(report, request_id)
+    return {"batchItemFailures": []}
