@@ -36,16 +36,16 @@ class Sent:
     spans: list[tuple[int, int]]
 
 
-def written(draw: st.DrawFn, value: Any, space: Callable[[], str]) -> str:
+def written(value: Any, space: Callable[[], str]) -> str:
     """Write a value with white space wherever JSON allows it."""
     if isinstance(value, dict):
         members = (
-            f"{space()}{json.dumps(key)}{space()}:{space()}{written(draw, item, space)}{space()}"
+            f"{space()}{json.dumps(key)}{space()}:{space()}{written(item, space)}{space()}"
             for key, item in value.items()
         )
         return "{" + space() + ",".join(members) + "}"
     if isinstance(value, list):
-        items = (f"{space()}{written(draw, item, space)}{space()}" for item in value)
+        items = (f"{space()}{written(item, space)}{space()}" for item in value)
         return "[" + space() + ",".join(items) + "]"
     return json.dumps(value)
 
@@ -55,21 +55,22 @@ def sent(draw: st.DrawFn) -> Sent:
     """Make a text of documents in any framing, with any white space."""
     style = draw(st.sampled_from(["compact", "pretty", "spaced"]))
     framing = draw(st.sampled_from(["lines", "back to back", "mixed", "array", "array of lines"]))
-    texts = []
-    for document in draw(st.lists(DOCUMENTS, min_size=1, max_size=4)):
-        if style == "pretty":
-            texts.append(json.dumps(document, indent=draw(st.integers(0, 2))))
-        else:
-            spaced = style == "spaced"
-            texts.append(written(draw, document, lambda: draw(SPACE) if spaced else ""))  # noqa: B023
+    space = (lambda: draw(SPACE)) if style == "spaced" else str
+    documents = draw(st.lists(DOCUMENTS, min_size=1, max_size=4))
+    texts = [
+        json.dumps(document, indent=draw(st.integers(0, 2)))
+        if style == "pretty"
+        else written(document, space)
+        for document in documents
+    ]
     text, spans = "[" if framing.startswith("array") else "", []
-    for number, document in enumerate(texts):
+    for number, written_document in enumerate(texts):
         if number and framing.startswith("array"):
             text += ","
         text += "\n" if framing in {"lines", "array of lines"} and number else ""
         text += draw(SPACE) if framing == "mixed" else ""
-        spans.append((len(text), len(text) + len(document)))
-        text += document
+        spans.append((len(text), len(text) + len(written_document)))
+        text += written_document
     return Sent((text + ("]" if framing.startswith("array") else "")).encode(), spans)
 
 

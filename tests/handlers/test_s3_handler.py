@@ -6,7 +6,6 @@ import gzip
 import json
 import time
 import tracemalloc
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
@@ -20,7 +19,6 @@ from support import Context, FaultyStore, Function, Stored, as_json, letter_payl
 
 from pipeline import handlers
 from pipeline.core.errors import FilesFailed, FilesUnfinished, StoreRefused, StoreUnavailable
-from pipeline.core.framing.arrays import split_elements
 from pipeline.core.layout import ARCHIVE, is_pipeline_key
 from pipeline.files import blocks as pipeline_files
 from pipeline.files import ingest
@@ -661,36 +659,6 @@ def test_no_payload_and_no_file_name_as_a_metric(
 # --------------------------------------------------------------------------- arrays
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        (b'[{"a": [1, {"b": "]},"}]}, 7 ,"x\\"]", null]', [b'{"a": [1, {"b": "]},"}]}', b"7", b'"x\\"]"', b"null"]),
-        (b"[]", []),
-        (b"\xef\xbb\xbf \n[1]", [b"1"]),
-        (b'[{"a":1},{"a":,},{"a":3}]', [b'{"a":1}', b'{"a":,}', b'{"a":3}']),
-        (b'[{"a":1}{"a":2},,{"a":3},]', [b'{"a":1}{"a":2}', b'{"a":3}']),
-        (b'[{"a":1},\n {"a":', [b'{"a":1}', b'{"a":']),
-        (b'[{"a":1}', [b'{"a":1}']),
-        (b'[1, "x]', [b"1", b'"x]']),
-        (b"[1}, 2]", [b"1}", b"2"]),
-        (b'[1] garbage\n{"a":2}\n', [b"1", b" garbage", b'{"a":2}']),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("cut", [5, 11, 10_000])
-def test_the_elements_of_an_array_are_its_documents_and_nothing_is_lost(
-    text: bytes, found: list[bytes], cut: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=cut))
-    reader = ObjectReader(lambda start, end: text[start:end], len(text))
-    blocks = list(pipeline_files.blocks_of(reader, "in"))
-    documents = [document for block in blocks for document in block.documents]
-    assert [document for _, document in documents] == found
-    assert all(text[at:].startswith(document) for at, document in documents)
-    for number, block in enumerate(blocks):
-        again = ObjectReader(lambda start, end: text[start:end], len(text))
-        assert list(pipeline_files.blocks_of(again, "in", block.end)) == blocks[number + 1 :]
-
-
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_file_that_is_one_document_over_several_lines_is_one_document(
     mark: bytes, bucket: Bucket, function: Function, invoke: Callable[..., Any]
@@ -712,69 +680,6 @@ def test_an_element_of_an_array_is_one_document_whatever_its_lines_are(
     assert not function.stored.rows
     (letter,) = function.stored.letters
     assert (letter["reason"], letter_payload(letter)) == ("not_json", broken)
-
-
-@given(st.lists(st.sampled_from([b'{"a":1}', b"7", b" ", b"", b"{", b"}", b"[1]"]), max_size=5))
-def test_lines_stay_lines_unless_they_are_one_document_together(lines: list[bytes]) -> None:
-    text = b"\n".join(lines)
-    reader = ObjectReader(lambda start, end: text[start:end], len(text))
-    blocks = pipeline_files.blocks_of(reader, "in")
-    found = [(at, of) for block in blocks for at, of in block.documents]
-    assert all(text[at:].startswith(of) for at, of in found)
-    if not text.strip().startswith(b"["):
-        kept = b"".join(of for _, of in found)
-        assert kept.translate(None, b" \n") == text.translate(None, b" \n")
-    if len(found) == 1 and b"\n" in found[0][1]:
-        json.loads(found[0][1])
-
-
-@given(st.text("\n\r\t x", max_size=80).map(lambda of: ("x" + of).encode()), st.integers(1, 30))
-def test_lines_are_what_stands_between_line_feeds_less_blank_ones(text: bytes, cut: int) -> None:
-    expected, at = [], 0
-    for line in text.split(b"\n"):
-        expected += [(at, line)] if line.strip() else []
-        at += len(line) + 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_files, "CUT", pipeline_files.Cut(block_bytes=cut))
-        reader = ObjectReader(lambda start, end: text[start:end], len(text))
-        blocks = list(pipeline_files.blocks_of(reader, "in"))
-    assert [of for block in blocks for of in block.documents] == expected
-    assert blocks[-1].end.offset == len(text)
-
-
-def test_an_array_that_never_ends_its_element_is_kept_as_lines(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        pipeline_files, "CUT", pipeline_files.Cut(block_bytes=40, longest_value=100)
-    )
-    text = b'[{"a":1},\n{"a":\n' + b'{"a":2}\n' * 40
-    reader = ObjectReader(lambda start, end: text[start:end], len(text))
-    kept = [of for block in pipeline_files.blocks_of(reader, "in") for _, of in block.documents]
-    assert Counter(kept) == {b'{"a":1}': 1, b'{"a":': 1, b'{"a":2}': 40}
-
-
-@given(st.lists(st.recursive(
-    st.none() | st.integers() | st.text('a"\\{}[],', max_size=5),
-    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text('k"}', max_size=2), of, max_size=3),
-    max_leaves=6,
-)), st.sampled_from([None, 1]))  # fmt: skip
-def test_any_array_is_cut_into_its_elements(values: list[Any], indent: int | None) -> None:
-    text = json.dumps(values, indent=indent).encode()
-    elements = split_elements(text[1:])
-    assert [json.loads(of) for _, of in elements.found] == values
-    assert elements.closed
-    assert elements.end == len(text) - 1
-
-
-@given(st.text('a"\\{}[], ', max_size=60).map(str.encode))
-def test_all_but_white_space_and_commas_of_a_broken_array_is_kept(text: bytes) -> None:
-    elements = split_elements(text)
-    kept = b"".join(of for _, of in elements.found) + text[elements.end :]
-    bare = text[: elements.end].replace(b",", b"").replace(b" ", b"")
-    shown = kept.replace(b",", b"").replace(b" ", b"")
-    left = text[elements.end :].replace(b",", b"").replace(b" ", b"")
-    assert shown == bare.removesuffix(b"]" if elements.closed else b"") + left
 
 
 @pytest.mark.parametrize("array", [True, False])

@@ -61,6 +61,7 @@ class Scanner:
         self._enough = enough
         self._hold = hold and not ended
         self._fast = fast
+        self._exact_until = 0  # where many at once are tried again, after they could not be read
         self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
         self._pieces: tuple[int, int] | None = (
             None  # those found last: offset and number of the first
@@ -119,7 +120,12 @@ class Scanner:
         Leaves to `_value` what is not plainly that, and the last one before what is not.
         """
         text = self.text
-        while self._fast and text[start : start + 1] == b"{" and len(self.found) < self._enough:
+        while (
+            self._fast
+            and start >= self._exact_until
+            and text[start : start + 1] == b"{"
+            and len(self.found) < self._enough
+        ):
             if self._ended and len(text) - start <= _RUN_BYTES:
                 end = start + len(text[start:].rstrip(WHITESPACE))
             else:
@@ -128,6 +134,7 @@ class Scanner:
                 end = next((seam + 1 for seam in seams if seam >= 0), 0)
             objects = fast_objects(text[start:end], separators) if end > 0 else None
             if objects is None:
+                self._exact_until = start + _RUN_BYTES
                 break
             room = self._enough - len(self.found)
             self.found += ((start + offset, found) for offset, found in objects[:room])
