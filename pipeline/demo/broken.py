@@ -107,7 +107,7 @@ def _lines(shop: Shop) -> bytes:
 
 def _protobuf(shop: Shop) -> bytes:
     """Make a message of one field: an order's id, as text."""
-    order_id = shop.order()["order_id"].encode()
+    order_id = str(shop.order()["order_id"]).encode()
     return b"\x0a" + _varint(len(order_id)) + order_id
 
 
