@@ -109,15 +109,16 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _clients(tree: ast.AST) -> Iterator[str]:
-    """Find the services of `make_client(SERVICE, …)`, whose constants are named like them."""
+    """Find the services of `boto3.client("service", …)`, and of `make_client(SERVICE, …)`."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "make_client"
-            and isinstance(node.args[0], ast.Name)
-        ):
-            yield node.args[0].id.lower()
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="client") | ast.Name(id="make_client"),
+                args=[ast.Constant(value=str(service)) | ast.Name(id=service), *_],
+            ):
+                yield service.lower()
+            case _:
+                pass
 
 
 def wanted(path: str, found: Reached) -> bool:

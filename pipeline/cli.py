@@ -40,7 +40,7 @@ COMMANDS = (
     *(dead_letters, redrive, backfill, produce, run, bench),
 )
 
-_EXTRA = ("duckdb", "rich")  # what pyproject.toml lists as `cli`
+_EXTRA = ("duckdb", "rich", "rstr")  # what pyproject.toml lists as `cli`
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -109,7 +109,7 @@ def _check_extra() -> None:
     """Raise `ConfigurationError` where the package was installed without its command line."""
     if not all(map(find_spec, _EXTRA)):
         message = (
-            f"The command line needs {' and '.join(_EXTRA)}: pip install "
+            f"The command line needs {', '.join(_EXTRA[:-1])} and {_EXTRA[-1]}: pip install "
             "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'."
         )
         raise ConfigurationError(message)

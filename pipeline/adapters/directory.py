@@ -171,9 +171,9 @@ def _translate_errors(action: str, uri: str, key: str) -> Iterator[None]:
         yield
     except OSError as error:
         number = error.errno or 0
-        what = f"Could not {action} {uri}/{key}: {os.strerror(number)}"
+        failure = f"Could not {action} {uri}/{key}: {os.strerror(number)}"
         if number in _TRANSIENT:
-            message = f"{what}; try again, and if it happens again, check the disk."
+            message = f"{failure}; try again, and if it happens again, check the disk."
             raise StoreUnavailable(message) from error
-        message = f"{what}; {_REMEDIES.get(number, 'check the directory and its file pipeline')}."
-        raise StoreRefused(message) from error
+        remedy = _REMEDIES.get(number, "check the directory and its file pipeline")
+        raise StoreRefused(f"{failure}; {remedy}.") from error

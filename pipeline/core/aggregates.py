@@ -44,7 +44,11 @@ def count_user_records(aggregate: bytes) -> int | None:
             tag, content = _varint(aggregate, offset)
             count += tag == _RECORDS_TAG
             begin, offset = offset, _end_of_field(aggregate, tag & 7, content)
-            if tag == _RECORDS_TAG and aggregate[content] >= _MORE > aggregate[content + 1]:
+            # By the byte, as a tag may be spelled in more of them than it needs.
+            if (
+                aggregate[begin] == _RECORDS_TAG
+                and aggregate[content] >= _MORE > aggregate[content + 1]
+            ):
                 _steps[aggregate[begin : begin + _HEAD]] = offset - begin
     except (IndexError, KeyError):
         return None

@@ -5,6 +5,7 @@ the one partition column that a producer fills, an order's country, has a patter
 which is checked first. `unknown_field`: both datasets ignore what they do not know.
 """
 
+import bz2
 import gzip
 import hashlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
+import pybase64
 
 from pipeline.core.kpl import DIGEST_BYTES, MAGIC, UserRecord, aggregate
 from pipeline.core.reasons import Reason
@@ -103,6 +105,12 @@ def _lines(shop: Shop) -> bytes:
     return b"\n".join(encode(shop.order()) for _ in range(3))
 
 
+def _protobuf(shop: Shop) -> bytes:
+    """Make a message of one field: an order's id, as text."""
+    order_id = str(shop.order()["order_id"]).encode()
+    return b"\x0a" + _varint(len(order_id)) + order_id
+
+
 def _too_deep(shop: Shop) -> bytes:
     levels = 100_000
     return encode({**shop.click(), "tags": 0})[:-2] + b"[" * levels + b"]" * levels + b"}"
@@ -136,6 +144,19 @@ _PAYLOADS = (
          lambda shop: _zip(_lines(shop))[:-12]),
     BrokenKind("corrupt zstd", Reason.CORRUPT_COMPRESSION, None, "user record",
          lambda shop: pa.Codec("zstd").compress(_lines(shop), asbytes=True)[:-12]),
+    BrokenKind("aggregate in an aggregate", Reason.NESTED_AGGREGATE, None, "user record",
+         _some_orders),
+    BrokenKind("Avro data", Reason.AVRO_DATA, None, "user record",
+         lambda shop: b"Obj\x01" + encode(shop.order())),
+    BrokenKind("protobuf", Reason.PROTOBUF, None, "user record", _protobuf),
+    BrokenKind("MessagePack", Reason.MESSAGEPACK, None, "user record",
+         lambda shop: msgspec.msgpack.encode(shop.order())),
+    BrokenKind("registry's header before protobuf", Reason.REGISTRY_DATA, None, "user record",
+         lambda shop: b"\0\0\0\0\7" + _protobuf(shop)),
+    BrokenKind("base64 of a document", Reason.BASE64_TEXT, None, "user record",
+         lambda shop: pybase64.b64encode(encode(shop.order()))),
+    BrokenKind("bzip2", Reason.OTHER_FORMAT, None, "user record",
+         lambda shop: bz2.compress(_lines(shop))),
     BrokenKind("gzip that unpacks past the limit", Reason.UNPACKED_TOO_LARGE, None, "user record",
          lambda _: _zip(bytes(_LIMITS.unpacked_bytes + 1)), costly=True),
     BrokenKind("too many documents", Reason.TOO_MANY_DOCUMENTS, None, "user record",

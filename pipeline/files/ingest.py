@@ -145,11 +145,11 @@ class Ingestion:
         progress = _Progress(self._attempt().output, version.source)
         progress.complete(place)
 
-    def _check_time(self, what: str) -> None:
+    def _check_time(self, reason: str) -> None:
         """Raise `DeadlineExceeded` unless there is time for a part as slow as the slowest."""
         left = self._remaining() - self._reserve
         if left <= 0 or left < _MARGIN * self._slowest:
-            message = f"{what}; raise the time-out or the memory of the function."
+            message = f"{reason}; raise the time-out or the memory of the function."
             raise DeadlineExceeded(message)
 
     def _blocks(self, version: "ObjectVersion", start: Place, retrier: Retrier) -> Iterator[Block]:

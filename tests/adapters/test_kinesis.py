@@ -85,11 +85,11 @@ def test_what_is_put_is_read_again(stream: KinesisStream) -> None:
     put = [PutRecord("a", b"one"), PutRecord("b", b"", str(2**128 - 1)), PutRecord("a", b"\xff")]
     before = datetime.now(UTC).timestamp()
     stored = stream.put_records(put)
-    assert all(isinstance(of, Stored) for of in stored)
+    assert all(isinstance(outcome, Stored) for outcome in stored)
     records = {
-        (shard.shard_id, of.sequence_number): of
+        (shard.shard_id, record.sequence_number): record
         for shard in stream.list_shards()
-        for of in read(stream, shard.shard_id)
+        for record in read(stream, shard.shard_id)
     }
     for record, position in zip(put, stored, strict=True):
         assert isinstance(position, Stored)
@@ -106,7 +106,7 @@ def test_reading_goes_on_after_a_sequence_number(stream: KinesisStream) -> None:
         first.shard_id, "AFTER_SEQUENCE_NUMBER", first.sequence_number
     )
     received = stream.get_records(iterator, limit=1)
-    assert [of.data for of in received.records] == [b"1"]
+    assert [record.data for record in received.records] == [b"1"]
     assert stream.get_records(str(received.next_iterator)).records[0].data == b"2"
 
 
@@ -126,8 +126,8 @@ def test_a_split_and_a_merge_show_in_the_shards(stream: KinesisStream) -> None:
     )
     while len(stream.list_shards()) < 5:
         pass
-    shards = {of.shard_id[-1]: of for of in stream.list_shards()}
-    assert [number for number, of in sorted(shards.items()) if of.closed] == ["0", "1", "3"]
+    shards = {shard.shard_id[-1]: shard for shard in stream.list_shards()}
+    assert [number for number, shard in sorted(shards.items()) if shard.closed] == ["0", "1", "3"]
     assert shards["2"].parents == shards["3"].parents == ("shardId-000000000000",)
     assert shards["4"].parents == ("shardId-000000000003", "shardId-000000000001")
     assert (shards["2"].first_hash_key, shards["2"].last_hash_key) == (0, 2**126 - 1)
@@ -197,7 +197,7 @@ def test_the_producer_keeps_the_order_of_each_key_through_faults(url: str) -> No
     for stored_key, data in user_records(target):
         first[stored_key].setdefault(int(data))
     for key in set(key_of):
-        assert list(first[key]) == [at for at, of in enumerate(key_of) if of == key]
+        assert list(first[key]) == [index for index, owner in enumerate(key_of) if owner == key]
 
 
 def user_records(stream: KinesisStream) -> Iterator[tuple[str | None, bytes]]:
@@ -207,8 +207,8 @@ def user_records(stream: KinesisStream) -> Iterator[tuple[str | None, bytes]]:
             continue
         chunk, rejects = deaggregate(Batch("stream", shard.shard_id, tuple(records)))
         assert not rejects
-        for at, payload in zip(chunk.unit, chunk.payloads, strict=True):
-            yield chunk.provenance.partition_key[at], payload
+        for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
+            yield chunk.provenance.partition_key[unit], payload
 
 
 # ---------------------------------------------------------------------------------- answers
@@ -284,7 +284,7 @@ def test_all_pages_of_the_shards_are_read() -> None:
     name = {"StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/shop"}
     stubber.add_response("list_shards", {"Shards": entries[:1], "NextToken": "more"}, name)
     stubber.add_response("list_shards", {"Shards": entries[1:]}, {"NextToken": "more"})
-    assert [of.shard_id[-1] for of in stream.list_shards()] == ["0", "1"]
+    assert [shard.shard_id[-1] for shard in stream.list_shards()] == ["0", "1"]
 
 
 def test_what_is_received_is_a_stream_record() -> None:

@@ -292,8 +292,10 @@ def test_a_hanging_store_does_not_outlast_the_deadline(gated: GatedStore, blocke
     writer.put(gated, "a", b"1")
     writer.put(gated, "b", b"2")
     begun = time.monotonic()
-    told = r"before 2 of 2 objects were acknowledged.* has had no response for 0\.\d s: .*; raise"
-    with pytest.raises(DeadlineExceeded, match=told):
+    sentence = (
+        r"before 2 of 2 objects were acknowledged.* has had no response for 0\.\d s: .*; raise"
+    )
+    with pytest.raises(DeadlineExceeded, match=sentence):
         writer.wait() if blocked_in == "wait" else writer.put(gated, "c", b"3")
     assert 0.1 < time.monotonic() - begun < 0.8
     gated.gate.set()

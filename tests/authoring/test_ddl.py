@@ -73,7 +73,7 @@ def money(precision: int, scale: int) -> dict[str, Any]:
 
 
 def record(name: str, **fields: Any) -> dict[str, Any]:
-    given = [{"name": key, "type": of} for key, of in fields.items()]
+    given = [{"name": key, "type": kind} for key, kind in fields.items()]
     return {"type": "record", "name": name, "fields": given}
 
 
@@ -155,7 +155,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def nullable(of: Any, suffix: str = "Null") -> Any:
+def nullable(kind: Any, suffix: str = "Null") -> Any:
     """Return the union of null and the type, whose named types get other names."""
 
     def renamed(part: Any) -> Any:
@@ -167,7 +167,7 @@ def nullable(of: Any, suffix: str = "Null") -> Any:
         names = {"name": part["name"] + suffix} if named else {}
         return {key: renamed(item) for key, item in part.items()} | names
 
-    return ["null", renamed(copy.deepcopy(of))]
+    return ["null", renamed(copy.deepcopy(kind))]
 
 
 NAMED = {"record", "enum", "fixed"}
@@ -176,10 +176,10 @@ BOTH = 'formats = ["parquet", "csv"]\n'
 
 def _everything(*more: Row) -> Dataset:
     """Make a dataset with a field of every type, nullable and not, and with these at the end."""
-    required: list[Row] = [{"name": name, "type": of.avro} for name, of in TYPES.items()]
+    required: list[Row] = [{"name": name, "type": kind.avro} for name, kind in TYPES.items()]
     optional: list[Row] = [
-        {"name": f"{name}_null", "type": nullable(of.avro), "default": None}
-        for name, of in TYPES.items()
+        {"name": f"{name}_null", "type": nullable(kind.avro), "default": None}
+        for name, kind in TYPES.items()
     ]
     return dataset(
         {"name": "id", "type": "string"},
@@ -225,12 +225,14 @@ def everything() -> tuple[list[bytes], list[Row]]:
     documents, rows = list[bytes](), list[Row]()
     moments = list(MOMENTS.items())
     for number, place in enumerate(PLACES):
-        at, (day, hour) = moments[number % len(moments)]
-        sent: Row = {"id": str(number), "at": at, "Place": place}
-        row = sent | {"at": datetime.fromisoformat(at)}
-        for name, of in TYPES.items():
+        moment, (day, hour) = moments[number % len(moments)]
+        sent: Row = {"id": str(number), "at": moment, "Place": place}
+        row = sent | {"at": datetime.fromisoformat(moment)}
+        for name, kind in TYPES.items():
             full = number % 2
-            sent[name], row[name] = (of.full, of.read_full) if full else (of.bare, of.read_bare)
+            sent[name], row[name] = (
+                (kind.full, kind.read_full) if full else (kind.bare, kind.read_bare)
+            )
             if number % 4:
                 sent[f"{name}_null"], row[f"{name}_null"] = sent[name], row[name]
             else:
@@ -274,14 +276,14 @@ class Lake(NamedTuple):
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Deliver all documents, and all but two once more, as Lambda does after a time-out."""
     stored, rows = Stored(), dict[str, list[Row]]()
-    for of, (documents, expected) in ((EVERYTHING, everything()), (KINDS, kinds())):
-        deliver_twice(documents, [of], stored, ARRIVED)
-        rows[of.name] = expected
-    for of in SHIPPED:
+    for made, (documents, expected) in ((EVERYTHING, everything()), (KINDS, kinds())):
+        deliver_twice(documents, [made], stored, ARRIVED)
+        rows[made.name] = expected
+    for shipped in SHIPPED:
         alone = Stored()
-        good = (ROOT / "schemas" / of.name / "good.ndjson").read_bytes().split(b"\n")
+        good = (ROOT / "schemas" / shipped.name / "good.ndjson").read_bytes().split(b"\n")
         deliver(kinesis_event(filter(None, good), arrived=SAMPLES_ARRIVED_AT), SHIPPED, alone)
-        rows[of.name] = [with_path(of, row) for row in alone.rows]
+        rows[shipped.name] = [with_path(shipped, row) for row in alone.rows]
         deliver_twice([line for line in good if line], SHIPPED, stored, SAMPLES_ARRIVED_AT)
     root = tmp_path_factory.mktemp("it's a [lake] {x} ü %41 =")
     for key, body in stored.output.objects.items():
@@ -299,20 +301,20 @@ def deliver_twice(
     deliver(kinesis_event(documents[2:], start=2, arrived=arrived), datasets, stored)
 
 
-def with_path(of: Dataset, row: Row) -> Row:
+def with_path(dataset: Dataset, row: Row) -> Row:
     """Add the columns that only the path has."""
     row = {
-        name: dict(value) if pa.types.is_map(of.schema.field(name).type) else value
+        name: dict(value) if pa.types.is_map(dataset.schema.field(name).type) else value
         for name, value in row.items()
     }
-    for column in of.partition_by:
+    for column in dataset.partition_by:
         moment = row[column.field or "_arrived_at"]
         if column.part != "value":
             row[column.name] = moment.date() if column.part == "date" else moment.hour
     return row
 
 
-def flat(row: Row, of: Dataset) -> Row:
+def flat(row: Row, dataset: Dataset) -> Row:
     """Return a row as CSV has it: records flattened."""
 
     def cells(name: str, value: Any, kind: pa.DataType) -> Iterator[tuple[str, Any]]:
@@ -323,8 +325,10 @@ def flat(row: Row, of: Dataset) -> Row:
             inner = value and value[part.name]
             yield from cells(f"{name}__{part.name}", inner, part.type)
 
-    fields = [pair for part in of.schema for pair in cells(part.name, row[part.name], part.type)]
-    return dict(fields) | {name: row[name] for name in row if name not in of.schema.names}
+    fields = [
+        pair for part in dataset.schema for pair in cells(part.name, row[part.name], part.type)
+    ]
+    return dict(fields) | {name: row[name] for name in row if name not in dataset.schema.names}
 
 
 def changed(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -370,10 +374,10 @@ def assert_same(found: pa.Table, expected: list[Row]) -> None:
 # -------------------------------------------------------------------------------------- DuckDB
 
 
-def in_duckdb(of: Dataset, uri: str) -> duckdb.DuckDBPyConnection:
+def in_duckdb(dataset: Dataset, uri: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(statements(of, uri, "duckdb"))
+    connection.execute(statements(dataset, uri, "duckdb"))
     return connection
 
 
@@ -385,20 +389,20 @@ def wide_as_double(row: Row) -> Row:
     }
 
 
-@pytest.mark.parametrize("of", DATASETS, ids=lambda of: of.name)
-def test_duckdb_reads_both_formats_as_they_were_sent(of: Dataset, lake: Lake) -> None:
-    connection, expected = in_duckdb(of, lake.uri), lake.rows[of.name]
-    once = connection.sql(f"FROM {of.name}_once").to_arrow_table()
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_duckdb_reads_both_formats_as_they_were_sent(dataset: Dataset, lake: Lake) -> None:
+    connection, expected = in_duckdb(dataset, lake.uri), lake.rows[dataset.name]
+    once = connection.sql(f"FROM {dataset.name}_once").to_arrow_table()
     assert_same(once, [wide_as_double(row) for row in expected])
-    if "csv" in of.formats:
-        once = connection.sql(f"FROM {of.name}_csv_once").to_arrow_table()
-        assert_same(once, [wide_as_text(flat(row, of)) for row in expected])
+    if "csv" in dataset.formats:
+        once = connection.sql(f"FROM {dataset.name}_csv_once").to_arrow_table()
+        assert_same(once, [wide_as_text(flat(row, dataset)) for row in expected])
 
 
-@pytest.mark.parametrize("of", DATASETS, ids=lambda of: of.name)
-def test_duckdb_shows_every_delivery_but_each_identity_once(of: Dataset, lake: Lake) -> None:
-    connection, documents = in_duckdb(of, lake.uri), len(lake.rows[of.name])
-    for view in (of.name, f"{of.name}_csv")[: len(of.formats)]:
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_duckdb_shows_every_delivery_but_each_identity_once(dataset: Dataset, lake: Lake) -> None:
+    connection, documents = in_duckdb(dataset, lake.uri), len(lake.rows[dataset.name])
+    for view in (dataset.name, f"{dataset.name}_csv")[: len(dataset.formats)]:
         everyone = connection.execute(f"SELECT count(*) FROM {view}").fetchall()
         identities = connection.execute(
             f"SELECT _source, _sequence_number, _sub_sequence_number, _document FROM {view}_once"
@@ -408,7 +412,7 @@ def test_duckdb_shows_every_delivery_but_each_identity_once(of: Dataset, lake: L
 
 
 @pytest.mark.parametrize(
-    ("of", "condition"),
+    ("dataset", "condition"),
     [
         (SHIPPED[1], "country = 'FR'"),
         (SHIPPED[1], "date = '2026-11-22'"),
@@ -419,10 +423,10 @@ def test_duckdb_shows_every_delivery_but_each_identity_once(of: Dataset, lake: L
     ids=["by value", "by day", "by empty text", "by day of the name", "by hour of the name"],
 )
 def test_duckdb_skips_files_by_their_path_through_the_view_of_once(
-    of: Dataset, condition: str, lake: Lake
+    dataset: Dataset, condition: str, lake: Lake
 ) -> None:
-    plan = in_duckdb(of, lake.uri).execute(
-        f"EXPLAIN ANALYZE SELECT * FROM {of.name}_once WHERE {condition}"
+    plan = in_duckdb(dataset, lake.uri).execute(
+        f"EXPLAIN ANALYZE SELECT * FROM {dataset.name}_once WHERE {condition}"
     )
     scanned = re.search(r"Scanning Files: (\d+)/(\d+)", plan.fetchall()[0][1])
     assert scanned
@@ -514,8 +518,8 @@ def _session(home: Path) -> Any:
     return builder.getOrCreate()
 
 
-def declare(spark: Any, of: Dataset, uri: str) -> None:
-    for statement in statements_of(statements(of, uri, "spark")):
+def declare(spark: Any, dataset: Dataset, uri: str) -> None:
+    for statement in statements_of(statements(dataset, uri, "spark")):
         spark.sql(statement)
 
 
@@ -549,16 +553,16 @@ def as_spark_csv(row: Row) -> Row:
     return found
 
 
-def spark_reads_both_formats_as_they_were_sent(spark: Any, of: Dataset, lake: Lake) -> None:
-    declare(spark, of, lake.uri)
-    expected = lake.rows[of.name]
-    found = spark.table(f"{of.name}_once").toArrow()
+def spark_reads_both_formats_as_they_were_sent(spark: Any, dataset: Dataset, lake: Lake) -> None:
+    declare(spark, dataset, lake.uri)
+    expected = lake.rows[dataset.name]
+    found = spark.table(f"{dataset.name}_once").toArrow()
     assert_same(found, [as_spark_parquet(row) for row in expected])
-    assert spark.table(of.name).count() == 2 * len(expected) - 2
-    if "csv" in of.formats:
-        found = spark.table(f"{of.name}_csv_once").toArrow()
-        assert_same(found, [as_spark_csv(flat(row, of)) for row in expected])
-        assert spark.table(f"{of.name}_csv").count() == 2 * len(expected) - 2
+    assert spark.table(dataset.name).count() == 2 * len(expected) - 2
+    if "csv" in dataset.formats:
+        found = spark.table(f"{dataset.name}_csv_once").toArrow()
+        assert_same(found, [as_spark_csv(flat(row, dataset)) for row in expected])
+        assert spark.table(f"{dataset.name}_csv").count() == 2 * len(expected) - 2
 
 
 def spark_reads_files_that_lack_the_newest_field(spark: Any, lake: Lake) -> None:
@@ -581,7 +585,7 @@ def spark_skips_files_by_their_path_through_the_view_of_once(spark: Any, lake: L
 # ------------------------------------------------------------------ Athena: its tables in Hive
 
 
-def hive_parses_the_tables_of_athena(spark: Any, of: Dataset) -> None:
+def hive_parses_the_tables_of_athena(spark: Any, dataset: Dataset) -> None:
     """Athena's DDL is Hive's. A tree names no column twice, nor one that is a partition."""
     hive = spark._jvm.org.apache.hadoop.hive.ql.parse
     parser, unescaped = hive.ParseDriver(), hive.BaseSemanticAnalyzer.unescapeSQLString
@@ -591,26 +595,28 @@ def hive_parses_the_tables_of_athena(spark: Any, of: Dataset) -> None:
 
     location = 's3://lake/it\'s/\\ "out"'
     tables = [
-        part for part in statements_of(statements(of, location, "athena")) if "VIEW" not in part
+        part
+        for part in statements_of(statements(dataset, location, "athena"))
+        if "VIEW" not in part
     ]
     for statement in tables:
         tree = parser.parse(statement)
         nodes = {node.getText(): node for node in parts(tree.getChild(0))}
         if "TOK_TABCOLLIST" in nodes:
             lists = [nodes["TOK_TABCOLLIST"], *parts(nodes["TOK_TABLEPARTCOLS"])]
-            names = [part.getChild(0).getText() for of in lists for part in parts(of)]
+            names = [part.getChild(0).getText() for columns in lists for part in parts(columns)]
             assert len({name.lower() for name in names}) == len(names) > 5
             assert unescaped(nodes["TOK_TABLELOCATION"].getChild(0).getText()).startswith(location)
     created = [part for part in tables if part.startswith("CREATE EXTERNAL TABLE")]
-    assert len(created) == len(of.formats)
+    assert len(created) == len(dataset.formats)
     assert all(part.startswith(("CREATE EXTERNAL", "MSCK REPAIR TABLE")) for part in tables)
 
 
 def hives_csv_reader_gives_what_was_sent(spark: Any) -> None:
     """With the parameters of the catalogue entry; backslashes and quotes survive."""
     jvm = spark._jvm
-    of = SHIPPED[1]
-    table = json.loads(statements(of, LAKE, "glue", [Format.CSV]))["StorageDescriptor"]
+    dataset = SHIPPED[1]
+    table = json.loads(statements(dataset, LAKE, "glue", [Format.CSV]))["StorageDescriptor"]
     names = [column["Name"] for column in table["Columns"]]
     properties = jvm.java.util.Properties()
     for key, value in table["SerdeInfo"]["Parameters"].items():
@@ -623,7 +629,7 @@ def hives_csv_reader_gives_what_was_sent(spark: Any) -> None:
     coupon = 'back\\slash \\" "quoted", \\n \\\\ ü\''
     document = json.loads((ROOT / "schemas/orders/good.ndjson").read_bytes().split(b"\n")[0])
     event = kinesis_event([as_json(document | {"coupon": coupon})], arrived=SAMPLES_ARRIVED_AT)
-    objects = deliver(event, [of]).output.objects
+    objects = deliver(event, [dataset]).output.objects
     [csv] = [body.decode() for key, body in objects.items() if key.endswith(".csv")]
     row = serde.deserialize(jvm.org.apache.hadoop.io.Text(csv.split("\n")[1]))
     read = dict(zip(names, row, strict=True))
@@ -637,11 +643,11 @@ def test_spark_and_hive_read_what_was_sent(
     spark: Any, lake: Lake, subtests: pytest.Subtests
 ) -> None:
     """One test, so that there is one session, whatever the tests are spread over."""
-    for of in DATASETS:
-        with subtests.test("Spark reads both formats as they were sent", dataset=of.name):
-            spark_reads_both_formats_as_they_were_sent(spark, of, lake)
-        with subtests.test("Hive parses the tables of Athena", dataset=of.name):
-            hive_parses_the_tables_of_athena(spark, of)
+    for shown in DATASETS:
+        with subtests.test("Spark reads both formats as they were sent", dataset=shown.name):
+            spark_reads_both_formats_as_they_were_sent(spark, shown, lake)
+        with subtests.test("Hive parses the tables of Athena", dataset=shown.name):
+            hive_parses_the_tables_of_athena(spark, shown)
     with subtests.test("Spark reads files that lack the newest field"):
         spark_reads_files_that_lack_the_newest_field(spark, lake)
     with subtests.test("Spark skips files by their path"):
@@ -653,17 +659,17 @@ def test_spark_and_hive_read_what_was_sent(
 # ------------------------------------------------------------- Athena: queries and projection
 
 
-def views_of(of: Dataset) -> list[exp.Create]:
+def views_of(dataset: Dataset) -> list[exp.Create]:
     """Parse the views as Trino's SQL, which Athena's queries are."""
-    views = [part for part in statements_of(statements(of, LAKE, "athena")) if "VIEW" in part]
+    views = [part for part in statements_of(statements(dataset, LAKE, "athena")) if "VIEW" in part]
     parsed = [sqlglot.parse_one(view, dialect="trino") for view in views]
     assert all(isinstance(view, exp.Create) for view in parsed)
     return [view for view in parsed if isinstance(view, exp.Create)]
 
 
-def tables_of(of: Dataset) -> dict[str, Row]:
+def tables_of(dataset: Dataset) -> dict[str, Row]:
     """Return the entries of the catalogue, by name."""
-    entries = [json.loads(statements(of, LAKE, "glue", [form])) for form in of.formats]
+    entries = [json.loads(statements(dataset, LAKE, "glue", [form])) for form in dataset.formats]
     return {entry["Name"]: entry for entry in entries}
 
 
@@ -672,10 +678,10 @@ def columns_of(entry: Row) -> list[str]:
     return [column["Name"] for column in both]
 
 
-@pytest.mark.parametrize("of", DATASETS, ids=lambda of: of.name)
-def test_athenas_views_take_columns_that_their_tables_have(of: Dataset) -> None:
-    known = {name: columns_of(entry) for name, entry in tables_of(of).items()}
-    views = views_of(of)
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_athenas_views_take_columns_that_their_tables_have(dataset: Dataset) -> None:
+    known = {name: columns_of(entry) for name, entry in tables_of(dataset).items()}
+    views = views_of(dataset)
     for view in views:
         query = view.expression
         [source] = [table.name for table in query.find_all(exp.Table)]
@@ -685,33 +691,33 @@ def test_athenas_views_take_columns_that_their_tables_have(of: Dataset) -> None:
         assert len(set(given)) == len(given)
         known[view.this.name] = given
     once = [name for name in known if name.endswith("_once")]
-    assert once == [f"{of.name}_once", f"{of.name}_csv_once"][: len(of.formats)]
+    assert once == [f"{dataset.name}_once", f"{dataset.name}_csv_once"][: len(dataset.formats)]
 
 
-@pytest.mark.parametrize("of", DATASETS, ids=lambda of: of.name)
-def test_tables_name_no_column_twice_and_have_all_of_the_path(of: Dataset) -> None:
-    for name, entry in tables_of(of).items():
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_tables_name_no_column_twice_and_have_all_of_the_path(dataset: Dataset) -> None:
+    for name, entry in tables_of(dataset).items():
         columns = columns_of(entry)
         assert len(set(columns)) == len(columns)
         keys = [column["Name"] for column in entry["PartitionKeys"]]
-        assert keys == [column.name.lower() for column in of.partition_by]
-        if name == of.name:
+        assert keys == [column.name.lower() for column in dataset.partition_by]
+        if name == dataset.name:
             assert set(columns) <= {
-                *(part.lower() for part in of.schema.names),
-                *(column.name.lower() for column in of.partition_by),
+                *(part.lower() for part in dataset.schema.names),
+                *(column.name.lower() for column in dataset.partition_by),
             }
 
 
-@pytest.mark.parametrize("of", DATASETS, ids=lambda of: of.name)
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
 def test_the_glue_entry_is_accepted_and_read_back(
-    of: Dataset, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
         glue = boto3.client("glue", region_name="eu-central-1")
         glue.create_database(DatabaseInput={"Name": "lake"})
-        for name, entry in tables_of(of).items():
+        for name, entry in tables_of(dataset).items():
             glue.create_table(DatabaseName="lake", TableInput=entry)
             table: Any = glue.get_table(DatabaseName="lake", Name=name)["Table"]
             assert {key: table[key] for key in entry} == entry
@@ -900,9 +906,9 @@ def test_what_cannot_be_done_is_one_sentence(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*arguments) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert re.fullmatch(r"pipeline: [^\n]+\.\n", told.err)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(r"pipeline: [^\n]+\.\n", captured.err)
 
 
 @pytest.mark.usefixtures("bare")

@@ -158,7 +158,7 @@ def test_what_is_no_part_of_the_files_may_change(new: Fields) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "at", "why", "instead"),
+    ("old", "new", "path", "why", "instead"),
     [
         ([field("a", "int"), field("b", "int")], [field("a", "int")], "b", "is gone", "keep it"),
         ([field("a", "int")], [field("a", "int"), field("b", "int")], "b", "new and required", "give it a default"),
@@ -172,10 +172,10 @@ def test_what_is_no_part_of_the_files_may_change(new: Fields) -> None:
     ],
 )  # fmt: skip
 def test_what_old_readers_would_trip_over_is_refused(
-    old: Fields, new: Fields, at: str, why: str, instead: str
+    old: Fields, new: Fields, path: str, why: str, instead: str
 ) -> None:
     (said,) = refused(old, new)
-    assert f" {at} " in said
+    assert f" {path} " in said
     assert why in said
     assert instead in said
 
@@ -268,9 +268,9 @@ def test_check_minds_positions_where_there_is_csv(
 def test_settings_may_name_a_field_that_is_new_in_the_current_version(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at = field("at", null(logical("long", "timestamp-micros")))
+    moment = field("at", null(logical("long", "timestamp-micros")))
     config = 'partition_by = ["n"]\nevent_time = "at"'
-    dataset_folder(tmp_path, {1: [A], 2: [A, N, at]}, config)
+    dataset_folder(tmp_path, {1: [A], 2: [A, N, moment]}, config)
     assert main(["check", str(tmp_path), "--quiet"]) == 0, capsys.readouterr().out
 
 

@@ -70,9 +70,9 @@ class Place:
     @property
     def objects(self) -> dict[str, bytes]:
         return {
-            str(of.relative_to(self.folder)): of.read_bytes()
-            for of in sorted(self.folder.rglob("*"))
-            if of.is_file() and "schemas" not in of.parts
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and "schemas" not in path.parts
         }
 
 
@@ -121,17 +121,20 @@ class Lambda:
         try:
             answer = handlers.s3(event, Context(self.seconds))
         except Exception as error:  # noqa: BLE001 - Lambda turns all of them into answers
-            told = {"errorType": type(error).__name__, "errorMessage": str(error)}
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(told).encode())}
+            failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            return {
+                "FunctionError": "Unhandled",
+                "Payload": io.BytesIO(json.dumps(failure).encode()),
+            }
         return {"Payload": io.BytesIO(json.dumps(answer).encode())}
 
     @property
     def keys(self) -> list[str]:
         return [
-            of.key
+            reference.key
             for _, event in self.events
             for d in read_notifications(event)
-            for of in d.objects
+            for reference in d.objects
         ]
 
 

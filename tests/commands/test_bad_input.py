@@ -341,14 +341,14 @@ def test_a_full_disk_is_named_with_the_object_and_the_remedy(
     assert main(place.arguments(command)) == 0
 
 
-@pytest.mark.parametrize("at", ["1.avsc", "dataset.toml", "good.ndjson"])
+@pytest.mark.parametrize("name", ["1.avsc", "dataset.toml", "good.ndjson"])
 def test_a_draft_is_whole_or_not_there(
-    at: str, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = Path.open
 
     def full(path: Path, *arguments: str, **options: str) -> object:
-        if path.name == at and place.drafts in path.parents:
+        if path.name == name and place.drafts in path.parents:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return real(path, *arguments, **options)  # type: ignore[call-overload]  # as it came
 

@@ -175,8 +175,8 @@ def test_datasets_that_cannot_serve_one_stream_are_told(
 def test_samples_do_not_grow_old_with_their_event_times(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
-    (folder / "1.avsc").write_text(json.dumps({**SCHEMA, "fields": [at]}))
+    moment = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    (folder / "1.avsc").write_text(json.dumps({**SCHEMA, "fields": [moment]}))
     (folder / "dataset.toml").write_text('event_time = "at"\nevent_time_window = ["-1d", "+1d"]')
     (folder / "good.ndjson").write_text('{"at": "2026-11-23T00:00:00Z"}\n')
     (folder / "bad.ndjson").write_text(

@@ -69,8 +69,8 @@ def told(
     return as_json, out
 
 
-def counts(of: dict[str, Any]) -> dict[tuple[str, ...], int]:
-    return {(c["dataset"], c["reason"], c["path"], c["day"]): c["count"] for c in of["counts"]}
+def counts(report: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    return {(c["dataset"], c["reason"], c["path"], c["day"]): c["count"] for c in report["counts"]}
 
 
 def test_they_are_counted_by_dataset_reason_path_and_day(
@@ -84,13 +84,13 @@ def test_they_are_counted_by_dataset_reason_path_and_day(
         ("unrouted", "no_dataset", "$"): 1,
         ("unrouted", "not_utf8", "$"): 1,
     }
-    expected = {(*of, day[:10]): count for of, count in each.items() for day in DAYS}
+    expected = {(*group, day[:10]): count for group, count in each.items() for day in DAYS}
     found = counts(as_json)
     assert found == expected
     assert as_json["total"] == len(letters(place)) == 12
     lines = [tuple(line.split()) for line in out.splitlines()]
     assert lines[0] == ("12", "dead", "letters", "in", str(place))
-    assert {(*of, str(count)) for of, count in expected.items()} <= set(lines)
+    assert {(*group, str(count)) for group, count in expected.items()} <= set(lines)
 
 
 @pytest.mark.parametrize(

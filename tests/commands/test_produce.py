@@ -94,7 +94,7 @@ def test_the_partition_key_is_a_field_of_the_document(stream: FakeKinesis, tmp_p
     keys = [key for key, _ in stream.user_records]
     assert (keys[0], keys[1], keys[4], keys[6]) == ("a", "7", "a", '[1,"x"]')
     # What has no key of its own is given one of many.
-    assert len({keys[at] for at in (2, 3, 5, 7)}) == 4
+    assert len({keys[index] for index in (2, 3, 5, 7)}) == 4
 
 
 def test_without_a_partition_key_documents_spread_over_all_shards(

@@ -59,14 +59,14 @@ class Place:
         """Let things have a number of up to `maximum`."""
         write_dataset(self.folder / "schemas" / "things", things_with(maximum=maximum), CONFIG)
 
-    def arguments(self, *options: str, of: str = "dead") -> list[str]:
+    def arguments(self, *options: str, source: str = "dead") -> list[str]:
         """Return the command."""
         place = ["--schemas", str(self.folder / "schemas"), "--out", str(self.out)]
-        return ["redrive", str(self.folder / of), *place, *options]
+        return ["redrive", str(self.folder / source), *place, *options]
 
-    def redrive(self, *options: str, of: str = "dead") -> int:
+    def redrive(self, *options: str, source: str = "dead") -> int:
         """Run the command."""
-        return main(self.arguments(*options, of=of))
+        return main(self.arguments(*options, source=source))
 
     @property
     def state(self) -> dict[str, bytes]:
@@ -198,7 +198,11 @@ def test_filters_leave_the_rest_as_it_was(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = {letter_identity(letter): letter for letter in letters(place.dead_letters)}
-    sent = {of for of in before if before[of]["reason"] in options or "--reason" not in options}
+    sent = {
+        identity
+        for identity, letter in before.items()
+        if "--reason" not in options or letter["reason"] in options
+    }
     assert place.redrive(*options) == 0
     assert last_balance(capsys) == balance
     assert sorted(row["n"] for row in rows(place.out)) == values
@@ -233,19 +237,19 @@ def test_a_batch_that_lambda_gave_up_on_is_stored_as_it_would_have_been(
     document.write_bytes(as_json({"payload": json.dumps(event()) if as_text else event()}))
     options = ("--dead-letters", str(place.dead_letters))
     before = place.state
-    assert place.redrive("--dry-run", *options, of="failed") == 0
+    assert place.redrive("--dry-run", *options, source="failed") == 0
     assert last_balance(capsys) == (6, 1, 5, 0)
     assert place.state == before
 
-    assert place.redrive("--reason", "wrong_type", *options, of="failed") == 0
+    assert place.redrive("--reason", "wrong_type", *options, source="failed") == 0
     assert capsys.readouterr().out == "nothing to send again\n"
-    assert place.redrive(*options, of="failed") == 0
+    assert place.redrive(*options, source="failed") == 0
     assert last_balance(capsys) == (6, 1, 5, 0)
     assert files(place.out) == files(expected.out)
     assert files(place.dead_letters) == files(expected.dead_letters)
     assert not document.exists()
     once = place.state
-    assert place.redrive(*options, of="failed") == 0
+    assert place.redrive(*options, source="failed") == 0
     assert place.state == once
 
 
@@ -269,7 +273,7 @@ def test_what_is_no_failed_batch_is_named_and_stays(
     document = place.folder / "failed" / FAILED
     document.parent.mkdir(parents=True)
     document.write_bytes(body)
-    assert place.redrive(of="failed") == 1
+    assert place.redrive(source="failed") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "secret" not in err

@@ -61,10 +61,10 @@ def test_a_wide_terminal_breaks_nothing() -> None:
 
 def on_terminal(columns: int) -> str:
     """Return what a terminal of so many columns is sent, without its styles."""
-    ours, theirs = pty.openpty()
+    ours, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb"}
-    subprocess.run([sys.executable, "-c", SHOW], stdout=theirs, env=environment, check=True)
-    os.close(theirs)
+    subprocess.run([sys.executable, "-c", SHOW], stdout=terminal, env=environment, check=True)
+    os.close(terminal)
     sent = os.read(ours, 65_536)
     os.close(ours)
     return sent.decode().replace("\r\n", "\n")

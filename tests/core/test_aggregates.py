@@ -112,6 +112,14 @@ def test_the_count_does_not_depend_on_what_was_counted_before(given_sizes: tuple
     assert count_user_records(sealed(body)) == count
 
 
+def test_what_is_remembered_of_a_record_is_not_used_for_another_spelling_of_its_tag() -> None:
+    """A tag may be spelled in more bytes than it needs, and its length is elsewhere then."""
+    tag = b"\x9a\x80\x00"
+    for content in (bytes(200), b"", bytes(300)):
+        record = b"\x08\x00\x1a" + varint(len(content)) + content
+        assert count_user_records(sealed((tag + varint(len(record)) + record) * 2)) == 2
+
+
 @pytest.mark.parametrize("cut", [1, 2, 5])
 def test_what_is_not_a_run_of_fields_has_no_count(cut: int) -> None:
     body = b"\x0a\x01k" + b"\x1a\x07\x08\x00\x1a\x03abc"

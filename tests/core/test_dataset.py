@@ -32,9 +32,9 @@ def inner(*fields: dict[str, Any], name: str = "Inner") -> dict[str, Any]:
     return {"type": "record", "name": name, "fields": list(fields)}
 
 
-def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
+def field_of(kind: Any, **attributes: Any) -> dict[str, Any]:
     """Make a field named `f`."""
-    return {"name": "f", "type": of, **attributes}
+    return {"name": "f", "type": kind, **attributes}
 
 
 # --------------------------------------------------------------------------- one field
@@ -263,7 +263,7 @@ def test_values_of_different_types_are_different_matches() -> None:
     made = check_together([matching("a", "1"), matching("b", "true"), matching("c", '"1"')])
     documents = [b'{"type":1,"id":1}', b'{"type":true}', b'{"type":"1"}', b'{"type":1.0}', b"{}"]
     parts, rejects = Router(made).route(chunk_of(*documents))
-    assert [(of.name, chunk.payloads) for of, chunk in parts] == [
+    assert [(dataset.name, chunk.payloads) for dataset, chunk in parts] == [
         ("a", documents[:1]),
         ("b", documents[1:2]),
         ("c", documents[2:3]),
@@ -285,7 +285,7 @@ def test_a_dataset_without_match_takes_the_rest() -> None:
     documents = [b'{"type":"y"}', rb'{"\u0074ype":"\u0078"}', b"[]", b"nonsense", b'{"type":null}']
     parts, rejects = Router(made).route(chunk_of(*documents))
     assert not rejects
-    assert {of.name: chunk.payloads for of, chunk in parts} == {
+    assert {dataset.name: chunk.payloads for dataset, chunk in parts} == {
         "a": documents[1:2],
         "rest": [documents[0], *documents[2:]],
     }
@@ -294,7 +294,7 @@ def test_a_dataset_without_match_takes_the_rest() -> None:
 def test_of_a_repeated_match_key_the_last_one_counts() -> None:
     made = check_together([matching("a", '"x"'), matching("b", '"y"')])
     parts, _ = Router(made).route(chunk_of(b'{"type":"x","type":"y"}'))
-    assert [of.name for of, _ in parts] == ["b"]
+    assert [dataset.name for dataset, _ in parts] == ["b"]
 
 
 SPELLINGS = st.sampled_from([
@@ -333,9 +333,9 @@ TWO = json.dumps(inner(ID, AT))
 def test_the_highest_version_is_current(tmp_path: Path) -> None:
     """By number: 10 comes after 9."""
     files: dict[str, str | bytes] = {"a/9.avsc": ONE, "a/10.avsc": TWO, "a/dataset.toml": ""}
-    (of,) = read_datasets(write(tmp_path, {**files, ".git/config": "", "README.md": ""}))
-    assert of.version == 10
-    assert "at" in of.schema.names
+    (dataset,) = read_datasets(write(tmp_path, {**files, ".git/config": "", "README.md": ""}))
+    assert dataset.version == 10
+    assert "at" in dataset.schema.names
 
 
 @pytest.mark.parametrize(
@@ -380,9 +380,9 @@ NAMES = [
 def places(value: Any) -> list[Any]:
     """List every object and array of a JSON value."""
     if isinstance(value, dict):
-        return [value] + [place for of in value.values() for place in places(of)]
+        return [value] + [place for inside in value.values() for place in places(inside)]
     if isinstance(value, list):
-        return [value] + [place for of in value for place in places(of)]
+        return [value] + [place for inside in value for place in places(inside)]
     return []
 
 
@@ -398,9 +398,9 @@ def test_any_schema_is_a_dataset_or_stops_the_start(chance: random.Random) -> No
         elif place:
             place[chance.randrange(len(place))] = junk
     try:
-        of = parse_dataset("things", {1: json.dumps(schema)}, "")
+        dataset = parse_dataset("things", {1: json.dumps(schema)}, "")
     except DatasetError as error:
         assert "schemas/things/1.avsc" in str(error)  # noqa: PT017 - either way is right
     else:
-        rows, _ = convert(chunk_of(b"{}", as_json({"id": 1})), of)
-        check_rules(rows, of)
+        rows, _ = convert(chunk_of(b"{}", as_json({"id": 1})), dataset)
+        check_rules(rows, dataset)

@@ -130,9 +130,11 @@ def files(stored: Stored, folder: Path) -> Path:
 
 def delivered(documents: list[dict[str, Any]], folder: Path) -> tuple[Path, list[dict[str, Any]]]:
     """Deliver orders; return where the files are and which rows should be in them."""
-    stored = deliver(kinesis_event([as_json(order(**of)) for of in documents]), [ORDERS])
+    stored = deliver(kinesis_event([as_json(order(**changes)) for changes in documents]), [ORDERS])
     assert not stored.letters
-    return files(stored, folder), [expected(of, number) for number, of in enumerate(documents)]
+    return files(stored, folder), [
+        expected(document, number) for number, document in enumerate(documents)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +222,9 @@ def test_polars_reads_every_order_from_csv(folder: Path, documents: list[Any]) -
 @given(documents=BATCHES.map(without_nul))
 def test_duckdb_reads_every_order_from_csv(folder: Path, documents: list[Any]) -> None:
     """Null and the empty string stay apart."""
-    documents = [of for of in documents if all(item["sku"] for item in of["items"])]
+    documents = [
+        document for document in documents if all(item["sku"] for item in document["items"])
+    ]
     if not documents:
         return
     where, rows = delivered(documents, folder)
@@ -249,9 +253,9 @@ INNER = {"type": "record", "name": "Inner", "fields": [
 ]}  # fmt: skip
 
 
-def logical(of: str, name: str, **more: Any) -> dict[str, Any]:
+def logical(kind: str, name: str, **more: Any) -> dict[str, Any]:
     """Make a logical type."""
-    return {"type": of, "logicalType": name, **more}
+    return {"type": kind, "logicalType": name, **more}
 
 
 EVERY = {
@@ -280,10 +284,11 @@ EVERY = {
 }  # fmt: skip
 
 
-def one_column(of: Any, value: Any) -> Stored:
+def one_column(kind: Any, value: Any) -> Stored:
     """Deliver one document of one nullable field in both formats, and one without it."""
     made = dataset(
-        {"name": "f", "type": ["null", of], "default": None}, config='formats = ["parquet", "csv"]'
+        {"name": "f", "type": ["null", kind], "default": None},
+        config='formats = ["parquet", "csv"]',
     )
     stored = deliver(kinesis_event([as_json({"f": value}), b"{}"]), [made])
     assert not stored.letters
@@ -292,8 +297,8 @@ def one_column(of: Any, value: Any) -> Stored:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_type_is_written_as_the_contract_says(name: str) -> None:
-    of, value, in_parquet, in_csv = EVERY[name]
-    stored = one_column(of, value)
+    kind, value, in_parquet, in_csv = EVERY[name]
+    stored = one_column(kind, value)
     first, second = stored.rows
     assert second["f"] is None
     if in_parquet is not None:
@@ -311,8 +316,8 @@ def test_every_type_is_written_as_the_contract_says(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({*EVERY} - {"decimal_large"}))
 def test_every_type_is_one_that_other_readers_know(name: str, tmp_path: Path) -> None:
     """Decimals beyond 38 digits aside, which neither holds."""
-    of, value, _, _ = EVERY[name]
-    where = files(one_column(of, value), tmp_path)
+    kind, value, _, _ = EVERY[name]
+    where = files(one_column(kind, value), tmp_path)
     assert pl.read_parquet(where / "*.parquet")["f"].null_count() == 1
     counts = query_of(f"SELECT count(*), count(f) FROM read_parquet('{where}/*.parquet')")
     assert counts.fetchall() == [(2, 1)]
@@ -407,9 +412,9 @@ def test_a_parquet_file_is_zstd_with_microseconds_and_no_null_typed_column() -> 
     columns = [group.column(number) for number in range(group.num_columns)]
     assert {column.compression for column in columns} == {"ZSTD"}
     assert not any(pa.types.is_null(field.type) for field in file.schema_arrow)
-    assert {str(of.type) for of in file.schema_arrow if pa.types.is_timestamp(of.type)} == {
-        "timestamp[us, tz=UTC]"
-    }
+    assert {
+        str(column.type) for column in file.schema_arrow if pa.types.is_timestamp(column.type)
+    } == {"timestamp[us, tz=UTC]"}
 
 
 DIGESTS = """
@@ -435,7 +440,7 @@ PATHS_FIELDS: list[Any] = [
 
 def test_only_values_that_repeat_get_a_dictionary() -> None:
     """In columns at every depth, and under the names that Parquet has for them."""
-    of = dataset(*PATHS_FIELDS)
+    made = dataset(*PATHS_FIELDS)
     documents = [
         as_json({
             "id": f"i{n}", "kind": "k", "part": {"number": n, "sign": n % 2},
@@ -443,10 +448,10 @@ def test_only_values_that_repeat_get_a_dictionary() -> None:
         })
         for n in range(2_000)
     ]  # fmt: skip
-    rows, _ = convert(chunk_of(*documents), of)
-    file = pq.ParquetFile(io.BytesIO(encode(rows, of, Format.PARQUET)))
+    rows, _ = convert(chunk_of(*documents), made)
+    file = pq.ParquetFile(io.BytesIO(encode(rows, made, Format.PARQUET)))
     columns = [file.metadata.row_group(0).column(n) for n in range(file.metadata.num_columns)]
-    with_one = {of.path_in_schema for of in columns if "RLE_DICTIONARY" in of.encodings}
+    with_one = {column.path_in_schema for column in columns if "RLE_DICTIONARY" in column.encodings}
     unlike = {"id", "part.number", "tags.list.element.unlike", "labels.key_value.value"}
     alike = {"kind", "part.sign", "tags.list.element.tag", "labels.key_value.key", "_source"}
     assert alike <= with_one

@@ -28,10 +28,10 @@ MIXED = st.lists(USER_RECORDS | HASHED, min_size=1, max_size=8)
 
 def user_records(chunk: Chunk) -> list[tuple[int, int, str | None, bytes]]:
     """List stream record, sub-sequence number, partition key and payload of each user record."""
-    of = chunk.provenance
+    origins = chunk.provenance
     return [
-        (of.record[at], of.sub[at], of.partition_key[at], payload)
-        for at, payload in zip(chunk.unit, chunk.payloads, strict=True)
+        (origins.record[unit], origins.sub[unit], origins.partition_key[unit], payload)
+        for unit, payload in zip(chunk.unit, chunk.payloads, strict=True)
     ]
 
 
@@ -58,27 +58,29 @@ def test_the_reference_reads_what_we_write(records: list[UserRecord]) -> None:
     read = deaggregate_records(kinesis_event([aggregate(records)])["Records"])
     assert [
         UserRecord(
-            of["kinesis"]["partitionKey"],
-            base64.b64decode(of["kinesis"]["data"]),
-            of["kinesis"]["explicitHashKey"],
+            record["kinesis"]["partitionKey"],
+            base64.b64decode(record["kinesis"]["data"]),
+            record["kinesis"]["explicitHashKey"],
         )
-        for of in read
+        for record in read
     ] == records
 
 
 def by_protobuf(records: list[UserRecord]) -> bytes:
     """Write an aggregate with protobuf's own serializer."""
     message = kpl._messages.AggregatedRecord()
-    keys = list(dict.fromkeys(of.partition_key for of in records))
-    hash_keys = list(dict.fromkeys(of.explicit_hash_key for of in records if of.explicit_hash_key))
+    keys = list(dict.fromkeys(record.partition_key for record in records))
+    hash_keys = list(
+        dict.fromkeys(record.explicit_hash_key for record in records if record.explicit_hash_key)
+    )
     message.partition_key_table.extend(keys)
     message.explicit_hash_key_table.extend(hash_keys)
-    for of in records:
+    for record in records:
         entry = message.records.add()
-        entry.partition_key_index = keys.index(of.partition_key)
-        if of.explicit_hash_key is not None:
-            entry.explicit_hash_key_index = hash_keys.index(of.explicit_hash_key)
-        entry.data = of.data
+        entry.partition_key_index = keys.index(record.partition_key)
+        if record.explicit_hash_key is not None:
+            entry.explicit_hash_key_index = hash_keys.index(record.explicit_hash_key)
+        entry.data = record.data
     return sealed(message.SerializeToString())
 
 
@@ -98,14 +100,16 @@ def test_indices_of_every_size_are_written_as_protobuf_writes_them() -> None:
     assert aggregate(records[:300]) == by_protobuf(records[:300])
     chunk, rejects = deaggregate(batch_of(aggregate(records)))
     assert not rejects
-    assert chunk.provenance.partition_key == [of.partition_key for of in records]
+    assert chunk.provenance.partition_key == [record.partition_key for record in records]
 
 
 @given(MIXED, st.integers(0, 300), st.integers(1, 8))
 def test_an_aggregate_takes_records_as_far_as_its_limits_go(
     records: list[UserRecord], limit: int, most: int
 ) -> None:
-    given_records = [(of.partition_key, of.data, of.explicit_hash_key) for of in records]
+    given_records = [
+        (record.partition_key, record.data, record.explicit_hash_key) for record in records
+    ]
     count, data = pack_aggregate(given_records, limit, most)
     sizes = [len(aggregate(records[:number])) for number in range(1, len(records) + 1)]
     assert count == min(most, sum(size <= limit for size in sizes))
@@ -138,11 +142,11 @@ def test_we_read_a_batch_as_the_reference_does(records: list[bytes | list[UserRe
     reference = deaggregate_records(kinesis_event(raw)["Records"])
     assert [(sub, key, payload) for _, sub, key, payload in user_records(chunk)] == [
         (
-            of["kinesis"].get("subSequenceNumber", 0),
-            of["kinesis"]["partitionKey"],
-            base64.b64decode(of["kinesis"]["data"]),
+            record["kinesis"].get("subSequenceNumber", 0),
+            record["kinesis"]["partitionKey"],
+            base64.b64decode(record["kinesis"]["data"]),
         )
-        for of in reference
+        for record in reference
     ]
 
 
@@ -162,9 +166,9 @@ def only_reject(data: bytes) -> Any:
 def test_a_changed_byte_is_told_by_the_checksum() -> None:
     """Of the bytes that frame no field, which could look like a cut as well."""
     whole = aggregate(FEW)
-    for at in [whole.index(b"number"), whole.index(b"key"), len(whole) - 1, len(whole) - 16]:
+    for index in [whole.index(b"number"), whole.index(b"key"), len(whole) - 1, len(whole) - 16]:
         changed = bytearray(whole)
-        changed[at] ^= 1
+        changed[index] ^= 1
         assert only_reject(bytes(changed)).violation.reason is Reason.KPL_CHECKSUM
 
 
@@ -183,16 +187,16 @@ def test_an_aggregate_cut_short_anywhere_is_told_as_such(records: list[UserRecor
 
 def field_ends(body: bytes) -> list[int]:
     """Where the length-delimited fields of a protobuf message end."""
-    ends, at = list[int](), 0
-    while at < len(body):
-        length, shift, at = 0, 0, at + 1
+    ends, offset = list[int](), 0
+    while offset < len(body):
+        length, shift, offset = 0, 0, offset + 1
         while True:
-            length |= (body[at] & 0x7F) << shift
-            shift, at = shift + 7, at + 1
-            if body[at - 1] < 0x80:
+            length |= (body[offset] & 0x7F) << shift
+            shift, offset = shift + 7, offset + 1
+            if body[offset - 1] < 0x80:
                 break
-        at += length
-        ends.append(at)
+        offset += length
+        ends.append(offset)
     return ends
 
 
@@ -239,9 +243,9 @@ def mutated(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
     """Change, drop or insert a few bytes."""
     data = bytearray(draw(whole))
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(data)))
-        end = draw(st.integers(at, min(at + 4, len(data))))
-        data[at:end] = draw(st.binary(max_size=4))
+        index = draw(st.integers(0, len(data)))
+        end = draw(st.integers(index, min(index + 4, len(data))))
+        data[index:end] = draw(st.binary(max_size=4))
     return bytes(data)
 
 
@@ -278,9 +282,9 @@ def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
     # Protobuf returns a key that is not UTF-8 as bytes; keys here are text whatever they hold.
     table = message.partition_key_table
     keys = [key if isinstance(key, str) else key.decode(errors="replace") for key in table]
-    indices = [of.partition_key_index for of in message.records]
-    assert not any(of.HasField("explicit_hash_key_index") for of in message.records)
-    return [keys[index] for index in indices], [of.data for of in message.records]
+    indices = [record.partition_key_index for record in message.records]
+    assert not any(record.HasField("explicit_hash_key_index") for record in message.records)
+    return [keys[index] for index in indices], [record.data for record in message.records]
 
 
 @given(odd_bodies() | mutated(MIXED.map(lambda records: aggregate(records)[4:-16])))
@@ -336,7 +340,7 @@ def test_any_bytes_give_records_or_rejects(records: list[bytes]) -> None:
     chunk, rejects = deaggregate(batch_of(*records))
     seen = {reject.provenance.record[reject.unit] for reject in rejects}
     for documents, refused in unpack_payloads(chunk, PLAIN):
-        seen |= {documents.provenance.record[at] for at in documents.unit}
+        seen |= {documents.provenance.record[unit] for unit in documents.unit}
         seen |= {reject.provenance.record[reject.unit] for reject in refused}
     assert seen == set(range(len(records)))
 

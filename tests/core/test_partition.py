@@ -42,16 +42,18 @@ NASTY = [
 TEXTS = st.sampled_from(NASTY) | st.text(max_size=12)
 
 
-def paths_of(of: Dataset, *documents: Any, limits: Limits = PLAIN) -> dict[int, str]:
+def paths_of(dataset: Dataset, *documents: Any, limits: Limits = PLAIN) -> dict[int, str]:
     """Return the path that each document lies under; all of them must be good."""
-    rows, unfit = convert(chunk_of(*map(as_json, documents)), of)
-    partitions, rejects = split(rows, of, limits, 2_000)
+    rows, unfit = convert(chunk_of(*map(as_json, documents)), dataset)
+    partitions, rejects = split(rows, dataset, limits, 2_000)
     assert not unfit
     assert not rejects
     paths = [partition.path for partition in partitions]
     assert paths == sorted(set(paths))
     return {
-        at: partition.path for partition in partitions for at in partition.rows.index.to_pylist()
+        index: partition.path
+        for partition in partitions
+        for index in partition.rows.index.to_pylist()
     }
 
 
@@ -98,7 +100,7 @@ def test_every_row_is_in_the_partition_of_its_value(names: list[str | None]) -> 
     """Null and "" share one; rows keep their order within."""
     found = paths_of(BY_NAME, *[{"name": name} for name in names])
     assert found == {
-        at: f"name={HIVE_NULL if not name else escape(name)}" for at, name in enumerate(names)
+        index: f"name={HIVE_NULL if not name else escape(name)}" for index, name in enumerate(names)
     }
 
 
@@ -145,18 +147,18 @@ def test_times_are_partitioned_as_the_calendar_has_them(moments: list[datetime])
     """UTC, two digits, also before 1970."""
     documents = [{"at": f"{moment.replace(tzinfo=None).isoformat()}Z"} for moment in moments]
     assert paths_of(BY_TIME, *documents) == {
-        at: f"date={moment.date().isoformat()}/hour={moment.hour:02}"
-        for at, moment in enumerate(moments)
+        index: f"date={moment.date().isoformat()}/hour={moment.hour:02}"
+        for index, moment in enumerate(moments)
     }
 
 
 def test_date_and_hour_alone_are_of_the_arrival() -> None:
-    of = dataset(NAME, config='partition_by = ["date()", "hour()"]')
-    assert paths_of(of, {}) == {0: "date=2026-11-23/hour=09"}
+    made = dataset(NAME, config='partition_by = ["date()", "hour()"]')
+    assert paths_of(made, {}) == {0: "date=2026-11-23/hour=09"}
 
 
 def test_other_types_are_written_as_their_text() -> None:
-    of = dataset(
+    made = dataset(
         {"name": "b", "type": "boolean"},
         {"name": "i", "type": "long"},
         {"name": "d", "type": {"type": "int", "logicalType": "date"}},
@@ -166,19 +168,21 @@ def test_other_types_are_written_as_their_text() -> None:
     )
     uuid = "7C9E6679-7425-40DE-944B-E07FC1F90AE7"
     document = {"b": True, "i": -5, "d": "2026-11-23", "e": "A", "u": uuid}
-    (path,) = paths_of(of, document).values()
+    (path,) = paths_of(made, document).values()
     assert path == f"b=true/i=-5/d=2026-11-23/date=2026-11-23/e=A/u={uuid.lower()}"
 
 
 # --------------------------------------------------------------------------------- bounds
 
 
-def verdicts(of: Dataset, *documents: Any, limits: Limits = PLAIN, room: int = 2_000) -> list[Any]:
+def verdicts(
+    dataset: Dataset, *documents: Any, limits: Limits = PLAIN, room: int = 2_000
+) -> list[Any]:
     """Return for each document None, or reason and path."""
-    rows, _ = convert(chunk_of(*map(as_json, documents)), of)
-    _, rejects = split(rows, of, limits, room)
+    rows, _ = convert(chunk_of(*map(as_json, documents)), dataset)
+    _, rejects = split(rows, dataset, limits, room)
     found = {reject.unit: (reject.violation.reason, reject.violation.path) for reject in rejects}
-    return [found.get(at) for at in range(len(documents))]
+    return [found.get(index) for index in range(len(documents))]
 
 
 def test_a_directory_is_bounded_in_bytes() -> None:

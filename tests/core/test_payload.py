@@ -54,7 +54,7 @@ def documents_in(payload: bytes) -> list[bytes]:
     """Return the documents of one user record, having checked that they are numbered."""
     chunk, rejects = only_part(payload)
     assert not rejects
-    assert [chunk.provenance.document[at] for at in chunk.unit] == list(range(len(chunk)))
+    assert [chunk.provenance.document[unit] for unit in chunk.unit] == list(range(len(chunk)))
     return chunk.payloads
 
 
@@ -145,8 +145,8 @@ def test_a_gzip_member_with_a_changed_byte_is_never_read_otherwise(data: st.Data
     """The document as it was, or a reject with the record's bytes."""
     document = b'{"text":"abcdefgh","numbers":[1,2,3,4,5,6]}'
     changed = bytearray(gzip.compress(document, mtime=0))
-    at = data.draw(st.integers(3, len(changed) - 1))
-    changed[at] ^= data.draw(st.integers(1, 255))
+    index = data.draw(st.integers(3, len(changed) - 1))
+    changed[index] ^= data.draw(st.integers(1, 255))
     chunk, rejects = only_part(bytes(changed))
     if rejects:
         assert [reject.payload for reject in rejects] == [bytes(changed)]
@@ -203,15 +203,15 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
     payloads = [b'{"a":1}\n' * count for count in lines]
     parts = list(unpack_payloads(chunk_of(*payloads), Limits(part_bytes=part_bytes)))
     found = [
-        (part.provenance.record[at], part.provenance.document[at])
+        (part.provenance.record[unit], part.provenance.document[unit])
         for part, _ in parts
-        for at in part.unit
+        for unit in part.unit
     ]
     assert found == [
         (record, number) for record, count in enumerate(lines) for number in range(count)
     ]
     assert sum(len(rejects) for _, rejects in parts) == lines.count(0)
-    homes = [{part.provenance.record[at] for at in part.unit} for part, _ in parts]
+    homes = [{part.provenance.record[unit] for unit in part.unit} for part, _ in parts]
     assert all(not one & other for one, other in pairwise(homes))
 
 
@@ -233,7 +233,7 @@ def test_documents_that_come_again_are_held_against_the_bounds_again() -> None:
     again = chunk_of(b'{"a":"\xff"}', b"{}", b'{"a":' + b"[" * 300 + b"]" * 300 + b"}")
     good, rejects = check_documents(again, PLAIN)
     assert good.payloads == [b"{}"]
-    assert [(of.unit, of.stage, of.violation.reason) for of in rejects] == [
+    assert [(reject.unit, reject.stage, reject.violation.reason) for reject in rejects] == [
         (0, RejectStage.DOCUMENT, Reason.NOT_UTF8),
         (2, RejectStage.DOCUMENT, Reason.TOO_DEEP),
     ]

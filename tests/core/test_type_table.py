@@ -77,17 +77,17 @@ def dataset_of(avro: Any, **attributes: Any) -> Dataset:
     return dataset({"name": "ts", "type": avro, **attributes})
 
 
-def scalar_of(of: Dataset) -> Scalar:
+def scalar_of(dataset: Dataset) -> Scalar:
     """Return the scalar of a dataset's only field."""
-    (field,) = of.record.fields
+    (field,) = dataset.record.fields
     assert isinstance(field.type, Scalar)
     return field.type
 
 
-def documents(of: Dataset, count: int = 300) -> list[bytes]:
+def documents(dataset: Dataset, count: int = 300) -> list[bytes]:
     """Make up documents of a dataset."""
     random = Random(7)
-    make = documents_of(of, random)
+    make = documents_of(dataset, random)
     return [make(NOW + number) for number in range(count)]
 
 
@@ -120,8 +120,8 @@ def test_the_generator_makes_each_type(definition: Definition) -> None:
         f"{definition.logical.value!r}."
     )
     for avro in spellings(definition):
-        of = dataset_of(avro)
-        rows, rejects = convert(chunk_of(*documents(of)), of.by_rows())
+        dataset = dataset_of(avro)
+        rows, rejects = convert(chunk_of(*documents(dataset)), dataset.by_rows())
         assert not rejects, (
             f"The generator and the converter of {definition.logical.value!r} in "
             f"pipeline/core/schema/logical_types.py differ: {rejects[0].violation.message}"
@@ -142,23 +142,23 @@ def test_the_columnar_path_reads_each_type(definition: Definition) -> None:
         f"{definition.logical.value!r} has a kernel or `exact_column`, other than VALUE_BY_VALUE says."
     )
     for avro in spellings(definition):
-        of = dataset_of(avro)
-        made = documents(of)
-        columns = ColumnarReader(of.record).read(made)
+        dataset = dataset_of(avro)
+        made = documents(dataset)
+        columns = ColumnarReader(dataset.record).read(made)
         assert list(columns.indices) == list(range(len(made))), (
             f"The columnar path leaves usual values of {definition.logical.value!r} to the row path: "
             "see its kernel in pipeline/core/documents/columnar/kernels.py."
         )
-        rows, _ = convert(chunk_of(*made), of.by_rows())
+        rows, _ = convert(chunk_of(*made), dataset.by_rows())
         (column,) = columns.columns
         assert column.equals(rows.table.column("ts").combine_chunks())
 
 
 @each_type
 def test_inference_drafts_each_type_or_says_why_not(definition: Definition) -> None:
-    of = dataset_of(spellings(definition)[0])
+    dataset = dataset_of(spellings(definition)[0])
     samples = Samples()
-    for document in documents(of):
+    for document in documents(dataset):
         samples.add(document)
     draft = samples.draft("things")
     drafted = scalar_of(parse_dataset("things", {1: draft.avsc}, draft.config)).logical
@@ -197,9 +197,9 @@ def test_each_dialect_writes_a_table_of_each_type(definition: Definition, dialec
     """In both formats, casts from CSV among them; what is left out is named."""
     for avro in spellings(definition):
         field = {"name": "ts", "type": avro}
-        of = dataset(field, config='formats = ["parquet", "csv"]')
+        made = dataset(field, config='formats = ["parquet", "csv"]')
         try:
-            text = statements(of, "s3://bucket/lake", dialect)
+            text = statements(made, "s3://bucket/lake", dialect)
         except KeyError as error:
             pytest.fail(
                 f"pipeline/authoring/ddl: {dialect} does not know {error}, of the type "
@@ -221,11 +221,11 @@ BROKEN: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
-def rejected(of: Dataset, *made: bytes) -> list[str]:
+def rejected(dataset: Dataset, *made: bytes) -> list[str]:
     """Return the reasons of the documents that the rules reject."""
-    rows, rejects = convert(chunk_of(*made), of)
+    rows, rejects = convert(chunk_of(*made), dataset)
     assert not rejects
-    _, rejects = check_rules(rows, of)
+    _, rejects = check_rules(rows, dataset)
     return [reject.violation.reason.value for reject in rejects]
 
 
@@ -243,10 +243,10 @@ def test_every_rule_has_a_limit_and_a_verdict() -> None:
 def test_each_rule_is_read_and_has_its_verdict(rule: RuleDefinition) -> None:
     assert rule.key in BROKEN, f"tests/core/test_type_table.py: BROKEN lacks {rule.key!r}."
     avro, limit, broken = BROKEN[rule.key]
-    of = dataset_of(avro, **{rule.key: limit})
-    (field,) = of.record.fields
+    dataset = dataset_of(avro, **{rule.key: limit})
+    (field,) = dataset.record.fields
     assert getattr(field.rules, rule.attribute) == limit
-    assert len(rejected(of, json.dumps({"ts": broken}).encode())) == 1, (
+    assert len(rejected(dataset, json.dumps({"ts": broken}).encode())) == 1, (
         f"pipeline/core/documents/field_rules.py: the verdict of {rule.key!r} accepts {broken!r}."
     )
 
@@ -266,8 +266,10 @@ def test_each_rule_belongs_on_the_types_of_its_row(rule: RuleDefinition) -> None
 @each_rule
 def test_the_generator_obeys_each_rule(rule: RuleDefinition) -> None:
     avro, limit, _ = BROKEN[rule.key]
-    of = dataset_of(avro, **{rule.key: limit})
-    assert not rejected(of, *documents(of)), (
+    dataset = dataset_of(avro, **{rule.key: limit})
+    assert not rejected(dataset, *documents(dataset)), (
         f"pipeline/authoring/generate/values.py makes values that break {rule.key!r}."
     )
-    assert rejected(of, *documents(dataset_of(avro))), "The limit would be kept without the rule."
+    assert rejected(dataset, *documents(dataset_of(avro))), (
+        "The limit would be kept without the rule."
+    )

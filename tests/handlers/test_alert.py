@@ -68,7 +68,9 @@ def told_of_math(metric: str, **dimensions: str) -> dict[str, Any]:
 
 
 def by_sns(*documents: Any, topic: str = ALARMS) -> dict[str, Any]:
-    texts = [of if isinstance(of, str) else json.dumps(of) for of in documents]
+    texts = [
+        document if isinstance(document, str) else json.dumps(document) for document in documents
+    ]
     return {"Records": [
         {"EventSource": "aws:sns", "Sns": {"MessageId": f"m-{number}", "TopicArn": topic, "Message": text}}
         for number, text in enumerate(texts)
@@ -179,9 +181,9 @@ def test_however_an_alarm_comes_it_is_told_alike(metric: str) -> None:
         by_eventbridge(metric, name, "ALARM", **dimensions),
         by_alarm(metric, name, "ALARM", **dimensions),
     ]
-    (first,), *others = (sent(of) for of in ways)
+    (first,), *others = (sent(way) for way in ways)
     assert ADVICE[metric].problem in first.text
-    assert all(of == [first] for of in others)
+    assert all(messages == [first] for messages in others)
 
 
 def template_alarms() -> Iterator[tuple[str, list[str]]]:
@@ -193,9 +195,13 @@ def template_alarms() -> Iterator[tuple[str, list[str]]]:
     template = yaml.load(text, loader)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
-            of = resource["Properties"]
-            stats = [m["MetricStat"]["Metric"] for m in of.get("Metrics", []) if "MetricStat" in m]
-            yield name, [metric["MetricName"] for metric in stats] or [of["MetricName"]]
+            properties = resource["Properties"]
+            stats = [
+                m["MetricStat"]["Metric"]
+                for m in properties.get("Metrics", [])
+                if "MetricStat" in m
+            ]
+            yield name, [metric["MetricName"] for metric in stats] or [properties["MetricName"]]
 
 
 def test_every_alarm_of_the_template_has_words_of_its_own() -> None:
@@ -321,16 +327,16 @@ def test_what_is_no_alarm_is_told_without_its_text(event: Any, where: str, why: 
 
 
 def test_one_that_cannot_be_read_does_not_hide_the_others() -> None:
-    subjects = [of.subject for of in sent(by_sns("?", told("Errors", "real")))]
+    subjects = [message.subject for message in sent(by_sns("?", told("Errors", "real")))]
     assert subjects == ["ALERT: an alarm could not be read", "ALARM: real"]
 
 
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda of: st.lists(of, max_size=2) | st.dictionaries(
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
         st.sampled_from(["Records", "Sns", "Message", "detail", "alarmData", "alarmName", "state",
                          "value", "configuration", "metrics", "AlarmName", "Trigger", "Metrics"]),
-        of, max_size=4),
+        inner, max_size=4),
     max_leaves=12,
 ))  # fmt: skip
 def test_nothing_that_comes_breaks_it(event: Any) -> None:
@@ -357,7 +363,7 @@ def inbox(aws: str) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
 
     def received() -> list[dict[str, Any]]:
         answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        return [json.loads(of["Body"]) for of in answer.get("Messages", [])]
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
     return topic, received
 
@@ -375,12 +381,15 @@ def test_the_handler_publishes_alarm_and_recovery(
         event = by_sns(told("BatchFailed", "é batches", state, Stream="shop"))
         assert handlers.alert(event, context) == {"alarms": 1, "unreadable": 0}
     messages = received()
-    assert [of["Subject"] for of in messages] == ["ALARM: ? batches", "RECOVERED: ? batches"]
+    assert [message["Subject"] for message in messages] == [
+        "ALARM: ? batches",
+        "RECOVERED: ? batches",
+    ]
     assert DASHBOARD in messages[0]["Message"]
     assert ADVICE["BatchFailed"].resolved in messages[1]["Message"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # Lambda believes a line's level only beside a time.
-    assert all(datetime.fromisoformat(of["timestamp"]).tzinfo for of in lines)
+    assert all(datetime.fromisoformat(line["timestamp"]).tzinfo for line in lines)
     assert [line["outcome"] for line in lines] == ["ALARM", "OK"]
 
 
@@ -403,8 +412,8 @@ def test_one_that_cannot_be_told_does_not_hide_the_others() -> None:
     event = by_sns(told("Errors", "first"), told("Errors", "second"))
     with pytest.raises(NotifyError):
         respond(event, SETTINGS, people, into(lines), "r-1")
-    assert [of.subject for of in people.messages] == ["ALARM: second"]
-    assert [json.loads(of)["outcome"] for of in lines] == ["ALARM", "not_notified", "ALARM"]
+    assert [message.subject for message in people.messages] == ["ALARM: second"]
+    assert [json.loads(line)["outcome"] for line in lines] == ["ALARM", "not_notified", "ALARM"]
 
 
 def test_texts_of_any_length_are_sent(

@@ -27,7 +27,7 @@ from pipeline.files.objects import ObjectReader, S3Objects
 
 REGION = "eu-central-1"
 ORDER_IDS = [f"7c9e6679-7425-40de-944b-{number:012}" for number in range(40)]
-DOCUMENTS = [as_json(order(order_id=of)) for of in ORDER_IDS]
+DOCUMENTS = [as_json(order(order_id=order_id)) for order_id in ORDER_IDS]
 LINES = b"\n".join(DOCUMENTS) + b"\n"
 ARRAY = b"[\n" + b",\n".join(DOCUMENTS) + b"]\n"
 SMALL_PART_BYTES = 3_000  # bytes of a part, so that these files have several
@@ -102,7 +102,7 @@ def through_sns(event: Any) -> dict[str, Any]:
 
 
 def through_eventbridge(event: Any) -> dict[str, Any]:
-    ((wanted,),) = [of.objects for of in read_notifications(event)]
+    ((wanted,),) = [delivery.objects for delivery in read_notifications(event)]
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",
@@ -173,7 +173,7 @@ def test_real_notifications_through_sns_and_sqs_are_read(
     bucket.put(LINES, "a b+c é.ndjson")
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     event = {"Records": [
-        {"messageId": of["MessageId"], "eventSource": "aws:sqs", "body": of["Body"]} for of in received
+        {"messageId": message["MessageId"], "eventSource": "aws:sqs", "body": message["Body"]} for message in received
     ]}  # fmt: skip
     assert len(received) == 2  # the test that S3 sends first, and the object
     assert invoke(event) == {"batchItemFailures": []}
@@ -194,7 +194,9 @@ def test_real_notifications_through_sns_and_sqs_are_read(
 )
 def test_every_key_survives_its_notification(references: list[ObjectReference]) -> None:
     event = json.loads(json.dumps(notify_of(references)))
-    assert [of for delivery in read_notifications(event) for of in delivery.objects] == references
+    assert [
+        reference for delivery in read_notifications(event) for reference in delivery.objects
+    ] == references
 
 
 def test_spaces_and_pluses_are_told_apart() -> None:
@@ -225,7 +227,7 @@ def test_no_rows_are_hidden_from_athena_by_the_name_of_their_file(
 ) -> None:
     """Athena, Hive and Spark pass over objects whose names begin with "_" or "."."""
     invoke(bucket.put(LINES, key))
-    names = [of.rpartition("/")[2] for of in function.stored.output.list("orders/")]
+    names = [key.rpartition("/")[2] for key in function.stored.output.list("orders/")]
     assert names
     assert all(name[0].isalnum() for name in names), names
 
@@ -290,7 +292,7 @@ def test_what_was_stored_before_a_failure_is_not_done_again(
     with pytest.raises(FilesFailed, match="The store refuses"):
         invoke(event)
     done = {key: body for key, body in output.objects.items() if not key.startswith("_parts/")}
-    marked = [of for of in parts(function.stored) if of != "complete"]
+    marked = [part for part in parts(function.stored) if part != "complete"]
     assert invoke(event)["parts"] == len([k for k in whole if "/_parts/" in k]) - 1 - len(marked)
     assert function.stored.objects == whole
     assert done.items() <= output.objects.items()
@@ -333,8 +335,12 @@ def test_a_part_is_marked_only_when_all_of_its_objects_are_acknowledged(
         function.stored = Stored(output=FaultyStore(refuse_from(first)))
         with pytest.raises(FilesFailed):
             invoke(event)
-        ends = [int(of.split("-")[1]) for of in parts(function.stored) if of != "complete"]
-        wanted = [of for of in ORDER_IDS if LINES.index(of.encode()) < max(ends, default=0)]
+        ends = [int(part.split("-")[1]) for part in parts(function.stored) if part != "complete"]
+        wanted = [
+            order_id
+            for order_id in ORDER_IDS
+            if LINES.index(order_id.encode()) < max(ends, default=0)
+        ]
         assert set(wanted) <= set(ids(function.stored))
 
 
@@ -346,12 +352,14 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, read: float, store: float) -> None:
         self.left = 0.0
         self.cost = {"read": read, "store": store}
-        for of, name in ((S3Objects, "read"), (ingest.Ingestion, "_store")):
-            monkeypatch.setattr(of, name, self._taking_time(getattr(of, name), name.strip("_")))
+        for owner, name in ((S3Objects, "read"), (ingest.Ingestion, "_store")):
+            monkeypatch.setattr(
+                owner, name, self._taking_time(getattr(owner, name), name.strip("_"))
+            )
 
-    def _taking_time(self, call: Callable[..., Any], what: str) -> Callable[..., Any]:
+    def _taking_time(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
         def slow(*given: Any) -> Any:
-            self.left -= self.cost[what]
+            self.left -= self.cost[name]
             return call(*given)
 
         return slow
@@ -370,9 +378,9 @@ def told_of_files(out: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in out.splitlines()]
     named = ("FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed")
     return [
-        {name: of[name] for name in named if name in of}
-        for of in lines
-        if "_aws" in of and any(name in of for name in named)
+        {name: line[name] for name in named if name in line}
+        for line in lines
+        if "_aws" in line and any(name in line for name in named)
     ]
 
 
@@ -465,7 +473,7 @@ def test_a_file_that_has_to_wait_for_another_has_not_failed(
     ]
     clock = Clock(monkeypatch, read=0, store=1)
     answer = clock.invoke({"Records": messages}, 4.5)
-    assert [of["itemIdentifier"] for of in answer["batchItemFailures"]] == ["a", "b"]
+    assert [item["itemIdentifier"] for item in answer["batchItemFailures"]] == ["a", "b"]
     out = capsys.readouterr().out
     assert told_of_files(out) == 2 * [{"FilesUnfinished": 1}]
     assert f"There was no time to begin s3://{bucket.name}/b; the next invocation will." in out
@@ -494,10 +502,10 @@ def test_an_object_deleted_meanwhile_is_counted_and_not_tried_again(
     assert invoke(event)["gone"] == 1
     assert invoke(through_sqs(event)) == {"batchItemFailures": []}
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [of["message"] for of in lines if "message" in of] == 2 * [
+    assert [line["message"] for line in lines if "message" in line] == 2 * [
         f"There is no object s3://{bucket.name}/in.ndjson; list the store to see what it holds."
     ]
-    assert [of["FilesGone"] for of in lines if "_aws" in of] == [1, 1]
+    assert [line["FilesGone"] for line in lines if "_aws" in line] == [1, 1]
 
 
 def test_an_object_overwritten_before_it_is_read_is_left_to_its_successor(
@@ -552,7 +560,7 @@ def test_of_a_queue_only_the_messages_that_failed_come_again(
 ) -> None:
     good, damaged = bucket.put(LINES), bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
     events = [through_sqs("no JSON", "a"), through_sqs(damaged, "b"), through_sqs(good, "c")]
-    answer = invoke({"Records": [item for of in events for item in of["Records"]]})
+    answer = invoke({"Records": [item for event in events for item in event["Records"]]})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}
     assert ids(function.stored) == ORDER_IDS
 
@@ -639,7 +647,9 @@ def test_what_names_no_file_is_counted_without_a_dimension(
 ) -> None:
     """CloudWatch drops a metric with an empty dimension."""
     assert invoke(through_sqs("?"))["batchItemFailures"]
-    (metric,) = [json.loads(of) for of in capsys.readouterr().out.splitlines() if "_aws" in of]
+    (metric,) = [
+        json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line
+    ]
     assert metric["FilesFailed"] == 1
     assert "Bucket" not in metric
     assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
@@ -652,8 +662,8 @@ def test_no_payload_and_no_file_name_as_a_metric(
     out = capsys.readouterr().out
     assert "secret" not in out
     metrics = [json.loads(line) for line in out.splitlines() if "_aws" in line]
-    assert {of["Bucket"] for of in metrics if "Dataset" not in of} == {bucket.name}
-    assert not [of for of in metrics if "Stream" in of]
+    assert {metric["Bucket"] for metric in metrics if "Dataset" not in metric} == {bucket.name}
+    assert not [metric for metric in metrics if "Stream" in metric]
 
 
 # --------------------------------------------------------------------------- arrays

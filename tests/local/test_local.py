@@ -92,9 +92,9 @@ class FakeKinesis:
         self._numbers = iter(range(100, 10**9, 7))
 
     def put(self, shard_id: str, *payloads: bytes, arrived_at: int | None = None) -> None:
-        at = micros() if arrived_at is None else arrived_at
+        moment = micros() if arrived_at is None else arrived_at
         for payload in payloads:
-            record = StreamRecord(str(next(self._numbers)), "a", at, payload)
+            record = StreamRecord(str(next(self._numbers)), "a", moment, payload)
             self.shards[shard_id].records.append(record)
 
     def put_records(self, records: Sequence[Any]) -> list[Any]:
@@ -106,17 +106,20 @@ class FakeKinesis:
     def list_shards(self) -> list[Shard]:
         self.mishap("list", "")
         return [
-            Shard(of.shard_id, of.parents, 0, 2**128 - 1, of.closed) for of in self.shards.values()
+            Shard(shard.shard_id, shard.parents, 0, 2**128 - 1, shard.closed)
+            for shard in self.shards.values()
         ]
 
-    def get_shard_iterator(self, shard_id: str, kind: str, at: str | float | None = None) -> str:
+    def get_shard_iterator(
+        self, shard_id: str, kind: str, position: str | float | None = None
+    ) -> str:
         self.mishap("iterator", shard_id)
         if shard_id not in self.shards:
             raise StreamMissing(f"There is no {shard_id}.")
         after = -1
         if kind == "AFTER_SEQUENCE_NUMBER":
-            assert isinstance(at, str)
-            after = int(at)
+            assert isinstance(position, str)
+            after = int(position)
         return f"{shard_id} {after}"
 
     def get_records(self, iterator: str, limit: int = 10_000) -> Received:
@@ -126,7 +129,7 @@ class FakeKinesis:
         if shard_id not in self.shards:
             raise StreamMissing(f"There is no {shard_id}.")
         shard = self.shards[shard_id]
-        rest = [of for of in shard.records if int(of.sequence_number) > int(after)]
+        rest = [record for record in shard.records if int(record.sequence_number) > int(after)]
         records = tuple(rest[:limit])
         if not records and shard.closed:
             # As services do: at the tip of a closed shard, its end takes one more call to show.
@@ -145,7 +148,7 @@ def orders(count: int) -> list[bytes]:
 
 @dataclass
 class Bench:
-    """A runner with all that belongs to it; `told` are the sentences for the operator."""
+    """A runner with all that belongs to it; `notices` are the sentences for the operator."""
 
     kinesis: FakeKinesis
     directory: Path
@@ -155,7 +158,7 @@ class Bench:
     once: bool = True
     concurrency: int = 2
     timeout: float = 60.0
-    told: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
 
     @contextmanager
@@ -173,7 +176,7 @@ class Bench:
             mapping=self.mapping,
             concurrency=self.concurrency,
             once=self.once,
-            notify=self.told.append,
+            notify=self.notices.append,
             on_stored=self.reports.append,
             pace=QUICK,
         )
@@ -293,7 +296,10 @@ def test_a_stop_finishes_what_is_in_the_handler_and_begins_nothing_more(bench: B
         inside.wait()
         runner.stop()
         go_on.set()
-    done = [bench.checkpoint(of).sequence_number is not None for of in ("shard-0", "shard-1")]
+    done = [
+        bench.checkpoint(shard_id).sequence_number is not None
+        for shard_id in ("shard-0", "shard-1")
+    ]
     assert sorted(done) == [False, True]
     assert len(bench.reports) == 1
 
@@ -334,7 +340,7 @@ def test_parents_are_drained_before_their_children_through_splits_and_merges(
         FakeShard("root", closed=True),
         FakeShard("lone"),
     )
-    parents = {of.shard_id: of.parents for of in bench.kinesis.shards.values()}
+    parents = {shard.shard_id: shard.parents for shard in bench.kinesis.shards.values()}
 
     def check(call: str, shard_id: str) -> None:
         if call == "iterator":
@@ -347,7 +353,10 @@ def test_parents_are_drained_before_their_children_through_splits_and_merges(
     assert runner.failed == {}
     assert len(bench.stored.rows) == 5 + 6 + 7 + 8 + 9
     order_of_shards = [report.batch.shard for report in bench.reports]
-    assert [of for of in order_of_shards if of in {"root", "merged"}] == ["root", "merged"]
+    assert [shard_id for shard_id in order_of_shards if shard_id in {"root", "merged"}] == [
+        "root",
+        "merged",
+    ]
 
 
 def test_children_that_appear_while_it_runs_are_read(bench: Bench) -> None:
@@ -381,13 +390,13 @@ def test_of_closed_shards_that_expired_nothing_is_kept(bench: Bench) -> None:
     bench.kinesis.shards["shard-0"].closed = True
     with bench.running() as runner:
         await_(lambda: bench.checkpoint("shard-0").closed)
-        assert [of.shard_id for of in runner.status.living()] in (
+        assert [shard.shard_id for shard in runner.status.living()] in (
             ["shard-1"],
             ["shard-0", "shard-1"],
         )
         del bench.kinesis.shards["shard-0"]
         await_(lambda: not (bench.directory / "shards" / "shard-0.json").exists())
-        assert [of.shard_id for of in runner.status.living()] == ["shard-1"]
+        assert [shard.shard_id for shard in runner.status.living()] == ["shard-1"]
 
 
 def test_a_shard_that_expired_whole_is_told_and_closed(bench: Bench) -> None:
@@ -395,7 +404,7 @@ def test_a_shard_that_expired_whole_is_told_and_closed(bench: Bench) -> None:
     with bench.running():
         await_(lambda: len(bench.kinesis.limits) > 2)
         del bench.kinesis.shards["shard-0"]
-        await_(lambda: any("has expired as a whole" in sentence for sentence in bench.told))
+        await_(lambda: any("has expired as a whole" in sentence for sentence in bench.notices))
 
 
 # -------------------------------------------------------------------------- what the stream does
@@ -441,7 +450,7 @@ def test_every_call_is_tried_again(bench: Bench, call: str) -> None:
     bench.kinesis.mishap = fail_first(7, StreamUnavailable("down"), call)
     with bench.running():
         await_(lambda: bench.rows == 3)
-    assert any("down" in sentence and "5 in a row" in sentence for sentence in bench.told)
+    assert any("down" in sentence and "5 in a row" in sentence for sentence in bench.notices)
 
 
 def test_an_iterator_that_expires_between_two_reads_loses_and_doubles_nothing(
@@ -473,7 +482,7 @@ def test_one_bad_shard_does_not_stop_the_others(bench: Bench) -> None:
     bench.kinesis.put("shard-1", *orders(4))
     with bench.running() as runner:
         await_(lambda: bench.rows == 4)
-        await_(lambda: any("shard-0: not allowed" in sentence for sentence in bench.told))
+        await_(lambda: any("shard-0: not allowed" in sentence for sentence in bench.notices))
         assert runner.status.shard("shard-0").trouble == "not allowed"
 
 
@@ -504,7 +513,7 @@ def test_what_nobody_foresaw_ends_one_worker_which_is_begun_again(bench: Bench) 
     bench.kinesis.put("shard-0", *orders(3))
     with bench.running():
         await_(lambda: bench.rows == 3)
-    (sentence,) = [of for of in bench.told if "ZeroDivisionError" in of]
+    (sentence,) = [notice for notice in bench.notices if "ZeroDivisionError" in notice]
     assert sentence.startswith("shard-0: ")
     assert "secret" not in sentence
 
@@ -550,7 +559,7 @@ def test_a_batch_that_is_given_up_is_kept_before_the_checkpoint_moves(bench: Ben
     assert json.loads(document)["requestContext"]["condition"] == "RetryAttemptsExhausted"
     records = tuple(bench.kinesis.shards["shard-0"].records)
     assert read_failed_batch(document, key).records == records
-    assert any("3 records were given up" in sentence for sentence in bench.told)
+    assert any("3 records were given up" in sentence for sentence in bench.notices)
 
 
 def test_a_stop_before_a_failed_batch_is_kept_leaves_it_on_the_stream(bench: Bench) -> None:
@@ -621,7 +630,7 @@ def test_where_checkpoints_cannot_be_written_the_shard_is_begun_again(
     monkeypatch.setattr(State, "save", fail_twice)
     with bench.running():
         await_(lambda: bench.checkpoint("shard-0").sequence_number is not None)
-    assert "shard-0: The disk is full. It is begun again." in bench.told
+    assert "shard-0: The disk is full. It is begun again." in bench.notices
     assert bench.customers() == list(range(1, 5))
 
 
@@ -691,10 +700,10 @@ def test_a_broken_checkpoint_stops_the_start_and_names_the_file(bench: Bench, te
 
 
 def reader_of(
-    kinesis: FakeKinesis, told: list[str], checkpoint: Checkpoint, now: int | None = None
+    kinesis: FakeKinesis, notices: list[str], checkpoint: Checkpoint, now: int | None = None
 ) -> ShardReader:
     return ShardReader(
-        kinesis, checkpoint, 24, told.append, micros if now is None else lambda: now, QUICK
+        kinesis, checkpoint, 24, notices.append, micros if now is None else lambda: now, QUICK
     )
 
 
@@ -711,42 +720,42 @@ def test_after_an_expired_iterator_it_reads_on_where_it_was() -> None:
 
 def test_what_expired_after_the_checkpoint_is_told_and_the_rest_is_read() -> None:
     def refuse_after(call: str, _: str) -> None:
-        if call == "iterator" and not told:
+        if call == "iterator" and not notices:
             raise ArgumentRefused("That record is gone.")
 
-    told: list[str] = []
+    notices: list[str] = []
     kinesis = FakeKinesis(FakeShard("shard-0"))
     kinesis.put("shard-0", b"1", b"2")
     kinesis.mishap = refuse_after
-    read = reader_of(kinesis, told, Checkpoint(ARN, "shard-0", "5", 0)).read()
+    read = reader_of(kinesis, notices, Checkpoint(ARN, "shard-0", "5", 0)).read()
     assert [record.data for record in read] == [b"1", b"2"]
-    (sentence,) = told
+    (sentence,) = notices
     assert "cannot be read on after 5: That record is gone." in sentence
     assert "it is unknown how many" in sentence
 
 
 def test_a_gap_longer_than_the_retention_is_told() -> None:
-    told: list[str] = []
+    notices: list[str] = []
     kinesis = FakeKinesis(FakeShard("shard-0"))
     kinesis.put("shard-0", b"1")
     old = Checkpoint(ARN, "shard-0", "5", micros() - 25 * HOUR)
-    assert len(reader_of(kinesis, told, old).read()) == 1
-    assert "24 hours ago" in told[0]
+    assert len(reader_of(kinesis, notices, old).read()) == 1
+    assert "24 hours ago" in notices[0]
 
 
 def test_a_quiet_shard_that_was_watched_is_no_gap() -> None:
-    told: list[str] = []
+    notices: list[str] = []
     kinesis = FakeKinesis(FakeShard("shard-0"))
-    at = [micros()]
+    now = [micros()]
     quiet = ShardReader(
-        kinesis, Checkpoint(ARN, "shard-0", "5", at[0]), 24, told.append, lambda: at[0], QUICK
+        kinesis, Checkpoint(ARN, "shard-0", "5", now[0]), 24, notices.append, lambda: now[0], QUICK
     )
     for _ in range(3):
-        at[0] += 20 * HOUR
+        now[0] += 20 * HOUR
         assert quiet.read() == ()
-    kinesis.put("shard-0", b"1", arrived_at=at[0])
+    kinesis.put("shard-0", b"1", arrived_at=now[0])
     assert len(quiet.read()) == 1
-    assert told == []
+    assert notices == []
 
 
 def test_it_asks_for_about_10_mb_also_where_the_service_would_give_more() -> None:
@@ -873,11 +882,13 @@ def test_another_output_has_another_state_by_default(monkeypatch: pytest.MonkeyP
 
 
 def test_a_log_that_cannot_be_written_stops_nothing_and_is_told_once(tmp_path: Path) -> None:
-    told: list[str] = []
-    with _log("/dev/full", told.append) as write:
+    notices: list[str] = []
+    with _log("/dev/full", notices.append) as write:
         write("one")
         write("two")
-    assert told == ["The log /dev/full cannot be written: No space left on device; lines are lost."]
-    with _log(str(tmp_path / "log"), told.append) as write:
+    assert notices == [
+        "The log /dev/full cannot be written: No space left on device; lines are lost."
+    ]
+    with _log(str(tmp_path / "log"), notices.append) as write:
         write("three")
     assert (tmp_path / "log").read_text() == "three\n"

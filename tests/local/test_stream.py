@@ -194,9 +194,9 @@ def fates(lake: Path, arn: str, produced: Produced) -> list[tuple[bool, str, int
     table = pa.table(
         {
             "note": list(provenance),
-            "source": [f"{arn}/{of.shard_id}" for of in provenance.values()],
-            "number": [of.sequence_number for of in provenance.values()],
-            "sub": [of.sub_sequence_number for of in provenance.values()],
+            "source": [f"{arn}/{position.shard_id}" for position in provenance.values()],
+            "number": [position.sequence_number for position in provenance.values()],
+            "sub": [position.sub_sequence_number for position in provenance.values()],
         }
     )
     with duckdb.connect() as database:
@@ -279,14 +279,14 @@ def test_200_mb_through_a_reshard_two_kills_and_an_outage_of_s3(tmp_path: Path) 
         found = fates(lake.download(tmp_path / "lake"), arn_of(kinesis), produced)
     assert found == each_once(count)
     assert count * len(text) >= 200e6
-    closed = {shard for shard, of in runner.checkpoints().items() if of.closed}
+    closed = {shard for shard, checkpoint in runner.checkpoints().items() if checkpoint.closed}
     assert closed == {f"shardId-00000000000{number}" for number in range(3)}
 
 
 def split(client: Any, shard_id: str) -> None:
     """Split a shard in the middle."""
     shards = client.list_shards(StreamName=STREAM)["Shards"]
-    (keys,) = [of["HashKeyRange"] for of in shards if of["ShardId"] == shard_id]
+    (keys,) = [shard["HashKeyRange"] for shard in shards if shard["ShardId"] == shard_id]
     middle = (int(keys["StartingHashKey"]) + int(keys["EndingHashKey"])) // 2
     client.split_shard(StreamName=STREAM, ShardToSplit=shard_id, NewStartingHashKey=str(middle))
 
@@ -343,8 +343,10 @@ def test_an_update_of_the_shard_count_is_followed(tmp_path: Path) -> None:
         arn = arn_of(kinesis)
     assert fates(tmp_path / "lake", arn, produced) == each_once(count)
     parents = {"shardId-000000000000", "shardId-000000000001"}
-    assert parents < {of.shard_id for of in produced.provenance.values()}
-    assert {shard for shard, of in runner.checkpoints().items() if of.closed} == parents
+    assert parents < {position.shard_id for position in produced.provenance.values()}
+    assert {
+        shard for shard, checkpoint in runner.checkpoints().items() if checkpoint.closed
+    } == parents
 
 
 def test_a_runner_that_is_wrong_says_so_in_a_sentence(tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ class Chaos:
                 return ArgumentRefused("Something was not right.")
             bad = (THROTTLED, RecordNotStored("InternalFailure", "Internal service failure."))
             return {
-                at: self.random.choice(bad)
-                for at in range(len(records))
+                index: self.random.choice(bad)
+                for index in range(len(records))
                 if self.random.random() < 0.2
             }
 
@@ -335,7 +335,7 @@ def test_no_record_overtakes_an_earlier_one_of_its_key() -> None:
         stream.mishap = Once({0: THROTTLED}, sends, 50)
         for number in range(50):
             sends.put(payload_of(number), "key")
-    assert [data for _, data in stream.user_records] == [payload_of(at) for at in range(50)]
+    assert [data for _, data in stream.user_records] == [payload_of(number) for number in range(50)]
 
 
 def test_no_aggregate_overtakes_an_earlier_one_that_shares_a_key() -> None:
@@ -358,7 +358,9 @@ def test_what_was_not_stored_goes_back_to_where_it_was() -> None:
         stream.mishap = Once(StreamUnavailable("The connection was refused."), sends, 100)
         for number in range(100):
             sends.put(payload_of(number), f"key {number}")
-    assert [data for _, data in stream.user_records] == [payload_of(at) for at in range(100)]
+    assert [data for _, data in stream.user_records] == [
+        payload_of(number) for number in range(100)
+    ]
 
 
 def test_without_order_one_call_takes_many_records_of_a_key() -> None:
