@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, StoreHealth
-from pipeline.adapters.schemas import read_datasets
+from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.uri import open_store
@@ -17,6 +17,7 @@ from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
+from pipeline.core.stream import Framing
 from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
 
@@ -83,13 +84,15 @@ class Attempt:
 
 def open_pipeline(settings: Settings) -> Pipeline:
     """Build what outlives a batch; a wrong configuration stops the start here."""
-    datasets = read_datasets(Path(settings.schemas))
+    folder = Path(settings.schemas)
+    datasets = read_datasets(folder)
     return Pipeline(
         Router(datasets),
         settings.limits,
         open_store(settings.output),
         open_store(settings.dead_letters),
         settings.fast_paths,
+        read_stream(folder).framing is Framing.LINES,
     )
 
 

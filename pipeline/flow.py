@@ -37,7 +37,8 @@ _Good = TypeVar("_Good")
 class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
-    Without `fast_paths` every station works the exact way alone: slower, to the same end.
+    Without `fast_paths` every station works the exact way alone: slower, to the same end. With
+    `each_line` the owner of the stream says that each line of a payload is a document.
     """
 
     router: Router
@@ -45,6 +46,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     output: ObjectStore
     dead_letters: ObjectStore
     fast_paths: bool = True
+    each_line: bool = False
 
 
 def process(
@@ -57,7 +59,7 @@ def process(
     """
     fast = pipeline.fast_paths
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
-    parts = unpack_payloads(user_records, pipeline.limits, fast=fast)
+    parts = unpack_payloads(user_records, pipeline.limits, each_line=pipeline.each_line, fast=fast)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
@@ -70,8 +72,8 @@ def replay(
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
     parts = chain(
-        unpack_payloads(user_records, limits, fast=fast),
-        unpack_payloads(letters.user_records, limits, fast=fast),
+        unpack_payloads(user_records, limits, each_line=pipeline.each_line, fast=fast),
+        unpack_payloads(letters.user_records, limits, each_line=pipeline.each_line, fast=fast),
         [check_documents(letters.documents, limits)],
     )
     opened = [user_records, letters.user_records, letters.documents]

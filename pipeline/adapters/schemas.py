@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.stream import NAME, Stream, parse_stream
 
 _VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
 
@@ -12,6 +13,12 @@ _VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
 def read_datasets(folder: Path) -> tuple[Dataset, ...]:
     """Read every dataset of a folder. Raises `DatasetError` for the first that cannot be used."""
     return check_together(read_dataset(path) for path in dataset_folders(folder))
+
+
+def read_stream(folder: Path) -> Stream:
+    """Read what stands beside the datasets of their stream, if anything. Raises `DatasetError`."""
+    path = folder / NAME
+    return parse_stream(_text(path), str(path)) if path.exists() else Stream()
 
 
 def dataset_folders(folder: Path) -> list[Path]:

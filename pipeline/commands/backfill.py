@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import (
     Commands,
+    add_framing,
     add_output,
     add_schemas,
+    framed,
     positive_integer,
     settings_of,
     timestamp_option,
@@ -43,10 +45,10 @@ def register(commands: Commands) -> None:
         "backfill",
         help="process objects that are in S3 already",
         description="Process every object under each URI (a prefix is the start of a key, not a "
-        "folder) as if S3 had just announced it: JSON lines or a JSON array, plain, gzip or zstd; "
-        "on this machine, or by the deployed function. A version that is stored already is not "
-        "stored again, and one that was stored in part is resumed: run the command again after it "
-        "was stopped.",
+        "folder) as if S3 had just announced it: JSON documents in any framing, plain, gzip, "
+        "zlib or zstd; on this machine, or by the deployed function. A version that is stored "
+        "already is not stored again, and one that was stored in part is resumed: run the command "
+        "again after it was stopped.",
         epilog="Exit codes: 0 every object is stored (or handed over, with --async), or is ignored "
         "as the pipeline's own output; 1 some failed, or were overwritten or deleted meanwhile: "
         "run it again. Lambda tries three times what is handed over: a file that needs more "
@@ -84,6 +86,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list the objects")
     add_schemas(parser)
     add_output(parser)
+    add_framing(parser, "what stream.toml beside the datasets says, or documents")
     parser.set_defaults(run=run)
 
 
@@ -227,9 +230,8 @@ def _invoker(options: argparse.Namespace, objects: "S3Objects") -> Invoke:
     from pipeline.attempt import open_pipeline
 
     settings = settings_of(options)
-    return functools.partial(
-        _invoke_here, open_pipeline(settings), objects, settings.response_reserve
-    )
+    pipeline = framed(open_pipeline(settings), options.framing)
+    return functools.partial(_invoke_here, pipeline, objects, settings.response_reserve)
 
 
 def _call(function: "DeployedFunction", event: dict[str, Any]) -> "Response":

@@ -31,10 +31,14 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check everything and print every fault; return the exit code."""
-    from pipeline.adapters.schemas import dataset_folders, read_dataset
+    from pipeline.adapters.schemas import dataset_folders, read_dataset, read_stream
     from pipeline.core.errors import DatasetError
 
     faults = list[str]()
+    try:
+        read_stream(Path(options.schemas))
+    except DatasetError as error:
+        faults.append(str(error))
     datasets: list[tuple[Path, Dataset]] = []
     for folder in dataset_folders(Path(options.schemas)):
         try:

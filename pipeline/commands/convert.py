@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from pipeline.commands.options import (
     STANDARD_INPUT,
     Commands,
+    add_framing,
     add_output,
     add_schemas,
     check_files,
+    framed,
     open_input,
     settings_of,
     timestamp_option,
@@ -29,10 +31,10 @@ def register(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "convert",
-        help="convert files of JSON lines to the tables of their datasets",
-        description="Convert files of one JSON document a line (plain, gzip or zstd; - is standard "
-        "input) exactly as the function would, in limited memory. A row's identity is its file "
-        "(the absolute path; for standard input and pipes, its arrival) and byte offset: "
+        help="convert files of JSON documents to the tables of their datasets",
+        description="Convert files of JSON documents, in any framing (plain, gzip, zlib or zstd; - "
+        "is standard input), exactly as the function would, in limited memory. A row's identity is "
+        "its file (the absolute path; for standard input and pipes, its arrival) and byte offset: "
         "converting an unchanged file again overwrites what it wrote. A file that has grown since "
         "is another file: delete what was made of it first, or convert only the new lines.",
         epilog="Exit codes: 0 every document is stored; 1 some are not; 3 with --strict, every "
@@ -41,6 +43,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+")
     add_schemas(parser)
     add_output(parser)
+    add_framing(parser, "what stream.toml beside the datasets says, or documents")
     parser.add_argument(
         "--arrived-at",
         metavar="T",
@@ -63,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         arrived_at = timestamp_option("--arrived-at", options.arrived_at)
     check_files(options.files)
     settings = settings_of(options)
-    pipeline = open_pipeline(settings)
+    pipeline = framed(open_pipeline(settings), options.framing)
     done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:
@@ -105,7 +108,7 @@ def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
     """Convert one file."""
     from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
-    from pipeline.files.blocks import batches_of
+    from pipeline.files.blocks import batches_of, start_of
 
     with progress(source.identity, source.size) as advance:
         done_before = 0
@@ -118,7 +121,8 @@ def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
             advance(offset - done_before)
             done_before = offset
 
-        for batch in batches_of(source.file, source.identity, source.arrived_at, count):
+        start = start_of(each_line=pipeline.each_line)
+        for batch in batches_of(source.file, source.identity, source.arrived_at, count, start):
             attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
             done.balance.add(attempt.process(batch))
 

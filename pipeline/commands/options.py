@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import unquote
 
+import msgspec
+
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pipeline.flow import Pipeline
     from pipeline.settings import Settings
 
 
@@ -75,6 +78,24 @@ class Commands(Protocol):
     def add_parser(self, name: str, **options: Any) -> Parser:
         """Add a parser, with the options of `ArgumentParser`."""
         ...
+
+
+def add_framing(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the option that says how documents stand in the input."""
+    parser.add_argument(
+        "--framing",
+        choices=["documents", "lines"],
+        help="documents: in any way that JSON can, one over several lines, one a line, back to "
+        "back, or in an array; lines: one a line, each judged alone, whatever is in it "
+        f"(default: {default})",
+    )
+
+
+def framed(pipeline: "Pipeline", framing: str | None) -> "Pipeline":
+    """Return a pipeline for input in the framing that was asked for, if one was."""
+    if framing is None:
+        return pipeline
+    return msgspec.structs.replace(pipeline, each_line=framing == "lines")
 
 
 def add_schemas(parser: argparse.ArgumentParser) -> None:

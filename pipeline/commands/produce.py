@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.commands.options import (
     STANDARD_INPUT,
     Commands,
+    add_framing,
     add_schemas,
     check_files,
     open_input,
@@ -68,6 +69,7 @@ def register(commands: Commands) -> None:
         help="read the partition key from this top-level member; documents that share a key stay "
         "in order (default: keys that spread over all shards)",
     )
+    add_framing(parser, "documents")
     parser.add_argument("--compression", choices=("gzip", "zstd"), help="compress each document")
     parser.add_argument(
         "--failed", metavar="FILE", help="write the documents that failed to this file"
@@ -135,22 +137,23 @@ def _documents(options: argparse.Namespace) -> Iterator[bytes]:
     if options.generate is None:
         names = options.files or [STANDARD_INPUT]
         check_files(names)
-        return _lines(names)
+        return _documents_of(names, each_line=options.framing == "lines")
     if options.files:
         raise SettingsError("Give files or --generate, not both.")
     return _generated(options)
 
 
-def _lines(names: Sequence[str]) -> Iterator[bytes]:
-    from pipeline.files.blocks import documents_of
+def _documents_of(names: Sequence[str], *, each_line: bool) -> Iterator[bytes]:
+    from pipeline.files.blocks import documents_of, start_of
 
+    start = start_of(each_line=each_line)
     for name in names:
         with open_input(name) as file:
             if name == STANDARD_INPUT:
                 # Below the buffer, which would wait until it is full.
-                yield from documents_of(getattr(file, "raw", file), "standard input")
+                yield from documents_of(getattr(file, "raw", file), "standard input", start)
             else:
-                yield from documents_of(file, name)
+                yield from documents_of(file, name, start)
 
 
 def _generated(options: argparse.Namespace) -> Iterator[bytes]:

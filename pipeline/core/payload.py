@@ -49,30 +49,30 @@ def unpack_payloads(
         yield part.finished()
         return
     record, record_bytes = -1, 0
-    for at, payload in zip(chunk.unit, chunk.payloads, strict=True):
-        starts_record = chunk.provenance.record[at] != record
+    for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
+        starts_record = chunk.provenance.record[unit] != record
         if starts_record:
-            record, record_bytes = chunk.provenance.record[at], 0
+            record, record_bytes = chunk.provenance.record[unit], 0
         if (part.size if starts_record else record_bytes) >= limits.part_bytes:
             yield part.finished()
             part, record_bytes = _Part(chunk.provenance, each_line=each_line, fast=fast), 0
-        record_bytes += part.open(at, payload, limits)
+        record_bytes += part.open(unit, payload, limits)
     yield part.finished()
 
 
 def check_documents(chunk: Chunk, limits: Limits) -> Part:
-    """Hold documents that come again against the bounds: some had been rejected for just them."""
-    faults = [_document_violation(payload, limits) for payload in chunk.payloads]
-    good = chunk.take([index for index, fault in enumerate(faults) if fault is None])
+    """Check replayed documents against the limits again; some were rejected for exceeding them."""
+    violations = [_document_violation(payload, limits) for payload in chunk.payloads]
+    good = chunk.take([index for index, violation in enumerate(violations) if violation is None])
     return good, [
-        Reject(chunk.provenance, at, RejectStage.DOCUMENT, fault, payload)
-        for at, payload, fault in zip(chunk.unit, chunk.payloads, faults, strict=True)
-        if fault is not None
+        Reject(chunk.provenance, unit, RejectStage.DOCUMENT, violation, payload)
+        for unit, payload, violation in zip(chunk.unit, chunk.payloads, violations, strict=True)
+        if violation is not None
     ]
 
 
 def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | None:
-    """Join payloads of which each is plainly one document within the bounds; None where one is not.
+    """Join payloads of which each is plainly one document within the limits; None where one is not.
 
     So most batches are, and a look at all payloads together costs a tenth of one at each.
     """
@@ -111,7 +111,7 @@ def _is_one(payload: bytes) -> bool:
 
 
 def _fits_in_one_part(payloads: Sequence[bytes], limits: Limits) -> bool:
-    """Tell whether the payloads are no more than a part holds, and nothing in them unpacks."""
+    """Tell whether one part can hold the payloads, and nothing in them has to be unpacked."""
     if sum(map(len, payloads)) >= limits.part_bytes:
         return False
     return not any(is_packed(payload) for payload in payloads if payload[:1] != b"{")

@@ -49,6 +49,11 @@ START = Place()
 START_OF_LINES = Place(mode=Mode.EACH_LINE)
 
 
+def start_of(*, each_line: bool) -> Place:
+    """Return the start of a file; with `each_line`, of one whose lines are its documents."""
+    return START_OF_LINES if each_line else START
+
+
 class Block(msgspec.Struct, frozen=True):
     """A stretch of a file, and its documents, each with the offset of its first byte."""
 

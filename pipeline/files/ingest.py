@@ -22,7 +22,7 @@ from pipeline.core.errors import DeadlineExceeded, FileUnfinished
 from pipeline.core.framing import Mode
 from pipeline.core.layout import progress_folder
 from pipeline.core.report import Report
-from pipeline.files.blocks import START, Block, Place, blocks_of
+from pipeline.files.blocks import Block, Place, blocks_of, start_of
 from pipeline.files.notifications import ObjectReference
 from pipeline.flow import Pipeline
 
@@ -129,7 +129,7 @@ class Ingestion:
         retrier = Retrier(reference.uri, self._remaining, RetryPolicy(reserve=self._reserve))
         version = retrier.call("find", functools.partial(self._objects.find, reference))
         report.source = version.source
-        progress = _Progress(self._attempt().output, version.source)
+        progress = self._progress(self._attempt(), version)
         place = progress.place()
         if place is None:
             report.was_complete = True
@@ -142,8 +142,7 @@ class Ingestion:
             self._slowest = max(self._slowest, begun - self._remaining())
             self._parts += 1
             place = block.end
-        progress = _Progress(self._attempt().output, version.source)
-        progress.complete(place)
+        self._progress(self._attempt(), version).complete(place)
 
     def _check_time(self, reason: str) -> None:
         """Raise `DeadlineExceeded` unless there is time for a part as slow as the slowest."""
@@ -178,8 +177,11 @@ class Ingestion:
                 "rows": stored.total("rows"),
                 "rejects": stored.rejects,
             }
-        _Progress(attempt.output, version.source).stored(block, numbers)
+        self._progress(attempt, version).stored(block, numbers)
         return numbers
+
+    def _progress(self, attempt: Attempt, version: "ObjectVersion") -> "_Progress":
+        return _Progress(attempt.output, version.source, each_line=self.pipeline.each_line)
 
     def _attempt(self) -> Attempt:
         return Attempt(self.pipeline, self._remaining, self._reserve)
@@ -188,14 +190,15 @@ class Ingestion:
 class _Progress:
     """Which parts of one file are stored."""
 
-    def __init__(self, store: ObjectStore, source: str) -> None:
+    def __init__(self, store: ObjectStore, source: str, *, each_line: bool) -> None:
+        self.start = start_of(each_line=each_line)
         self.store = store
         self.source = source
         self.folder = progress_folder(source)
 
     def place(self) -> Place | None:
         """Return where the stored parts end, without a gap from the start; None at the end."""
-        place = START
+        place = self.start
         for key in self.store.list(self.folder):
             name = key.removeprefix(self.folder)
             if name == _COMPLETE:

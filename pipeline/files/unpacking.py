@@ -26,6 +26,7 @@ from pipeline.core.unpack import (
 )
 
 _HEAD_BYTES = 20
+_SHORTEST_ZLIB = 8
 _BITE = 16 * 2**10  # bytes: what is not used of one is copied, and members may be small
 
 
@@ -43,7 +44,7 @@ def unpacked(file: Readable, name: str) -> Readable:
     for _ in range(DEEPEST):
         if source.head.startswith(GLUE_ZLIB_HEADER):
             source.drop(_HEAD_BYTES - 2)
-        if source.head.startswith(GZIP) or source.head[:2] in ZLIB_HEADERS:
+        if source.head.startswith(GZIP) or _is_zlib(source.head):
             source = Peeked(_Members(source), name)
         elif ZSTD.match(source.head):
             frames = pa.CompressedInputStream(pa.PythonFile(_Frames(source), "r"), "zstd")
@@ -51,6 +52,17 @@ def unpacked(file: Readable, name: str) -> Readable:
         else:
             break
     return source
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Tell zlib from text that begins with the same two letters, by what follows them."""
+    if head[:2] not in ZLIB_HEADERS or len(head) < _SHORTEST_ZLIB:
+        return False
+    try:
+        zlib.decompressobj().decompress(head)
+    except zlib.error:
+        return False
+    return True
 
 
 def read(file: Readable, name: str, offset: int, wanted: int, *, eager: bool = False) -> bytes:

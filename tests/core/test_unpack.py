@@ -151,7 +151,7 @@ OTHERS = {
     ],
     Reason.AVRO_DATA: [b"Obj\x01\x04\x14avro.codec\x08null\0", b"\xc3\x01" + UUID + b"\2\4"],
     Reason.NESTED_AGGREGATE: [
-        gzip.compress(aggregate([UserRecord("a", DOCUMENT), UserRecord("b", DOCUMENT)])),
+        gzip.compress(aggregate([UserRecord("a", DOCUMENT), UserRecord("b", DOCUMENT)]), mtime=0),
         zlib.compress(aggregate([UserRecord("a", b'{"id":123}')])),
         aggregate([UserRecord("a", b'{"id":123}')]),
     ],
@@ -160,7 +160,7 @@ OTHERS = {
         base64.b64encode(DOCUMENT),
         base64.urlsafe_b64encode(b'{"note":"???>>>"}'),
         base64.encodebytes(json.dumps({"note": "x" * 200}).encode()),
-        base64.b64encode(gzip.compress(DOCUMENT)),
+        base64.b64encode(gzip.compress(DOCUMENT, mtime=0)),
         base64.b64encode(DOCUMENT).rstrip(b"="),
     ],
     Reason.OTHER_FORMAT: [

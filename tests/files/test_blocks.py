@@ -119,7 +119,7 @@ def test_a_line_that_goes_on_takes_what_is_behind_it_along_block_by_block() -> N
 
 def test_where_each_line_is_a_document_each_is_judged_alone() -> None:
     text = b'{"a":1}\n{"a":[\n\n{"a":2}\r\n  {"a":3}'
-    lines = [b'{"a":1}', b'{"a":[', b'{"a":2}', b'{"a":3}']
+    lines = [b'{"a":1}', b'{"a":[', b'{"a":2}', b'  {"a":3}']
     assert texts_in(text, START_OF_LINES, block_bytes=5) == lines
     assert texts_in(text, START_OF_LINES) == lines
 

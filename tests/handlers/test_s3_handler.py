@@ -579,7 +579,9 @@ def test_what_follows_a_gzip_file_is_told_and_not_quoted(
 ) -> None:
     with pytest.raises(FilesFailed) as error:
         invoke(bucket.put(gzip.compress(LINES) + b"secret"))
-    assert "unpacks to: Not a gzipped file; it is damaged, or not whole" in str(error.value)
+    assert "a compressed part is followed by something else; it is damaged, or not whole" in str(
+        error.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ def trimmed(text: bytes, start: int, end: int) -> Document:
     return end - len(inner), inner.rstrip(WHITESPACE)
 
 
+def line_of(text: bytes, start: int, end: int) -> Document:
+    """Return a line, or the end of one, without its line break, and its offset."""
+    return start, text[start:end].removesuffix(b"\r")
+
+
 def has_open_string(lines: bytes) -> bool:
     """Tell whether a string does not end on its line, or a backslash stands outside of any.
 

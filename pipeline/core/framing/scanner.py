@@ -13,6 +13,7 @@ from pipeline.core.framing.marks import (
     Document,
     behind_space,
     has_open_string,
+    line_of,
     may_go_on,
     trimmed,
 )
@@ -20,6 +21,7 @@ from pipeline.core.jsontext import WHITESPACE, is_cut_short, is_json
 
 _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DOTALL)
 _OBJECT, _ARRAY = b"{["
+_MARK = b"\xef\xbb\xbf"  # of a file that Windows wrote
 _RUN_BYTES = 2**16
 
 
@@ -199,7 +201,7 @@ class Scanner:
         if may_go_on(text[first:line_end]):
             return self._take_rest(first)
         pieces = self._values_and_pieces(start, line_end) if first == start else None
-        self._add_pieces(pieces or [trimmed(text, first, line_end)])
+        self._add_pieces(pieces or [line_of(text, first, line_end)])
         return min(line_end + 1, len(text)), Mode.LINES
 
     def _ends_too_early(self, start: int, opened: bytes = b"") -> bool:
@@ -289,7 +291,7 @@ class Scanner:
                 first = self._first_of_pieces(start, line)
                 if may_go_on(text[first:line_end]) or line[:1] in (b" ", b"\t", b"\r", b"["):
                     return self._take_rest(first)
-                self._add_pieces([trimmed(text, first, line_end)])
+                self._add_pieces([line_of(text, first, line_end)])
             start = min(line_end + 1, len(text))
         return self._held(start), Mode.LINES
 
@@ -343,10 +345,9 @@ class Scanner:
             line_end = self._line_end(start)
             if line_end is None:
                 break
-            begin = behind_space(text, start, line_end)
-            line = text[begin:line_end].rstrip(WHITESPACE)
-            if line:
-                self.found.append((begin, line))
+            begin = start + len(_MARK) if text.startswith(_MARK, start) else start
+            if text[begin:line_end].strip(WHITESPACE):
+                self.found.append(line_of(text, begin, line_end))
             start = min(line_end + 1, len(text))
         return start, Mode.EACH_LINE
 
