@@ -41,8 +41,8 @@ class Elements(msgspec.Struct, frozen=True):
 def split_elements(text: bytes, enough: int = 2**63) -> Elements:
     """Cut a stretch that begins behind an array's opening bracket, or behind one of its commas.
 
-    It is left off soon after `enough` elements. White space does not belong to an element, and between
-    two commas there may be none.
+    It is left off soon after `enough` elements. White space does not belong to an element, and
+    between two commas there may be none.
     """
     found, offset, by_hand = Found(), 0, set[int]()
     while len(found) < enough:
