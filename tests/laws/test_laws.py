@@ -419,7 +419,7 @@ def test_every_metric_is_declared_and_each_record_has_its_dimensions(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every metric that is emitted is declared, with its unit, in a record for its dimensions."""
-    function(kinesis_event([GOOD, as_json(order(total="x")), b"["]))
+    function(kinesis_event([GOOD, as_json(order(total="x")), b"{"]))
     _, *records = lines(capsys)
     dimensions = []
     for record in records:
