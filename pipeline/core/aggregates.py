@@ -28,31 +28,29 @@ def count_user_records(aggregate: bytes) -> int | None:
 
     `aggregate` is a stream record's data, from the magic bytes to the MD5, which is not checked.
     """
-    end = len(aggregate) - _DIGEST_BYTES
-    offset, count = len(MAGIC), 0
-    step_of = _steps.get
+    body = aggregate[len(MAGIC) : -_DIGEST_BYTES]
+    offset, count, steps = 0, 0, _steps
     try:
-        while offset < end:
-            step = step_of(aggregate[offset : offset + 3])  # a constant is faster than its name
-            if step is not None:
-                offset += step
-                count += 1
+        while offset < len(body):
+            try:
+                while True:  # behind the end there is no step, either
+                    offset += steps[body[offset : offset + 3]]
+                    count += 1
+            except KeyError:
+                if offset == len(body):
+                    break
+            if body[offset] in _TABLE_TAGS and body[offset + 1] < _MORE:
+                offset += 2 + body[offset + 1]
                 continue
-            if aggregate[offset] in _TABLE_TAGS and aggregate[offset + 1] < _MORE:
-                offset += 2 + aggregate[offset + 1]
-                continue
-            tag, content = _varint(aggregate, offset)
+            tag, content = _varint(body, offset)
             count += tag == _RECORDS_TAG
-            begin, offset = offset, _end_of_field(aggregate, tag & 7, content)
+            begin, offset = offset, _end_of_field(body, tag & 7, content)
             # By the byte, as a tag may be spelled in more of them than it needs.
-            if (
-                aggregate[begin] == _RECORDS_TAG
-                and aggregate[content] >= _MORE > aggregate[content + 1]
-            ):
-                _steps[aggregate[begin : begin + _HEAD]] = offset - begin
+            if body[begin] == _RECORDS_TAG and body[content] >= _MORE > body[content + 1]:
+                steps[body[begin : begin + _HEAD]] = offset - begin
     except (IndexError, KeyError):
         return None
-    return count if offset == end else None
+    return count if offset == len(body) else None
 
 
 def _end_of_field(data: bytes, wire_type: int, content: int) -> int:

@@ -350,32 +350,54 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
         return None
     records, keys = list(outer.records), [_text(key) for key in outer.partition_key_table]
     lengths = list(map(len, records))
-    if min(lengths, default=0) < _SHORTEST:
+    sizes = set(lengths)  # far fewer
+    if min(sizes, default=0) < _SHORTEST:
         return None
     indices = list(map(_second, records))
-    if max(indices) >= min(len(keys), _ONE_BYTE):
+    used = set(indices)
+    if max(used) >= min(len(keys), _ONE_BYTE):
         return None
-    heads = list(map(_simple_head, indices, lengths))
-    if not all(heads):
+    if not all(_simple_heads[index][size] for index in used for size in sizes):
         return None  # no usual record is so long
+    if len(used) == 1:
+        heads = list(map(_simple_heads[indices[0]].__getitem__, lengths))
+    else:
+        heads = [_simple_heads[i][length] for i, length in zip(indices, lengths, strict=True)]
     payloads = list(map(bytes.removeprefix, records, heads))
     if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
         return None  # a record that does not begin with its head was left as it is
-    return _SimpleAggregate([keys[index] for index in indices], payloads)
+    return _SimpleAggregate(list(map(keys.__getitem__, indices)), payloads)
 
 
-@functools.lru_cache(maxsize=32_768)
-def _simple_head(index: int, length: int) -> bytes:
-    """Return what stands before the data in a usual record of so many bytes.
+class _SimpleHeads(dict[int, bytes]):
+    """What stands before the data in simple records of one key index, by the record's length.
 
     Empty where there is no such record: 127 bytes of data need one byte for their length, and 128
-    two, so that none is one byte longer than the former.
+    two, so that none is one byte longer than the former. A record is at most 10 MiB long, but only
+    lengths that were met are kept, at most `_MOST_LENGTHS` of them.
     """
-    for width in range(1, _LONGEST_VARINT):
-        data = length - 3 - width
-        if data >= 0 and len(_varint(data)) == width:
-            return bytes((0x08, index, 0x1A)) + _varint(data)
-    return b""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self._begin = bytes((0x08, index, 0x1A))
+
+    def __missing__(self, length: int) -> bytes:
+        if len(self) >= _MOST_LENGTHS:
+            self.clear()
+        head = self[length] = self._made(length)
+        return head
+
+    def _made(self, length: int) -> bytes:
+        for width in range(1, _LONGEST_VARINT):
+            data = length - len(self._begin) - width
+            if data >= 0 and len(_varint(data)) == width:
+                return self._begin + _varint(data)
+        return b""
+
+
+_MOST_LENGTHS = 1_024
+# A look-up takes a third of the time of a cached function.
+_simple_heads = [_SimpleHeads(index) for index in range(_ONE_BYTE)]
 
 
 def _broken(data: bytes) -> Violation:

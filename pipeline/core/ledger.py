@@ -7,9 +7,9 @@ ledger counts are units (indices into `Provenance`), not totals: two mistakes ca
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.aggregates import MAGIC, count_user_records
 from pipeline.core.dataset import UNROUTED, Dataset
@@ -96,16 +96,19 @@ class Coverage:
 
     def check(self) -> None:
         """Raise `ConservationError` unless no unit, and no stream record, was left out."""
-        records: set[int] = set()
         for origins, units in self._seen.values():
             every = up_to(len(origins))
             if units != every and to_arrow(units).sort() != to_arrow(every):
                 raise self._error("Units were lost, or doubled, before they were routed")
-            records.update(origins.record)
+        self._check_user_records()
+        # Of those that were deaggregated, this has been shown.
+        records = set(self._stream_records)
+        for origins, _ in self._seen.values():
+            if origins is not self._opened[0]:
+                records.update(origins.record)
         if len(records) != len(self._batch.records):
             missing = next(n for n in range(len(self._batch.records)) if n not in records)
             raise self._error(f"Nothing came of {self._batch.records[missing].sequence_number}")
-        self._check_user_records()
 
     def _check_user_records(self) -> None:
         """Hold the user records that there are against those that the stream records hold."""
@@ -114,14 +117,16 @@ class Coverage:
         if sum(counts) == len(counts):
             records, subs = integers(numbers), zeros(len(counts), INT64)
         else:
-            records = integers(chain.from_iterable(map(repeat, numbers, counts)))
-            subs = integers(chain.from_iterable(map(range, counts)), INT64)
-        if any(origins.document):  # each user record has one that is its first
-            first = [unit for unit, number in enumerate(origins.document) if number == 0]
-            found = [origins.record[unit] for unit in first], [origins.sub[unit] for unit in first]
-            same = found == (records.tolist(), subs.tolist())
-        else:
+            records, subs = array(INT32), array(INT64)
+            for number, count in zip(numbers, counts, strict=True):
+                records.extend(array(INT32, (number,)) * count)
+                subs.extend(up_to(count, INT64))
+        if origins.document == zeros(len(origins)):
             same = (origins.record, origins.sub) == (records, subs)
+        else:  # each user record has one document that is its first
+            first = pc.equal(to_arrow(origins.document), 0)
+            found = (to_arrow(column).filter(first) for column in (origins.record, origins.sub))
+            same = list(found) == [to_arrow(records), to_arrow(subs)]
         if not same:
             raise self._error("User records were lost, or doubled, as aggregates were opened")
 

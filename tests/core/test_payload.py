@@ -127,6 +127,12 @@ def test_a_record_without_a_document_is_a_reject(payload: bytes) -> None:
     assert reason_of(payload) is Reason.EMPTY_RECORD
 
 
+@pytest.mark.parametrize("payload", [b"[", b" [\n", b"[]]", b"[][", b"]"])
+def test_an_array_that_does_not_close_is_a_broken_document(payload: bytes) -> None:
+    chunk, rejects = only_part(payload)
+    assert (chunk.payloads, rejects) == ([payload], [])
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, zstd])
 def test_what_is_cut_short_anywhere_is_corrupt(compress: Compress) -> None:
     """No length of it passes for a whole one."""
