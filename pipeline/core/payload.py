@@ -25,6 +25,7 @@ from pipeline.core.unpack import is_packed, unpack
 
 _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
 _BEHIND_A_BRACKET = re.compile(rb"\}[^,\]}]")
+_EMPTY = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\[[ \t\r\n]*+\])*+")
 _SEAM_BYTE = SEAM[0]  # a number is looked for in a third of the time
 _RUN = 64  # user records looked at together, where some of a batch are odd
 
@@ -271,9 +272,7 @@ def _text_or_not(
 
 def _is_empty(text: bytes) -> bool:
     """Whether a text without documents is whole: blank, or empty arrays; an open one is broken."""
-    return not text.translate(None, b"[] \t\r\n\xef\xbb\xbf\x1e") and text.count(
-        b"["
-    ) == text.count(b"]")
+    return _EMPTY.fullmatch(text) is not None
 
 
 def _are_within(documents: Sequence[bytes], limits: Limits) -> bool:
