@@ -504,7 +504,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("string", {"json": True, "accept": ["text"]}, 'leave out "accept".'),
     ("long", {"accept": ["floats"]}, '"accept" is a list of "text", "whole-floats"'),
     ("long", {"accept": "text"}, '"accept" is a list of "text", "whole-floats"'),
-    ("string", {"accept": ["text"]}, '"accept": "text" belongs on booleans, int, long'),
+    ("string", {"accept": ["text"]}, '"accept": "text" belongs on booleans, numbers'),
     ("double", {"accept": ["whole-floats"]}, '"whole-floats" belongs on int, long'),
     ("long", {"accept": ["zero-one"]}, '"zero-one" belongs on booleans.'),
     ("long", {"accept": ["empty-text"]}, "this may not be null."),

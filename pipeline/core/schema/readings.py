@@ -45,7 +45,7 @@ _EPOCHS = frozenset({
 _NUMBERS = _INTEGERS | _EPOCHS | {LogicalType.FLOAT, LogicalType.DOUBLE}
 ACCEPTED: dict[str, tuple[str, frozenset[LogicalType]]] = {
     TEXT: (
-        'booleans, int, long, float, double, and dates and times with "epoch"',
+        'booleans, numbers (decimals read text in any case), and dates and times with "epoch"',
         _NUMBERS | {LogicalType.BOOLEAN},
     ),
     WHOLE_FLOATS: ('int, long, and "epoch" of days or nanos', _INTEGERS),
