@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     for folder, dataset in datasets:
         if not options.quiet:
             _show_table(dataset)
+        for remark in dataset.remarks:
+            print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
     for fault in faults:
         print(f"FAULT  {fault}")

@@ -74,6 +74,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
     the row path, `decoder`, reads alone, to the same end; so it does with chunks of fewer than
     `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
+    `remarks` are what `pipeline check` says of the schema, which is used all the same.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Dataset(msgspec.Struct, frozen=True):
     event_time: str | None
     window: tuple[int, int] | None
     fewest_by_columns: int = 200
+    remarks: tuple[str, ...] = ()
 
     @property
     def id(self) -> tuple[str, int]:
@@ -230,7 +232,7 @@ class _Folder:
         self.config = _Config(f"schemas/{name}/dataset.toml", config_text)
 
     def dataset(self, schema_text: str) -> Dataset:
-        record, fingerprint = read_schema(
+        record, fingerprint, remarks = read_schema(
             schema_text, self.avsc, rejects_unknown_fields=self.config.rejects_unknown_fields()
         )
         self.check_names(record)
@@ -252,6 +254,7 @@ class _Folder:
             match=self.config.match(),
             event_time=event_time,
             window=self.config.window(event_time),
+            remarks=remarks,
         )
 
     def check_names(self, record: Record) -> None:

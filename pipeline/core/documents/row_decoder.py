@@ -29,8 +29,8 @@ from pipeline.core.schema.types import Array, Field, FieldType, JsonKind, Map, R
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _anything = msgspec.json.Decoder()
-_IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
-_IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
+IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
+IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
 
 
 class RowDecoder:
@@ -93,23 +93,46 @@ def find_violation(record: Record, value: dict[str, Any]) -> Violation | None:
     for field in record.fields:
         violation = _check_field(field, value)
         if violation is not None:
-            return _inside(path_segment(field.key), violation)
+            return _inside(path_segment(_key_in(field, value)), violation)
     return _check_unknown(record, value) if record.rejects_unknown_fields else None
 
 
 def _check_field(field: Field, value: dict[str, Any]) -> Violation | None:
     """Check the member that one field reads."""
-    member = value.get(field.key)
+    key = _key_in(field, value)
+    member = value.get(key)
     if member is not None:
         return _CHECKS[type(field.type)](field.type, member)
     if field.optional:
         return None
-    return _IS_NULL if field.key in value else _IS_ABSENT
+    return IS_NULL if key in value else IS_ABSENT
+
+
+def _key_in(field: Field, value: dict[str, Any]) -> str:
+    """Return the key that an object has a field's value under; its own, if it has none."""
+    if not field.aliases or field.key in value:
+        return field.key
+    return next((alias for alias in field.aliases if alias in value), field.key)
+
+
+def decode_member(field: Field, text: bytes) -> Any:
+    """Decode the text of a field's value that is not null; return what is wrong, if anything is.
+
+    The violation's path is relative to the value.
+    """
+    try:
+        return msgspec.json.decode(text, type=field.json_type)
+    except _REFUSED:
+        exactly = read_exactly(text)
+    violation = _CHECKS[type(field.type)](field.type, exactly)
+    if violation is not None:
+        return violation
+    return msgspec.json.decode(write_exactly(exactly), type=field.json_type)
 
 
 def _check_unknown(record: Record, value: dict[str, Any]) -> Violation | None:
     """Check that an object has no member that no field reads."""
-    known = {field.key for field in record.fields}
+    known = {key for field in record.fields for key in field.keys}
     unknown = next((key for key in value if key not in known), None)
     if unknown is None:
         return None
@@ -144,7 +167,7 @@ def _first_inside(
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
         if value is None and field_type.optional:
             continue
-        violation = _IS_NULL if value is None else check(inner, value)
+        violation = IS_NULL if value is None else check(inner, value)
         if violation is not None:
             return _inside(segment, violation)
     return None
@@ -155,7 +178,7 @@ def _check_scalar(scalar: Scalar, value: Any) -> Violation | None:
     expected, types = _KINDS[scalar.kind]
     if type(value) not in types:
         return _wrong_type(expected, value)
-    if scalar.symbols and value not in scalar.symbols:
+    if scalar.symbols and value not in scalar.symbols and scalar.otherwise is None:
         message = f"The string is not one of the symbols {', '.join(scalar.symbols)}."
         return Violation(Reason.UNKNOWN_SYMBOL, message, "")
     if (scalar.kind == "integer" and not _within(value, scalar.low, scalar.high)) or (

@@ -61,13 +61,21 @@ def make_record_plan(fields: tuple[Field, ...], numbers: frozenset[str]) -> Reco
     return RecordPlan(pa.schema(read), fields, columns)
 
 
+def is_readable_field(field: Field) -> bool:
+    """Whether Arrow's reader can read a field.
+
+    It knows one key for each, and returns null and absence alike.
+    """
+    return not field.aliases and not field.distinguishes_null and is_readable(field.type)
+
+
 def is_readable(schema_type: Type) -> bool:
     """Whether Arrow's reader can read a type.
 
     Not maps; and not decimals right inside an array, whose spelling nothing says beforehand.
     """
     if isinstance(schema_type, Record):
-        return all(is_readable(field.type) for field in schema_type.fields)
+        return all(map(is_readable_field, schema_type.fields))
     if isinstance(schema_type, Array):
         item = schema_type.item.type
         return is_readable(item) and (isinstance(item, Record) or not has_decimal(item))
