@@ -90,7 +90,7 @@ class Writer:
         self.closed = closed
 
     def default(self, place: Place, rules: Rules) -> Default:
-        """Draw a default of a place that is not nullable."""
+        """Draw a default of a place."""
         # Members that no field reads would be a fault in the schema.
         node, value = Writer(self.draw, closed=True).value(place, rules, "$")
         for part in node.places():
@@ -146,8 +146,10 @@ class Writer:
     def member(self, member: Member, path: str) -> tuple[Node | None, Any]:
         """Draw a field's value, or leave it out."""
         if member.optional and chance(self.draw, 40):
-            node = Node(path, member, "null") if self.draw(st.booleans()) else None
-            return node, member.default.value if member.default else None
+            if self.draw(st.booleans()):
+                null = None if member.nullable or not member.default else member.default.value
+                return Node(path, member, "null"), null
+            return None, member.default.value if member.default else None
         return self.value(member, member.rules, path)
 
     def repeated(self, parts: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
