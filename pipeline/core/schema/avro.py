@@ -152,8 +152,8 @@ class _NamedTypes:
         name, namespace = schema.get("name"), schema.get("namespace", scope.namespace)
         if not is_text(name) or not _FULL_NAME.fullmatch(name):
             raise UnusableType(
-                "a type's name is letters, digits and _; a full name has dots. (Documents do not "
-                "hold it: write another, as Outer_Inner for Java's Outer$Inner.)"
+                "a type's name is letters, digits and _; a full name has dots. Documents do not hold "
+                "it: write another, as Outer_Inner for Java's Outer$Inner."
             )
         if not is_text(namespace) or not (namespace == "" or _FULL_NAME.fullmatch(namespace)):
             raise UnusableType("a namespace is names of letters, digits and _ between dots.")
