@@ -120,8 +120,7 @@ def _show_table(dataset: "Dataset") -> None:
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [
-        column.name if column.in_files else _partition(column)
-        for column in dataset.partition_by
+        column.name if column.in_files else _partition(column) for column in dataset.partition_by
     ]
     print(f"  partitions  {', '.join(columns) or 'none'}")
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)

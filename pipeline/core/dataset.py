@@ -126,10 +126,7 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
             raise DatasetError(message)
     keys = {dataset.match.key: dataset.name for dataset in datasets if dataset.match is not None}
     if len(keys) > 1:
-        listed = ", ".join(
-            f"{name}: {key!r}"
-            for key, name in sorted(keys.items(), key=repr)
-        )
+        listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items(), key=repr))
         message = f"[match] must look at the same field in all datasets; now {listed}."
         raise DatasetError(message)
     return datasets
@@ -201,7 +198,7 @@ class _Config:
         path = key if isinstance(key, list) else [key]
         if not all(isinstance(part, str) for part in path) or not path:
             raise self.refuse(
-                '[match] field is a string, or a list of the keys that lead to a nested one, as in '
+                "[match] field is a string, or a list of the keys that lead to a nested one, as in "
                 '["metadata", "table-name"].'
             )
         if not isinstance(value, str | int | bool):

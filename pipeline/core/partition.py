@@ -89,7 +89,7 @@ def _below(above: pa.DictionaryArray, level: pa.DictionaryArray) -> pa.Dictionar
 
 
 def _texts(array: pa.Array, part: str) -> pa.DictionaryArray:
-    """The texts of a column's values, or of their year, month, date or hour; null where they are."""
+    """The texts of a column's values, or of their year, date and so on; null where they are."""
     if part in _CLOCK:
         # Without its zone, which is UTC: Arrow would want a time zone database.
         if pa.types.is_timestamp(array.type):
@@ -140,7 +140,7 @@ def _offset_of_hour(zone: ZoneInfo, hour: int) -> int | None:
 
 
 def _offset(zone: ZoneInfo, micros: int) -> int:
-    """A zone's offset at an instant, in microseconds; at the ends of the calendar, of the next day."""
+    """A zone's offset at an instant, in microseconds; at the calendar's ends, of a day within."""
     within = min(max(micros, _FIRST_DAY * _DAY), _LAST_DAY * _DAY)
     local = (_EPOCH + timedelta(microseconds=within)).astimezone(zone)
     offset = local.utcoffset() or timedelta()

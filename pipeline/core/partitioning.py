@@ -1,7 +1,7 @@
 """`partition_by`: the levels of the Hive path, and where each has its values from."""
 
 import re
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,6 +13,7 @@ Part = Literal["year", "month", "date", "hour", "value"]
 
 _FIELD = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _ZONE = r"""\s*,\s*(?:"([A-Za-z0-9_+\-/]+)"|'([A-Za-z0-9_+\-/]+)')\s*"""
+_Groups = tuple[Part, str | None, str | None, str | None, str | None]
 _COLUMN = re.compile(rf"(year|month|date|hour)\(\s*({_FIELD})?\s*(?:{_ZONE})?\)|({_FIELD})")
 # Types whose values have a short text, and so can be partitioned by.
 _BY_VALUE = frozenset({
@@ -54,17 +55,15 @@ def read_partition_column(text: str, record: Record, schema_file: str) -> Partit
     if not match:
         raise UnusablePartition(
             f"partition_by {text!r} is not a field, or date(field), hour(field), month(field) or "
-            'year(field), or date() and the like, of arrival. A time zone goes beside the field: '
+            "year(field), or date() and the like, of arrival. A time zone goes beside the field: "
             'date(field, "Europe/Berlin").'
         )
-    part, time, zone, quoted, plain = match.groups()
+    part, time, zone, quoted, plain = cast("_Groups", match.groups())
     zone = zone or quoted
     if plain is not None:
         kind = find_fields(plain, record, schema_file)[-1].type
         if not isinstance(kind, Scalar) or kind.logical not in _BY_VALUE:
-            raise UnusablePartition(
-                f"one cannot partition by {plain}; its type has no short text."
-            )
+            raise UnusablePartition(f"one cannot partition by {plain}; its type has no short text.")
         return PartitionColumn(plain.replace(".", "_"), "value", plain)
     arrow = pa.timestamp("us", "UTC")
     if time is not None:

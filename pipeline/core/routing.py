@@ -102,13 +102,13 @@ class _NestedProbe:
         if isinstance(match.key, str):
             members.append(("whole", msgspec.Raw, None))
             rename["whole"] = match.key
-        struct = msgspec.defstruct("Probe", members, rename=rename, gc=False)
+        struct: Any = msgspec.defstruct("Probe", members, rename=rename, gc=False)
         self._outer = msgspec.json.Decoder(struct)
         self._inner = [_probe(key) for key in others]
 
     def find(self, document: bytes) -> bytes:
         """Return the member's text. Raises what msgspec does where there is no object."""
-        found = self._outer.decode(document)
+        found: Any = self._outer.decode(document)
         whole = getattr(found, "whole", None)
         if whole is not None:
             return bytes(whole)

@@ -300,10 +300,10 @@ def nested() -> tuple[list[bytes], list[Row]]:
     at = "2026-12-31T23:30:00Z"
     moment = datetime.fromisoformat(at)
     for number, place in enumerate([*PLACES, "absent"]):
-        shop = None if place == "absent" else {"place": place, "at": at}
+        shop: Row | None = None if place == "absent" else {"place": place, "at": at}
         sent: Row = {"id": str(number), "shop": shop}
         documents.append(as_json(sent))
-        row = {"id": str(number), "shop": shop and {"place": place, "at": moment}}
+        row: Row = {"id": str(number), "shop": shop and {"place": place, "at": moment}}
         path = {
             "year": shop and 2026, "month": shop and 12, "date": shop and date(2027, 1, 1),
             "shop_place": shop and (place or None),

@@ -21,8 +21,9 @@ from pipeline.authoring.infer import Draft, Samples, check_name, dataset_name
 from pipeline.authoring.infer.names import column_names
 from pipeline.authoring.infer.observed import DEEPEST, MOST_KEYS, MOST_SYMBOLS
 from pipeline.cli import main
-from pipeline.core.dataset import Dataset, Match, parse_dataset
+from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.matching import Match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

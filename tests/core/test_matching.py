@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import chunk_of, dataset
 
-from pipeline.core.matching import Match
 from pipeline.core.dataset import Dataset, check_together
 from pipeline.core.errors import DatasetError
+from pipeline.core.matching import Match
 from pipeline.core.routing import Router
 
 ID = {"name": "id", "type": ["null", "long"], "default": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,7 +73,14 @@ def test_the_own_key_wins_whatever_is_under_the_alias() -> None:
 def test_what_is_wrong_under_an_alias_is_found_there() -> None:
     inner = {"type": "record", "name": "I", "fields": [field_of("long", aliases=["g"])]}
     of = dataset({"name": "a", "type": {"type": "array", "items": inner}, "aliases": ["b"]})
-    sent = [{"b": [{"g": 1}, {"g": "x"}]}, {"b": 1}, {"b": [{}]}, {}, {"b": None}, {"b": [{"f": 2}]}]
+    sent = [
+        {"b": [{"g": 1}, {"g": "x"}]},
+        {"b": 1},
+        {"b": [{}]},
+        {},
+        {"b": None},
+        {"b": [{"f": 2}]},
+    ]
     assert results(of, *sent) == [
         ("wrong_type", "$.b[1].g"), ("wrong_type", "$.b"), ("missing_field", "$.b[0].f"),
         ("missing_field", "$.a"), ("missing_field", "$.b"), {"a": [{"f": 2}]},
@@ -129,7 +137,7 @@ def with_aliases(schema: Any) -> Any:
     return given
 
 
-def renamed(avro_type: Any, value: Any, draw: st.DrawFn) -> Any:
+def renamed(avro_type: Any, value: Any, draw: Callable[..., Any]) -> Any:
     """Put some of a document's members under their aliases."""
     match avro_type:
         case Record(fields=fields) if isinstance(value, dict):
@@ -300,7 +308,7 @@ def test_a_logical_type_that_is_surely_a_mistake_is_refused(avro: Any, says: str
         ([{"type": "null"}, "string"], "string", True),
     ],
 )
-def test_a_union_that_one_column_can_hold(avro: Any, arrow: str, nullable: bool) -> None:  # noqa: FBT001 - a value
+def test_a_union_that_one_column_can_hold(avro: Any, arrow: str, nullable: bool) -> None:
     column = dataset(field_of(avro)).schema.field("f")
     assert (str(column.type), column.nullable) == (arrow, nullable)
 
@@ -342,7 +350,9 @@ def test_a_default_of_nullable_nested_values_is_for_absence_alone() -> None:
 
 
 def test_a_symbol_that_is_not_known_is_the_enums_default() -> None:
-    of = dataset(field_of(["null", KIND], aliases=["g"]), {"name": "e", "type": "E", "default": "A"})
+    of = dataset(
+        field_of(["null", KIND], aliases=["g"]), {"name": "e", "type": "E", "default": "A"}
+    )
     assert results(of, {"f": "A", "e": "B"}, {"g": "new"}, {"f": None, "e": ""}, {"f": 7}) == [
         {"f": "A", "e": "UNKNOWN"}, {"f": "UNKNOWN", "e": "A"}, {"f": None, "e": "UNKNOWN"},
         ("wrong_type", "$.f"),

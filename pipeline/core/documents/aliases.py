@@ -13,7 +13,7 @@ import msgspec
 from pipeline.core.documents.jsonpath import ValuePath, Violations, path_segment
 from pipeline.core.documents.row_decoder import IS_ABSENT, IS_NULL, decode_member
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import NO_DEFAULT, Field
+from pipeline.core.schema.types import NO_DEFAULT, Field, member_names
 
 _UNSET = msgspec.UNSET
 
@@ -29,7 +29,7 @@ def read_aliases(
     """Fill in what is not under field `number`'s own key; return values and path segments."""
     segments = [path_segment(key) for key in field.keys]
     used = [segments[0]] * len(values)
-    names = [f"f{number}a{alias}" for alias in range(len(field.aliases))]
+    _, *names = member_names(number, field)
     aliased = list(zip(*(map(attrgetter(name), structs) for name in names), strict=True))
     filled = list(values)
     for index, value in enumerate(values):

@@ -152,8 +152,8 @@ class _NamedTypes:
         name, namespace = schema.get("name"), schema.get("namespace", scope.namespace)
         if not is_text(name) or not _FULL_NAME.fullmatch(name):
             raise UnusableType(
-                "a type's name is letters, digits and _; a full name has dots. Documents do not hold "
-                "it: write another, as Outer_Inner for Java's Outer$Inner."
+                "a type's name is letters, digits and _; a full name has dots. Documents do not "
+                "hold it: write another, as Outer_Inner for Java's Outer$Inner."
             )
         if not is_text(namespace) or not (namespace == "" or _FULL_NAME.fullmatch(namespace)):
             raise UnusableType("a namespace is names of letters, digits and _ between dots.")
@@ -354,7 +354,11 @@ class _Parser:
             raise self.error(path, f"its default does not fit its type: {error}.") from None
         except UnusableDefault as error:
             raise self.error(path, f"its default does not fit its type: {error}") from None
-        if isinstance(field_type, Scalar) and field_type.symbols and value not in field_type.symbols:
+        if (
+            isinstance(field_type, Scalar)
+            and field_type.symbols
+            and value not in field_type.symbols
+        ):
             raise self.error(path, "its default is not one of its symbols.")
         return default
 

@@ -1,7 +1,7 @@
 """A field's default, as Avro's specification writes it, to what a document would hold.
 
 The two differ where JSON has no such value: Avro writes bytes as one character a byte, and times
-as numbers. So `"\\u00ff"` is one byte of 255, which documents hold as the base64 `"/w=="`.
+as numbers. So one character of code 255 is one byte, which documents hold as the base64 `"/w=="`.
 Times and decimals may be written as in documents, too: text and numbers are not to be confused.
 """
 

@@ -177,8 +177,9 @@ def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Rec
     members: list[Any] = []
     rename: dict[str, str] = {}
     for number, field in enumerate(fields):
-        members += _members(f"f{number}", field)
-        rename |= {member: key for (member, *_), key in zip(members[-len(field.keys) :], field.keys)}
+        names = member_names(number, field)
+        members += _members(names, field)
+        rename |= dict(zip(names, field.keys, strict=True))
     struct = msgspec.defstruct(
         "Document",
         members,
@@ -192,16 +193,21 @@ def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Rec
     )
 
 
-def _members(name: str, field: Field) -> list[Any]:
+def member_names(number: int, field: Field) -> tuple[str, ...]:
+    """Return the struct's attributes for the field of this number: its own, and each alias's."""
+    aliases = (f"f{number}a{alias}" for alias in range(len(field.aliases)))
+    return (f"f{number}", *aliases)
+
+
+def _members(names: tuple[str, ...], field: Field) -> list[Any]:
     """Return the struct's members for one field: its own, and one for each alias, as it is.
 
     With aliases, what is absent is UNSET: `documents.aliases` decides then.
     """
+    name, *aliases = names
     member = (name, field.json_type)
-    if field.aliases:
-        others = [
-            (f"{name}a{number}", msgspec.Raw, msgspec.UNSET) for number in range(len(field.aliases))
-        ]
+    if aliases:
+        others = [(alias, msgspec.Raw, msgspec.UNSET) for alias in aliases]
         return [(*member, msgspec.UNSET), *others]
     if field.distinguishes_null:
         return [(*member, msgspec.field(default_factory=lambda: field.default))]
