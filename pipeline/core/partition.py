@@ -112,7 +112,7 @@ _LAST_DAY = date.max.toordinal() - _EPOCH.toordinal() - 1
 
 
 def _in_zone(array: pa.Array, zone_name: str) -> pa.Array:
-    """Instants as the time that clocks in a zone show; by Python's database, which is pinned.
+    """Instants as the time that clocks in a zone show, by Python's time zone database.
 
     An offset is looked up once for each hour in which it does not change.
     """

@@ -364,6 +364,15 @@ def test_match_needs_one_value_that_can_be_one(values: list[Any], why: str) -> N
         draft_of(*documents, match_field="t")
 
 
+@pytest.mark.parametrize(
+    "document", [{"metadata": {"table-name": "orders"}}, {"metadata.table-name": "orders"}]
+)
+def test_a_nested_match_field_is_drafted(document: dict[str, Any]) -> None:
+    drafted = dataset_of(draft_of(document, document, match_field="metadata.table-name"))
+    assert drafted.match == Match("metadata.table-name", "orders")
+    assert drafted.match.find(document) == "orders"
+
+
 def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:
     draft = draft_of({"type": "a", "kind": "x"}, {"type": "b", "kind": "x"})
     assert '# field = "kind"\n# equals = "x"\n' in draft.config

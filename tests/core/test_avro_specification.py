@@ -13,10 +13,11 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import fastavro
 from fastavro.validation import validate
@@ -136,7 +137,7 @@ TIMES = (
         of_time(
             {"type": "long", "logicalType": f"{zone}timestamp-{unit}"},
             st.integers(-(10**16) // divisor, 10**16 // divisor),
-            partial(_moment, EPOCH if zone else EPOCH.replace(tzinfo=UTC), divisor),
+            partial(_moment, EPOCH if zone else EPOCH.replace(tzinfo=ZoneInfo("UTC")), divisor),
             datetime.isoformat,
         )
         for zone in ("", "local-")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import chunk_of, dataset
+from support import as_json, chunk_of, dataset, deliver, kinesis_event
 
 from pipeline.core.dataset import Dataset, check_together
 from pipeline.core.errors import DatasetError
@@ -104,3 +104,40 @@ def test_datasets_of_one_stream_look_at_one_place() -> None:
     datasets = [*matching("a.b", "x"), dataset(ID, config=config, name="other")]
     with pytest.raises(DatasetError, match="the same field in all datasets"):
         check_together(datasets)
+
+
+# A change data capture: two tables of one stream, and a control record.
+DMS = [
+    {"data": {"id": 1}, "metadata": {"timestamp": "2026-11-23T23:30:00Z", "table-name": "orders"}},
+    {"data": {"id": 2}, "metadata": {"timestamp": "2026-11-24T09:30:00Z", "table-name": "orders"}},
+    {"data": {"sku": "A1"}, "metadata": {"timestamp": "2026-11-23T09:30:00Z", "table-name": "stock"}},
+    {"control": {}, "metadata": {"timestamp": "2026-11-23T09:30:00Z", "table-name": "awsdms"}},
+]  # fmt: skip
+
+
+def test_tables_inside_envelopes_are_told_apart_and_partitioned_by_their_time() -> None:
+    metadata = {
+        "type": "record", "name": "M", "fields": [
+            {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "table", "jsonName": "table-name", "type": "string"},
+        ],
+    }  # fmt: skip
+    datasets = [
+        dataset(
+            {"name": "data", "type": {"type": "record", "name": "D", "fields": [field]}},
+            {"name": "metadata", "type": metadata},
+            config='partition_by = ["date(metadata.timestamp)"]\n'
+            f'[match]\nfield = "metadata.table-name"\nequals = "{name}"',
+            name=name,
+        )
+        for name, field in (
+            ("orders", {"name": "id", "type": "long"}),
+            ("stock", {"name": "sku", "type": "string"}),
+        )
+    ]
+    stored = deliver(kinesis_event(map(as_json, DMS)), datasets)
+    assert sorted(key.rpartition("/")[0] for key in stored.output.objects) == [
+        "orders/parquet/date=2026-11-23", "orders/parquet/date=2026-11-24",
+        "stock/parquet/date=2026-11-23",
+    ]  # fmt: skip
+    assert [letter["reason"] for letter in stored.letters] == ["no_dataset"]

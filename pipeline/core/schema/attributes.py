@@ -22,6 +22,9 @@ _AVRO_TYPE = frozenset({
     "type", "name", "namespace", "aliases", "doc", "fields", "symbols", "default", "items",
     "values", "size", "logicalType", "precision", "scale",
 })  # fmt: skip
+_BESIDE_NAME = _AVRO_FIELD | FIELD_ATTRIBUTES | {"logicalType", "precision", "scale"}
+_IN_TYPE = _AVRO_TYPE | FIELD_ATTRIBUTES
+_FIELD_ALONE = FIELD_ATTRIBUTES - _EITHER_PLACE
 # What a type that is named in words has to have inside it.
 _PARTS = {"enum": "symbols", "array": "items", "map": "values", "record": "fields", "fixed": "size"}
 # Too short to be told from other people's names, unless they differ in case alone.
@@ -80,7 +83,7 @@ _ELSEWHERE_PLAIN = {_plain(name): advice for name, advice in _ELSEWHERE.items()}
 
 def check_field_attributes(entry: Mapping[str, Any]) -> None:
     """Check the attributes beside a field's name. Raises `UnusableAttribute`."""
-    _check_spelling(entry, _AVRO_FIELD | FIELD_ATTRIBUTES | {"logicalType", "precision", "scale"})
+    _check_spelling(entry, _BESIDE_NAME)
     inner = _own_type(entry.get("type"))
     _check_logical_type(entry, inner)
     kind = inner.get("type")
@@ -101,10 +104,10 @@ def check_type_attributes(schema: Mapping[str, Any], *, of_field: bool) -> None:
 
     `of_field`: it is a field's own type, and so its default was looked at with the field.
     """
-    for key in sorted(FIELD_ATTRIBUTES - _EITHER_PLACE):
-        if key in schema:
+    for key in schema:
+        if key in _FIELD_ALONE:
             raise UnusableAttribute(f'"{key}" belongs on the field, beside its name.')
-    _check_spelling(schema, _AVRO_TYPE | FIELD_ATTRIBUTES)
+    _check_spelling(schema, _IN_TYPE)
     if not of_field and "default" in schema and schema.get("type") != "enum":
         raise UnusableAttribute('"default" belongs on a field, beside its name.')
 
