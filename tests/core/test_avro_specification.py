@@ -185,8 +185,10 @@ class Maker:
             "base", "base", "time", "ignored", "enum", "fixed", "decimal", "array", "map", "record",
             "again",
         )  # fmt: skip
-        if choice == "again" and self.named:
-            full, kind = self.draw(st.sampled_from(self.named))
+        # What has no namespace has no name inside one.
+        reachable = [pair for pair in self.named if "." in pair[0] or not namespace]
+        if choice == "again" and reachable:
+            full, kind = self.draw(st.sampled_from(reachable))
             return Kind(full, kind.value, kind.default, kind.plain)
         if choice in ("array", "map", "record") and depth:
             return getattr(self, choice)(depth - 1, namespace)  # type: ignore[no-any-return]  # one of three

@@ -32,6 +32,7 @@ def read_aliases(
     _, *names = member_names(number, field)
     aliased = list(zip(*(map(attrgetter(name), structs) for name in names), strict=True))
     filled = list(values)
+    decoder = msgspec.json.Decoder(field.json_type)
     for index, value in enumerate(values):
         if value is not _UNSET:
             continue
@@ -39,7 +40,7 @@ def read_aliases(
         for text, segment in zip(aliased[index], segments[1:], strict=True):
             if text is not _UNSET:
                 used[index] = segment
-                found = _read(field, bytes(text))
+                found = _read(field, decoder, text)
                 break
         if isinstance(found, Violation):
             path = where.path(index) + used[index] + found.path
@@ -55,7 +56,7 @@ def _absent(field: Field) -> Any:
     return None if field.nullable else IS_ABSENT
 
 
-def _read(field: Field, text: bytes) -> Any:
-    if text == b"null":
+def _read(field: Field, decoder: msgspec.json.Decoder[Any], text: msgspec.Raw) -> Any:
+    if bytes(text) == b"null":
         return None if field.optional else IS_NULL
-    return decode_member(field, text)
+    return decode_member(field, decoder, text)

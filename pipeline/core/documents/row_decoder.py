@@ -115,19 +115,21 @@ def _key_in(field: Field, value: dict[str, Any]) -> str:
     return next((alias for alias in field.aliases if alias in value), field.key)
 
 
-def decode_member(field: Field, text: bytes) -> Any:
+def decode_member(
+    field: Field, decoder: msgspec.json.Decoder[Any], text: msgspec.Raw | bytes
+) -> Any:
     """Decode the text of a field's value that is not null; return what is wrong, if anything is.
 
-    The violation's path is relative to the value.
+    `decoder` is one of the field's type. The violation's path is relative to the value.
     """
     try:
-        return msgspec.json.decode(text, type=field.json_type)
+        return decoder.decode(text)
     except _REFUSED:
-        exactly = read_exactly(text)
+        exactly = read_exactly(bytes(text))
     violation = _CHECKS[type(field.type)](field.type, exactly)
     if violation is not None:
         return violation
-    return msgspec.json.decode(write_exactly(exactly), type=field.json_type)
+    return decoder.decode(write_exactly(exactly))
 
 
 def _check_unknown(record: Record, value: dict[str, Any]) -> Violation | None:
