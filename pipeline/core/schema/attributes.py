@@ -153,5 +153,5 @@ def _check_spelling(attributes: Mapping[str, Any], known: frozenset[str]) -> Non
         close = difflib.get_close_matches(plain, [*long, "epoch"], 1, _CLOSE)
         if close:
             raise UnusableAttribute(
-                f'there is no "{key}"; was "{by_plain.get(close[0], close[0])}" meant?'
+                f'there is no "{key}"; probably "{by_plain.get(close[0], close[0])}" is meant.'
             )

@@ -77,7 +77,9 @@ def check_unknown_logical_type(kind: str, logical: str) -> None:
     plain = re.sub("[^a-z0-9]", "", logical.lower())
     close = difflib.get_close_matches(plain, names, 1, _CLOSE)
     if close:
-        raise UnusableType(f"there is no logical type {logical!r}; was {names[close[0]]!r} meant?")
+        raise UnusableType(
+            f"there is no logical type {logical!r}; probably {names[close[0]]!r} is meant."
+        )
 
 
 def _without_attributes(scalar: Scalar) -> Callable[[Mapping[str, Any]], Scalar]:
