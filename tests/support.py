@@ -131,7 +131,7 @@ def order(**changes: Any) -> dict[str, Any]:
     """Return an order that is good, but for the changes."""
     assert ORDERS.match is not None
     return {
-        ORDERS.match.key: ORDERS.match.value,
+        ORDERS.match.name: ORDERS.match.value,
         "order_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
         "placed_at": "2026-11-23T09:29:00.5+01:00",
         "country": "DE",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.core.dataset import Dataset
+    from pipeline.core.partitioning import PartitionColumn
     from pipeline.core.schema.types import FieldType
 
 
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     for folder, dataset in datasets:
         if not options.quiet:
             _show_table(dataset)
+        for remark in dataset.remarks:
+            print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
     for fault in faults:
         print(f"FAULT  {fault}")
@@ -117,15 +120,20 @@ def _show_table(dataset: "Dataset") -> None:
     print(f"{dataset.name}, schema version {dataset.version}")
     match = "what no other dataset accepts"
     if dataset.match is not None:
-        match = f"documents whose {dataset.match.key!r} equals {dataset.match.value!r}"
+        match = f"documents whose {dataset.match.name!r} equals {dataset.match.value!r}"
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [
-        column.name if column.part == "value" else f"{column.name} of {column.field or 'arrival'}"
-        for column in dataset.partition_by
+        column.name if column.in_files else _partition(column) for column in dataset.partition_by
     ]
     print(f"  partitions  {', '.join(columns) or 'none'}")
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
+
+
+def _partition(column: "PartitionColumn") -> str:
+    """Say what a level of the path is made of, where its name is not enough."""
+    zone = f" in {column.zone}" if column.zone else ""
+    return f"{column.name} of {column.field or 'arrival'}{zone}"
 
 
 def _columns(dataset: "Dataset") -> Iterator[list[str]]:
@@ -142,7 +150,8 @@ def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:
     kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
     kind = kinds.get(type(field_type.type)) or _short(field_type.arrow)
     has_default = field_type.default is not NO_DEFAULT
-    note = "may be null" if field_type.nullable else "has a default" if has_default else ""
+    notes = ["may be null"] * field_type.nullable + ["has a default"] * has_default
+    note = ", ".join(notes)
     yield [name, kind, note, key]
     match field_type.type:
         case Record() as record:

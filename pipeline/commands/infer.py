@@ -34,8 +34,8 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--match-field",
         metavar="F",
-        help="the member that tells the datasets of a stream apart; it must have the same value in "
-        "all documents",
+        help="the member that tells the datasets of a stream apart, as type or "
+        "metadata.table-name; it must have the same value in all documents",
     )
     parser.add_argument(
         "--documents",

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -15,15 +15,19 @@ from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import FORMATS, Format
+from pipeline.core.matching import Match
+from pipeline.core.partitioning import (
+    PartitionColumn,
+    UnusablePartition,
+    read_partition_column,
+)
 from pipeline.core.schema.avro import NO_KEY, read_schema
 from pipeline.core.schema.types import (
     NO_DEFAULT,
     Array,
     Field,
-    LogicalType,
     Map,
     Record,
-    Scalar,
     Type,
     record_of,
 )
@@ -38,34 +42,12 @@ IDENTITY = (
 ARRIVED_AT = pa.field("_arrived_at", pa.timestamp("us", tz="UTC"), nullable=False)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_COLUMN = re.compile(r"(?:(date|hour)\(([A-Za-z_][A-Za-z0-9_]*)?\)|([A-Za-z_][A-Za-z0-9_]*))")
 _DURATION = re.compile(r"([+-]?[0-9]{1,9})([smhd])")
-_Parts = tuple[Literal["date", "hour"], str | None, str | None]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
 }  # fmt: skip
-# Types whose values have a short text, and so can be partitioned by.
-_BY_VALUE = frozenset({
-    LogicalType.BOOLEAN, LogicalType.INT, LogicalType.LONG, LogicalType.STRING, LogicalType.ENUM,
-    LogicalType.UUID, LogicalType.DATE, LogicalType.EPOCH_DAYS,
-})  # fmt: skip
-
-
-class PartitionColumn(msgspec.Struct, frozen=True):
-    """One level of the Hive path. `field` None: the record's arrival."""
-
-    name: str
-    part: Literal["date", "hour", "value"]
-    field: str | None
-
-
-class Match(msgspec.Struct, frozen=True):
-    """Which documents are this dataset's: those whose top-level `key` equals `value`."""
-
-    key: str
-    value: str | int | bool
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -74,6 +56,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
     the row path, `decoder`, reads alone, to the same end; so it does with chunks of fewer than
     `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
+    `remarks` are what `pipeline check` says of the schema, which is used all the same.
     """
 
     name: str
@@ -89,6 +72,7 @@ class Dataset(msgspec.Struct, frozen=True):
     event_time: str | None
     window: tuple[int, int] | None
     fewest_by_columns: int = 200
+    remarks: tuple[str, ...] = ()
 
     @property
     def id(self) -> tuple[str, int]:
@@ -137,12 +121,12 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
         if other != dataset.name and dataset.match is not None:
             message = (
                 f"Datasets {other} and {dataset.name} match the same documents "
-                f"({dataset.match.key} equals {dataset.match.value!r})."
+                f"({dataset.match.name} equals {dataset.match.value!r})."
             )
             raise DatasetError(message)
     keys = {dataset.match.key: dataset.name for dataset in datasets if dataset.match is not None}
     if len(keys) > 1:
-        listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items()))
+        listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items(), key=repr))
         message = f"[match] must look at the same field in all datasets; now {listed}."
         raise DatasetError(message)
     return datasets
@@ -211,13 +195,19 @@ class _Config:
         if not isinstance(given, dict) or set(given) != {"field", "equals"}:
             raise self.refuse("[match] has exactly the settings field and equals.")
         key, value = given["field"], given["equals"]
-        if not isinstance(key, str) or not isinstance(value, str | int | bool):
-            raise self.refuse("[match] field is a string; equals a string, integer or boolean.")
-        if NO_KEY.search(key):
+        path = key if isinstance(key, list) else [key]
+        if not all(isinstance(part, str) for part in path) or not path:
+            raise self.refuse(
+                "[match] field is a string, or a list of the keys that lead to a nested one, as in "
+                '["metadata", "table-name"].'
+            )
+        if not isinstance(value, str | int | bool):
+            raise self.refuse("[match] equals is a string, integer or boolean.")
+        if any(NO_KEY.search(part) for part in path):
             raise self.refuse("[match] field must have no quote, backslash or control character.")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise self.refuse("[match] equals is an integer of more than 64 bits.")
-        return Match(key, value)
+        return Match(key if isinstance(key, str) else tuple(key), value)
 
 
 class _Folder:
@@ -230,7 +220,7 @@ class _Folder:
         self.config = _Config(f"schemas/{name}/dataset.toml", config_text)
 
     def dataset(self, schema_text: str) -> Dataset:
-        record, fingerprint = read_schema(
+        record, fingerprint, remarks = read_schema(
             schema_text, self.avsc, rejects_unknown_fields=self.config.rejects_unknown_fields()
         )
         self.check_names(record)
@@ -252,6 +242,7 @@ class _Folder:
             match=self.config.match(),
             event_time=event_time,
             window=self.config.window(event_time),
+            remarks=remarks,
         )
 
     def check_names(self, record: Record) -> None:
@@ -293,38 +284,20 @@ class _Folder:
         given = self.config.get("partition_by", [])
         if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
             raise self.config.refuse("partition_by is a list of strings.")
-        columns = tuple(self.partition_column(item, record) for item in given)
+        try:
+            columns = tuple(read_partition_column(item, record, self.avsc) for item in given)
+        except UnusablePartition as error:
+            raise self.config.refuse(str(error)) from None
         names = [column.name.lower() for column in columns]
         for column in columns:
             if names.count(column.name.lower()) > 1:
                 raise self.config.refuse(f"two partition columns are named {column.name!r}.")
             for field in record.fields:
-                if column.part != "value" and field.name.lower() == column.name:
+                if not column.in_files and field.name.lower() == column.name.lower():
                     raise self.config.refuse(
                         f"the partition column {column.name!r} has the name of another field."
                     )
         return columns
-
-    def partition_column(self, text: str, record: Record) -> PartitionColumn:
-        match = _COLUMN.fullmatch(text.strip())
-        if not match:
-            raise self.config.refuse(
-                f"partition_by {text!r} is not a top-level field, date(field), hour(field), date() "
-                "or hour()."
-            )
-        part, time, plain = cast("_Parts", match.groups())
-        if plain is not None:
-            kind = self.field(plain, record).type
-            if not isinstance(kind, Scalar) or kind.logical not in _BY_VALUE:
-                raise self.config.refuse(
-                    f"one cannot partition by {plain}; its type has no short text."
-                )
-            return PartitionColumn(plain, "value", plain)
-        if time is not None:
-            arrow = self.field(time, record).type.arrow
-            if not pa.types.is_timestamp(arrow) and not (part == "date" and arrow == pa.date32()):
-                raise self.config.refuse(f"{text}: {time} is not a timestamp.")
-        return PartitionColumn(part, part, time)
 
     def field(self, name: str, record: Record) -> Field:
         for field in record.fields:

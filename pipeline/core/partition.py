@@ -6,12 +6,15 @@ the empty string) share one object instead of overwriting each other's.
 """
 
 import functools
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.dataset import ARRIVED_AT, Dataset, PartitionColumn
+from pipeline.core.dataset import ARRIVED_AT, Dataset
 from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.partitioning import PartitionColumn, find_fields
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits, Partition, Reject, Rows, Violation
 
@@ -60,7 +63,12 @@ def split(
 
 def _level(table: pa.Table, column: PartitionColumn) -> pa.DictionaryArray:
     """`name=value` for each row, escaped."""
-    source = table.column(column.field or ARRIVED_AT.name).combine_chunks()
+    name, *inside = column.fields or (ARRIVED_AT.name,)
+    source = table.column(name).combine_chunks()
+    for inner in inside:
+        source = pc.struct_field(source, inner)  # null where the object around it is null
+    if column.zone is not None:
+        source = _in_zone(source, column.zone)
     values = _texts(source, column.part)
     names = [f"{column.name}={escape(value)}" for value in values.dictionary.to_pylist()]
     names.append(f"{column.name}={HIVE_NULL}")
@@ -81,17 +89,62 @@ def _below(above: pa.DictionaryArray, level: pa.DictionaryArray) -> pa.Dictionar
 
 
 def _texts(array: pa.Array, part: str) -> pa.DictionaryArray:
-    """The texts of a column's values, or of their date or hour; null where they are."""
-    if part == "hour":
+    """The texts of a column's values, or of their year, date and so on; null where they are."""
+    if part in _CLOCK:
         # Without its zone, which is UTC: Arrow would want a time zone database.
-        array = pc.hour(array.cast(pa.int64()).cast(pa.timestamp("us")))
+        if pa.types.is_timestamp(array.type):
+            array = array.cast(pa.int64()).cast(pa.timestamp("us"))
+        array = _CLOCK[part](array)
     if part == "date":
         array = array.cast(pa.date32())
     values = array.dictionary_encode()
     texts = values.dictionary.cast(pa.string())
-    if part == "hour":
-        texts = pc.utf8_lpad(texts, 2, "0")
+    if part in _CLOCK:
+        texts = pc.utf8_lpad(texts, 4 if part == "year" else 2, "0")
     return pa.DictionaryArray.from_arrays(values.indices, texts)
+
+
+_CLOCK = {"hour": pc.hour, "month": pc.month, "year": pc.year}
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000  # microseconds
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_DAY = 2 - _EPOCH.toordinal()  # days since 1970 that have a neighbour in Python's calendar
+_LAST_DAY = date.max.toordinal() - _EPOCH.toordinal() - 1
+
+
+def _in_zone(array: pa.Array, zone_name: str) -> pa.Array:
+    """Instants as the time that clocks in a zone show, by Python's time zone database.
+
+    An offset is looked up once for each hour in which it does not change.
+    """
+    zone = ZoneInfo(zone_name)
+    micros = array.cast(pa.int64())
+    hours = pc.divide(micros, _HOUR)  # towards zero
+    before = pc.less(micros, pc.multiply(hours, _HOUR))
+    hours = pc.if_else(before, pc.subtract(hours, 1), hours)
+    groups = hours.dictionary_encode()
+    offsets = [_offset_of_hour(zone, hour) for hour in groups.dictionary.to_pylist()]
+    by_hour = pa.array(offsets, pa.int64()).take(groups.indices)
+    if None in offsets:
+        exact = [
+            None if moment is None else offset if offset is not None else _offset(zone, moment)
+            for moment, offset in zip(micros.to_pylist(), by_hour.to_pylist(), strict=True)
+        ]
+        by_hour = pa.array(exact, pa.int64())
+    return pc.add(micros, by_hour).cast(pa.timestamp("us"))
+
+
+def _offset_of_hour(zone: ZoneInfo, hour: int) -> int | None:
+    """A zone's offset in an hour since 1970, in microseconds; None where it changes."""
+    first, last = _offset(zone, hour * _HOUR), _offset(zone, (hour + 1) * _HOUR - 1)
+    return first if first == last else None
+
+
+def _offset(zone: ZoneInfo, micros: int) -> int:
+    """A zone's offset at an instant, in microseconds; at the calendar's ends, of a day within."""
+    within = min(max(micros, _FIRST_DAY * _DAY), _LAST_DAY * _DAY)
+    local = (_EPOCH + timedelta(microseconds=within)).astimezone(zone)
+    offset = local.utcoffset() or timedelta()
+    return offset // timedelta(microseconds=1)
 
 
 def _over(level: pa.DictionaryArray, limit: int) -> list[int]:
@@ -123,8 +176,10 @@ def _grouped(rows: Rows, paths: pa.DictionaryArray) -> list[Partition]:
 
 
 def _too_long(dataset: Dataset, column: PartitionColumn, limit: int) -> Violation:
-    keys = {field.name: field.key for field in dataset.record.fields}
-    path = "$" if column.field is None else "$" + path_segment(keys[column.field])
+    path = "$"
+    if column.field is not None:
+        fields = find_fields(column.field, dataset.record, "")
+        path += "".join(path_segment(field.key) for field in fields)
     return Violation(
         Reason.PARTITION_TOO_LONG,
         f"The partition {column.name}=… would be longer than {limit} bytes.",

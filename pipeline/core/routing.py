@@ -1,4 +1,4 @@
-"""Documents to datasets, by one top-level JSON key."""
+"""Documents to datasets, by one member of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import msgspec
 
 from pipeline.core.dataset import Dataset
 from pipeline.core.jsontext import is_json, why_not_json
+from pipeline.core.matching import Match
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Reject, Violation
 
@@ -30,8 +31,9 @@ class Router:
         self._by_token = {
             msgspec.json.encode(value): dataset for (_, value), dataset in self._by_value.items()
         }
-        key = next((dataset.match.key for dataset in datasets if dataset.match is not None), None)
-        self._probe = None if key is None else _probe(key)
+        match = next((dataset.match for dataset in datasets if dataset.match is not None), None)
+        self._probe = None if match is None else _probe(match.path[0])
+        self._nested = None if match is None or len(match.path) == 1 else _NestedProbe(match)
 
     def route(
         self, chunk: Chunk, *, fast: bool = True
@@ -58,7 +60,10 @@ class Router:
 
     def _find(self, document: bytes, *, fast: bool) -> Dataset | Violation:
         try:
-            token = bytes(self._probe.decode(document).value)  # type: ignore[union-attr]  # see route
+            if self._nested is None:
+                token = bytes(self._probe.decode(document).value)  # type: ignore[union-attr]  # see route
+            else:
+                token = self._nested.find(document)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._rest or _unreadable(document)
         found = self._fast_find(token) if fast else None
@@ -81,6 +86,38 @@ class Router:
         except msgspec.DecodeError:  # a number that is out of range
             return None
         return self._by_value.get((type(value), value))
+
+
+class _NestedProbe:
+    """Finds the text of a member at a path; `null` where there is none.
+
+    A level at a time, of which only the first is the whole document. Where the path was given as
+    one text, a key of that name comes first.
+    """
+
+    def __init__(self, match: Match) -> None:
+        first, *others = match.path
+        members: list[Any] = [("first", msgspec.Raw, msgspec.Raw(b"null"))]
+        rename = {"first": first}
+        if isinstance(match.key, str):
+            members.append(("whole", msgspec.Raw, None))
+            rename["whole"] = match.key
+        struct: Any = msgspec.defstruct("Probe", members, rename=rename, gc=False)
+        self._outer = msgspec.json.Decoder(struct)
+        self._inner = [_probe(key) for key in others]
+
+    def find(self, document: bytes) -> bytes:
+        """Return the member's text. Raises what msgspec does where there is no object."""
+        found: Any = self._outer.decode(document)
+        whole = getattr(found, "whole", None)
+        if whole is not None:
+            return bytes(whole)
+        token = bytes(found.first)
+        for probe in self._inner:
+            if not token.startswith(b"{"):
+                return b"null"
+            token = bytes(probe.decode(token).value)
+        return token
 
 
 def _probe(key: str) -> Any:

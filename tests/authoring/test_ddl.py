@@ -209,8 +209,42 @@ KINDS = dataset(
     config=BOTH + 'partition_by = ["hour()","Place","flag","number","day","choice","date(wall)"]',
     name="kinds",
 )
+NESTED = dataset(
+    {"name": "id", "type": "string"},
+    {
+        "name": "shop",
+        "type": nullable({
+            "type": "record", "name": "Shop", "fields": [
+                {"name": "place", "type": ["null", "string"], "default": None},
+                {"name": "at", "type": INSTANT},
+            ],
+        }),
+        "default": None,
+    },
+    config=BOTH + """partition_by = [
+        "year(shop.at)", "month(shop.at)", "date(shop.at, 'Europe/Berlin')", "shop.place"]""",
+    name="nested",
+)  # fmt: skip
+# Beside a partition for which the path is not asked.
+ASIDE = dataset(
+    {"name": "id", "type": ["null", "string"], "default": None},
+    {
+        "name": "shop",
+        "type": nullable({
+            "type": "record", "name": "Shop", "fields": [
+                {"name": "place", "type": ["null", "string"], "default": None},
+                {"name": "at", "type": INSTANT},
+            ],
+        }),
+        "default": None,
+    },
+    config=BOTH + """partition_by = [
+        "year(shop.at)", "month(shop.at)", "date(shop.at, 'Europe/Berlin')",
+        "hour(shop.at, 'Asia/Kolkata')", "shop.place", "id"]""",
+    name="aside",
+)  # fmt: skip
 SHIPPED = [read_dataset(ROOT / "schemas" / name) for name in ("clicks", "orders", "zeek_conn")]
-DATASETS = [EVERYTHING, KINDS, *SHIPPED]
+DATASETS = [EVERYTHING, KINDS, NESTED, ASIDE, *SHIPPED]
 
 
 def identity(number: int, arrived: datetime) -> Row:
@@ -262,6 +296,29 @@ def kinds() -> tuple[list[bytes], list[Row]]:
     return documents, rows
 
 
+def nested() -> tuple[list[bytes], list[Row]]:
+    """Return documents of partitions by nested fields, and the rows a reader should see."""
+    documents, rows = list[bytes](), list[Row]()
+    at = "2026-12-31T23:30:00Z"
+    moment = datetime.fromisoformat(at)
+    for number, place in enumerate([*PLACES, "absent"]):
+        shop: Row | None = None if place == "absent" else {"place": place, "at": at}
+        sent: Row = {"id": str(number), "shop": shop}
+        documents.append(as_json(sent))
+        row: Row = {"id": str(number), "shop": shop and {"place": place, "at": moment}}
+        path = {
+            "year": shop and 2026, "month": shop and 12, "date": shop and date(2027, 1, 1),
+            "shop_place": shop and (place or None),
+        }  # fmt: skip
+        rows.append(identity(number, ARRIVED) | row | path)
+    return documents, rows
+
+
+def aside() -> tuple[list[bytes], list[Row]]:
+    documents, rows = nested()
+    return documents, [row | {"hour": row["shop"] and 5} for row in rows]
+
+
 # ------------------------------------------------------------------------------------ the lake
 
 
@@ -276,7 +333,12 @@ class Lake(NamedTuple):
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Deliver all documents, and all but two once more, as Lambda does after a time-out."""
     stored, rows = Stored(), dict[str, list[Row]]()
-    for made, (documents, expected) in ((EVERYTHING, everything()), (KINDS, kinds())):
+    for made, (documents, expected) in (
+        (EVERYTHING, everything()),
+        (KINDS, kinds()),
+        (NESTED, nested()),
+        (ASIDE, aside()),
+    ):
         deliver_twice(documents, [made], stored, ARRIVED)
         rows[made.name] = expected
     for shipped in SHIPPED:
@@ -762,10 +824,11 @@ def parameters(partition_by: str, *fields: Any, config: str = "", since: str = "
         ),
         ('["date(at)"]', [], WINDOW, {"date.range": "2024-02-28,NOW+3DAYS"}),
         ('["hour(at)"]', [], "", {"hour.type": "integer", "hour.range": "0,23"}),
+        ('["month(at)"]', [], "", {"month.type": "integer", "month.range": "1,12"}),
         ('["kind"]', [{"name": "kind", "type": SYMBOLS}], "", {"kind.values": "new,old"}),
         ('["gift"]', [{"name": "gift", "type": "boolean"}], "", {"gift.values": "true,false"}),
     ],
-    ids=["arrival", "event time in a window", "hour", "enum", "boolean"],
+    ids=["arrival", "event time in a window", "hour", "month", "enum", "boolean"],
 )
 def test_projection_lists_all_partitions_there_can_be(
     partition_by: str, fields: list[Any], config: str, expected: Row
@@ -790,6 +853,7 @@ def test_projection_lists_all_partitions_there_can_be(
         ('["x"]', {"name": "x", "type": ["null", "boolean"], "default": None}, ""),
         ('["hour(x)"]', {"name": "x", "type": ["null", INSTANT], "default": None}, ""),
         ('["x"]', {"name": "x", "type": logical("int", "date")}, ""),
+        ('["year()"]', None, ""),
     ],
 )
 def test_no_projection_where_it_could_hide_a_row(

@@ -21,8 +21,9 @@ from pipeline.authoring.infer import Draft, Samples, check_name, dataset_name
 from pipeline.authoring.infer.names import column_names
 from pipeline.authoring.infer.observed import DEEPEST, MOST_KEYS, MOST_SYMBOLS
 from pipeline.cli import main
-from pipeline.core.dataset import Dataset, Match, parse_dataset
+from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.matching import Match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -361,6 +362,15 @@ def test_match_needs_one_value_that_can_be_one(values: list[Any], why: str) -> N
     documents = [{"k": 1} | ({} if value is ... else {"t": value}) for value in values]
     with pytest.raises(DatasetError, match=why):
         draft_of(*documents, match_field="t")
+
+
+@pytest.mark.parametrize(
+    "document", [{"metadata": {"table-name": "orders"}}, {"metadata.table-name": "orders"}]
+)
+def test_a_nested_match_field_is_drafted(document: dict[str, Any]) -> None:
+    drafted = dataset_of(draft_of(document, document, match_field="metadata.table-name"))
+    assert drafted.match == Match("metadata.table-name", "orders")
+    assert drafted.match.find(document) == "orders"
 
 
 def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:

@@ -190,3 +190,29 @@ def test_no_samples_are_no_fault(folder: Path, capsys: pytest.CaptureFixture[str
     (folder / "bad.ndjson").unlink()
     assert check(folder, "--quiet") == 0
     assert "0 good and 0 bad samples" in capsys.readouterr().out
+
+
+def test_it_remarks_on_a_logical_type_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    things = tmp_path / "things"
+    things.mkdir()
+    (things / "1.avsc").write_text(
+        '{"type": "record", "name": "T", "fields": [{"name": "f", "type": ["string", "null"], '
+        '"default": "x"}, {"name": "v", "type": {"type": "string", "logicalType": "varchar"}}, '
+        '{"name": "m", "type": {"type": "record", "name": "M", "fields": [{"name": "at", "type": '
+        '{"type": "long", "logicalType": "timestamp-millis"}}]}}]}'
+    )
+    (things / "dataset.toml").write_text(
+        "partition_by = ['date(m.at, \"Europe/Berlin\")', 'year()', 'm.at']"[:-9] + "]\n"
+        "[match]\nfield = ['m', 'kind']\nequals = 1\n"
+    )
+    assert check(things) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "accepts documents whose 'm.kind' equals 1" in lines
+    assert "partitions date of m.at in Europe/Berlin, year of arrival" in lines
+    assert "f string may be null, has a default f" in lines
+    assert (
+        "REMARK schemas/things/1.avsc, field v: there is no logical type 'varchar'; it is read as "
+        "the string that it is beneath."
+    ) in lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -48,6 +49,10 @@ TYPES: dict[str, tuple[Any, list[str]]] = {
         "string",
         ['"a"', '""', '"é"', '"\\u00e9"', '"\\ud83d\\ude00"', '"\\ud83d"', '"\\u0000"', '"NaN"',
          '"x: NaN,"', '"Infinity"', r'"\"\\\/\b\f\n\r\t"', '"null"', '"}"', '"\\n{"'],
+    ),
+    "enum with a default": (
+        {"type": "enum", "name": "D", "symbols": ["A", "B"], "default": "B"},
+        ['"A"', '"C"', '""', "7", "[]", '"\\u0041"'],
     ),
     "enum": (
         {"type": "enum", "name": "E", "symbols": ["A", "B"]},
@@ -155,13 +160,17 @@ class Generator:
         field = {"name": f"f{number}", "type": avro}
         if self.chance.random() < 0.2:
             field["jsonName"] = f"@{number} ü"
+        if self.chance.random() < 0.05:
+            field["aliases"] = [f"old {number}", f"older {number}"]
         lot = self.chance.random()
         if lot < 0.3:
             field["type"] = ["null", avro]
+            if lot < 0.02 and kind == "scalar":
+                field["default"] = as_default(avro, parts[0])
         elif lot < 0.4 and kind == "array":
             field["default"] = []
         elif lot < 0.6 and kind == "scalar":
-            field["default"] = json.loads(parts[0])
+            field["default"] = as_default(avro, parts[0])
         return Sample(field, kind, parts)
 
     def type(self, depth: int) -> tuple[Any, str, Any]:
@@ -200,12 +209,13 @@ class Generator:
             lot = self.chance.random()
             if lot < odd or (optional and lot < 0.2):
                 continue
-            key = json.dumps(
-                sample.field.get("jsonName", sample.field["name"]), ensure_ascii=lot < 0.5
-            )
+            keys = [sample.field.get("jsonName", sample.field["name"])]
+            keys += sample.field.get("aliases", [])
+            key = json.dumps(self.chance.choice(keys), ensure_ascii=lot < 0.5)
             value = "null" if optional and lot > 0.8 else self.value(sample.kind, sample.parts, odd)
             pairs.append(f"{key}:{value}")
             if self.chance.random() < odd / 3:
+                key = json.dumps(self.chance.choice(keys))
                 pairs.append(f"{key}:{self.value(sample.kind, sample.parts, odd)}")
         if self.chance.random() < 0.1:
             junk = JUNK if self.chance.random() < odd else JUNK[:7]
@@ -229,6 +239,18 @@ class Generator:
         if kind == "array":
             return f"[{','.join(items)}]"
         return "{" + ",".join(f'"k{number}":{item}' for number, item in enumerate(items)) + "}"
+
+
+def as_default(avro: Any, text: str) -> Any:
+    """Write what a document holds as a default does: bytes by characters, decimals unquoted."""
+    value = json.loads(text)
+    if not isinstance(avro, dict) and avro != "bytes":
+        return value
+    logical = avro.get("logicalType") if isinstance(avro, dict) else None
+    if logical == "decimal":
+        return float(value)
+    is_bytes = avro == "bytes" or (logical is None and avro["type"] in ("bytes", "fixed"))
+    return b64decode(value).decode("latin-1") if is_bytes else value
 
 
 def both_ways(dataset: Dataset, documents: list[bytes]) -> int:

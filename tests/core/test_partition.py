@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -23,6 +24,7 @@ from support import (
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
+from pipeline.core.errors import DatasetError
 from pipeline.core.formats import Format
 from pipeline.core.layout import data_key, path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
@@ -155,6 +157,88 @@ def test_times_are_partitioned_as_the_calendar_has_them(moments: list[datetime])
 def test_date_and_hour_alone_are_of_the_arrival() -> None:
     made = dataset(NAME, config='partition_by = ["date()", "hour()"]')
     assert paths_of(made, {}) == {0: "date=2026-11-23/hour=09"}
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "UTC")
+IN_ZONES = [
+    dataset(
+        {"name": "at", "type": TIMESTAMP},
+        config=f"""partition_by = [
+            "year(at, '{zone}')", "month(at, '{zone}')", 'date(at, "{zone}")', "hour(at,'{zone}')"]
+        """,
+    )
+    for zone in ZONES
+]
+
+
+@given(
+    st.sampled_from(range(len(ZONES))),
+    st.lists(
+        st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - UTC, by timezones
+        | st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the same
+        min_size=1,
+        max_size=6,
+    ),
+)
+@example(0, [datetime(2026, 10, 25, 0, 59, 59, 999_999, tzinfo=UTC)])
+@example(0, [datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(1893, 3, 31, 23, 6, 32, tzinfo=UTC)])
+@example(3, [datetime(2026, 4, 4, 15, 29, 59, tzinfo=UTC), datetime(2026, 4, 4, 15, tzinfo=UTC)])
+def test_times_are_partitioned_as_clocks_in_their_zone_show_them(
+    number: int, moments: list[datetime]
+) -> None:
+    documents = [{"at": f"{moment.replace(tzinfo=None).isoformat()}Z"} for moment in moments]
+    expected = {}
+    for at, moment in enumerate(moments):
+        local = moment.astimezone(ZoneInfo(ZONES[number]))
+        expected[at] = (
+            f"year={local.year:04}/month={local.month:02}/date={local.date().isoformat()}"
+            f"/hour={local.hour:02}"
+        )
+    assert paths_of(IN_ZONES[number], *documents) == expected
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_ends_of_the_calendar_have_partitions_in_every_zone(zone: str) -> None:
+    of = IN_ZONES[ZONES.index(zone)]
+    found = paths_of(of, {"at": "0001-01-01T00:00:00Z"}, {"at": "9999-12-31T23:59:59.999999Z"})
+    assert len(found) == 2
+
+
+SHOP = {
+    "type": "record", "name": "Shop", "fields": [
+        {"name": "place", "type": ["null", "string"], "jsonName": "the place"},
+        {"name": "opened", "type": {"type": "int", "logicalType": "date"}},
+    ],
+}  # fmt: skip
+BY_NESTED = dataset(
+    {"name": "shop", "type": ["null", SHOP]},
+    config='partition_by = ["year(shop.opened)", "month(shop.opened)", "shop.place"]',
+)
+
+
+@given(st.lists(st.none() | TEXTS, min_size=1, max_size=5))
+def test_a_nested_field_is_partitioned_by_like_any_other(places: list[str | None]) -> None:
+    documents = [{"shop": {"the place": place, "opened": "0726-03-01"}} for place in places]
+    assert paths_of(BY_NESTED, *documents, {}) == {
+        **{
+            at: f"year=0726/month=03/shop_place={HIVE_NULL if not place else escape(place)}"
+            for at, place in enumerate(places)
+        },
+        len(places): f"year={HIVE_NULL}/month={HIVE_NULL}/shop_place={HIVE_NULL}",
+    }
+
+
+def test_a_nested_value_that_is_too_long_is_found_where_it_is() -> None:
+    long = {"shop": {"the place": "a" * 250, "opened": "2026-03-01"}}
+    assert verdicts(BY_NESTED, long) == [(Reason.PARTITION_TOO_LONG, '$.shop["the place"]')]
+
+
+def test_a_partition_named_like_a_field_stops_the_start() -> None:
+    with pytest.raises(DatasetError, match="'shop_place' has the name of another field"):
+        dataset(
+            {"name": "shop", "type": SHOP}, {"name": "Shop_Place", "type": "string"},
+            config='partition_by = ["shop.place"]',
+        )  # fmt: skip
 
 
 def test_other_types_are_written_as_their_text() -> None:

@@ -5,6 +5,8 @@ A document being made is a tree of nodes, so that any one of its values can be m
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from generated.rules import NO_RULES, Rules
-from generated.scalars import Scalar
+from generated.scalars import Bytes, Decimals, Scalar
 from generated.schemas import (
     ANY_KEYS,
     Array,
@@ -22,6 +24,7 @@ from generated.schemas import (
     Member,
     Place,
     Record,
+    Type,
 )
 from generated.spelling import Shown, chance, step, string
 
@@ -87,8 +90,12 @@ class Writer:
         self.closed = closed
 
     def default(self, place: Place, rules: Rules) -> Default:
-        """Draw a default of a place that is not nullable."""
-        node, value = self.value(place, rules, "$")
+        """Draw a default of a place."""
+        # Members that no field reads would be a fault in the schema.
+        node, value = Writer(self.draw, closed=True).value(place, rules, "$")
+        for part in node.places():
+            if part.place is not None and not part.brackets and part.text != "null":
+                part.text = in_avro(part.place.type, part.text)
         return Default(node.written(""), value)
 
     def value(self, place: Place, rules: Rules, path: str) -> tuple[Node, Any]:
@@ -139,8 +146,10 @@ class Writer:
     def member(self, member: Member, path: str) -> tuple[Node | None, Any]:
         """Draw a field's value, or leave it out."""
         if member.optional and chance(self.draw, 40):
-            node = Node(path, member, "null") if self.draw(st.booleans()) else None
-            return node, member.default.value if member.default else None
+            if self.draw(st.booleans()):
+                null = None if member.nullable or not member.default else member.default.value
+                return Node(path, member, "null"), null
+            return None, member.default.value if member.default else None
         return self.value(member, member.rules, path)
 
     def repeated(self, parts: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
@@ -157,6 +166,13 @@ class Writer:
     def junk(self) -> Node:
         """Draw a value that does not count."""
         return Node(text=self.draw(st.sampled_from(JUNK)))
+
+
+def in_avro(place_type: Type, text: str) -> str:
+    """Write what a document holds as a default does: bytes by characters, decimals unquoted."""
+    if isinstance(place_type, Bytes):
+        return json.dumps(base64.b64decode(json.loads(text)).decode("latin-1"))
+    return str(json.loads(text)) if isinstance(place_type, Decimals) and text[0] == '"' else text
 
 
 GAPS = ("", " ", "\t ", "\r")

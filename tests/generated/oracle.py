@@ -69,13 +69,15 @@ class Oracle:
             case Record(fields=fields) if isinstance(value, dict):
                 if self.made.closed and not value.keys() <= {field.key for field in fields}:
                     raise Unfit
-                return {field.name: self.member(field, value.get(field.key)) for field in fields}
+                return {field.name: self.member(field, value) for field in fields}
             case _:
                 return value
 
-    def member(self, field: Member, value: Any) -> Any:
-        """Convert a field's value, or use its default for null and absence."""
-        if value is None and field.default is not None:
+    def member(self, field: Member, found: Row) -> Any:
+        """Convert a field's value, or use its default for absence, and for null that may not be."""
+        value = found.get(field.key)
+        null_stays = field.nullable and field.key in found
+        if value is None and field.default is not None and not null_stays:
             return field.default.value
         return self.converted(field, value)
 

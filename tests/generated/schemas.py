@@ -238,7 +238,7 @@ class Maker:
         avro_type, rules, default, attributes = place.type, NO_RULES, None, dict[str, Any]()
         if isinstance(avro_type, Scalar) and chance(self.draw, 60):
             rules = self.rules(avro_type)
-        if not place.nullable and chance(self.draw, 25):
+        if chance(self.draw, 10 if place.nullable else 25):
             default = self.default(place, rules)
         elif place.nullable and self.draw(st.booleans()):
             attributes["default"] = None

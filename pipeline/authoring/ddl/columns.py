@@ -6,11 +6,12 @@ directory, so of a nullable string only the file knows which it was.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
+from pipeline.core.partitioning import Part, find_fields
 from pipeline.core.schema.types import LogicalType, Scalar
 
 IDENTITY_NAMES = tuple(field.name for field in IDENTITY)
@@ -20,19 +21,24 @@ IDENTITY_NAMES = tuple(field.name for field in IDENTITY)
 class PathColumn:
     """A level of the Hive path.
 
-    `source` is the field of the files it is a function of, `symbols` what an enum's values are.
+    `source` is the field of the files it is a function of, named by its path with dots, and
+    `symbols` what an enum's values are. A time is looked at in `zone`, or in UTC.
     """
 
     name: str
-    part: Literal["date", "hour", "value"]
+    part: Part
     source: pa.Field
     symbols: tuple[str, ...]
     may_be_empty: bool
+    in_files: bool
+    zone: str | None = None
 
     @property
     def type(self) -> pa.DataType:
         """The type its values have."""
-        return {"date": pa.date32(), "hour": pa.int32()}.get(self.part, self.source.type)
+        if self.part in ("year", "month", "hour"):
+            return pa.int32()
+        return pa.date32() if self.part == "date" else self.source.type
 
     @property
     def exact(self) -> bool:
@@ -57,27 +63,35 @@ class CsvColumn:
 
 def path_columns(dataset: Dataset) -> tuple[PathColumn, ...]:
     """Return the levels of the path, the outermost first."""
-    kinds = {
-        field.name: field.type for field in dataset.record.fields if isinstance(field.type, Scalar)
-    }
     columns = list[PathColumn]()
     for column in dataset.partition_by:
-        kind = kinds.get(column.field or "")
-        source = dataset.schema.field(column.field or ARRIVED_AT.name)
-        text = column.part == "value" and kind is not None and kind.logical is LogicalType.STRING
-        symbols = kind.symbols if kind else ()
-        columns.append(PathColumn(column.name, column.part, source, symbols, text))
+        if column.field is None:
+            source, kind = dataset.schema.field(ARRIVED_AT.name), None
+        else:
+            fields = find_fields(column.field, dataset.record, "")
+            nullable = any(field.nullable for field in fields)
+            source, kind = pa.field(column.field, fields[-1].type.arrow, nullable), fields[-1].type
+        scalar = kind if isinstance(kind, Scalar) else None
+        # Of a nested field the path's column is null where it is empty, by definition: it is a
+        # column of its own, and no copy of one in the files.
+        text = column.in_files and scalar is not None and scalar.logical is LogicalType.STRING
+        symbols = scalar.symbols if scalar else ()
+        columns.append(
+            PathColumn(
+                column.name, column.part, source, symbols, text, column.in_files, column.zone
+            )
+        )
     return tuple(columns)
 
 
 def only_in_path(dataset: Dataset) -> list[PathColumn]:
     """Return the partition columns that no column of the files is named like."""
-    return [column for column in path_columns(dataset) if column.part != "value"]
+    return [column for column in path_columns(dataset) if not column.in_files]
 
 
 def by_value(dataset: Dataset) -> dict[str, PathColumn]:
     """Return the partition columns that are columns of the files, too."""
-    return {column.name: column for column in path_columns(dataset) if column.part == "value"}
+    return {column.name: column for column in path_columns(dataset) if column.in_files}
 
 
 def names(dataset: Dataset) -> list[str]:

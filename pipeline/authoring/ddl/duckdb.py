@@ -172,6 +172,8 @@ def _only_in_path(dataset: Dataset, column: PathColumn) -> str:
     # The last such directory: the location may hold others. Files are skipped by it.
     found = f"regexp_extract({ansi(_FILE)}, {ansi_text(f'.*/{column.name}=([^/]*)/')}, 1)"
     text = f"NULLIF({found}, {ansi_text(_PARTITION_NULL)})"
+    if column.part == "value":
+        text = f"url_decode({text})"
     # TRY_CAST: filters on what might fail are not pushed to the files, and none would be skipped.
     return f"TRY_CAST({text} AS {_PARQUET.spell(column.type)}) AS {ansi(column.name)}"
 

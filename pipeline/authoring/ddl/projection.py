@@ -65,8 +65,12 @@ def _projected(dataset: Dataset, column: PathColumn, since: date) -> dict[str, s
     """Return the projection of one column, or what speaks against it."""
     if column.source.nullable:
         return "may be null, and projection never looks for null"
+    if column.part == "year":
+        return "has no last value"
     if column.part == "hour":
         return {"type": "integer", "range": "0,23", "digits": "2"}
+    if column.part == "month":
+        return {"type": "integer", "range": "1,12", "digits": "2"}
     if column.part == "date":
         return _projected_date(dataset, column, since)
     if pa.types.is_boolean(column.type):
@@ -83,6 +87,8 @@ def _projected_date(dataset: Dataset, column: PathColumn, since: date) -> dict[s
         if column.source.name != dataset.event_time or dataset.window is None:
             return f"is of {column.source.name}, which no event_time_window holds within bounds"
         low, high = dataset.window
+    if column.zone is not None:  # in which it may be another day than in UTC
+        low, high = low - _DAY, high + _DAY
     first = since + timedelta(days=max(low // _DAY, (date.min - since).days))
     ahead = max(-(-high // _DAY), 0) + 1  # one more: whoever asks may have a slow clock
     return {

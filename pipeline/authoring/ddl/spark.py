@@ -79,7 +79,10 @@ def statements(dataset: Dataset, location: str, as_format: Format) -> str:
             view = _csv_view(dataset)
         case _:
             assert_never(as_format)
-    selected = [*view.selected, *(_only_in_path(dataset, key) for key in only_in_path(dataset))]
+    selected = [
+        *view.selected,
+        *(_only_in_path(dataset, key, as_format) for key in only_in_path(dataset)),
+    ]
     declared = view.declared
     options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
     if _by_path(dataset):
@@ -147,21 +150,36 @@ def _of_path(dataset: Dataset, key: PathColumn | None, name: str) -> str:
     return f"COALESCE({column}, '') AS {column}"
 
 
-def _only_in_path(dataset: Dataset, column: PathColumn) -> str:
-    """Select a column of the path, or work it out as the pipeline did, in UTC."""
+def _only_in_path(dataset: Dataset, column: PathColumn, as_format: Format) -> str:
+    """Select a column of the path, or work it out as the pipeline did, in UTC or its zone."""
     if _by_path(dataset):
         return backticked(column.name)
     kind = column.source.type
     # In CSV it is text; in Parquet the cast does nothing.
-    source = f"CAST({backticked(column.source.name)} AS {_scalar(kind)})"
-    if not (pa.types.is_timestamp(kind) and kind.tz):
-        value = f"hour({source})" if column.part == "hour" else f"CAST({source} AS DATE)"
-    elif column.part == "hour":
-        value = f"CAST(pmod(unix_micros({source}), {_MICROS_A_DAY}) DIV {_MICROS_AN_HOUR} AS INT)"
+    source = f"CAST({_source(dataset, column, as_format)} AS {_scalar(kind)})"
+    if column.part == "value":
+        value = f"NULLIF({source}, '')" if pa.types.is_string(kind) else source
+    elif not (pa.types.is_timestamp(kind) and kind.tz):
+        value = f"CAST({source} AS DATE)" if column.part == "date" else f"{column.part}({source})"
     else:
+        if column.zone is not None:
+            source = f"from_utc_timestamp({source}, {escaped_text(column.zone)})"
         days = f"CAST(floor(unix_micros({source}) / {_MICROS_A_DAY}) AS INT)"
         value = f"date_add(DATE '1970-01-01', {days})"
+        if column.part == "hour":
+            of_day = f"pmod(unix_micros({source}), {_MICROS_A_DAY})"
+            value = f"CAST({of_day} DIV {_MICROS_AN_HOUR} AS INT)"
+        elif column.part != "date":
+            value = f"{column.part}({value})"
     return f"{value} AS {backticked(column.name)}"
+
+
+def _source(dataset: Dataset, column: PathColumn, as_format: Format) -> str:
+    """Name what a column of the path is made of, in the view over the files."""
+    if as_format is Format.CSV:
+        cells = zip(csv_columns(dataset), text_names(dataset), strict=True)
+        return next(backticked(name) for cell, name in cells if cell.header == column.source.name)
+    return ".".join(map(backticked, column.source.name.split(".")))
 
 
 # -------------------------------------------------------------------------------------- types

@@ -41,7 +41,7 @@ def _writer(dataset: Dataset, make: Make, source: RandomSource) -> Callable[[int
     def write(now: int) -> bytes:
         document: dict[str, Any] = make(source, now)
         if match is not None:
-            document[match.key] = match.value
+            match.put(document)
         return encode(document)
 
     return write

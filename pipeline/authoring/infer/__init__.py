@@ -14,9 +14,10 @@ from pipeline.authoring.infer.guess import Guess, Guesser, LeftOut, Line
 from pipeline.authoring.infer.names import dataset_name
 from pipeline.authoring.infer.observed import MOST_KEYS, Seen
 from pipeline.authoring.infer.render import avsc_text, config_text
-from pipeline.core.dataset import Match, parse_dataset
+from pipeline.core.dataset import parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import WHITESPACE, Integer, deeper_than, is_json, read_exactly
+from pipeline.core.matching import Match
 from pipeline.core.records import Limits
 from pipeline.core.schema.avro import NO_KEY
 
@@ -127,7 +128,7 @@ class Samples:
         """Note what the documents have under the key of [match]: two values are enough."""
         if self._match_field is None or len(self._matches) > 1:
             return
-        found = _match_of(self._match_field, document.get(self._match_field))
+        found = _match_of(self._match_field, Match(self._match_field, "").find(document))
         if repr(found) not in map(repr, self._matches):  # repr: 1 and true are not the same
             self._matches.append(found)
 

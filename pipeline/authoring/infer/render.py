@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.authoring.infer.guess import Guess
-from pipeline.core.dataset import Match
+from pipeline.core.matching import Match
 
 _WIDTH = 140
 _WITH_ZONE, _LOCAL, _DATE = "timestamp-micros", "local-timestamp-micros", "date"
@@ -104,13 +104,13 @@ def _match(match: Match | None, likely: Sequence[Match]) -> str:
     if match is not None:
         return (
             "\n# Which documents of the stream are this dataset's; all datasets look at one key.\n"
-            f"[match]\nfield = {_toml(match.key)}\nequals = {_toml(match.value)}\n"
+            f"[match]\nfield = {_toml(match.name)}\nequals = {_toml(match.value)}\n"
         )
     text = "\n# This dataset accepts every document that no other does. To accept only some, add:\n"
     shown = likely[0] if likely else Match("type", "…")
     text += "# (guess: the one key with the same value in all documents)\n" if likely else ""
     return text + (
-        f"# [match]\n# field = {_comment(_toml(shown.key))}\n"
+        f"# [match]\n# field = {_comment(_toml(shown.name))}\n"
         f"# equals = {_comment(_toml(shown.value))}\n"
     )
 

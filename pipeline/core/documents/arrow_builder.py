@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from pipeline.core.documents.aliases import read_aliases
 from pipeline.core.documents.jsonpath import LazySequence, ValuePath, Violations, path_segment
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
@@ -24,15 +25,14 @@ def columns_of(
 ) -> list[pa.Array]:
     """Return a column for each field of the record, as long as `structs` (none of them None)."""
     rows = range(len(structs))
-    return [
-        column(
-            field,
-            list(map(attrgetter(f"f{number}"), structs)),
-            ValuePath(where, rows, path_segment(field.key)),
-            violations,
-        )
-        for number, field in enumerate(record.fields)
-    ]
+    columns = []
+    for number, field in enumerate(record.fields):
+        values = list(map(attrgetter(f"f{number}"), structs))
+        segments: str | Sequence[str] = path_segment(field.key)
+        if field.aliases:
+            values, segments = read_aliases(field, number, structs, values, where, violations)
+        columns.append(column(field, values, ValuePath(where, rows, segments), violations))
+    return columns
 
 
 def column(
@@ -44,9 +44,11 @@ def column(
         values = [None if value is None or bytes(value) == b"null" else value for value in values]
     if field_type.empty_is_null:
         values = [None if field_type.is_empty(value) else value for value in values]
-    if field_type.default is not NO_DEFAULT:
+    if field_type.nullable:
+        pass  # null is null, and the decoder has put the default where there is nothing
+    elif field_type.default is not NO_DEFAULT:
         values = [field_type.default if value is None else value for value in values]
-    elif not field_type.nullable:
+    else:
         _note_missing(values, where, violations)
     build = _BUILDERS[type(inner)]
     array: pa.Array = build(inner, values, where, violations)

@@ -40,8 +40,8 @@ _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _anything = msgspec.json.Decoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-_IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
-_IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
+IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
+IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
 
 
 class RowDecoder:
@@ -104,9 +104,10 @@ def _without_repeats(schema_type: Type, text: bytes) -> bytes:
         case Record(fields=fields) if text[:1] == b"{":
             members = _members.decode(text)
             for field in fields:
-                if field.key in members:
-                    inner = _without_repeats(field.type, bytes(members[field.key]))
-                    members[field.key] = msgspec.Raw(inner)
+                for key in field.keys:
+                    if key in members:
+                        inner = _without_repeats(field.type, bytes(members[key]))
+                        members[key] = msgspec.Raw(inner)
             return msgspec.json.encode(members)
         case Map(value=value) if text[:1] == b"{":
             return msgspec.json.encode(
@@ -133,23 +134,48 @@ def find_violation(record: Record, value: dict[str, Any]) -> Violation | None:
     for field in record.fields:
         violation = _check_field(field, value)
         if violation is not None:
-            return _inside(path_segment(field.key), violation)
+            return _inside(path_segment(_key_in(field, value)), violation)
     return _check_unknown(record, value) if record.rejects_unknown_fields else None
 
 
 def _check_field(field: Field, value: dict[str, Any]) -> Violation | None:
     """Check the member that one field reads."""
-    member = value.get(field.key)
+    key = _key_in(field, value)
+    member = value.get(key)
     if member is not None and not field.is_empty(member):
         return _CHECKS[type(field.type)](field.type, member)
     if field.optional:
         return None
-    return _IS_NULL if field.key in value else _IS_ABSENT
+    return IS_NULL if key in value else IS_ABSENT
+
+
+def _key_in(field: Field, value: dict[str, Any]) -> str:
+    """Return the key that an object has a field's value under; its own, if it has none."""
+    if not field.aliases or field.key in value:
+        return field.key
+    return next((alias for alias in field.aliases if alias in value), field.key)
+
+
+def decode_member(
+    field: Field, decoder: msgspec.json.Decoder[Any], text: msgspec.Raw | bytes
+) -> Any:
+    """Decode the text of a field's value that is not null; return what is wrong, if anything is.
+
+    `decoder` is one of the field's type. The violation's path is relative to the value.
+    """
+    try:
+        return decoder.decode(text)
+    except _REFUSED:
+        exactly = read_exactly(bytes(text))
+    violation = _CHECKS[type(field.type)](field.type, exactly)
+    if violation is not None:
+        return violation
+    return decoder.decode(_without_repeats(field.type, bytes(text)))
 
 
 def _check_unknown(record: Record, value: dict[str, Any]) -> Violation | None:
     """Check that an object has no member that no field reads."""
-    known = {field.key for field in record.fields}
+    known = {key for field in record.fields for key in field.keys}
     unknown = next((key for key in value if key not in known), None)
     if unknown is None:
         return None
@@ -184,7 +210,7 @@ def _first_inside(
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
         if (value is None and field_type.optional) or field_type.is_empty(value):
             continue
-        violation = _IS_NULL if value is None else check(inner, value)
+        violation = IS_NULL if value is None else check(inner, value)
         if violation is not None:
             return _inside(segment, violation)
     return None
@@ -197,7 +223,7 @@ def _check_scalar(scalar: Scalar, value: Any) -> Violation | None:
     expected, types = _KINDS[scalar.kind]
     if type(value) not in types:
         return _wrong_type(expected, value)
-    if scalar.symbols and value not in scalar.symbols:
+    if scalar.symbols and value not in scalar.symbols and scalar.otherwise is None:
         message = f"The string is not one of the symbols {', '.join(scalar.symbols)}."
         return Violation(Reason.UNKNOWN_SYMBOL, message, "")
     if (scalar.kind == "integer" and not _within(value, scalar.low, scalar.high)) or (

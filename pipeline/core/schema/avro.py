@@ -13,8 +13,8 @@ depth; and `epoch`, which may be beside a field's name or inside its type. A nam
 before its inside is read and may be used by name from then on, wherever in the file; it is read
 again at every use, in the namespace it was defined in.
 
-Plain JSON is what documents hold, so defaults are written as a document would hold them, not in
-Avro's encoding. fastavro therefore sees the schema without them, and `dataset` checks them as
+Plain JSON is what documents hold, so defaults are turned from Avro's encoding into what a document
+would hold (`defaults`). fastavro sees the schema without them, and `dataset` checks them as
 documents' values. Numbers are read as text (`read_exactly`), so that no limit is rounded.
 
 Example. Of the field
@@ -41,11 +41,18 @@ from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canoni
 
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import deeper_than, is_text, read_exactly, write_exactly
+from pipeline.core.schema.attributes import (
+    UnusableAttribute,
+    check_field_attributes,
+    check_type_attributes,
+)
+from pipeline.core.schema.defaults import UnusableDefault, as_document
 from pipeline.core.schema.logical_types import (
     JSON,
     PRIMITIVES,
     UnusableType,
     accepts_epoch,
+    check_unknown_logical_type,
     find_definition,
 )
 from pipeline.core.schema.readings import (
@@ -59,7 +66,7 @@ from pipeline.core.schema.readings import (
     readings_in,
     with_readings,
 )
-from pipeline.core.schema.rule_table import FIELD_RULES, UnusableRule, read_rules
+from pipeline.core.schema.rule_table import UnusableRule, read_rules
 from pipeline.core.schema.types import (
     NO_DEFAULT,
     Field,
@@ -71,6 +78,7 @@ from pipeline.core.schema.types import (
     map_of,
     record_of,
 )
+from pipeline.core.schema.unions import read_union
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FULL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -81,9 +89,12 @@ _DEEPEST = 64  # types inside each other,
 _DEEPEST_TEXT = 4 * _DEEPEST + 16  # of which a nullable record takes four brackets
 
 
-def read_schema(text: str, file: str, *, rejects_unknown_fields: bool) -> tuple[Record, str]:
-    """Read one .avsc: its record type and the SHA-256 fingerprint of its canonical form.
+def read_schema(
+    text: str, file: str, *, rejects_unknown_fields: bool
+) -> tuple[Record, str, tuple[str, ...]]:
+    """Read one .avsc: its record type, the SHA-256 fingerprint of its canonical form, and remarks.
 
+    A remark is a sentence on what the schema says and we do not heed, though Avro lets us.
     Raises `DatasetError` naming file and field.
     """
     schema = _read_json(text, file)
@@ -93,7 +104,8 @@ def read_schema(text: str, file: str, *, rejects_unknown_fields: bool) -> tuple[
         parser = _Parser(file, rejects_unknown_fields=rejects_unknown_fields)
         record = parser.read_file_record(schema)
         fastavro.parse_schema(copy.deepcopy(plain))
-        return record, str(fingerprint(to_parsing_canonical_form(plain), "SHA-256"))
+        canonical = str(fingerprint(to_parsing_canonical_form(plain), "SHA-256"))
+        return record, canonical, tuple(dict.fromkeys(parser.remarks))
     except SchemaParseException as error:
         message = f"{file} is not an Avro schema: {error}."
     except UnicodeEncodeError:
@@ -151,7 +163,10 @@ class _NamedTypes:
         """Note a named type; return the scope of what is inside it. Raises `UnusableType`."""
         name, namespace = schema.get("name"), schema.get("namespace", scope.namespace)
         if not is_text(name) or not _FULL_NAME.fullmatch(name):
-            raise UnusableType("a type's name is letters, digits and _; a full name has dots.")
+            raise UnusableType(
+                "a type's name is letters, digits and _; a full name has dots. Documents do not "
+                "hold it: write another, as Outer_Inner for Java's Outer$Inner."
+            )
         if not is_text(namespace) or not (namespace == "" or _FULL_NAME.fullmatch(namespace)):
             raise UnusableType("a namespace is names of letters, digits and _ between dots.")
         full = msgspec.structs.replace(scope, namespace=namespace).full(name)
@@ -164,6 +179,8 @@ class _NamedTypes:
         """Return a type by its name, and the scope to read it in. Raises `UnusableType`."""
         if name in PRIMITIVES:
             return {"type": name}, scope
+        if name == "null":
+            raise UnusableType("a column of nulls alone says nothing; give it a type, or no field.")
         full = scope.full(name)
         if full in scope.open:
             raise UnusableType(f"type {full} contains itself; recursion is not supported.")
@@ -180,6 +197,7 @@ class _Parser:
         self.file = file
         self.rejects_unknown_fields = rejects_unknown_fields
         self.named = _NamedTypes()
+        self.remarks: list[str] = []
 
     def error(self, path: str, why: object) -> DatasetError:
         location = f"{self.file}, field {path}" if path else self.file
@@ -188,8 +206,9 @@ class _Parser:
     def read_file_record(self, schema: dict[str, Any]) -> Record:
         """Read the file's own record."""
         try:
+            check_type_attributes(schema, of_field=False)
             scope = self.enter(schema, "", _Scope())
-        except UnusableType as error:
+        except (UnusableType, UnusableAttribute) as error:
             raise self.error("", error) from None
         return self.read_record(schema, "", scope)
 
@@ -200,7 +219,8 @@ class _Parser:
         fields = tuple(self.read_field(entry, path, scope) for entry in entries)
         names = [field.name.lower() for field in fields]
         self.check_distinct(names, path, "names that differ in case alone")
-        self.check_distinct([field.key for field in fields], path, "fields of the same JSON key")
+        keys = [key for field in fields for key in field.keys]
+        self.check_distinct(keys, path, "fields of the same JSON key, or alias,")
         return record_of(fields, rejects_unknown_fields=self.rejects_unknown_fields)
 
     def check_distinct(self, names: list[str], path: str, which: str) -> None:
@@ -215,12 +235,13 @@ class _Parser:
             raise self.error(
                 path, 'a field\'s name is letters, digits and _; give another key by "jsonName".'
             )
-        key = entry.get("jsonName", name)
-        if not is_text(key):
-            raise self.error(path, '"jsonName" must be a string.')
-        if NO_KEY.search(key):
-            raise self.error(path, '"jsonName" must have no quote, backslash or control character.')
+        key = self.read_key(entry.get("jsonName", name), '"jsonName"', path)
+        aliases = self.read_aliases(entry.get("aliases", []), key, path)
         schema = self.get(entry, "type", path)
+        try:
+            check_field_attributes(entry)
+        except UnusableAttribute as error:
+            raise self.error(path, error) from None
         beside = readings_in(entry, {})
         field_type, nullable = self.read_nullable(schema, path, scope, beside)
         default = self.read_default(entry, field_type, path, nullable=nullable)
@@ -231,7 +252,22 @@ class _Parser:
             rules = read_rules(entry, field_type)
         except UnusableRule as error:
             raise self.error(path, error) from None
-        return Field(field_type, nullable, default, name, key, rules, empty_is_null=empty)
+        return Field(field_type, nullable, default, name, key, rules, aliases, empty_is_null=empty)
+
+    def read_key(self, key: Any, which: str, path: str) -> str:
+        """Check a key of a document's object."""
+        if not is_text(key):
+            raise self.error(path, f"{which} must be a string.")
+        if NO_KEY.search(key):
+            raise self.error(path, f"{which} must have no quote, backslash or control character.")
+        return key
+
+    def read_aliases(self, given: Any, key: str, path: str) -> tuple[str, ...]:
+        """Read the other keys that a field's value may be under; its own key is not one."""
+        if not isinstance(given, list):
+            raise self.error(path, '"aliases" must be a list of strings.')
+        read = [self.read_key(alias, 'each of its "aliases"', path) for alias in given]
+        return tuple(dict.fromkeys(alias for alias in read if alias != key))
 
     def read_item(self, schema: Any, path: str, scope: _Scope) -> FieldType:
         """Read the type of an array's items, or of a map's values."""
@@ -247,14 +283,11 @@ class _Parser:
             return self.read_json(schema, path, scope)
         if not isinstance(schema, list):
             return self.read_type(schema, path, scope, beside), False
-        branches = [branch for branch in schema if branch != "null"]
-        if len(branches) != 1 or len(schema) != 2:  # noqa: PLR2004 - null and one type
-            raise self.error(
-                path,
-                "a union must be of null and one other type. "
-                'Beside the field\'s name, "json": true reads any value as its JSON text.',
-            )
-        return self.read_type(branches[0], path, scope, beside), True
+        try:
+            branch, nullable = read_union(schema)
+        except UnusableType as error:
+            raise self.error(path, error) from None
+        return self.read_type(branch, path, scope, beside), nullable
 
     def reads_json(self, schema: Any, path: str, beside: Mapping[str, Any]) -> bool:
         """Whether any value is read as its JSON text."""
@@ -313,7 +346,7 @@ class _Parser:
                 schema, scope = self.named.look_up(schema, scope)
             if not isinstance(schema, dict):
                 raise self.error(path, "a type is a name or an object.")
-            self.check_no_field_attributes(schema, path)
+            check_type_attributes(schema, of_field=not path.endswith(("[]", "{}")))
             attributes = readings_in(beside, schema)
             kind = self.get(schema, "type", path)
             if isinstance(kind, dict | list):
@@ -324,7 +357,7 @@ class _Parser:
                     self.read_scalar(kind, schema, path, attributes.get("epoch")), attributes
                 )
             return self.read_nested(kind, schema, path, inside, attributes)
-        except (UnusableType, UnusableReading) as error:
+        except (UnusableType, UnusableAttribute, UnusableReading) as error:
             raise self.error(path, error) from None
 
     def read_nested(
@@ -341,6 +374,7 @@ class _Parser:
         if attributes.get("epoch") is not None:
             raise self.error(path, _NO_EPOCH)
         check_none(attributes)
+        self.remark_logical_type(kind, schema.get("logicalType"), path)
         if kind == "record":
             return self.read_record(schema, path, scope)
         if kind == "array":
@@ -349,14 +383,29 @@ class _Parser:
 
     def read_scalar(self, kind: str, schema: dict[str, Any], path: str, epoch: Any) -> Scalar:
         logical = schema.get("logicalType")
-        if logical is not None and not is_text(logical):
-            raise self.error(path, '"logicalType" must be a string.')
-        definition = find_definition(kind, logical, epoch)
+        definition = find_definition(kind, logical, epoch) if is_text(logical) else None
         if definition is not None:
             return definition.make(schema)
-        if find_definition(kind, logical, None) is None:
-            raise self.error(path, f"logical type {logical!r} on {kind} is not supported.")
-        raise self.error(path, _WHICH_EPOCH if accepts_epoch(kind, logical) else _NO_EPOCH)
+        known = find_definition(kind, logical, None) if is_text(logical) else None
+        if logical is None or known is not None:
+            definition = find_definition(kind, None, epoch)
+            if logical is None and definition is not None:
+                return definition.make(schema)
+            raise self.error(path, _WHICH_EPOCH if accepts_epoch(kind, logical) else _NO_EPOCH)
+        self.remark_logical_type(kind, logical, path)
+        return self.read_scalar(kind, {**schema, "logicalType": None}, path, epoch)
+
+    def remark_logical_type(self, kind: str, logical: Any, path: str) -> None:
+        """Remark on a logical type that nobody knows, which Avro wants to be ignored."""
+        if logical is None:
+            return
+        if not is_text(logical):
+            raise self.error(path, '"logicalType" must be a string.')
+        check_unknown_logical_type(kind, logical)
+        self.remarks.append(
+            f"{self.file}, field {path}: there is no logical type {logical!r}; it is read as the "
+            f"{kind} that it is beneath."
+        )
 
     def get(self, schema: Mapping[str, Any], key: str, path: str) -> Any:
         if key not in schema:
@@ -377,19 +426,22 @@ class _Parser:
         value = entry.get("default", NO_DEFAULT)
         if value is NO_DEFAULT or (value is None and nullable):
             return NO_DEFAULT
-        if nullable:
-            raise self.error(path, "a nullable field cannot have a default other than null.")
         if value is None:  # which the JSON type of a decimal would accept as it is
             raise self.error(path, "its default is null, but the field is not nullable.")
         try:
-            return msgspec.json.decode(write_exactly(value), type=field_type.json_type)
+            text = write_exactly(as_document(value, field_type))
+            default = msgspec.json.decode(text, type=field_type.json_type)
         except msgspec.DecodeError as error:
             raise self.error(path, f"its default does not fit its type: {error}.") from None
-
-    def check_no_field_attributes(self, schema: Mapping[str, Any], path: str) -> None:
-        for key in (*(rule.key for rule in FIELD_RULES), "jsonName"):
-            if key in schema:
-                raise self.error(path, f'"{key}" belongs on the field, beside its name.')
+        except UnusableDefault as error:
+            raise self.error(path, f"its default does not fit its type: {error}") from None
+        if (
+            isinstance(field_type, Scalar)
+            and field_type.symbols
+            and value not in field_type.symbols
+        ):
+            raise self.error(path, "its default is not one of its symbols.")
+        return default
 
 
 def _attributes_of(schema: Any, beside: Mapping[str, Any]) -> dict[str, Any]:

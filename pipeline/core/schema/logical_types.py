@@ -6,6 +6,9 @@ know each type (columnar kernels, generator, inference, DDL) has a table of its 
 type. To add a type: a member of `LogicalType`, a row here, and then what that test asks for.
 """
 
+import difflib
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,6 +22,10 @@ from pipeline.core.schema.types import LogicalType, Scalar
 _LARGEST_FIXED = 2**20  # bytes; in Arrow a null has as many
 _LONGEST_DECIMAL = 76  # digits
 _DECIMAL128 = 38  # digits
+_CLOSE = 0.9  # difflib's ratio
+_NOT_SUPPORTED = frozenset({
+    "duration", "big-decimal", "timestamp-nanos", "local-timestamp-nanos",
+})  # fmt: skip
 _UTC_MICROS = pa.timestamp("us", tz="UTC")
 _LOCAL_MICROS = pa.timestamp("us")
 
@@ -52,6 +59,28 @@ def find_definition(kind: str, logical: str | None, epoch: Any) -> Definition | 
 def accepts_epoch(kind: str, logical: str | None) -> bool:
     """Whether an Avro type is a date or a timestamp, which may be counted since 1970."""
     return any(key[:2] == (kind, logical) and key[2] is not None for key in _BY_SPELLING)
+
+
+def check_unknown_logical_type(kind: str, logical: str) -> None:
+    """Refuse a logicalType that is Avro's but not on this type, or is misspelt.
+
+    Any other is one that nobody knows, and so is to be ignored. Raises `UnusableType`.
+    """
+    beneath = dict.fromkeys(a_kind for a_kind, name, _ in _BY_SPELLING if name == logical)
+    if beneath:
+        raise UnusableType(
+            f"logical type {logical!r} on {kind} is not supported; it belongs on "
+            f"{' or '.join(beneath)}."
+        )
+    if logical in _NOT_SUPPORTED:
+        raise UnusableType(f"logical type {logical!r} on {kind} is not supported.")
+    names = {name.replace("-", ""): name for _, name, _ in _BY_SPELLING if name is not None}
+    plain = re.sub("[^a-z0-9]", "", logical.lower())
+    close = difflib.get_close_matches(plain, names, 1, _CLOSE)
+    if close:
+        raise UnusableType(
+            f"there is no logical type {logical!r}; probably {names[close[0]]!r} is meant."
+        )
 
 
 def _without_attributes(scalar: Scalar) -> Callable[[Mapping[str, Any]], Scalar]:
@@ -89,32 +118,56 @@ def _enum(schema: Mapping[str, Any]) -> Scalar:
     if not schema.get("symbols"):
         raise UnusableType("an enum needs at least one symbol.")
     symbols = tuple(schema["symbols"])
+    otherwise = schema.get("default")
+    if otherwise is not None and otherwise not in symbols:
+        raise UnusableType("the default of an enum must be one of its symbols.")
     return Scalar(
-        LogicalType.ENUM, "enum", "string", Literal[symbols], pa.string(), pa.string(),
-        symbols=symbols,
+        LogicalType.ENUM, "enum", "string", str if otherwise else Literal[symbols],
+        pa.string(), pa.string(), values.symbol(symbols, otherwise) if otherwise else None,
+        symbols=symbols, otherwise=otherwise,
     )  # fmt: skip
 
 
 def _fixed(schema: Mapping[str, Any]) -> Scalar:
-    size = schema.get("size")
-    if not isinstance(size, Integer) or not 1 <= int(size) <= _LARGEST_FIXED:
-        raise UnusableType(f"a fixed has a size of 1 to {_LARGEST_FIXED} bytes.")
-    arrow = pa.binary(int(size))
-    convert = values.base64(int(size))
+    size = _size(schema)
+    arrow = pa.binary(size)
+    convert = values.base64(size)
     return Scalar(LogicalType.FIXED, f"fixed({size})", "string", str, arrow, arrow, convert)
 
 
+def _size(schema: Mapping[str, Any]) -> int:
+    size = schema.get("size")
+    if not isinstance(size, Integer) or not 1 <= int(size) <= _LARGEST_FIXED:
+        raise UnusableType(f"a fixed has a size of 1 to {_LARGEST_FIXED} bytes.")
+    return int(size)
+
+
 def _decimal(schema: Mapping[str, Any]) -> Scalar:
-    precision, scale = int(schema.get("precision", 0)), int(schema.get("scale", 0))
+    precision, scale = _digits(schema, "precision"), _digits(schema, "scale")
     if not 1 <= precision <= _LONGEST_DECIMAL or not 0 <= scale <= precision:
         raise UnusableType(
             f"a decimal needs a precision of 1 to {_LONGEST_DECIMAL} and a scale within it."
         )
+    if schema["type"] == "fixed":
+        # Avro ignores a logical type whose values its fixed cannot hold; that is hardly meant.
+        bits = 8 * min(_size(schema), _LONGEST_DECIMAL) - 1
+        most = math.floor(math.log10(2**bits - 1))
+        if precision > most:
+            raise UnusableType(
+                f"a fixed of {schema['size']} bytes holds decimals of at most {most} digits, "
+                f"not of {precision}."
+            )
     wide = pa.decimal256 if precision > _DECIMAL128 else pa.decimal128
     arrow = wide(precision, scale)
     convert = values.decimal_of(precision, scale)
     name = f"decimal({precision}, {scale})"
     return Scalar(LogicalType.DECIMAL, name, "decimal", msgspec.Raw, arrow, arrow, convert)
+
+
+def _digits(schema: Mapping[str, Any], key: str) -> int:
+    """Read a number of digits; whatever else is there makes no decimal."""
+    given = schema.get(key, Integer("0"))
+    return int(given) if isinstance(given, Integer) and len(given) <= _DECIMAL128 else -1
 
 
 def _epoch_timestamp(logical: LogicalType, unit: str) -> Definition:

@@ -89,7 +89,8 @@ class Scalar(msgspec.Struct, frozen=True):
 
     Without a `convert`, what the strict decoder read is stored as it is. `name` is the type's
     name in messages, with its parameters, as in `decimal(5, 2)`. With a `reading` it accepts more
-    than the strict form; of kind "any" the decoder reads nothing, and `convert` all.
+    than the strict form; of kind "any" the decoder reads nothing, and `convert` all. `otherwise` is
+    the enum's default: what a text that is not a symbol is read as.
     """
 
     logical: LogicalType
@@ -100,6 +101,7 @@ class Scalar(msgspec.Struct, frozen=True):
     storage: pa.DataType
     convert: Callable[[Any], Any] | None = None
     symbols: tuple[str, ...] = ()
+    otherwise: str | None = None
     low: int = 0
     high: int = 0
     reading: Reading | None = None
@@ -114,7 +116,8 @@ class _Nulls(msgspec.Struct, frozen=True, kw_only=True):
 class FieldType(_Nulls, frozen=True):
     """The type of an array's item, a map's value, or a record's field, and whether it may be null.
 
-    `default` is what the strict decoder would read for it; it replaces null and absence.
+    `default` is what the strict decoder would read for it; it replaces absence, and null where
+    null is not accepted.
     """
 
     type: "Type"
@@ -151,11 +154,25 @@ class FieldType(_Nulls, frozen=True):
 
 
 class Field(FieldType, frozen=True):
-    """A record's field: `name` in the output, `key` in the JSON object."""
+    """A record's field: `name` in the output, `key` in the JSON object.
+
+    Where the object has no `key`, the first of the `aliases` that it has is read instead.
+    """
 
     name: str = ""
     key: str = ""
     rules: Rules = msgspec.field(default_factory=Rules)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that its value may be under, its own first."""
+        return (self.key, *self.aliases)
+
+    @property
+    def distinguishes_null(self) -> bool:
+        """Whether null and absence are different values."""
+        return self.nullable and self.default is not NO_DEFAULT
 
     @property
     def arrow_field(self) -> pa.Field:
@@ -194,17 +211,15 @@ Type = Scalar | Record | Array | Map
 def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Record:
     """Make a record type, which may reject the members that no field reads."""
     members: list[Any] = []
+    rename: dict[str, str] = {}
     for number, field in enumerate(fields):
-        member = (f"f{number}", field.json_type)
-        if field.optional:
-            absent = msgspec.Raw(b"null") if field.type.json_type is msgspec.Raw else None
-            members.append((*member, absent))
-        else:
-            members.append(member)
+        names = member_names(number, field)
+        members += _members(names, field)
+        rename |= dict(zip(names, field.keys, strict=True))
     struct = msgspec.defstruct(
         "Document",
         members,
-        rename={f"f{number}": field.key for number, field in enumerate(fields)},
+        rename=rename,
         forbid_unknown_fields=rejects_unknown_fields,
         kw_only=True,
         gc=False,
@@ -212,6 +227,30 @@ def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Rec
     return Record(
         fields, struct, pa.struct([field.arrow_field for field in fields]), rejects_unknown_fields
     )
+
+
+def member_names(number: int, field: Field) -> tuple[str, ...]:
+    """Return the struct's attributes for the field of this number: its own, and each alias's."""
+    aliases = (f"f{number}a{alias}" for alias in range(len(field.aliases)))
+    return (f"f{number}", *aliases)
+
+
+def _members(names: tuple[str, ...], field: Field) -> list[Any]:
+    """Return the struct's members for one field: its own, and one for each alias, as it is.
+
+    With aliases, what is absent is UNSET: `documents.aliases` decides then.
+    """
+    name, *aliases = names
+    member = (name, field.json_type)
+    if aliases:
+        others = [(alias, msgspec.Raw, msgspec.UNSET) for alias in aliases]
+        return [(*member, msgspec.UNSET), *others]
+    if field.distinguishes_null:
+        return [(*member, msgspec.field(default_factory=lambda: field.default))]
+    if field.optional:
+        absent = msgspec.Raw(b"null") if field.type.json_type is msgspec.Raw else None
+        return [(*member, absent)]
+    return [member]
 
 
 def array_of(item: FieldType) -> Array:

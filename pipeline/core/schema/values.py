@@ -59,6 +59,12 @@ def float32(value: float) -> float:
     return value
 
 
+def symbol(symbols: tuple[str, ...], otherwise: str) -> Callable[[str], str]:
+    """Return a reader of symbols that reads any other text as the enum's default."""
+    known = frozenset(symbols)
+    return lambda text: text if text in known else otherwise
+
+
 def uuid(text: str) -> str:
     """Accept the canonical 36 characters in any case; return lower case."""
     if not _uuid.fullmatch(text):

@@ -26,8 +26,8 @@ the third is left out in step 1, as Arrow would read NaN. The others are read as
 `[2026-11-23 09:30:00Z, 1]`, with the indices `[0]`. The row path then decides documents 1 and 2:
 `bad_format` at `$.at`, and `not_json`.
 
-Fields that Arrow's reader cannot read (maps, decimals right inside arrays,
-values of several JSON types) are decoded by the row
+Fields that Arrow's reader cannot read (maps, decimals right inside arrays, values of several JSON
+types, fields with aliases, and nullable ones with another default than null) are decoded by the row
 path's decoder, and their columns put beside the others. One unreadable document makes the whole
 chunk `Unreadable`; `convert` then has the row decoder find it and tries once more without it.
 """

@@ -67,6 +67,9 @@ def _as_read(_: Scalar, column: pa.Array) -> Column:
 
 def _symbols(scalar: Scalar, column: pa.Array) -> Column:
     symbols = pa.array(scalar.symbols, pa.string())
+    if scalar.otherwise is not None:
+        unknown = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=symbols)))
+        return pc.if_else(unknown, scalar.otherwise, column), None
     return _kept(column, pc.is_in(column, value_set=symbols))
 
 

@@ -63,10 +63,14 @@ def make_record_plan(fields: tuple[Field, ...], numbers: frozenset[str]) -> Reco
 def is_readable(field_type: FieldType) -> bool:
     """Whether Arrow's reader can read a field or item.
 
+    It knows one key for each, and returns null and absence alike.
+
     Not maps; not decimals right inside an array, whose spelling nothing says beforehand; not what
     may be of several JSON types.
     """
     schema_type = field_type.type
+    if isinstance(field_type, Field) and (field_type.aliases or field_type.distinguishes_null):
+        return False
     if field_type.empty_is_null and not is_string(schema_type):
         return False
     if isinstance(schema_type, Record):

@@ -1,0 +1,100 @@
+"""`partition_by`: the levels of the Hive path, and where each has its values from."""
+
+import re
+from typing import Literal, cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pyarrow as pa
+
+from pipeline.core.schema.types import Field, LogicalType, Record, Scalar
+
+Part = Literal["year", "month", "date", "hour", "value"]
+
+_FIELD = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+_ZONE = r"""\s*,\s*(?:"([A-Za-z0-9_+\-/]+)"|'([A-Za-z0-9_+\-/]+)')\s*"""
+_Groups = tuple[Part, str | None, str | None, str | None, str | None]
+_COLUMN = re.compile(rf"(year|month|date|hour)\(\s*({_FIELD})?\s*(?:{_ZONE})?\)|({_FIELD})")
+# Types whose values have a short text, and so can be partitioned by.
+_BY_VALUE = frozenset({
+    LogicalType.BOOLEAN, LogicalType.INT, LogicalType.LONG, LogicalType.STRING, LogicalType.ENUM,
+    LogicalType.UUID, LogicalType.DATE, LogicalType.EPOCH_DAYS,
+})  # fmt: skip
+
+
+class UnusablePartition(Exception):
+    """A text of `partition_by` cannot be used; the message says why."""
+
+
+class PartitionColumn(msgspec.Struct, frozen=True):
+    """One level of the Hive path.
+
+    `field` is the path of fields' names, with dots; None: the record's arrival. Times are looked at
+    in `zone`, or in UTC.
+    """
+
+    name: str
+    part: Part
+    field: str | None
+    zone: str | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that lead to its value."""
+        return () if self.field is None else tuple(self.field.split("."))
+
+    @property
+    def in_files(self) -> bool:
+        """Whether a column of the files has its name and its values."""
+        return self.part == "value" and len(self.fields) == 1
+
+
+def read_partition_column(text: str, record: Record, schema_file: str) -> PartitionColumn:
+    """Read one level, as in `country` or `date(placed_at)`. Raises `UnusablePartition`."""
+    match = _COLUMN.fullmatch(text.strip())
+    if not match:
+        raise UnusablePartition(
+            f"partition_by {text!r} is not a field, or date(field), hour(field), month(field) or "
+            "year(field), or date() and the like, of arrival. A time zone goes beside the field: "
+            'date(field, "Europe/Berlin").'
+        )
+    part, time, zone, quoted, plain = cast("_Groups", match.groups())
+    zone = zone or quoted
+    if plain is not None:
+        kind = find_fields(plain, record, schema_file)[-1].type
+        if not isinstance(kind, Scalar) or kind.logical not in _BY_VALUE:
+            raise UnusablePartition(f"one cannot partition by {plain}; its type has no short text.")
+        return PartitionColumn(plain.replace(".", "_"), "value", plain)
+    arrow = pa.timestamp("us", "UTC")
+    if time is not None:
+        arrow = find_fields(time, record, schema_file)[-1].type.arrow
+    if not pa.types.is_timestamp(arrow) and not (part != "hour" and arrow == pa.date32()):
+        raise UnusablePartition(f"{text}: {time} is not a timestamp.")
+    if zone is not None:
+        _check_zone(zone, text)
+        if not pa.types.is_timestamp(arrow) or arrow.tz is None:
+            raise UnusablePartition(f"{text}: {time} has no time zone that could be another.")
+    return PartitionColumn(part, part, time, zone)
+
+
+def find_fields(path: str, record: Record, schema_file: str) -> tuple[Field, ...]:
+    """Return the fields that a dotted path of names leads through. Raises `UnusablePartition`."""
+    found = list[Field]()
+    inside: Record | None = record
+    for name in path.split("."):
+        fields = inside.fields if inside is not None else ()
+        field = next((field for field in fields if field.name == name), None)
+        if field is None:
+            which = "a top-level field" if "." not in path else "a field in records"
+            raise UnusablePartition(f"{path!r} is not {which} of {schema_file}.")
+        found.append(field)
+        inside = field.type if isinstance(field.type, Record) else None
+    return tuple(found)
+
+
+def _check_zone(zone: str, text: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        message = f"{text}: there is no time zone {zone!r}; one is named as in Europe/Berlin."
+        raise UnusablePartition(message) from None

@@ -1,0 +1,143 @@
+"""`[match]` of a nested member: the fast router, the exact one and plain Python agree."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import as_json, chunk_of, dataset, deliver, kinesis_event
+
+from pipeline.core.dataset import Dataset, check_together
+from pipeline.core.errors import DatasetError
+from pipeline.core.matching import Match
+from pipeline.core.routing import Router
+
+ID = {"name": "id", "type": ["null", "long"], "default": None}
+VALUES = ("orders", 'a"b', 1, True, -0)
+
+
+def matching(field: Any, *values: Any) -> list[Dataset]:
+    configs = [f"[match]\nfield = {json.dumps(field)}\nequals = {json.dumps(v)}" for v in values]
+    return [dataset(ID, config=text, name=f"t{n}") for n, text in enumerate(configs)]
+
+
+def routed(datasets: list[Dataset], payloads: list[bytes], *, fast: bool) -> list[str | None]:
+    chunk = chunk_of(*payloads)
+    parts, rejects = Router(datasets).route(chunk, fast=fast)
+    names = {unit: of.name for of, part in parts for unit in part.unit}
+    assert len(names) + len(rejects) == len(payloads)
+    return [names.get(unit) for unit in range(len(payloads))]
+
+
+def expected(field: Any, values: tuple[Any, ...], document: Any) -> str | None:
+    """Find the dataset in plain Python: a text with dots is a key, or else a path."""
+    if not isinstance(document, dict):
+        return None
+    found: Any = document
+    if isinstance(field, str) and field in document:
+        found = document[field]
+    else:
+        for key in field.split(".") if isinstance(field, str) else field:
+            found = found.get(key) if isinstance(found, dict) else None
+    for number, value in enumerate(values):
+        if type(found) is type(value) and found == value:
+            return f"t{number}"
+    return None
+
+
+KEYS = st.sampled_from(("a", "b", "a.b", "a.b.c", "c"))
+TREES = st.recursive(
+    st.sampled_from((*VALUES, 1.0, None, "", 2**70, "other")),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=3) | st.lists(inner, max_size=2),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(("a", "a.b", "a.b.c", ["a", "b"], ["a.b"], ["a.b", "c"], ["a"])),
+    st.lists(st.dictionaries(KEYS, TREES, max_size=4) | TREES, min_size=1, max_size=4),
+    st.sampled_from(({}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")})),
+)
+def test_fast_exact_and_plain_routing_agree(field: Any, sent: list[Any], form: Any) -> None:
+    datasets = matching(field, *VALUES)
+    payloads = [json.dumps(document, **form).encode() for document in sent]
+    right = [expected(field, VALUES, document) for document in sent]
+    assert routed(datasets, payloads, fast=True) == right
+    assert routed(datasets, payloads, fast=False) == right
+
+
+def test_a_key_with_escapes_and_the_last_of_repeated_keys_are_found() -> None:
+    datasets = matching("metadata.table-name", "orders")
+    payloads = [
+        b'{"m\\u0065tadata":{"table-name":"orders"}}',
+        b'{"metadata":{"table-name":"x"},"metadata":{"table-name":"x","table-name":"orders"}}',
+        b'{"metadata":{"table-name":"orders"},"metadata":5}',
+        b'{"metadata.table-name":"orders","metadata":{"table-name":"x"}}',
+        b'{"metadata":{"table-name":"ord\\u0065rs"}}',
+    ]
+    for fast in (True, False):
+        assert routed(datasets, payloads, fast=fast) == ["t0", "t0", None, "t0", "t0"]
+
+
+@pytest.mark.parametrize("field", ["a", "a.b.c", ("a", "b"), ("a.b",), "a..b"])
+@pytest.mark.parametrize("document", [{}, {"a": 1}, {"a": {"x": 1}}, {"a.b.c": 2, "b": 3}])
+def test_a_document_can_be_made_to_match(field: Any, document: dict[str, Any]) -> None:
+    match = Match(field, "orders")
+    match.put(document)
+    assert match.find(document) == "orders"
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [("[]", "list of the keys"), ("[1]", "list of the keys"), ("['\"']", "no quote")],
+)
+def test_a_path_that_is_none_stops_the_start(field: str, says: str) -> None:
+    with pytest.raises(DatasetError, match=says):
+        dataset(ID, config=f'[match]\nfield = {field}\nequals = "x"')
+
+
+def test_datasets_of_one_stream_look_at_one_place() -> None:
+    config = '[match]\nfield = ["a", "b"]\nequals = "y"'
+    datasets = [*matching("a.b", "x"), dataset(ID, config=config, name="other")]
+    with pytest.raises(DatasetError, match="the same field in all datasets"):
+        check_together(datasets)
+
+
+# A change data capture: two tables of one stream, and a control record.
+DMS = [
+    {"data": {"id": 1}, "metadata": {"timestamp": "2026-11-23T23:30:00Z", "table-name": "orders"}},
+    {"data": {"id": 2}, "metadata": {"timestamp": "2026-11-24T09:30:00Z", "table-name": "orders"}},
+    {"data": {"sku": "A1"}, "metadata": {"timestamp": "2026-11-23T09:30:00Z", "table-name": "stock"}},
+    {"control": {}, "metadata": {"timestamp": "2026-11-23T09:30:00Z", "table-name": "awsdms"}},
+]  # fmt: skip
+
+
+def test_tables_inside_envelopes_are_told_apart_and_partitioned_by_their_time() -> None:
+    metadata = {
+        "type": "record", "name": "M", "fields": [
+            {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "table", "jsonName": "table-name", "type": "string"},
+        ],
+    }  # fmt: skip
+    datasets = [
+        dataset(
+            {"name": "data", "type": {"type": "record", "name": "D", "fields": [field]}},
+            {"name": "metadata", "type": metadata},
+            config='partition_by = ["date(metadata.timestamp)"]\n'
+            f'[match]\nfield = "metadata.table-name"\nequals = "{name}"',
+            name=name,
+        )
+        for name, field in (
+            ("orders", {"name": "id", "type": "long"}),
+            ("stock", {"name": "sku", "type": "string"}),
+        )
+    ]
+    stored = deliver(kinesis_event(map(as_json, DMS)), datasets)
+    assert sorted(key.rpartition("/")[0] for key in stored.output.objects) == [
+        "orders/parquet/date=2026-11-23", "orders/parquet/date=2026-11-24",
+        "stock/parquet/date=2026-11-23",
+    ]  # fmt: skip
+    assert [letter["reason"] for letter in stored.letters] == ["no_dataset"]
