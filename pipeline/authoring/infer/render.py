@@ -82,7 +82,10 @@ def _partitions(fields: list[dict[str, Any]]) -> str:
 
 
 def _unknown_fields(record: Guess) -> str:
-    text = '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
+    text = (
+        '\n# Keys that 1.avsc does not name are counted, and dropped. "keep" keeps them, in a\n'
+        '# column _rest; "reject" makes dead letters of their documents.\n'
+    )
     if record.left_out:
         text += "# Left out of 1.avsc, and so dropped, because no one type holds what was seen:\n"
     for place in record.left_out:

@@ -272,3 +272,14 @@ def _with_nullable_parts(arrow: pa.DataType) -> pa.DataType:
     return pa.struct(
         [pa.field(part.name, _with_nullable_parts(part.type), nullable=True) for part in arrow]
     )
+
+
+def has_aliases(schema_type: Type) -> bool:
+    """Whether a field of a type, at any depth, is read from other keys, too."""
+    match schema_type:
+        case Record(fields=fields):
+            return any(field.aliases or has_aliases(field.type) for field in fields)
+        case Array(item=inner) | Map(value=inner):
+            return has_aliases(inner.type)
+        case _:
+            return False
