@@ -1,12 +1,26 @@
-"""What was seen, to the Avro types that hold all of it. What no one type holds is left out."""
+"""What was seen, to Avro types. A field that no one type holds becomes JSON text.
+
+A type is guessed if all values fit it, or nearly all (`is_most`): the documents with the others
+will be dead letters, and whoever drafts says so. Which type fits exactly comes before which is
+usual: no number is rounded.
+"""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.authoring.infer.names import RESERVED, column_names, is_name, type_name
-from pipeline.authoring.infer.observed import DEEPEST, MOST_SYMBOLS, Numbers, Seen, Texts
+from pipeline.authoring.infer.observed import (
+    DEEPEST,
+    MOST_DIGITS,
+    MOST_SYMBOLS,
+    Numbers,
+    Seen,
+    Texts,
+    is_most,
+)
+from pipeline.authoring.infer.times import OTHER_FORMS
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.schema.types import LogicalType
 
@@ -21,13 +35,16 @@ _TIME_KEY = re.compile(
 _MONEY_KEY = re.compile(
     r"(?:.*[^A-Za-z])?(?:price|amount|total|cost)s?(?:[^A-Za-z].*)?", re.IGNORECASE
 )
+_IDENTIFIER = re.compile(r"(?:.*[^A-Za-z])?ids?|.*[a-z]Ids?", re.DOTALL)
 _ID_KEY = re.compile(
     r"[0-9]+|(?=.*[0-9])[0-9a-fA-F]{8,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
 )
 # msgspec matches keys by their bytes in the document, so no field has a key that JSON escapes.
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
-_UNITS = {"seconds": 1.0, "millis": 1e3, "micros": 1e6}
+_UNITS = {"seconds": 1.0, "millis": 1e3, "micros": 1e6, "nanos": 1e9}
+_DIGITS = 38  # of most decimals,
+_UNSIGNED = 20  # and of whole numbers of 64 bits without a sign
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
 _LOGICAL: dict[str, tuple[dict[str, str], str]] = {
     "uuid": ({"type": "string", "logicalType": "uuid"}, "guess: UUID"),
@@ -48,7 +65,7 @@ NOT_INFERRED: dict[LogicalType, str] = {
     LogicalType.FLOAT: "a double holds what was seen",
     LogicalType.BYTES: "base64 looks like any string",
     LogicalType.FIXED: "base64 looks like any string",
-    LogicalType.DECIMAL: "samples do not show its precision; a hint proposes it",
+    LogicalType.DECIMAL: "it is drafted where a double would round, and hinted at elsewhere",
     LogicalType.TIME_MILLIS: "time-micros holds it",
     LogicalType.TIMESTAMP_MILLIS: "timestamp-micros holds it",
     LogicalType.LOCAL_TIMESTAMP_MILLIS: "local-timestamp-micros holds it",
@@ -67,11 +84,13 @@ class Line:
     type: str
     notes: tuple[str, ...]
     keys: tuple[str, ...] | None
+    is_leaf: bool = True
+    times: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A place whose values no type holds."""
+class Rest:
+    """A member that cannot have a column, and so goes to `_rest`."""
 
     path: str
     why: str
@@ -86,7 +105,23 @@ class Guess:
     notes: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    times: str | None = None
+    rest: tuple[Rest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a draft may not do: see `Drafter`, which narrows them until the draft holds.
+
+    `strict` are paths at which every value has to fit, `as_json` those of fields that are JSON
+    text. Objects deeper than `levels` are JSON text, and of the outermost fields only the
+    `columns` most frequent have a column.
+    """
+
+    strict: frozenset[str] = frozenset()
+    as_json: frozenset[str] = frozenset()
+    levels: int = DEEPEST
+    columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +145,10 @@ class Location:
 class Guesser:
     """Guesses the types of one schema, in which each record and enum has its own name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, bounds: Bounds | None = None) -> None:
         self._taken: set[str] = set()
         self._name = name
+        self._bounds = bounds or Bounds()
 
     def document(self, seen: Seen) -> Guess | str:
         """Guess the record of the documents; a string says why there is none."""
@@ -122,26 +158,51 @@ class Guesser:
         """Guess the type of one place; a string says why there is none."""
         if seen.too_deep:
             return f"nests deeper than {DEEPEST} levels"
-        match seen.kinds:
-            case []:
+        kinds = seen.kinds
+        if set(kinds) == {"numbers", "strings"} and seen.numbers and seen.texts:
+            decimal = _mixed_decimal(seen.numbers, seen.texts)
+            if decimal is not None:
+                return decimal
+        kind = self._kind(kinds, location)
+        guess: Guess | str
+        match kind:
+            case "":
                 return Guess("string", "string", ("guess: string; nothing but null was seen",))
-            case ["booleans"]:
-                return Guess("boolean", "boolean")
-            case ["numbers"] if seen.numbers:
-                return _guess_numbers(seen.numbers, key)
-            case ["strings"] if seen.texts:
-                return self._guess_texts(seen.texts, location, key)
-            case ["arrays"]:
-                return self._array(seen, location)
-            case ["objects"]:
-                return self._object(seen, location)
-            case mixed:
-                return _refuse_mixed(mixed, seen.texts)
+            case "booleans":
+                guess = Guess("boolean", "boolean")
+            case "numbers" if seen.numbers:
+                guess = _guess_numbers(seen.numbers, key)
+            case "strings" if seen.texts:
+                guess = self._guess_texts(seen.texts, location, key)
+            case "arrays":
+                guess = self._array(seen, location)
+            case "objects":
+                guess = self._object(seen, location)
+            case _:
+                return _say_mixed(list(kinds))
+        others = {other: count for other, count in kinds.items() if other != kind}
+        return guess if isinstance(guess, str) else _noting(guess, others)
+
+    def _kind(self, kinds: Mapping[str, int], location: Location) -> str | None:
+        """Return the kind of value that a place holds; None if there is no one kind."""
+        if not kinds:
+            return ""
+        kind, count = max(kinds.items(), key=lambda item: item[1])
+        total = sum(kinds.values())
+        is_one = count == total if location.path in self._bounds.strict else is_most(count, total)
+        return kind if is_one else None
 
     def _guess_texts(self, texts: Texts, location: Location, key: str) -> Guess:
+        is_strict = location.path in self._bounds.strict
         for name, (schema, note) in _LOGICAL.items():
-            if name in texts.formats:
+            fitting = texts.formats[name]
+            # Text of any form fits a string, so only times, which are worth it, are by majority.
+            if fitting == texts.count:
                 return Guess(schema, name, (note,))
+            if name != "uuid" and not is_strict and is_most(fitting, texts.count):
+                return _noting(
+                    Guess(schema, name, (note,)), {"strings of another form": texts.count - fitting}
+                )
         symbols = list(texts.symbols or ())
         if (
             2 <= len(symbols) <= MOST_SYMBOLS  # noqa: PLR2004 - one value is not a choice
@@ -154,7 +215,11 @@ class Guesser:
                 "would be a dead letter"
             )
             return Guess(enum, "enum", (note,))
-        return Guess("string", "string", _money(key) if "number" in texts.formats else ())
+        form = texts.form()
+        if form is not None and (form != "epoch" or _TIME_KEY.fullmatch(key)):
+            note = f"hint: looks like a time, {OTHER_FORMS[form][0]}; a string, as no type reads it"
+            return Guess("string", "string", (note,), times=form)
+        return Guess("string", "string", _money(key) if texts.are_numbers else ())
 
     def _array(self, seen: Seen, location: Location) -> Guess | str:
         if seen.item is None:
@@ -170,11 +235,9 @@ class Guesser:
             note = "guess: map of strings; all objects were empty"
             return Guess({"type": "map", "values": "string"}, "map of string", (note,))
         if seen.many or _is_map(seen):
-            taken = set(self._taken)
-            guess = self._map(seen, location)
-            if seen.many or isinstance(guess, Guess):
-                return guess
-            self._taken = taken
+            return self._map(seen, location)
+        if len(location.names) > self._bounds.levels:
+            return f"holds objects at level {len(location.names)}, and so has very many columns"
         return self._record(seen, location)
 
     def _map(self, seen: Seen, location: Location) -> Guess | str:
@@ -190,28 +253,54 @@ class Guesser:
         self, seen: Seen, location: Location, reserved: frozenset[str] = frozenset()
     ) -> Guess | str:
         name = self._type_name(location)
-        entries, lines, left_out = list[Any](), list[Line](), list[LeftOut]()
-        for key, column in column_names(seen.keys, reserved).items():
+        keys, rest = self._columns(seen, location)
+        entries, lines = list[Any](), list[Line]()
+        for key, column in column_names(keys, reserved).items():
             place, inner = location.field(key, column), seen.keys[key]
-            guess = (
-                "has a quote, a backslash or a control character in its key"
-                if _ESCAPED.search(key)
-                else self._type(inner, place, key)
-            )
-            if isinstance(guess, str):
-                left_out.append(LeftOut(place.path, guess))
-                continue
+            guess = self._field(inner, place, key)
             missing = seen.objects - inner.present + inner.nulls
             seldom = f"absent or null in {missing:,} of {seen.objects:,}"
             notes = (*guess.notes, *([seldom] if missing else ()))
             entries.append(_entry(key, column, guess, notes, nullable=missing > 0))
             words = f"{guess.words}, nullable" if missing else guess.words
-            lines += [Line(".".join(place.names), words, notes, place.keys), *guess.lines]
-            left_out += guess.left_out
+            line = Line(
+                ".".join(place.names), words, notes, place.keys, not guess.lines, guess.times
+            )
+            lines += [line, *guess.lines]
+            rest += guess.rest
         if not entries:
-            return "holds objects of which no field has one type"
+            return "holds objects of which no key can be a column"
         schema = {"type": "record", "name": name, "fields": entries}
-        return Guess(schema, "record", lines=tuple(lines), left_out=tuple(left_out))
+        return Guess(schema, "record", lines=tuple(lines), rest=tuple(rest))
+
+    def _columns(self, seen: Seen, location: Location) -> tuple[list[str], list[Rest]]:
+        """Choose the keys of an object that have a column, and say why the others have none."""
+        rest = [
+            Rest(location.path + path_segment(key), "has a quote, a backslash or a control "
+                 "character in its key")
+            for key in seen.keys
+            if _ESCAPED.search(key)
+        ]  # fmt: skip
+        keys = [key for key in seen.keys if not _ESCAPED.search(key)]
+        most = self._bounds.columns
+        if location.names or most is None or len(keys) <= most:
+            return keys, rest
+        frequent = sorted(keys, key=lambda key: -seen.keys[key].present)[:most]
+        chosen = set(frequent)
+        why = f"is not among the {most:,} most frequent"
+        rest += [Rest(f"${path_segment(key)}", why) for key in keys if key not in chosen]
+        return [key for key in keys if key in chosen], rest
+
+    def _field(self, seen: Seen, place: Location, key: str) -> Guess:
+        """Guess the type of a field, for which there always is one."""
+        taken = set(self._taken)
+        guess = self._type(seen, place, key)
+        if isinstance(guess, Guess) and place.path not in self._bounds.as_json:
+            return guess
+        self._taken = taken
+        if isinstance(guess, Guess):
+            guess = f"holds values that are not all {guess.words}"
+        return Guess("string", "json", (f"guess: any JSON, as text; it {guess}",), {"json": True})
 
     def _type_name(self, location: Location) -> str:
         return type_name(location.names or (self._name,), self._taken)
@@ -243,13 +332,19 @@ def _holding(inner: Guess, kind: str, part: str, *, nullable: bool, note: str = 
         f"{kind} of {inner.words}",
         tuple(notes),
         lines=inner.lines,
-        left_out=inner.left_out,
+        rest=inner.rest,
     )
 
 
+def _noting(guess: Guess, others: Mapping[str, int]) -> Guess:
+    """Note the values that do not fit a guess."""
+    if not others:
+        return guess
+    listed = " and ".join(f"{count:,} {kind}" for kind, count in others.items())
+    return replace(guess, notes=(*guess.notes, f"guess: {listed} do not fit"))
+
+
 def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
-    if not numbers.finite:
-        return "holds numbers beyond what a double can hold"
     unit = _epoch_unit(numbers, key)
     if unit == "seconds" and numbers.fractions and key.lower().lstrip("@") == "ts":
         schema, _ = _LOGICAL["timestamp-micros"]
@@ -260,16 +355,40 @@ def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
         hints = (f"hint: looks like {unit} since 1970; see epoch in the README",)
     if numbers.fit_long and not numbers.fractions:
         return Guess("long", "long", hints)
-    if not numbers.fit_double:
-        hints = ("guess: double, which rounds some of the whole numbers seen", *hints)
-    return Guess("double", "double", hints)
+    is_measurement = numbers.fractions and not _IDENTIFIER.fullmatch(key)
+    if numbers.fit_double and is_measurement:
+        return Guess("double", "double", hints)
+    if not numbers.fit_decimal:
+        return "holds numbers that no one type holds exactly"
+    why = "whole numbers of more than 64 bits"
+    if numbers.fractions:
+        why = "ids" if numbers.fit_double else "numbers that a double would round"
+    return _decimal(numbers.whole, numbers.scale, why)
 
 
-def _refuse_mixed(kinds: list[str], texts: Texts | None) -> str:
-    why = f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
-    if kinds == ["numbers", "strings"] and texts and "number" in texts.formats:
-        return f"{why} that are numbers; a decimal would hold both"
-    return why
+def _mixed_decimal(numbers: Numbers, texts: Texts) -> Guess | None:
+    """Guess a decimal for numbers, and for strings that are numbers."""
+    both = Numbers()
+    both.merge(numbers)
+    both.merge(texts.numbers)
+    if not texts.are_numbers or not both.fit_decimal:
+        return None
+    return _decimal(both.whole, both.scale, "numbers, some of them as text")
+
+
+def _decimal(whole: int, scale: int, why: str) -> Guess:
+    """Draft a decimal, with room for more digits before the point where it is not yet wide."""
+    precision = whole + scale
+    if scale or precision > _UNSIGNED:
+        precision = _DIGITS if precision <= _DIGITS else MOST_DIGITS
+    else:
+        precision = _UNSIGNED
+    schema = {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+    return Guess(schema, f"decimal({precision}, {scale})", (f"guess: decimal, for {why}",))
+
+
+def _say_mixed(kinds: list[str]) -> str:
+    return f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
 
 
 def _inside(why: str, part: str) -> str:
