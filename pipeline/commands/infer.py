@@ -140,7 +140,7 @@ def _drafts(
     if key is None or not samples.documents:
         return [samples.draft(name, wanted)]
     groups = samples.split(key)
-    if set(groups) == {None}:
+    if all(match is None for match, _ in groups):
         message = (
             f"The documents cannot be told apart by {key!r}: it is absent in all of them, or not a "
             "string, an integer or a boolean. It must be a key of the outermost object."
@@ -152,11 +152,11 @@ def _drafts(
             f"many ({MOST_KINDS} at most): choose another key with --split-by."
         )
         raise DatasetError(message)
-    values = [None if match is None else match.value for match in groups]
+    values = [None if match is None else match.value for match, _ in groups]
     names = kind_names(values, name, prefix=options.name is not None)
     return [
         group.draft(kind, wanted)
-        for kind, group in zip(names, groups.values(), strict=True)
+        for kind, (_, group) in zip(names, groups, strict=True)
     ]  # fmt: skip
 
 

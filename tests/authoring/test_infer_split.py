@@ -60,7 +60,7 @@ def test_what_is_not_plain_is_not_split(documents: list[Any]) -> None:
         ),
     ],
 )
-def test_each_value_has_a_name(values: list[Any], prefix: bool, names: list[str]) -> None:  # noqa: FBT001 - a parameter of the table
+def test_each_value_has_a_name(values: list[Any], prefix: bool, names: list[str]) -> None:
     assert kind_names(values, "all", prefix=prefix) == names
 
 

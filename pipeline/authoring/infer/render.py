@@ -161,8 +161,8 @@ def _unknown_fields(record: Guess) -> str:
     text = (
         '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
         if UNKNOWN_FIELDS == "ignore"
-        else '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore" counts\n'
-        '# them, and no more; "reject" makes dead letters of their documents.\n'
+        else '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore" only\n'
+        '# counts them; "reject" makes dead letters of their documents.\n'
     )
     if record.rest:
         text += "# Without a column in 1.avsc:\n"

@@ -66,7 +66,7 @@ class Samples:
         """Return the key that plainly tells kinds of documents apart, if there is one."""
         return find_key(document for _, document in self.read())
 
-    def split(self, key: str) -> dict[Match | None, "Samples"]:
+    def split(self, key: str) -> list[tuple[Match | None, "Samples"]]:
         """Return the documents of each value of a key; None: those without a value to match by.
 
         Of the values, 1 and true are not the same.
@@ -78,7 +78,7 @@ class Samples:
                 repr(match), (match, Samples(key if match else None, self._limits))
             )
             group.kept.append(sample)
-        return dict(groups.values())
+        return list(groups.values())
 
     def read(self) -> Iterator[tuple[Sample, dict[str, Any]]]:
         """Yield the kept documents, with what they hold."""
