@@ -104,7 +104,12 @@ def _scalar(old: Scalar, new: Scalar, path: str) -> Iterator[str]:
         if gone:
             yield f"field {path} lost the symbol {gone[0]}; keep it, files hold it."
         return
-    same = old.arrow == new.arrow and bool(old.symbols) == bool(new.symbols)
+    same = (
+        old.arrow == new.arrow
+        and bool(old.symbols) == bool(new.symbols)
+        # In JSON text a string has quotes.
+        and (old.logical is LogicalType.JSON) == (new.logical is LogicalType.JSON)
+    )
     if not same and (old.logical, new.logical) not in _WIDER:
         yield (
             f"field {path} was {old.name} and is {new.name}; int may become long and float double. "

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pybase64
@@ -17,6 +18,8 @@ from pipeline.authoring.generate.random_source import (
     between,
     choice,
 )
+from pipeline.authoring.generate.readings import spelled
+from pipeline.core.jsontext import is_json
 from pipeline.core.schema.types import (
     Array,
     Field,
@@ -86,6 +89,8 @@ def _maker(
             rules = field_type.rules if isinstance(field_type, Field) else Rules()
             try:
                 make = MAKERS[scalar.logical](scalar, rules, time_range)
+                if scalar.reading is not None:
+                    make = spelled(scalar, scalar.reading, make)
                 make(source, 0)
             except CannotGenerate as error:
                 raise CannotGenerate(f"of the field {name!r} {error}") from None
@@ -227,6 +232,43 @@ def _epoch(unit: str, time_range: TimeRange) -> Make:
     return lambda source, now: (now + between(source, *time_range)) / MICROS[unit]
 
 
+def _nanos(time_range: TimeRange) -> Make:
+    return lambda source, now: (now + between(source, *time_range)) * 1_000
+
+
+def _json(rules: Rules) -> Make:
+    """Return what makes values of several types; with rules, strings whose JSON text keeps them."""
+    if not rules:
+        return lambda source, now: choice(source, _ANYTHING)(source, now)
+    text = _string(rules)
+
+    def make(source: RandomSource, now: int) -> msgspec.Raw:
+        for _ in range(_TRIES):
+            made = text(source, now)
+            if is_json(made.encode()):
+                return msgspec.Raw(made.encode())
+            # A string with its quotes, cut to the length that the rules ask for.
+            quoted = f'"{made[1:-1]}"'
+            if _keeps(quoted, rules) and is_json(quoted.encode()):
+                return msgspec.Raw(quoted.encode())
+        raise CannotGenerate("no JSON was found that its pattern and its lengths allow")
+
+    return make
+
+
+def _keeps(text: str, rules: Rules) -> bool:
+    longest = math.inf if rules.max_length is None else rules.max_length
+    matches = rules.pattern is None or _matches(text, rules.pattern)
+    return matches and (rules.min_length or 0) <= len(text) <= longest
+
+
+_ANYTHING: tuple[Make, ...] = (
+    lambda source, _: between(source, 0, _SPAN),
+    lambda source, _: f"text {between(source, 0, _SPAN)}",
+    lambda source, _: {"key": between(source, 0, _SPAN), "more": [True, None]},
+)
+
+
 def _written(write: Callable[[datetime], str], time_range: TimeRange) -> Make:
     return lambda source, now: write(
         _EPOCH + timedelta(microseconds=now + between(source, *time_range))
@@ -269,5 +311,7 @@ MAKERS: dict[LogicalType, _MakerOf] = {
     LogicalType.EPOCH_SECONDS: _of_epoch("seconds"),
     LogicalType.EPOCH_MILLIS: _of_epoch("millis"),
     LogicalType.EPOCH_MICROS: _of_epoch("micros"),
+    LogicalType.EPOCH_NANOS: lambda _, __, time_range: _nanos(time_range),
+    LogicalType.JSON: lambda _, rules, __: _json(rules),
 }
 """What makes the values of each type, given its scalar, the field's rules and a span of time."""

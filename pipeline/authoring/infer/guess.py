@@ -72,6 +72,8 @@ NOT_INFERRED: dict[LogicalType, str] = {
     LogicalType.EPOCH_DAYS: "days since 1970 look like any whole number",
     LogicalType.EPOCH_MILLIS: "it stays a long; a hint proposes it",
     LogicalType.EPOCH_MICROS: "it stays a long; a hint proposes it",
+    LogicalType.EPOCH_NANOS: "it stays a long",
+    LogicalType.JSON: "values of one type have that type",
 }
 """The types that are never guessed, and why; all others are."""
 

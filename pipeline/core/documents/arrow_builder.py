@@ -42,6 +42,8 @@ def column(
     inner = field_type.type
     if inner.json_type is msgspec.Raw:
         values = [None if value is None or bytes(value) == b"null" else value for value in values]
+    if field_type.empty_is_null:
+        values = [None if field_type.is_empty(value) else value for value in values]
     if field_type.default is not NO_DEFAULT:
         values = [field_type.default if value is None else value for value in values]
     elif not field_type.nullable:

@@ -20,15 +20,25 @@ from pipeline.core.jsontext import (
     is_json,
     read_exactly,
     why_not_json,
-    write_exactly,
 )
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
-from pipeline.core.schema.types import Array, Field, FieldType, JsonKind, Map, Record, Scalar
+from pipeline.core.schema.types import (
+    Array,
+    Field,
+    FieldType,
+    JsonKind,
+    Map,
+    Record,
+    Scalar,
+    Type,
+)
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _anything = msgspec.json.Decoder()
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 _IS_NULL = Violation(Reason.MISSING_FIELD, "A value is required, but it is null.", "")
 _IS_ABSENT = Violation(Reason.MISSING_FIELD, "A required field is absent.", "")
 
@@ -81,7 +91,36 @@ class RowDecoder:
         violation = find_violation(self.record, value)
         if violation is not None:
             return _inside("$", violation)
-        return self._decoder.decode(write_exactly(read_exactly(document)))
+        return self._decoder.decode(_without_repeats(self.record, document))
+
+
+def _without_repeats(schema_type: Type, text: bytes) -> bytes:
+    """Write a JSON value without repeated keys, wherever the decoder looks; the last one counts.
+
+    Everything else is as it was: a field may be of the text itself.
+    """
+    match schema_type:
+        case Record(fields=fields) if text[:1] == b"{":
+            members = _members.decode(text)
+            for field in fields:
+                if field.key in members:
+                    inner = _without_repeats(field.type, bytes(members[field.key]))
+                    members[field.key] = msgspec.Raw(inner)
+            return msgspec.json.encode(members)
+        case Map(value=value) if text[:1] == b"{":
+            return msgspec.json.encode(
+                {
+                    key: msgspec.Raw(_without_repeats(value.type, bytes(member)))
+                    for key, member in _members.decode(text).items()
+                }
+            )
+        case Array(item=item) if text[:1] == b"[":
+            items = _items.decode(text)
+            return msgspec.json.encode(
+                [msgspec.Raw(_without_repeats(item.type, bytes(part))) for part in items]
+            )
+        case _:
+            return text
 
 
 def find_violation(record: Record, value: dict[str, Any]) -> Violation | None:
@@ -100,7 +139,7 @@ def find_violation(record: Record, value: dict[str, Any]) -> Violation | None:
 def _check_field(field: Field, value: dict[str, Any]) -> Violation | None:
     """Check the member that one field reads."""
     member = value.get(field.key)
-    if member is not None:
+    if member is not None and not field.is_empty(member):
         return _CHECKS[type(field.type)](field.type, member)
     if field.optional:
         return None
@@ -142,7 +181,7 @@ def _first_inside(
     inner = field_type.type
     check = _CHECKS[type(inner)]
     for value, segment in zip(values, segments, strict=False):  # an array's segments do not end
-        if value is None and field_type.optional:
+        if (value is None and field_type.optional) or field_type.is_empty(value):
             continue
         violation = _IS_NULL if value is None else check(inner, value)
         if violation is not None:
@@ -152,6 +191,8 @@ def _first_inside(
 
 def _check_scalar(scalar: Scalar, value: Any) -> Violation | None:
     """Check one JSON value against a scalar's JSON type; its text is checked on conversion."""
+    if scalar.kind == "any":
+        return None
     expected, types = _KINDS[scalar.kind]
     if type(value) not in types:
         return _wrong_type(expected, value)

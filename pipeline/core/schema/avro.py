@@ -42,10 +42,22 @@ from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canoni
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import deeper_than, is_text, read_exactly, write_exactly
 from pipeline.core.schema.logical_types import (
+    JSON,
     PRIMITIVES,
     UnusableType,
     accepts_epoch,
     find_definition,
+)
+from pipeline.core.schema.readings import (
+    EMPTY_TEXT,
+    JSON_BELONGS,
+    UnusableReading,
+    accepted,
+    check_json,
+    check_none,
+    is_json,
+    readings_in,
+    with_readings,
 )
 from pipeline.core.schema.rule_table import FIELD_RULES, UnusableRule, read_rules
 from pipeline.core.schema.types import (
@@ -209,53 +221,124 @@ class _Parser:
         if NO_KEY.search(key):
             raise self.error(path, '"jsonName" must have no quote, backslash or control character.')
         schema = self.get(entry, "type", path)
-        field_type, nullable = self.read_nullable(schema, path, scope, entry.get("epoch"))
+        beside = readings_in(entry, {})
+        field_type, nullable = self.read_nullable(schema, path, scope, beside)
         default = self.read_default(entry, field_type, path, nullable=nullable)
+        empty = self.reads_empty(
+            beside, schema, path, optional=nullable or default is not NO_DEFAULT
+        )
         try:
             rules = read_rules(entry, field_type)
         except UnusableRule as error:
             raise self.error(path, error) from None
-        return Field(field_type, nullable, default, name, key, rules)
+        return Field(field_type, nullable, default, name, key, rules, empty_is_null=empty)
 
     def read_item(self, schema: Any, path: str, scope: _Scope) -> FieldType:
         """Read the type of an array's items, or of a map's values."""
-        return FieldType(*self.read_nullable(schema, path, scope, None))
+        inner, nullable = self.read_nullable(schema, path, scope, {})
+        empty = self.reads_empty({}, schema, path, optional=nullable)
+        return FieldType(inner, nullable, empty_is_null=empty)
 
-    def read_nullable(self, schema: Any, path: str, scope: _Scope, epoch: Any) -> tuple[Type, bool]:
-        """Read a type, or a union of null and one type."""
+    def read_nullable(
+        self, schema: Any, path: str, scope: _Scope, beside: Mapping[str, Any]
+    ) -> tuple[Type, bool]:
+        """Read a type, or a union of null and one type; `beside` is beside the field's name."""
+        if self.reads_json(schema, path, beside):
+            return self.read_json(schema, path, scope)
         if not isinstance(schema, list):
-            return self.read_type(schema, path, scope, epoch), False
+            return self.read_type(schema, path, scope, beside), False
         branches = [branch for branch in schema if branch != "null"]
         if len(branches) != 1 or len(schema) != 2:  # noqa: PLR2004 - null and one type
-            raise self.error(path, "a union must be of null and one other type.")
-        return self.read_type(branches[0], path, scope, epoch), True
+            raise self.error(
+                path,
+                "a union must be of null and one other type. "
+                'Beside the field\'s name, "json": true reads any value as its JSON text.',
+            )
+        return self.read_type(branches[0], path, scope, beside), True
 
-    def read_type(self, schema: Any, path: str, scope: _Scope, epoch: Any) -> Type:
+    def reads_json(self, schema: Any, path: str, beside: Mapping[str, Any]) -> bool:
+        """Whether any value is read as its JSON text."""
+        try:
+            attributes = _attributes_of(schema, beside)
+            if not is_json(attributes):
+                return False
+            check_json(attributes)
+        except UnusableReading as error:
+            raise self.error(path, error) from None
+        return True
+
+    def read_json(self, schema: Any, path: str, scope: _Scope) -> tuple[Type, bool]:
+        """Read what `"json": true` makes: text that may be null if one of its types is null."""
+        branches = schema if isinstance(schema, list) else [schema]
+        others = [branch for branch in branches if branch != "null"]
+        kinds = [branch["type"] if isinstance(branch, dict) else branch for branch in others]
+        logical = any(isinstance(branch, dict) and "logicalType" in branch for branch in others)
+        if not kinds or (len(kinds) == 1 and (kinds != ["string"] or logical)):
+            raise self.error(path, JSON_BELONGS)
+        for branch in others:
+            self.note_names(branch, scope)
+        return JSON, len(others) < len(branches)
+
+    def note_names(self, schema: Any, scope: _Scope) -> None:
+        """Note the named types in a schema that is not read, as others may use their names."""
+        if isinstance(schema, list):
+            for branch in schema:
+                self.note_names(branch, scope)
+        elif isinstance(schema, dict):
+            inside = self.named.define(schema, scope) if schema.get("type") in _NAMED else scope
+            for part in ("items", "values", "fields"):
+                self.note_names(schema.get(part), inside)
+            if isinstance(schema.get("type"), dict | list):
+                self.note_names(schema["type"], inside)
+
+    def reads_empty(
+        self, beside: Mapping[str, Any], schema: Any, path: str, *, optional: bool
+    ) -> bool:
+        """Whether the empty string is read as null."""
+        try:
+            empty = EMPTY_TEXT in accepted(_attributes_of(schema, beside))
+        except UnusableReading as error:
+            raise self.error(path, error) from None
+        if empty and not optional:
+            raise self.error(
+                path, f'"accept": "{EMPTY_TEXT}" reads "" as null, and this may not be null.'
+            )
+        return empty
+
+    def read_type(self, schema: Any, path: str, scope: _Scope, beside: Mapping[str, Any]) -> Type:
         try:
             if isinstance(schema, str):
                 schema, scope = self.named.look_up(schema, scope)
             if not isinstance(schema, dict):
                 raise self.error(path, "a type is a name or an object.")
             self.check_no_field_attributes(schema, path)
-            epoch = schema.get("epoch", epoch)
+            attributes = readings_in(beside, schema)
             kind = self.get(schema, "type", path)
             if isinstance(kind, dict | list):
                 raise self.error(path, "a type inside a type object; write the inner one alone.")
             inside = self.enter(schema, path, scope)
             if kind in PRIMITIVES:
-                return self.read_scalar(kind, schema, path, epoch)
-            return self.read_nested(kind, schema, path, inside, epoch)
-        except UnusableType as error:
+                return with_readings(
+                    self.read_scalar(kind, schema, path, attributes.get("epoch")), attributes
+                )
+            return self.read_nested(kind, schema, path, inside, attributes)
+        except (UnusableType, UnusableReading) as error:
             raise self.error(path, error) from None
 
     def read_nested(
-        self, kind: Any, schema: dict[str, Any], path: str, scope: _Scope, epoch: Any
+        self,
+        kind: Any,
+        schema: dict[str, Any],
+        path: str,
+        scope: _Scope,
+        attributes: Mapping[str, Any],
     ) -> Type:
         if kind not in {"record", "array", "map"}:
             self.named.look_up(str(kind), scope)
             raise self.error(path, f"type {kind!r} inside a type object; write its name alone.")
-        if epoch is not None:
+        if attributes.get("epoch") is not None:
             raise self.error(path, _NO_EPOCH)
+        check_none(attributes)
         if kind == "record":
             return self.read_record(schema, path, scope)
         if kind == "array":
@@ -307,5 +390,16 @@ class _Parser:
                 raise self.error(path, f'"{key}" belongs on the field, beside its name.')
 
 
+def _attributes_of(schema: Any, beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes beside a field's name and inside its type, also inside a union."""
+    attributes = dict(beside)
+    for branch in schema if isinstance(schema, list) else [schema]:
+        if isinstance(branch, dict):
+            attributes = readings_in(attributes, branch)
+    return attributes
+
+
 _NO_EPOCH = '"epoch" belongs on dates and timestamps alone.'
-_WHICH_EPOCH = '"epoch" is "days" on a date, and "seconds", "millis" or "micros" on a timestamp.'
+_WHICH_EPOCH = (
+    '"epoch" is "days" on a date, and "seconds", "millis", "micros" or "nanos" on a timestamp.'
+)

@@ -32,13 +32,14 @@ class Definition(msgspec.Struct, frozen=True):
 
     `avro` are the spellings, as pairs of Avro's type and its logicalType; `epoch` is the
     attribute's value where values are numbers since 1970. `make` reads the other attributes and
-    raises `UnusableType`.
+    raises `UnusableType`. `json` is the type that `"json": true` makes of the spelling.
     """
 
     logical: LogicalType
     avro: tuple[tuple[str, str | None], ...]
     make: Callable[[Mapping[str, Any]], Scalar]
     epoch: str | None = None
+    json: bool = False
 
 
 def find_definition(kind: str, logical: str | None, epoch: Any) -> Definition | None:
@@ -127,6 +128,25 @@ def _epoch_timestamp(logical: LogicalType, unit: str) -> Definition:
     return Definition(logical, tuple(("long", name) for name in _TIMESTAMPS), make, unit)
 
 
+def _epoch_nanos() -> Definition:
+    """Define a timestamp that is a whole number of nanoseconds since 1970."""
+
+    def make(schema: Mapping[str, Any]) -> Scalar:
+        return Scalar(
+            LogicalType.EPOCH_NANOS, "epoch nanos", "integer", _signed(64),
+            _TIMESTAMPS[schema["logicalType"]], pa.int64(), values.epoch_nanos,
+            low=-(2**63), high=2**63 - 1,
+        )  # fmt: skip
+
+    avro = tuple(("long", name) for name in _TIMESTAMPS)
+    return Definition(LogicalType.EPOCH_NANOS, avro, make, "nanos")
+
+
+JSON = Scalar(
+    LogicalType.JSON, "JSON text", "any", msgspec.Raw, pa.string(), pa.string(), values.json_text
+)
+"""Any JSON value, as its text: what `"json": true` makes of a string, or of several types."""
+
 _TIMESTAMPS = {
     "timestamp-millis": _UTC_MICROS,
     "timestamp-micros": _UTC_MICROS,
@@ -194,11 +214,14 @@ LOGICAL_TYPES: tuple[Definition, ...] = (
     _epoch_timestamp(LogicalType.EPOCH_SECONDS, "seconds"),
     _epoch_timestamp(LogicalType.EPOCH_MILLIS, "millis"),
     _epoch_timestamp(LogicalType.EPOCH_MICROS, "micros"),
+    _epoch_nanos(),
+    Definition(LogicalType.JSON, (("string", None),), _without_attributes(JSON), json=True),
 )  # fmt: skip
 
 _BY_SPELLING: dict[tuple[str, str | None, str | None], Definition] = {
     (kind, logical, definition.epoch): definition
     for definition in LOGICAL_TYPES
+    if not definition.json
     for kind, logical in definition.avro
 }
 PRIMITIVES = frozenset(kind for kind, _, _ in _BY_SPELLING)

@@ -19,7 +19,7 @@ from pipeline.core.schema.types import LogicalType, Rules, Scalar, Type
 _NUMBERS = frozenset({
     LogicalType.INT, LogicalType.LONG, LogicalType.FLOAT, LogicalType.DOUBLE, LogicalType.DECIMAL,
 })  # fmt: skip
-_STRINGS = frozenset({LogicalType.STRING})
+_STRINGS = frozenset({LogicalType.STRING, LogicalType.JSON})
 
 
 class UnusableRule(Exception):

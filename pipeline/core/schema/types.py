@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-JsonKind = Literal["boolean", "integer", "number", "string", "decimal"]
+JsonKind = Literal["boolean", "integer", "number", "string", "decimal", "any"]
 
 
 class _NoDefault:
@@ -66,13 +66,28 @@ class LogicalType(Enum):
     EPOCH_SECONDS = "epoch seconds"
     EPOCH_MILLIS = "epoch millis"
     EPOCH_MICROS = "epoch micros"
+    EPOCH_NANOS = "epoch nanos"
+    JSON = "json"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a field reads beside its strict form, by the names that its schema gives.
+
+    `write` makes texts of a moment, given in microseconds since 1970, one for each form.
+    """
+
+    accept: frozenset[str] = frozenset()
+    formats: tuple[str, ...] = ()
+    encoding: str | None = None
+    write: tuple[Callable[[int], str], ...] = ()
 
 
 class Scalar(msgspec.Struct, frozen=True):
     """A type without parts. `storage` is the Arrow type of what `convert` returns.
 
     Without a `convert`, what the strict decoder read is stored as it is. `name` is the type's
-    name in messages, with its parameters, as in `decimal(5, 2)`.
+    name in messages, with its parameters, as in `decimal(5, 2)`. With a `reading` it accepts more
+    than the strict form; of kind "any" the decoder reads nothing, and `convert` all.
     """
 
     logical: LogicalType
@@ -85,9 +100,16 @@ class Scalar(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...] = ()
     low: int = 0
     high: int = 0
+    reading: Reading | None = None
 
 
-class FieldType(msgspec.Struct, frozen=True):
+class _Nulls(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the empty string is read as null."""
+
+    empty_is_null: bool = False
+
+
+class FieldType(_Nulls, frozen=True):
     """The type of an array's item, a map's value, or a record's field, and whether it may be null.
 
     `default` is what the strict decoder would read for it; it replaces null and absence.
@@ -111,7 +133,19 @@ class FieldType(msgspec.Struct, frozen=True):
     def json_type(self) -> Any:
         """The msgspec type of its values. Raw accepts null as it is."""
         inner = self.type.json_type
-        return inner | None if self.optional and inner is not msgspec.Raw else inner
+        if inner is msgspec.Raw:
+            return inner
+        if self.empty_is_null and inner is not str:
+            inner |= Literal[""]
+        return inner | None if self.optional else inner
+
+    def is_empty(self, value: Any) -> bool:
+        """Whether a decoded value is an empty string that is read as null."""
+        return self.empty_is_null and (
+            not value
+            if isinstance(value, str)
+            else isinstance(value, msgspec.Raw) and bytes(value) == b'""'
+        )
 
 
 class Field(FieldType, frozen=True):

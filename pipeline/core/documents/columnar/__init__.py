@@ -26,7 +26,8 @@ the third is left out in step 1, as Arrow would read NaN. The others are read as
 `[2026-11-23 09:30:00Z, 1]`, with the indices `[0]`. The row path then decides documents 1 and 2:
 `bad_format` at `$.at`, and `not_json`.
 
-Fields that Arrow's reader cannot read (maps, decimals right inside arrays) are decoded by the row
+Fields that Arrow's reader cannot read (maps, decimals right inside arrays,
+values of several JSON types) are decoded by the row
 path's decoder, and their columns put beside the others. One unreadable document makes the whole
 chunk `Unreadable`; `convert` then has the row decoder find it and tries once more without it.
 """
@@ -68,7 +69,7 @@ class ColumnarReader:
 
     def __init__(self, record: Record) -> None:
         self._names = [field.name for field in record.fields]
-        self._fields = tuple(field for field in record.fields if is_readable(field.type))
+        self._fields = tuple(field for field in record.fields if is_readable(field))
         all_readable = len(self._fields) == len(record.fields)
         self._others = None if all_readable else _OtherFields(record)
         rejects_unknown = record.rejects_unknown_fields and all_readable
@@ -138,7 +139,7 @@ class _OtherFields:
     """The fields of a record that Arrow's reader cannot read, by the row path's decoder."""
 
     def __init__(self, record: Record) -> None:
-        fields = tuple(field for field in record.fields if not is_readable(field.type))
+        fields = tuple(field for field in record.fields if not is_readable(field))
         self._names = {field.name for field in fields}
         # To reject unknown fields, the decoder has to know all of the record's keys.
         self._record = (

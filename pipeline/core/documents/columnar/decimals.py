@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.schema.types import Array, Field, FieldType, LogicalType, Record, Scalar, Type
+from pipeline.core.schema.types import Array, Field, FieldType, Record, Scalar, Type
 
 _SAMPLE = 8
 # A key may be spelled with escapes for the characters it has itself. These patterns match the last
@@ -91,9 +91,9 @@ def _nonplain(key: str, decimal: Scalar) -> bytes:
 
 
 def has_decimal(schema_type: Type) -> bool:
-    """Whether a type is a decimal, or one is inside of it."""
+    """Whether a type is a decimal, spelled as a number may be, or one is inside of it."""
     if isinstance(schema_type, Scalar):
-        return schema_type.logical is LogicalType.DECIMAL
+        return schema_type.kind == "decimal"
     if isinstance(schema_type, Record):
         return any(has_decimal(field.type) for field in schema_type.fields)
     return has_decimal(
@@ -126,5 +126,5 @@ def _decimals_of(fields: Sequence[Field]) -> Iterator[tuple[str, Scalar]]:
             inner = inner.item.type
         if isinstance(inner, Record):
             yield from _decimals_of(inner.fields)
-        elif isinstance(inner, Scalar) and inner.logical is LogicalType.DECIMAL:
+        elif isinstance(inner, Scalar) and has_decimal(inner):
             yield field.key, inner

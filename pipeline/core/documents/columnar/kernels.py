@@ -24,7 +24,14 @@ from pipeline.core.documents.columnar.fixed_width import (
     fixed_width_text,
 )
 from pipeline.core.schema.types import LogicalType, Scalar
-from pipeline.core.schema.values import FIRST_DAY, LAST_DAY, MICROS, ConversionError
+from pipeline.core.schema.values import (
+    FIRST_DAY,
+    LAST_DAY,
+    MICROS,
+    Coarser,
+    ConversionError,
+    coarser_units,
+)
 
 Column = tuple[pa.Array, pa.Array | None]
 Kernel = Callable[[pa.Array], Column]
@@ -46,6 +53,8 @@ def kernel_of(scalar: Scalar, *, spelled_as_number: bool = False) -> tuple[pa.Da
         before, after = digits_read(scalar)
         wide = pa.decimal128 if scalar.arrow.bit_width == 128 else pa.decimal256  # noqa: PLR2004 - bits
         return wide(before + after, after), partial(_fast_decimals, scalar)
+    if scalar.reading is not None:
+        return pa.string(), partial(exact_column, scalar)
     read, kernel = KERNELS[scalar.logical]
     return read, partial(kernel, scalar)
 
@@ -218,15 +227,35 @@ def _times(scalar: Scalar, column: pa.Array) -> Column:
 def _epochs(unit: str) -> _ScalarKernel:
     factor = float(MICROS[unit])
     low, high = float(FIRST_DAY * _DAY), float((LAST_DAY + 1) * _DAY)
+    coarser = coarser_units(unit)
 
     def kernel(scalar: Scalar, column: pa.Array) -> Column:
         micros = pc.multiply(column, factor)
         fits = pc.and_(pc.greater_equal(micros, low), pc.less(micros, high))
+        fits = _unless_coarser(column, fits, coarser)
         micros, misfits = _kept(micros, fits)
         whole = pc.round(micros, ndigits=0, round_mode="half_to_even").cast(pa.int64())
         return whole.cast(scalar.arrow), misfits
 
     return kernel
+
+
+def _epoch_nanos(scalar: Scalar, column: pa.Array) -> Column:
+    """Cut nanoseconds to microseconds, downwards; Arrow divides towards zero."""
+    fits = _unless_coarser(column, pc.is_valid(column), coarser_units("nanos"))
+    column, misfits = _kept(column, fits)
+    micros = pc.divide(column, 1_000)
+    cut = pc.less(column, pc.multiply(micros, 1_000)).cast(pa.int64())
+    return pc.subtract(micros, cut).cast(scalar.arrow), misfits
+
+
+def _unless_coarser(column: pa.Array, fits: pa.Array, coarser: Coarser) -> pa.Array:
+    """Call misfits what may be in a coarser unit; between two such ranges there is little else."""
+    if not coarser:
+        return fits
+    low, high = min(low for _, low, _ in coarser), max(high for _, _, high in coarser)
+    suspect = pc.and_(pc.greater_equal(column, low), pc.less(column, high))
+    return pc.and_(fits, pc.invert(suspect))
 
 
 def _decimal_texts(scalar: Scalar, column: pa.Array) -> Column:
@@ -269,6 +298,7 @@ KERNELS: dict[LogicalType, tuple[pa.DataType, _ScalarKernel]] = {
     LogicalType.EPOCH_SECONDS: (pa.float64(), _epochs("seconds")),
     LogicalType.EPOCH_MILLIS: (pa.float64(), _epochs("millis")),
     LogicalType.EPOCH_MICROS: (pa.float64(), _epochs("micros")),
+    LogicalType.EPOCH_NANOS: (pa.int64(), _epoch_nanos),
 }
 """What the JSON reader reads each type as, and the kernel that makes its column of that.
 

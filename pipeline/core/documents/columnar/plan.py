@@ -26,7 +26,6 @@ from pipeline.core.schema.types import (
     Array,
     Field,
     FieldType,
-    Map,
     Record,
     Scalar,
     Type,
@@ -61,17 +60,26 @@ def make_record_plan(fields: tuple[Field, ...], numbers: frozenset[str]) -> Reco
     return RecordPlan(pa.schema(read), fields, columns)
 
 
-def is_readable(schema_type: Type) -> bool:
-    """Whether Arrow's reader can read a type.
+def is_readable(field_type: FieldType) -> bool:
+    """Whether Arrow's reader can read a field or item.
 
-    Not maps; and not decimals right inside an array, whose spelling nothing says beforehand.
+    Not maps; not decimals right inside an array, whose spelling nothing says beforehand; not what
+    may be of several JSON types.
     """
+    schema_type = field_type.type
+    if field_type.empty_is_null and not is_string(schema_type):
+        return False
     if isinstance(schema_type, Record):
-        return all(is_readable(field.type) for field in schema_type.fields)
+        return all(is_readable(field) for field in schema_type.fields)
     if isinstance(schema_type, Array):
         item = schema_type.item.type
-        return is_readable(item) and (isinstance(item, Record) or not has_decimal(item))
-    return not isinstance(schema_type, Map)
+        return is_readable(schema_type.item) and (isinstance(item, Record) or not has_decimal(item))
+    return isinstance(schema_type, Scalar) and schema_type.kind != "any"
+
+
+def is_string(schema_type: Type) -> bool:
+    """Whether values of a type are JSON strings, and nothing else."""
+    return isinstance(schema_type, Scalar) and schema_type.kind == "string"
 
 
 class ColumnPlan(msgspec.Struct, frozen=True):
@@ -90,6 +98,8 @@ def _field_plan(field_type: FieldType, key: str, numbers: frozenset[str]) -> Col
 
     def finish(values: pa.Array, present: pa.Array | None) -> Column:
         missing = None
+        if field_type.empty_is_null:
+            values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
         if values.null_count and not field_type.optional:
             missing = values.is_null() if present is None else pc.and_(values.is_null(), present)
         finished, misfits = inner.finish(values, present)
