@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from authoring.documents import KEYS, VALUES, like_documents
 from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, Stored, as_json, deliver, kinesis_event
@@ -433,24 +434,56 @@ def test_too_many_partitions_are_made_coarser() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "logical", "attributes"),
     [
-        "2026-11-23T09:30:00.123+0000",
-        "2026-11-23 09:30:00",
-        "2026-11-23 09:30:00,771+0000",
-        "2016-10-21 05:33:37.523000",
-        "Mon, 23 Nov 2026 09:30:00 GMT",
-        "23 Nov 2026 09:30:00 +0100",
-        "23/Nov/2026:09:30:00 +0000",
-        "20261123T093000Z",
-        "2026-11-23T09:30Z",
-        "1795426200",
-        "1795426200123",
+        ("2026-11-23T09:30:00.123+0000", "timestamp", {"formats": ["basic-offset"]}),
+        ("2026-11-23 09:30:00", "local-timestamp", {"formats": ["space"]}),
+        (
+            "2026-11-23 09:30:00,771+0000",
+            "timestamp",
+            {"formats": ["space", "comma", "basic-offset"]},
+        ),
+        ("2016-10-21 05:33:37.523000", "local-timestamp", {"formats": ["space"]}),
+        ("Mon, 23 Nov 2026 09:30:00 GMT", "timestamp", {"formats": ["rfc2822"]}),
+        ("23 Nov 2026 09:30:00 +0100", "timestamp", {"formats": ["rfc2822"]}),
+        ("23/Nov/2026:09:30:00 +0000", "timestamp", {"formats": ["%d/%b/%Y:%H:%M:%S %z"]}),
+        ("20261123T093000Z", "timestamp", {"formats": ["%Y%m%dT%H%M%S%z"]}),
+        ("2026/11/23 09:30:00", "local-timestamp", {"formats": ["%Y/%m/%d %H:%M:%S"]}),
+        ("2026-11-23T09:30Z", "timestamp", {"formats": ["no-seconds"]}),
     ],
 )
-def test_times_in_other_forms_are_seen_and_named(text: str) -> None:
+def test_times_in_other_forms_are_drafted_with_their_forms(
+    text: str, logical: str, attributes: dict[str, Any]
+) -> None:
+    draft = draft_of({"n": 1, "started": text})
+    field = fields_of(draft)["started"]
+    assert field["type"] == {"type": "long", "logicalType": f"{logical}-micros"}
+    assert field["formats"] == attributes["formats"]
+    assert 'partition_by = ["date(started)"]' in draft.config
+    assert rows_of(draft, [{"n": 1, "started": text}]).letters == []
+
+
+def test_forms_of_one_field_are_drafted_together() -> None:
+    texts = ["2026-11-23T09:30:00Z", "2026-11-23 09:30:00+00:00", "2026-11-23T09:30:00,5Z"]
+    assert field_of(*texts)["formats"] == ["space", "comma"]
+    assert field_of("2026-11-23 09:30:00", "2026-11-23 09:30:00Z")["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("1795426200", '"epoch": "seconds" with "accept": ["text"]'),
+        ("1795426200.5", '"epoch": "seconds" with "accept": ["text"]'),
+        ("1795426200123", '"epoch": "millis" with "accept": ["text"]'),
+        ("1795426200123456789", '"epoch": "nanos" with "accept": ["text"]'),
+        ("11/23/2026 09:30", '"formats" with a pattern'),
+    ],
+)
+def test_what_may_be_a_time_is_hinted_at(text: str, hint: str) -> None:
     draft = draft_of({"n": 1, "started_at": text})
-    assert "time" in fields_of(draft)["started_at"]["doc"]
+    assert fields_of(draft)["started_at"]["type"] == "string"
+    assert hint in fields_of(draft)["started_at"]["doc"]
+    assert "#   started_at: " in draft.config
     assert "no field is a time" not in draft.config
     assert rows_of(draft, [{"n": 1, "started_at": text}]).letters == []
 
@@ -578,39 +611,6 @@ def test_good_ndjson_shows_what_is_absent_null_and_there() -> None:
     documents += [{"a": 3, "b": {"c": 1, "d": 1}}]
     good = [json.loads(line) for line in draft_of(*documents).good]
     assert good == [{"a": 1}, {"a": 1, "b": None}, {"a": 2, "b": {"c": 1}}, documents[-1]]
-
-
-KEYS = st.sampled_from(
-    ["a", "A", "b", "ts", "@ts", "id", "date", "_source", "at", "", "ü", 'q"', "1", "22", "price"]
-)
-TEXTS = st.sampled_from(
-    ["", "x", UUID, "2026-11-23", "2026-11-23T09:30:00Z", "2026-11-23T09:30:00", "09:30:00", "1.5"]
-)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**65), 2**65)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([1588205199.5, 0, 1])
-    | TEXTS
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
-PLACES = st.dictionaries(KEYS, st.sampled_from([SCALARS, TEXTS, VALUES]), min_size=1, max_size=5)
-
-
-@st.composite
-def like_documents(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Documents that have something in common: each key's values are of one kind or two."""
-    values = {
-        key: draw(st.lists(kind, min_size=1, max_size=3)) for key, kind in draw(PLACES).items()
-    }
-    some = st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in values.items()})
-    return draw(st.lists(some, min_size=1, max_size=6))
 
 
 @given(like_documents() | st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1))

@@ -20,7 +20,7 @@ from pipeline.authoring.infer.observed import (
     Texts,
     is_most,
 )
-from pipeline.authoring.infer.times import OTHER_FORMS
+from pipeline.authoring.infer.times import FORMS
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.schema.types import LogicalType
 
@@ -73,7 +73,6 @@ NOT_INFERRED: dict[LogicalType, str] = {
     LogicalType.EPOCH_MILLIS: "it stays a long; a hint proposes it",
     LogicalType.EPOCH_MICROS: "it stays a long; a hint proposes it",
     LogicalType.EPOCH_NANOS: "it stays a long",
-    LogicalType.JSON: "values of one type have that type",
 }
 """The types that are never guessed, and why; all others are."""
 
@@ -196,15 +195,15 @@ class Guesser:
 
     def _guess_texts(self, texts: Texts, location: Location, key: str) -> Guess:
         is_strict = location.path in self._bounds.strict
-        for name, (schema, note) in _LOGICAL.items():
-            fitting = texts.formats[name]
-            # Text of any form fits a string, so only times, which are worth it, are by majority.
+        guesses = [*_logical_guesses(texts), *_form_guesses(texts)]
+        for guess, fitting in guesses:
             if fitting == texts.count:
-                return Guess(schema, name, (note,))
-            if name != "uuid" and not is_strict and is_most(fitting, texts.count):
-                return _noting(
-                    Guess(schema, name, (note,)), {"strings of another form": texts.count - fitting}
-                )
+                return guess
+        for guess, fitting in guesses:
+            # Text of any form fits a string, so only times, which are worth it, are by majority.
+            is_time = guess.words != "uuid"
+            if is_time and not is_strict and is_most(fitting, texts.count):
+                return _noting(guess, {"strings of another form": texts.count - fitting})
         symbols = list(texts.symbols or ())
         if (
             2 <= len(symbols) <= MOST_SYMBOLS  # noqa: PLR2004 - one value is not a choice
@@ -217,10 +216,9 @@ class Guesser:
                 "would be a dead letter"
             )
             return Guess(enum, "enum", (note,))
-        form = texts.form()
-        if form is not None and (form != "epoch" or _TIME_KEY.fullmatch(key)):
-            note = f"hint: looks like a time, {OTHER_FORMS[form][0]}; a string, as no type reads it"
-            return Guess("string", "string", (note,), times=form)
+        hint = texts.hint()
+        if hint is not None and ("since" not in hint or _TIME_KEY.fullmatch(key)):
+            return Guess("string", "string", (f"hint: looks like {hint}",), times=hint)
         return Guess("string", "string", _money(key) if texts.are_numbers else ())
 
     def _array(self, seen: Seen, location: Location) -> Guess | str:
@@ -344,6 +342,27 @@ def _noting(guess: Guess, others: Mapping[str, int]) -> Guess:
         return guess
     listed = " and ".join(f"{count:,} {kind}" for kind, count in others.items())
     return replace(guess, notes=(*guess.notes, f"guess: {listed} do not fit"))
+
+
+def _logical_guesses(texts: Texts) -> list[tuple[Guess, int]]:
+    """Return the types whose texts were seen, and how many fit."""
+    return [
+        (Guess(schema, name, (note,)), texts.formats[name])
+        for name, (schema, note) in _LOGICAL.items()
+    ]
+
+
+def _form_guesses(texts: Texts) -> list[tuple[Guess, int]]:
+    """Return times by forms that a schema can name, and how many texts fit."""
+    guesses = []
+    for name, count in texts.forms.items():
+        form = FORMS[name]
+        names = list(form.names) or [name for name in form.loose if texts.loose[name]]
+        schema, note = _LOGICAL[form.logical]
+        attributes: dict[str, Any] = {"formats": names} if names else {}
+        words = f"{note}, as {', '.join(names)}" if names else note
+        guesses.append((Guess(schema, form.logical, (words,), attributes), count))
+    return guesses
 
 
 def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from pipeline.authoring.infer.times import OTHER_FORMS, fits_form
+from pipeline.authoring.infer.times import forms_of, hint_of, looser
 from pipeline.core.jsontext import Float, Integer
 from pipeline.core.schema import values
 
@@ -113,13 +113,15 @@ class Numbers:
 class Texts:
     """The strings of one place: how many are of each format, and the few that there are.
 
-    `numbers` are those that are written as JSON's numbers, and `forms` counts times in forms that
-    no type accepts as it is.
+    `numbers` are those that are written as JSON's numbers. `forms` counts times in other forms than
+    the strict one, `loose` which looser ISO forms they need, and `hints` what may be a time.
     """
 
     count: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
+    loose: Counter[str] = field(default_factory=Counter)
+    hints: Counter[str] = field(default_factory=Counter)
     numbers: Numbers = field(default_factory=Numbers)
     symbols: dict[str, None] | None = field(default_factory=dict)
 
@@ -128,11 +130,11 @@ class Texts:
         """Whether all of them are numbers, as text."""
         return self.numbers.count == self.count
 
-    def form(self) -> str | None:
-        """Return the form of times that most of them have."""
-        for name, count in self.forms.most_common(1):
+    def hint(self) -> str | None:
+        """Say what most of them may be, as times."""
+        for hint, count in self.hints.most_common(1):
             if is_most(count, self.count):
-                return name
+                return hint
         return None
 
     def add(self, text: str) -> None:
@@ -148,13 +150,21 @@ class Texts:
             kind = Integer if text.lstrip("-").isdecimal() else Float
             self.numbers.add(kind(text))
         self.formats.update(name for name in _FORMATS if _fits(name, text))
-        self.forms.update(name for name in OTHER_FORMS if fits_form(name, text))
+        forms = forms_of(text)
+        self.forms.update(forms)
+        if forms and forms[0] in ("zoned", "local"):
+            self.loose.update(looser(text))
+        hint = None if forms else hint_of(text)
+        if hint is not None:
+            self.hints[hint] += 1
 
     def merge(self, other: "Texts") -> None:
         """Add those of another place."""
         self.count += other.count
         self.formats += other.formats
         self.forms += other.forms
+        self.loose += other.loose
+        self.hints += other.hints
         self.numbers.merge(other.numbers)
         if other.symbols is None:
             self.symbols = None

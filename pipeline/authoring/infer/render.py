@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.authoring.infer.guess import Guess
-from pipeline.authoring.infer.times import OTHER_FORMS
 from pipeline.core.dataset import Match
 
 _WIDTH = 140
@@ -143,11 +142,9 @@ def _by_arrival(record: Guess, names: set[str]) -> list[Partitioning]:
     if like:
         why = (
             "# guess: by the day of arrival, as no field is read as a time. Fields that look like\n"
-            "# times, and are strings because no type reads them in this form:\n"
+            "# times, and are strings until you say how they are read:\n"
         )
-        why += "".join(
-            f"#   {_comment(line.path)}: {OTHER_FORMS[line.times or ''][0]}\n" for line in like
-        )
+        why += "".join(f"#   {_comment(line.path)}: {line.times}\n" for line in like)
     elif _best_time(record.schema["fields"]) is not None:
         why = "# guess: by the day of arrival, as the times in the samples spread too far.\n"
     return [Partitioning(("date()",), why)]
@@ -161,8 +158,8 @@ def _unknown_fields(record: Guess) -> str:
     text = (
         '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
         if UNKNOWN_FIELDS == "ignore"
-        else '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore" only\n'
-        '# counts them; "reject" makes dead letters of their documents.\n'
+        else '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore"\n'
+        '# only counts them; "reject" makes dead letters of their documents.\n'
     )
     if record.rest:
         text += "# Without a column in 1.avsc:\n"

@@ -1,77 +1,83 @@
-"""Times as producers write them, in forms that no type accepts as it is."""
+"""Times as producers write them: by which of the forms that a schema can name they are read."""
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 
-_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_TIME = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
-_ZONE = r"(?:Z|z| ?UTC| ?[+-][0-9]{2}(?::?[0-9]{2})?)"
-_ISO = re.compile(rf"({_DATE})([T ])({_TIME})({_ZONE})?")
-_SLASHES = re.compile(
-    rf"[0-9]{{1,4}}/(?:[0-9]{{1,2}}|[A-Z][a-z]{{2}})/[0-9]{{2,4}}(?:[ :]{_TIME}{_ZONE}?)?"
-)
-_MAIL = re.compile(r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} .{5,20}")
-_COMPACT = re.compile(r"[0-9]{8}T[0-9]{6}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?")
+from pipeline.core.schema.time_forms import Kind, TimeForms, time_forms
+from pipeline.core.schema.values import ConversionError
+
+_LONGEST = 64  # characters
 _EPOCH = re.compile(r"[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16}|[0-9]{19}")
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
-
-
-def _is_iso(text: str) -> bool:
-    match = _ISO.fullmatch(text)
-    if match is None:
-        return False
-    try:
-        datetime.fromisoformat(f"{match[1]}T{match[3][:5]}").replace(tzinfo=UTC)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_zoned(text: str) -> bool:
-    match = _ISO.fullmatch(text)
-    return match is not None and match[4] is not None and _is_iso(text)
-
-
-def _is_local(text: str) -> bool:
-    match = _ISO.fullmatch(text)
-    return match is not None and match[4] is None and _is_iso(text)
-
-
-def _is_mail(text: str) -> bool:
-    if not _MAIL.fullmatch(text):
-        return False
-    try:
-        parsedate_to_datetime(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_epoch(text: str) -> bool:
-    if not _EPOCH.fullmatch(text):
-        return False
-    whole = text.partition(".")[0]
-    seconds = int(whole) / 10 ** max(0, len(whole) - 10)
-    low, high = _YEARS
-    return low <= seconds <= high
-
-
-OTHER_FORMS: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "zoned": ("2026-11-23 09:30:00+0000, or so, with a zone", _is_zoned),
-    "local": ("2026-11-23 09:30:00, or so, without a zone", _is_local),
-    "mail": ("Mon, 23 Nov 2026 09:30:00 GMT (RFC 2822)", _is_mail),
-    "compact": ("20261123T093000Z", lambda text: _COMPACT.fullmatch(text) is not None),
-    "slashes": (
-        "23/Nov/2026:09:30:00 +0000, or so",
-        lambda text: _SLASHES.fullmatch(text) is not None,
-    ),
-    "epoch": ("seconds or their parts since 1970, as text", _is_epoch),
+_EPOCH_UNITS = {10: "seconds", 13: "millis", 16: "micros", 19: "nanos"}  # by their digits
+_SLASHES = re.compile(r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}.*|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}.*")
+# By the name of a looser ISO form: what a text that needs it looks like.
+_NEEDS = {
+    "space": re.compile(r".{10} .*"),
+    "comma": re.compile(r".*,.*"),
+    "no-seconds": re.compile(r".{11}[0-9]{2}:[0-9]{2}(?:[^:0-9].*)?"),
+    "basic-offset": re.compile(r".{16,}[+-][0-9]{2}(?:[0-9]{2})?"),
 }
-"""Each form by its name: how it looks, and whether a text has it."""
 
 
-def fits_form(name: str, text: str) -> bool:
-    """Say whether a text has a form."""
-    return OTHER_FORMS[name][1](text)
+@dataclass(frozen=True, slots=True)
+class TimeForm:
+    """A form: the logical type that it is drafted as, and what reads it.
+
+    `names` are those of `"formats"`; of `loose`, the looser ISO forms, those that texts need are.
+    """
+
+    logical: str
+    reader: TimeForms
+    names: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
+
+
+def _form(kind: Kind, *names: str, loose: bool = False) -> TimeForm:
+    logical = "timestamp-micros" if kind == "timestamp" else "local-timestamp-micros"
+    fixed, optional = ((), names) if loose else (names, ())
+    return TimeForm(logical, time_forms(kind, names, None), fixed, optional)
+
+
+FORMS: dict[str, TimeForm] = {
+    "zoned": _form("timestamp", *_NEEDS, loose=True),
+    "local": _form("local timestamp", "space", "comma", "no-seconds", loose=True),
+    "rfc2822": _form("timestamp", "rfc2822"),
+    "common log": _form("timestamp", "%d/%b/%Y:%H:%M:%S %z"),
+    "compact": _form("timestamp", "%Y%m%dT%H%M%S%z"),
+    "slashes": _form("local timestamp", "%Y/%m/%d %H:%M:%S"),
+}
+"""The forms by which times are drafted, beside the strict one."""
+
+
+def forms_of(text: str) -> list[str]:
+    """Return the forms that a text is of."""
+    if not text[:1].isalnum() or len(text) > _LONGEST or text.isdecimal():
+        return []
+    return [name for name, form in FORMS.items() if _reads(form.reader, text)]
+
+
+def _reads(reader: TimeForms, text: str) -> bool:
+    try:
+        reader.read(text)
+    except ConversionError:
+        return False
+    return True
+
+
+def looser(text: str) -> list[str]:
+    """Return the looser ISO forms that a time in ISO's form needs."""
+    return [name for name, pattern in _NEEDS.items() if pattern.fullmatch(text)]
+
+
+def hint_of(text: str) -> str | None:
+    """Say what a text that is not of any form may still be, as a time."""
+    whole = text.partition(".")[0]
+    if _EPOCH.fullmatch(text):
+        unit = _EPOCH_UNITS[max(10, len(whole))]
+        low, high = _YEARS
+        if low <= int(whole) / 10 ** (max(10, len(whole)) - 10) <= high:
+            return f'{unit} since 1970, as text: "epoch": "{unit}" with "accept": ["text"] reads it'
+    if _SLASHES.fullmatch(text):
+        return 'a date, and only you know its order: "formats" with a pattern reads it'
+    return None
