@@ -11,12 +11,12 @@ from pipeline.commands.sampling import (
     add_sampling,
     fill,
     limits_of_environment,
-    line_of,
+    place_in_words,
     texts_of,
 )
 
 if TYPE_CHECKING:
-    from pipeline.authoring.infer import Draft, DraftOptions, Misfit, Place, Samples
+    from pipeline.authoring.infer import Draft, DraftOptions, Misfit, Samples
 
 
 def register(commands: Commands) -> None:
@@ -87,6 +87,11 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.authoring.infer import DraftOptions, Samples, check_name
     from pipeline.core.errors import SettingsError
 
+    if options.against:
+        from pipeline.commands.evolve import show_drift
+
+        show_drift(options, options.against, options.files, write=False)
+        return 0
     given = [options.match_field, options.split_by, options.one]
     if sum(map(bool, given)) > 1:
         raise SettingsError("Give one of --match-field, --split-by and --one.")
@@ -184,7 +189,7 @@ def _report(
     for why, skipped in samples.skipped.items():
         print(
             f"{skipped.count:,} documents would be dead letters: {why}; "
-            f"the first: {_place(skipped.place)}"
+            f"the first: {place_in_words(skipped.place)}"
         )
     for draft, folder in zip(drafts, folders, strict=True):
         _report_draft(draft, several=len(drafts) > 1)
@@ -213,13 +218,5 @@ def _misfit(misfit: "Misfit") -> str:
     """Say what is wrong with some documents; nothing of their values is shown."""
     return (
         f"{misfit.count:,} documents would be dead letters, {misfit.reason} at {misfit.path}: "
-        f"{misfit.message}\n  the first: {_place(misfit.place)}"
+        f"{misfit.message}\n  the first: {place_in_words(misfit.place)}"
     )
-
-
-def _place(place: "Place") -> str:
-    """Say where a document stands, with its line where that can be counted."""
-    if place.offset is None:
-        return place.name or "unknown"
-    line = line_of(place.name, place.offset)
-    return str(place) if line is None else f"{place.name}, line {line:,} (byte {place.offset:,})"

@@ -13,7 +13,7 @@ from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.kinesis import Kinesis
-    from pipeline.authoring.infer import Samples
+    from pipeline.authoring.infer import Place, Samples
     from pipeline.core.records import Limits, StreamRecord
     from pipeline.files.unpacking import Readable
 
@@ -91,7 +91,15 @@ def texts_of(options: argparse.Namespace, files: Sequence[str], limits: "Limits"
         yield from _stream_texts(options, limits)
 
 
-def line_of(name: str, offset: int) -> int | None:
+def place_in_words(place: "Place") -> str:
+    """Say where a document stands, with its line where that can be counted."""
+    if place.offset is None:
+        return place.name or "unknown"
+    line = _line_of(place.name, place.offset)
+    return str(place) if line is None else f"{place.name}, line {line:,} (byte {place.offset:,})"
+
+
+def _line_of(name: str, offset: int) -> int | None:
     """Return the line of a byte of what a file unpacks to; None where it cannot be read again."""
     from pipeline.files.unpacking import read, unpacked
 

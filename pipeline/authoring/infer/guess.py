@@ -6,7 +6,7 @@ usual: no number is rounded.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,13 +116,14 @@ class Bounds:
 
     `strict` are paths at which every value has to fit, `as_json` those of fields that are JSON
     text. Objects deeper than `levels` are JSON text, and of the outermost fields only the
-    `columns` most frequent have a column.
+    `columns` most frequent have a column. Unless types are guessed `by_majority`, all is strict.
     """
 
     strict: frozenset[str] = frozenset()
     as_json: frozenset[str] = frozenset()
     levels: int = DEEPEST
     columns: int | None = None
+    by_majority: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +147,28 @@ class Location:
 class Guesser:
     """Guesses the types of one schema, in which each record and enum has its own name."""
 
-    def __init__(self, name: str, bounds: Bounds | None = None) -> None:
-        self._taken: set[str] = set()
+    def __init__(self, name: str, bounds: Bounds | None = None, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
         self._name = name
         self._bounds = bounds or Bounds()
+
+    def fields(
+        self, seen: Seen, names: tuple[str, ...], reserved: Iterable[str]
+    ) -> list[tuple[str, dict[str, Any], Guess]]:
+        """Guess nullable fields for all keys of an object that `names` lead to.
+
+        Returns each key with its field as a schema has it; `reserved` are names that are taken.
+        """
+        location = Location("$", names, None)
+        keys = [key for key in seen.keys if not _ESCAPED.search(key)]
+        found = []
+        for key, column in column_names(keys, {name.lower() for name in reserved}).items():
+            guess = self._field(seen.keys[key], location.field(key, column), key)
+            found.append((key, _entry(key, column, guess, guess.notes, nullable=True), guess))
+        return found
+
+    def _is_strict(self, location: Location) -> bool:
+        return not self._bounds.by_majority or location.path in self._bounds.strict
 
     def document(self, seen: Seen) -> Guess | str:
         """Guess the record of the documents; a string says why there is none."""
@@ -190,11 +209,11 @@ class Guesser:
             return ""
         kind, count = max(kinds.items(), key=lambda item: item[1])
         total = sum(kinds.values())
-        is_one = count == total if location.path in self._bounds.strict else is_most(count, total)
+        is_one = count == total if self._is_strict(location) else is_most(count, total)
         return kind if is_one else None
 
     def _guess_texts(self, texts: Texts, location: Location, key: str) -> Guess:
-        is_strict = location.path in self._bounds.strict
+        is_strict = self._is_strict(location)
         guesses = [*_logical_guesses(texts), *_form_guesses(texts)]
         for guess, fitting in guesses:
             if fitting == texts.count:

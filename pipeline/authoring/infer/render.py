@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.authoring.infer.guess import Guess
 from pipeline.core.dataset import Match
+from pipeline.core.jsontext import Float, Integer
 
 _WIDTH = 140
 _WITH_ZONE, _LOCAL, _DATE = "timestamp-micros", "local-timestamp-micros", "date"
@@ -22,21 +23,35 @@ def avsc_text(record: Guess, documents: int) -> str:
         'here: a document without one is a dead letter. "guess:" marks what may be otherwise.',
         "fields": record.schema["fields"],
     }
+    return write_schema(schema)
+
+
+def write_schema(schema: dict[str, Any]) -> str:
+    """Write a schema as `read_exactly` reads it, a field a line where it fits."""
     return _json(schema, 0) + "\n"
+
+
+def _flat(value: Any) -> str:
+    """Write JSON on one line; numbers that were kept as their text are written as it."""
+    if isinstance(value, Integer | Float):
+        return str(value)
+    if isinstance(value, dict):
+        members = (f"{_flat(key)}: {_flat(member)}" for key, member in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flat, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _json(value: Any, indent: int) -> str:
     """Write JSON: what fits on a line on one line, and of the rest a member a line."""
-    flat = json.dumps(value, ensure_ascii=False)
+    flat = _flat(value)
     is_leaf = not isinstance(value, dict | list) or not value
     if is_leaf or (indent and len(flat) + indent <= _WIDTH):
         return flat
     inner = indent + 2
     if isinstance(value, dict):
-        members = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_json(member, inner)}"
-            for key, member in value.items()
-        ]
+        members = [f"{_flat(key)}: {_json(member, inner)}" for key, member in value.items()]
     else:
         members = [_json(item, inner) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"

@@ -72,11 +72,12 @@ def _chunks(samples: Sequence[Sample]) -> Iterator[tuple[int, Chunk]]:
         while end < len(samples) and end - start < _DOCUMENTS and size < _BYTES:
             size += len(samples[end].text)
             end += 1
-        yield start, _chunk([sample.text for sample in samples[start:end]])
+        yield start, chunk_of([sample.text for sample in samples[start:end]])
         start = end
 
 
-def _chunk(texts: list[bytes]) -> Chunk:
+def chunk_of(texts: list[bytes]) -> Chunk:
+    """Return a chunk of documents, whose units are their numbers."""
     records = tuple(StreamRecord(str(number), None, 0, text) for number, text in enumerate(texts))
     batch = Batch("samples", "samples", records, one_document_per_record=True)
     count = len(texts)
