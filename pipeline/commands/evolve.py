@@ -88,7 +88,7 @@ def show_drift(
     evidence = Evidence(documents, found.rest, len(found.fresh))
     drift = evolve(dataset, texts, evidence, _Judge(folder / name, datasets), limits)
     found.show()
-    _show(drift, documents)
+    _show(drift, dataset.version + 1, len(found.fresh))
     if drift.avsc is None or drift.dataset is None:
         print("\nthe schema stays as it is")
     else:
@@ -259,7 +259,7 @@ def _with(datasets: "Sequence[Dataset]", dataset: "Dataset") -> "tuple[Dataset, 
     return tuple(dataset if other.name == dataset.name else other for other in datasets)
 
 
-def _show(drift: "Drift", documents: "Sequence[Sample]") -> None:
+def _show(drift: "Drift", version: int, fresh: int) -> None:
     from pipeline.commands.table import print_table
 
     if drift.new:
@@ -278,13 +278,13 @@ def _show(drift: "Drift", documents: "Sequence[Sample]") -> None:
         print("\nwhat does not fit:")
     for change in drift.changed:
         misfit = change.misfit
-        now = f"version N+1 reads it: {change.now}" if change.now else "stays so"
+        now = f"version {version} reads it: {change.now}" if change.now else "stays so"
         print(
             f"  {misfit.count:,} x {misfit.reason} at {misfit.path}: {misfit.message} {now}\n"
             f"    the first: {place_in_words(misfit.place)}"
         )
     if drift.ceased:
-        print(f"\nnot seen any more in {len(documents):,} documents:")
+        print(f"\nnot seen any more in {fresh:,} documents:")
         for path in drift.ceased:
             print(f"  {path}")
 
