@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support import as_switched
 
 from generated import scalars, times
+from generated.readings import READINGS
 from generated.rules import NO_RULES, PATTERNS, Rules
 from generated.scalars import CHARACTERS, Scalar, unscaled
 from generated.spelling import Literal, Shown, chance, spelled
@@ -124,6 +125,7 @@ _PLAIN: dict[str, tuple[Scalar, ...]] = {
     "date": (times.dates(), times.epoch_dates()),
     "time": (times.times("millis"), times.times("micros")),
     "timestamp": tuple(map(times.timestamps, _TIMES)),
+    "reading": READINGS,
     "epoch": tuple(times.epoch_times(logical, unit) for logical in _TIMES for unit in MICROS),
 }
 _RULED = ("integer", "string", "decimal", "decimal")  # more often, for their rules

@@ -185,8 +185,16 @@ class EpochTime(Timestamp):
     accepts = frozenset({"integer", "fraction"})
 
     def value(self, draw: st.DrawFn) -> datetime:
-        moment = EPOCH + timedelta(microseconds=draw(st.integers(-EXACT, EXACT)))
+        likely = st.integers(-EXACT, EXACT).filter(lambda micros: not self.is_coarser(micros))
+        moment = EPOCH + timedelta(microseconds=draw(likely))
         return moment.replace(tzinfo=None) if self.local else moment
+
+    def is_coarser(self, micros: float) -> bool:
+        """Whether a time is one of 1980 to 2100 in a coarser unit, and so refused."""
+        count = micros / MICROS[self.unit]
+        coarser = [size for size in MICROS.values() if size > MICROS[self.unit]]
+        low, high = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1e6 for year in (1980, 2100))
+        return any(low <= count * size < high for size in coarser)
 
     def spelled(self, draw: st.DrawFn, value: datetime) -> str:
         micros = (value.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
@@ -197,6 +205,7 @@ class EpochTime(Timestamp):
         demand(isinstance(found, Number))
         micros = float(found.text) * MICROS[self.unit]
         demand(abs(micros) < 10**18)
+        demand(not self.is_coarser(micros))
         moment = EPOCH + timedelta(microseconds=round(micros))
         return moment.replace(tzinfo=None) if self.local else moment
 
@@ -206,7 +215,10 @@ def epoch_times(logical: str, unit: str) -> EpochTime:
     avro = {"type": "long", "logicalType": logical, "epoch": unit}
     second = 1_000_000 // MICROS[unit]
     texts = ("1e400", f"{-62135596801 * second}", f"{253402300800 * second}", "9" * 400, "-1e18")
-    misfits = tuple((text, "out_of_range") for text in texts)
+    # Now, in each coarser unit.
+    coarser = [size for size in MICROS.values() if size > MICROS[unit]]
+    now = [str(1_795_426_200 * 1_000_000 // size) for size in coarser]
+    misfits = tuple((text, "out_of_range") for text in (*texts, *now))
     return EpochTime(avro, misfits, logical.startswith("local"), unit)
 
 
