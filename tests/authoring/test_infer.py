@@ -450,6 +450,7 @@ def test_too_many_partitions_are_made_coarser() -> None:
         ("20261123T093000Z", "timestamp", {"formats": ["%Y%m%dT%H%M%S%z"]}),
         ("2026/11/23 09:30:00", "local-timestamp", {"formats": ["%Y/%m/%d %H:%M:%S"]}),
         ("2026-11-23T09:30Z", "timestamp", {"formats": ["no-seconds"]}),
+        ("11/23/2026 09:30", "local-timestamp", {"formats": ["%m/%d/%Y %H:%M"]}),
     ],
 )
 def test_times_in_other_forms_are_drafted_with_their_forms(
@@ -476,7 +477,7 @@ def test_forms_of_one_field_are_drafted_together() -> None:
         ("1795426200.5", '"epoch": "seconds" with "accept": ["text"]'),
         ("1795426200123", '"epoch": "millis" with "accept": ["text"]'),
         ("1795426200123456789", '"epoch": "nanos" with "accept": ["text"]'),
-        ("11/23/2026 09:30", '"formats" with a pattern'),
+        ("03/04/2026 09:30", '"formats" with a pattern'),
     ],
 )
 def test_what_may_be_a_time_is_hinted_at(text: str, hint: str) -> None:

@@ -20,7 +20,7 @@ from pipeline.authoring.infer.observed import (
     Texts,
     is_most,
 )
-from pipeline.authoring.infer.times import FORMS
+from pipeline.authoring.infer.times import FORMS, pattern_of
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.schema.types import LogicalType
 
@@ -235,6 +235,12 @@ class Guesser:
                 "would be a dead letter"
             )
             return Guess(enum, "enum", (note,))
+        if texts.timely and not texts.untimely and not is_strict:
+            fit = pattern_of(tuple(texts.timely))
+            if fit is not None:
+                name = fit.type["logicalType"]
+                note = f"{_LOGICAL[name][1]}, as {', '.join(fit.attributes['formats'])}"
+                return Guess(fit.type, name, (note,), fit.attributes)
         hint = texts.hint()
         if hint is not None and ("since" not in hint or _TIME_KEY.fullmatch(key)):
             return Guess("string", "string", (f"hint: looks like {hint}",), times=hint)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from pipeline.authoring.infer.times import forms_of, hint_of, looser
+from pipeline.authoring.infer.times import forms_of, hint_of, looser, may_be_time
 from pipeline.core.jsontext import Float, Integer
 from pipeline.core.schema import values
 
@@ -19,6 +19,7 @@ MOST_DIGITS = 76  # of a decimal
 _LONGEST_SYMBOL = 64
 _LONGEST_NUMBER = 400  # characters; a longer one is looked at no further
 _EXACT_IN_DOUBLE = 2**53
+_TIMELY = 100  # texts by which patterns are tried
 _ENOUGH = 100  # values, among which a few exceptions are seen as such
 _EXCEPTIONS = 0.01
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -114,7 +115,8 @@ class Texts:
     """The strings of one place: how many are of each format, and the few that there are.
 
     `numbers` are those that are written as JSON's numbers. `forms` counts times in other forms than
-    the strict one, `loose` which looser ISO forms they need, and `hints` what may be a time.
+    the strict one, `loose` which looser ISO forms they need, and `hints` what may be a time. Some
+    texts are `timely`: a pattern may read them, unless one is `untimely`.
     """
 
     count: int = 0
@@ -124,6 +126,8 @@ class Texts:
     hints: Counter[str] = field(default_factory=Counter)
     numbers: Numbers = field(default_factory=Numbers)
     symbols: dict[str, None] | None = field(default_factory=dict)
+    timely: dict[str, None] = field(default_factory=dict)
+    untimely: bool = False
 
     @property
     def are_numbers(self) -> bool:
@@ -142,6 +146,8 @@ class Texts:
         self.count += 1
         if text and len(text) <= _LONGEST_NUMBER:
             self._look_at(text)
+        else:
+            self.untimely = True
         if self.symbols is not None:
             self._keep(text)
 
@@ -150,6 +156,7 @@ class Texts:
             kind = Integer if text.lstrip("-").isdecimal() else Float
             self.numbers.add(kind(text))
         self.formats.update(name for name in _FORMATS if _fits(name, text))
+        self._note_time(text, is_time=may_be_time(text))
         forms = forms_of(text)
         self.forms.update(forms)
         if forms and forms[0] in ("zoned", "local"):
@@ -165,11 +172,20 @@ class Texts:
         self.forms += other.forms
         self.loose += other.loose
         self.hints += other.hints
+        self.untimely = self.untimely or other.untimely
+        for text in other.timely:
+            self._note_time(text, is_time=True)
         self.numbers.merge(other.numbers)
         if other.symbols is None:
             self.symbols = None
         for text in other.symbols or ():
             self._keep(text)
+
+    def _note_time(self, text: str, *, is_time: bool) -> None:
+        """Keep some of the texts that may be times; one that is not rules out a pattern for all."""
+        self.untimely = self.untimely or not is_time
+        if not self.untimely and len(self.timely) < _TIMELY:
+            self.timely[text] = None
 
     def _keep(self, text: str) -> None:
         if self.symbols is None:

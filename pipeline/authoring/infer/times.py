@@ -1,11 +1,14 @@
 """Times as producers write them: by which of the forms that a schema can name they are read."""
 
+import functools
 import re
 from dataclasses import dataclass
 
+from pipeline.authoring.infer.forms import Fit, fitting_forms
 from pipeline.core.schema.time_forms import Kind, TimeForms, time_forms
 from pipeline.core.schema.values import ConversionError
 
+_DIGITS = re.compile(r"[0-9].*[^0-9].*[0-9]|[0-9]{4}")
 _LONGEST = 64  # characters
 _EPOCH = re.compile(r"[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16}|[0-9]{19}")
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
@@ -43,11 +46,8 @@ FORMS: dict[str, TimeForm] = {
     "zoned": _form("timestamp", *_NEEDS, loose=True),
     "local": _form("local timestamp", "space", "comma", "no-seconds", loose=True),
     "rfc2822": _form("timestamp", "rfc2822"),
-    "common log": _form("timestamp", "%d/%b/%Y:%H:%M:%S %z"),
-    "compact": _form("timestamp", "%Y%m%dT%H%M%S%z"),
-    "slashes": _form("local timestamp", "%Y/%m/%d %H:%M:%S"),
 }
-"""The forms by which times are drafted, beside the strict one."""
+"""The forms by which times are drafted by majority, beside the strict one."""
 
 
 def forms_of(text: str) -> list[str]:
@@ -63,6 +63,21 @@ def _reads(reader: TimeForms, text: str) -> bool:
     except ConversionError:
         return False
     return True
+
+
+def may_be_time(text: str) -> bool:
+    """Say whether a text has digits and something between them, as times have."""
+    return len(text) <= _LONGEST and _DIGITS.search(text) is not None and not text.isdecimal()
+
+
+@functools.lru_cache(maxsize=64)
+def pattern_of(texts: tuple[str, ...]) -> Fit | None:
+    """Return the one pattern by which all texts are times that need no more to be said."""
+    for fit in fitting_forms(texts):
+        formats = fit.attributes.get("formats", ())
+        if not fit.needs_zone and any("%" in name for name in formats):
+            return fit
+    return None
 
 
 def looser(text: str) -> list[str]:
