@@ -37,7 +37,7 @@ def test_the_key_whose_kinds_have_other_keys_is_found() -> None:
     [
         ORDERS,
         [{"country": country, "id": 1, "total": 2} for country in ("DE", "FR") * 5],
-        [*ORDERS, *CLICKS[:2]],
+        [*ORDERS[:2], *CLICKS],
         [*ORDERS, *CLICKS, {"id": 1}],
         [*ORDERS, *CLICKS, {"type": 7}],
         [{"type": f"kind {number}", f"k{number}": 1} for number in range(21) for _ in range(3)],

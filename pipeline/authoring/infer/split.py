@@ -18,6 +18,7 @@ LIKELY_KEYS = (
 _FEW_KINDS = 20  # that are plain without being asked for,
 _FEW_DOCUMENTS = 3  # of so many documents each
 _ALIKE = 0.5  # share of keys in common that one kind's documents may have with another's
+_ALIKE_BY_NAME = 0.75  # and where the key's name says so, too
 _LONGEST_VALUE = 64
 _INTEGERS = (-(2**63), 2**63 - 1)
 
@@ -62,7 +63,13 @@ def find_key(documents: Iterable[dict[str, Any]]) -> str | None:
 
 
 def _is_plain(key: str, kinds: dict[str, tuple[int, frozenset[str]]]) -> bool:
-    if len(kinds) < 2 or min(count for count, _ in kinds.values()) < _FEW_DOCUMENTS:  # noqa: PLR2004 - kinds to tell apart
+    if len(kinds) < 2:  # noqa: PLR2004 - kinds to tell apart
         return False
+    is_likely = key in LIKELY_KEYS
+    counts = [count for count, _ in kinds.values()]
+    fewest = sum(counts) / len(counts) if is_likely else min(counts)
     own = [keys - {key} for _, keys in kinds.values()]
-    return all(len(one & two) <= _ALIKE * len(one | two) for one, two in combinations(own, 2))
+    most = _ALIKE_BY_NAME if is_likely else _ALIKE
+    return fewest >= _FEW_DOCUMENTS and all(
+        len(one & two) <= most * len(one | two) for one, two in combinations(own, 2)
+    )

@@ -8,7 +8,9 @@ from pipeline.authoring.infer.forms import Fit, fitting_forms
 from pipeline.core.schema.time_forms import Kind, TimeForms, time_forms
 from pipeline.core.schema.values import ConversionError
 
-_DIGITS = re.compile(r"[0-9].*[^0-9].*[0-9]|[0-9]{4}")
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}|[0-9] ?[aApP][mM]$")
+_NUMBER = re.compile(r"[-+0-9.eE]+")
+_FEWEST_DIGITS = 3
 _LONGEST = 64  # characters
 _EPOCH = re.compile(r"[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16}|[0-9]{19}")
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
@@ -66,8 +68,10 @@ def _reads(reader: TimeForms, text: str) -> bool:
 
 
 def may_be_time(text: str) -> bool:
-    """Say whether a text has digits and something between them, as times have."""
-    return len(text) <= _LONGEST and _DIGITS.search(text) is not None and not text.isdecimal()
+    """Say whether a text has a year, or a clock of twelve hours, and is not a number."""
+    if len(text) > _LONGEST or not _YEAR.search(text) or _NUMBER.fullmatch(text):
+        return False
+    return sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
 
 
 @functools.lru_cache(maxsize=64)
