@@ -101,11 +101,12 @@ def _deliver(
             rows = part.run("convert", convert, chunk, dataset, fast=fast)
             rows = part.run("rules", check_rules, rows, dataset)
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
-            for partition in part.run("partition", split, rows, dataset, pipeline.limits, room):
+            partitions = part.run("partition", split, rows, dataset, pipeline.limits, room)
+            for partition in partitions:
                 part.put_rows(partition, dataset)
             tally = report.tally(dataset.name)
             tally.documents += len(chunk)
-            tally.rows += len(rows)
+            tally.add_rows(rows, partitions)
         part.put_dead_letters()
         part.settle(coverage)
     coverage.check()

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.adapters.stopwatch import PHASES, Stopwatch
 from pipeline.core.records import Batch
-from pipeline.core.report import Report, Tally
+from pipeline.core.report import Report, Tally, UnknownFields
 
 Unit = Literal["Count", "Bytes", "Milliseconds"]
 _S3 = "s3://"
@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
     "Documents": Metric("Count", "Documents, and records that held none or did not open."),
     "Rows": Metric("Count", "Documents that became rows."),
     "Rejects": Metric("Count", "Documents and records that became dead letters."),
+    "UnknownFields": Metric(
+        "Count", "Rows of whose documents a member, at any depth, is not in the schema."
+    ),
     "BytesIn": Metric("Bytes", "Data of the stream records, after base64."),
     "BytesOut": Metric("Bytes", "Objects stored, dead letters included."),
     "Objects": Metric("Count", "Objects stored, dead letters included."),
@@ -77,6 +80,7 @@ class Telemetry(msgspec.Struct, frozen=True):
             "Documents": report.total("documents"),
             "Rows": report.total("rows"),
             "Rejects": report.rejects,
+            "UnknownFields": report.unknown_fields,
             "BytesIn": report.bytes_in,
             "BytesOut": report.total("bytes_out"),
             "Objects": report.total("objects"),
@@ -86,7 +90,13 @@ class Telemetry(msgspec.Struct, frozen=True):
             **_stages(report.milliseconds),
         }
         rejects = {name: dict(of.rejects) for name, of in report.datasets.items() if of.rejects}
-        self._log("stored", report.batch, request_id, {**total, "rejects": rejects})
+        unknown = {
+            name: _of_unknown(tally.unknown)
+            for name, tally in report.datasets.items()
+            if tally.unknown.documents
+        }
+        told = {**total, "rejects": rejects, "unknown_fields": unknown}
+        self._log("stored", report.batch, request_id, told)
         self._metrics(_origin(report.batch), total)
         for name, tally in sorted(report.datasets.items()):
             self._metrics({"Dataset": name}, _of_tally(tally))
@@ -169,9 +179,17 @@ def _of_tally(tally: Tally) -> dict[str, float]:
         "Documents": tally.documents,
         "Rows": tally.rows,
         "Rejects": tally.rejects.total(),
+        "UnknownFields": tally.unknown.documents,
         "Objects": tally.objects,
         "BytesOut": tally.bytes_out,
     }
+
+
+def _of_unknown(unknown: UnknownFields) -> dict[str, Any]:
+    others = {"others": unknown.others} if unknown.others else {}
+    other_case = {"other_case": unknown.other_case} if unknown.other_case else {}
+    fields = dict(unknown.fields.most_common())
+    return {"documents": unknown.documents, "fields": fields, **others, **other_case}
 
 
 def _origin(batch: Batch) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """What a command stored, added up and shown: documents = rows + dead letters."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipeline.commands.table import print_table
-from pipeline.core.report import Report, Tally
+from pipeline.core.report import Report, Tally, UnknownFields
 
 _NUMBERS = ("documents", "= rows", "+ dead letters", "objects", "bytes")
 
@@ -24,6 +25,7 @@ class Balance:
             into.objects += tally.objects
             into.bytes_out += tally.bytes_out
             into.rejects += tally.rejects
+            into.unknown.merge(tally.unknown)
 
     @property
     def documents(self) -> int:
@@ -47,9 +49,24 @@ class Balance:
         print_table(["dataset", *_NUMBERS], rows, numbers=_NUMBERS)
         for (name, reason), count in self._reasons().most_common():
             print(f"  {count:,} x {name}: {reason}")
+        for name, tally in sorted(self.datasets.items()):
+            for line in lines_of_unknown(name, tally.unknown):
+                print(f"  {line}")
 
     def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()
         for name, tally in self.datasets.items():
             reasons.update({(name, reason): count for reason, count in tally.rejects.items()})
         return reasons
+
+
+def lines_of_unknown(dataset: str, unknown: UnknownFields) -> Iterator[str]:
+    """Yield a line for each unknown field of a dataset, the most frequent first."""
+    what = "unknown field, kept in _rest:" if unknown.kept else "unknown field, dropped:"
+    for path, count in unknown.fields.most_common():
+        meant = unknown.other_case.get(path)
+        yield f"{count:,} x {dataset}: {what} {path}" + (
+            f" ({path} is {meant} in another case)" if meant else ""
+        )
+    if unknown.others:
+        yield f"{unknown.others:,} x {dataset}: {what} others"

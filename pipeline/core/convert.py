@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.core.dataset import Dataset
+from pipeline.core.dataset import REST, Dataset
 from pipeline.core.documents.arrow_builder import columns_of
-from pipeline.core.documents.columnar import Columns, Unreadable
+from pipeline.core.documents.columnar import ColumnarReader, Columns, Unreadable
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.integers import integers, to_arrow
 from pipeline.core.reasons import RejectStage
-from pipeline.core.records import Chunk, Reject, Rows, Violation
+from pipeline.core.records import Chunk, Reject, Rows, UnknownMembers, Violation
 
 
 def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows, list[Reject]]:
@@ -23,54 +23,67 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
 
     Without `fast`, or if the dataset has no reader, the row path reads all of them.
     """
-    by_columns, rejected = _fast_columns(chunk, dataset) if fast else (_NOTHING, {})
+    documents, text = chunk.payloads, chunk.text
+    if dataset.folding is not None:
+        documents = dataset.folding.fold(documents)
+        text = text if documents is chunk.payloads else None
+    by_columns, rejected = _NOTHING, dict[int, Violation]()
+    if fast and dataset.reader is not None and len(documents) >= dataset.fewest_by_columns:
+        by_columns, rejected = _fast_columns(documents, text, dataset, dataset.reader)
     left: Sequence[int] = ()
     if len(by_columns.indices) + len(rejected) < len(chunk):
         settled = {*by_columns.indices, *rejected}
         left = [index for index in range(len(chunk)) if index not in settled]
-    by_rows, violations = _exact_columns(chunk.payloads, left, dataset)
+    by_rows, violations = _exact_columns(documents, left, dataset)
     rejected |= violations
     read = _merged(by_columns, by_rows)
-    columns = [*_identity(chunk, read.indices), *read.columns]
+    columns = [*_identity(chunk, read.indices), *_rest(dataset, read), *read.columns]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
         Reject.from_chunk(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
         for index in sorted(rejected)
     ]
-    return Rows.from_chunk(chunk, table, to_arrow(integers(read.indices))), rejects
+    index = to_arrow(integers(read.indices))
+    return Rows.from_chunk(chunk, table, index, read.unknown), rejects
 
 
 _NOTHING = Columns([], ())
 
 
-def _fast_columns(chunk: Chunk, dataset: Dataset) -> tuple[Columns, dict[int, Violation]]:
+def _fast_columns(
+    documents: Sequence[bytes], text: bytes | None, dataset: Dataset, reader: ColumnarReader
+) -> tuple[Columns, dict[int, Violation]]:
     """Read at once what can be, by columns; what is not returned is left to `_exact_columns`.
 
     Where a document blocks the reader, the row decoder finds those that it rejects, and the reader
     tries once more without them.
     """
-    documents = chunk.payloads
-    if dataset.reader is None or len(documents) < dataset.fewest_by_columns:
-        return _NOTHING, {}
     try:
-        return dataset.reader.read(documents, chunk.text), {}
+        return reader.read(documents, text), {}
     except Unreadable:
         rejected = dataset.decoder.find_violations(documents)
     if not rejected:
         return _NOTHING, {}
     good = [index for index in range(len(documents)) if index not in rejected]
     try:
-        read = dataset.reader.read([documents[index] for index in good])
+        read = reader.read([documents[index] for index in good])
     except Unreadable:
         return _NOTHING, rejected
-    return Columns(read.columns, [good[index] for index in read.indices]), rejected
+    unknown = UnknownMembers()
+    unknown.merge(read.unknown, good)
+    return Columns(read.columns, [good[index] for index in read.indices], unknown), rejected
 
 
 def _exact_columns(
     documents: Sequence[bytes], indices: Sequence[int], dataset: Dataset
 ) -> tuple[Columns, dict[int, Violation]]:
     """Read these documents one by one; return the violations of the rejected, by their index."""
-    structs, rejected = dataset.decoder.decode([documents[index] for index in indices])
+    texts, suspects = [documents[index] for index in indices], list[int]()
+    if dataset.census is None:
+        structs, rejected = dataset.decoder.decode(texts)
+    else:
+        closed = dataset.census.closed
+        structs, rejected, suspects = dataset.decoder.decode_closed(texts, closed)
     good = [number for number, struct in enumerate(structs) if struct is not None]
     violations = Violations()
     columns = columns_of(
@@ -82,7 +95,11 @@ def _exact_columns(
         columns = [column.filter(fits) for column in columns]
         good = [number for number in good if number not in rejected]
     by_index = {indices[number]: violation for number, violation in rejected.items()}
-    return Columns(columns, [indices[number] for number in good]), by_index
+    unknown = UnknownMembers()
+    if dataset.census is not None:
+        stored = (indices[number] for number in suspects if number not in rejected)
+        dataset.census.note_all(documents, stored, unknown)
+    return Columns(columns, [indices[number] for number in good], unknown), by_index
 
 
 def _merged(by_columns: Columns, by_rows: Columns) -> Columns:
@@ -96,7 +113,18 @@ def _merged(by_columns: Columns, by_rows: Columns) -> Columns:
         pa.concat_arrays(pair).take(pa.array(order, pa.int32()))
         for pair in zip(by_columns.columns, by_rows.columns, strict=True)
     ]
-    return Columns(columns, [indices[position] for position in order])
+    by_columns.unknown.merge(by_rows.unknown)
+    return Columns(columns, [indices[position] for position in order], by_columns.unknown)
+
+
+def _rest(dataset: Dataset, read: Columns) -> list[pa.Array]:
+    """The column of what no other column has, if the dataset keeps it."""
+    if dataset.census is None or not dataset.census.keeps:
+        return []
+    rest = read.unknown.rest
+    if not rest:
+        return [pa.nulls(len(read.indices), REST.type)]
+    return [pa.array([rest.get(index) for index in read.indices], REST.type)]
 
 
 def _identity(chunk: Chunk, good: Sequence[int]) -> list[pa.Array]:

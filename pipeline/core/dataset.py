@@ -12,7 +12,9 @@ from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar import ColumnarReader
 from pipeline.core.documents.field_rules import check_fields
 from pipeline.core.documents.jsonpath import ValuePath, Violations
+from pipeline.core.documents.folding import Folding, find_clash
 from pipeline.core.documents.row_decoder import RowDecoder
+from pipeline.core.documents.unknown import Census
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import FORMATS, Format
 from pipeline.core.schema.avro import NO_KEY, read_schema
@@ -36,6 +38,8 @@ IDENTITY = (
     pa.field("_document", pa.int32(), nullable=False),
 )
 ARRIVED_AT = pa.field("_arrived_at", pa.timestamp("us", tz="UTC"), nullable=False)
+REST = pa.field("_rest", pa.string())
+"""JSON of the members that no field reads, of datasets that keep them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _COLUMN = re.compile(r"(?:(date|hour)\(([A-Za-z_][A-Za-z0-9_]*)?\)|([A-Za-z_][A-Za-z0-9_]*))")
@@ -44,7 +48,7 @@ _Parts = tuple[Literal["date", "hour"], str | None, str | None]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
-    "partition_by", "formats", "unknown_fields", "event_time", "event_time_window", "match",
+    "partition_by", "formats", "unknown_fields", "keys", "event_time", "event_time_window", "match",
 }  # fmt: skip
 # Types whose values have a short text, and so can be partitioned by.
 _BY_VALUE = frozenset({
@@ -73,7 +77,9 @@ class Dataset(msgspec.Struct, frozen=True):
 
     `window` is the event time's allowed distance from arrival in microseconds. Without a `reader`
     the row path, `decoder`, reads alone, to the same end; so it does with chunks of fewer than
-    `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
+    `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer. By the
+    `census` unknown members are found; None where they are rejected. With `folding`, keys are read
+    in any case of their letters.
     """
 
     name: str
@@ -88,6 +94,8 @@ class Dataset(msgspec.Struct, frozen=True):
     match: Match | None
     event_time: str | None
     window: tuple[int, int] | None
+    census: Census | None
+    folding: Folding | None
     fewest_by_columns: int = 200
 
     @property
@@ -169,11 +177,17 @@ class _Config:
     def refuse(self, why: str) -> DatasetError:
         return DatasetError(f"{self.path}: {why}")
 
-    def rejects_unknown_fields(self) -> bool:
+    def unknown_fields(self) -> Literal["ignore", "keep", "reject"]:
         value = self.get("unknown_fields", "ignore")
-        if value not in ("ignore", "reject"):
-            raise self.refuse('unknown_fields is "ignore" or "reject".')
-        return bool(value == "reject")
+        if value not in ("ignore", "keep", "reject"):
+            raise self.refuse('unknown_fields is "ignore", "keep" or "reject".')
+        return cast('Literal["ignore", "keep", "reject"]', value)
+
+    def folds_keys(self) -> bool:
+        value = self.get("keys", "exact")
+        if value not in ("exact", "case-insensitive"):
+            raise self.refuse('keys is "exact" or "case-insensitive".')
+        return bool(value == "case-insensitive")
 
     def formats(self) -> tuple[Format, ...]:
         given = self.get("formats", [Format.PARQUET])
@@ -230,36 +244,59 @@ class _Folder:
         self.config = _Config(f"schemas/{name}/dataset.toml", config_text)
 
     def dataset(self, schema_text: str) -> Dataset:
-        record, fingerprint = read_schema(
-            schema_text, self.avsc, rejects_unknown_fields=self.config.rejects_unknown_fields()
-        )
-        self.check_names(record)
+        unknown_fields = self.config.unknown_fields()
+        keeps, rejects = unknown_fields == "keep", unknown_fields == "reject"
+        record, fingerprint = read_schema(schema_text, self.avsc, rejects_unknown_fields=rejects)
+        self.check_names(record, keeps=keeps)
         self.check_defaults(record, "")
-        event_time = self.event_time(record)
+        event_time, match = self.event_time(record), self.config.match()
+        census = None if rejects else Census(record, _beside(record, match), keeps=keeps)
         return Dataset(
             name=self.name,
             version=self.version,
             fingerprint=fingerprint,
             record=record,
             decoder=RowDecoder(record),
-            reader=ColumnarReader(record),
+            reader=ColumnarReader(record, census),
             # Identity first: CSV is read by position, and a field added at the end moves nothing.
             schema=pa.schema(
-                [*IDENTITY, ARRIVED_AT, *(field.arrow_field for field in record.fields)]
+                [
+                    *(*IDENTITY, ARRIVED_AT, *[REST] * keeps),
+                    *(field.arrow_field for field in record.fields),
+                ]
             ),
             partition_by=self.partition_by(record),
             formats=self.config.formats(),
-            match=self.config.match(),
+            match=match,
             event_time=event_time,
             window=self.config.window(event_time),
+            census=census,
+            folding=self.folding(record) if self.config.folds_keys() else None,
         )
 
-    def check_names(self, record: Record) -> None:
+    def check_names(self, record: Record, *, keeps: bool) -> None:
         reserved = {field.name for field in (*IDENTITY, ARRIVED_AT)}
         for field in record.fields:
             if field.name.lower() in reserved:
                 message = f"{self.avsc}: field {field.name} has the name of an identity column."
                 raise DatasetError(message)
+            if keeps and field.name.lower() == REST.name:
+                message = (
+                    f"{self.avsc}: field {field.name} has the name of the column in which "
+                    'unknown_fields = "keep" keeps unknown members; rename it and give its key by '
+                    '"jsonName".'
+                )
+                raise DatasetError(message)
+
+    def folding(self, record: Record) -> Folding:
+        """Return how keys are read in any case; no two of one record may differ in it alone."""
+        clash = find_clash(record)
+        if clash is not None:
+            raise self.config.refuse(
+                f'keys = "case-insensitive": the keys {clash[0]!r} and {clash[1]!r} of '
+                f"{self.avsc} differ in case alone."
+            )
+        return Folding(record)
 
     def check_defaults(self, record: Record, above: str) -> None:
         """Convert and judge every default once, and refuse those whose rows would be rejected."""
@@ -339,6 +376,17 @@ class _Folder:
         if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
             raise self.config.refuse("event_time must be a timestamp field with a time zone.")
         return name
+
+
+def _beside(record: Record, match: Match | None) -> dict[str, pa.DataType]:
+    """Return the keys that are read, but by no field, as which type: the one of [match].
+
+    Its value is that of all rows, and so is not lost.
+    """
+    if match is None or any(field.key == match.key for field in record.fields):
+        return {}
+    types = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}
+    return {match.key: types[type(match.value)]}
 
 
 def _quoted(name: str) -> str:

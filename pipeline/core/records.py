@@ -8,7 +8,7 @@ dataclasses, which a cold start and thousands of stream records in one event bot
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -175,22 +175,57 @@ class Reject(msgspec.Struct, frozen=True):
         )
 
 
+class UnknownMembers(msgspec.Struct, frozen=True):
+    """Members of documents that no field reads; documents are told by their index in a chunk.
+
+    `documents` has the indices of those with the same unknown members, by the paths of these
+    (`$.lines[].sku`). `rest` has the JSON text of what is kept of each. `other_case` has the path
+    of the field that a member is in all but the case of its letters.
+    """
+
+    documents: dict[frozenset[str], list[int]] = msgspec.field(default_factory=dict)
+    rest: dict[int, str] = msgspec.field(default_factory=dict)
+    other_case: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def add(self, index: int, paths: Mapping[str, str | None], rest: str | None) -> None:
+        """Note the unknown members of one document, each with the field of its `other_case`."""
+        self.documents.setdefault(frozenset(paths), []).append(index)
+        for path, field in paths.items():
+            if field is not None:
+                self.other_case[path] = field
+        if rest is not None:
+            self.rest[index] = rest
+
+    def merge(self, other: UnknownMembers, indices: Sequence[int] | None = None) -> None:
+        """Add those of other documents, whose indices lead to those of the chunk, if given."""
+        for paths, found in other.documents.items():
+            placed = found if indices is None else [indices[index] for index in found]
+            self.documents.setdefault(paths, []).extend(placed)
+        for index, rest in other.rest.items():
+            self.rest[index if indices is None else indices[index]] = rest
+        self.other_case.update(other.other_case)
+
+
 class Rows(msgspec.Struct, frozen=True):
     """Good documents of one dataset as an Arrow table, and the chunk they came from.
 
     `index` (int32) leads from each row to its payload in `chunk`, and `unit` (int32) to its place
-    in the chunk's positions.
+    in the chunk's positions. `unknown` is of the documents as they were converted: of some, there
+    may be no row any more.
     """
 
     chunk: Chunk
     table: pa.Table
     index: pa.Array
     unit: pa.Array
+    unknown: UnknownMembers
 
     @classmethod
-    def from_chunk(cls, chunk: Chunk, table: pa.Table, index: pa.Array) -> Rows:
+    def from_chunk(
+        cls, chunk: Chunk, table: pa.Table, index: pa.Array, unknown: UnknownMembers
+    ) -> Rows:
         """Make rows of a chunk's documents."""
-        return cls(chunk, table, index, to_arrow(chunk.unit).take(index))
+        return cls(chunk, table, index, to_arrow(chunk.unit).take(index), unknown)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -215,19 +250,19 @@ class Rows(msgspec.Struct, frozen=True):
         dropped = set(bad)
         keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
         table, index, unit = (column.filter(keep) for column in (self.table, self.index, self.unit))
-        return Rows(self.chunk, table, index, unit)
+        return Rows(self.chunk, table, index, unit, self.unknown)
 
     def take(self, order: pa.Array) -> Rows:
         """Return these rows in another order."""
         table, index, unit = (column.take(order) for column in (self.table, self.index, self.unit))
-        return Rows(self.chunk, table, index, unit)
+        return Rows(self.chunk, table, index, unit, self.unknown)
 
     def slice(self, start: int, count: int) -> Rows:
         """Return so many rows from `start` on, without a copy."""
         table, index, unit = (
             column.slice(start, count) for column in (self.table, self.index, self.unit)
         )
-        return Rows(self.chunk, table, index, unit)
+        return Rows(self.chunk, table, index, unit, self.unknown)
 
 
 class Partition(msgspec.Struct, frozen=True):

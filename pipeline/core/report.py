@@ -1,12 +1,70 @@
 """What became of a batch, in numbers."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from pipeline.core.dataset import UNROUTED
-from pipeline.core.records import Batch, OutputObject, Reject
+from pipeline.core.records import (
+    Batch,
+    OutputObject,
+    Partition,
+    Reject,
+    Rows,
+    UnknownMembers,
+)
+
+MOST_FIELDS = 50
+LONGEST_FIELD = 128  # characters of its path
+
+
+class UnknownFields(msgspec.Struct):
+    """Members of one dataset's rows that no field reads, by path; of dead letters none are counted.
+
+    `documents` is how many have at least one, `fields` how many have each. Beyond `MOST_FIELDS`
+    paths, and where a path is longer than `LONGEST_FIELD` characters, `others` has the sum.
+    `other_case` has the path of the field that a member is but for the case of its letters.
+    """
+
+    documents: int = 0
+    fields: Counter[str] = msgspec.field(default_factory=Counter)
+    others: int = 0
+    other_case: dict[str, str] = msgspec.field(default_factory=dict)
+    kept: bool = False
+
+    def add(self, found: UnknownMembers, stored: Callable[[list[int]], int]) -> None:
+        """Count the documents of a chunk, of which `stored` says how many have rows."""
+        fields = Counter[str]()
+        for paths, indices in found.documents.items():
+            count = stored(indices)
+            self.documents += count
+            fields.update(dict.fromkeys(paths, count) if count else ())
+        self.kept = self.kept or bool(found.rest)
+        other_case = {_shown(path): _shown(field) for path, field in found.other_case.items()}
+        self._count({_shown(path): count for path, count in fields.items()}, other_case)
+
+    def merge(self, other: "UnknownFields") -> None:
+        """Add those of another batch."""
+        self.documents += other.documents
+        self.others += other.others
+        self.kept = self.kept or other.kept
+        self._count(other.fields, other.other_case)
+
+    def _count(self, fields: Mapping[str, int], other_case: Mapping[str, str]) -> None:
+        for path, count in sorted(fields.items(), key=lambda item: (-item[1], item[0])):
+            known = path in self.fields
+            if known or (len(self.fields) < MOST_FIELDS and len(path) <= LONGEST_FIELD):
+                self.fields[path] += count
+                if path in other_case:
+                    self.other_case[path] = other_case[path]
+            else:
+                self.others += count
+
+
+def _shown(path: str) -> str:
+    """Return a path without characters that a terminal would act on."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode()
 
 
 class Tally(msgspec.Struct):
@@ -17,6 +75,20 @@ class Tally(msgspec.Struct):
     objects: int = 0
     bytes_out: int = 0
     rejects: Counter[str] = msgspec.field(default_factory=Counter)
+    unknown: UnknownFields = msgspec.field(default_factory=UnknownFields)
+
+    def add_rows(self, rows: Rows, partitions: Iterable[Partition]) -> None:
+        """Count the rows that are stored, and what is unknown in their documents."""
+        parts = [partition.rows for partition in partitions]
+        stored = sum(map(len, parts))
+        self.rows += stored
+        if not rows.unknown.documents:
+            return
+        if stored == len(rows.chunk):
+            self.unknown.add(rows.unknown, len)
+            return
+        indices = {index for part in parts for index in part.index.to_pylist()}
+        self.unknown.add(rows.unknown, lambda found: len(indices.intersection(found)))
 
 
 class Report(msgspec.Struct):
@@ -44,6 +116,11 @@ class Report(msgspec.Struct):
     def total(self, name: str) -> int:
         """Sum `documents`, `rows`, `objects` or `bytes_out` over all datasets."""
         return sum(getattr(tally, name) for tally in self.datasets.values())
+
+    @property
+    def unknown_fields(self) -> int:
+        """Documents with members that no field reads."""
+        return sum(tally.unknown.documents for tally in self.datasets.values())
 
     @property
     def rejects(self) -> int:

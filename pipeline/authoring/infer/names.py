@@ -5,9 +5,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from pipeline.core.dataset import ARRIVED_AT, IDENTITY, UNROUTED
+from pipeline.core.dataset import ARRIVED_AT, IDENTITY, REST, UNROUTED
 
-RESERVED = frozenset(field.name for field in (*IDENTITY, ARRIVED_AT))
+RESERVED = frozenset(field.name for field in (*IDENTITY, ARRIVED_AT, REST))
 _LONGEST = 63  # of a dataset's name; columns keep to it, too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHERS = re.compile(r"[^A-Za-z0-9]+")

@@ -165,22 +165,16 @@ def _by_arrival(record: Guess, names: set[str]) -> list[Partitioning]:
     return [Partitioning(("date()",), why)]
 
 
-UNKNOWN_FIELDS = "ignore"
-"""What a draft says of members that it has no column for."""
-
-
 def _unknown_fields(record: Guess) -> str:
     text = (
-        '\n# Keys that 1.avsc does not name are dropped; "reject" makes dead letters of them.\n'
-        if UNKNOWN_FIELDS == "ignore"
-        else '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore"\n'
+        '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore"\n'
         '# only counts them; "reject" makes dead letters of their documents.\n'
     )
     if record.rest:
-        text += "# Without a column in 1.avsc:\n"
+        text += "# These have no column in 1.avsc, and so are kept there:\n"
     for place in record.rest:
         text += f"#   {_comment(place.path)} {place.why}\n"
-    return text + f"unknown_fields = {_toml(UNKNOWN_FIELDS)}\n"
+    return text + 'unknown_fields = "keep"\n'
 
 
 def _event_time(fields: list[dict[str, Any]]) -> str:

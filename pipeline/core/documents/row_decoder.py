@@ -8,6 +8,7 @@ document in which the walk finds no violation is written without repeats and dec
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -36,6 +37,7 @@ from pipeline.core.schema.types import (
 
 _REFUSED = (msgspec.ValidationError, msgspec.DecodeError)
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
+_UNKNOWN = "unknown field"  # in the decoder's own words
 _anything = msgspec.json.Decoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -64,6 +66,40 @@ class RowDecoder:
                     violations[index], decoded = decoded, None
                 structs.append(decoded)
         return structs, violations
+
+    def decode_closed(
+        self, documents: Sequence[bytes], closed: msgspec.json.Decoder[Any]
+    ) -> tuple[list[Any], dict[int, Violation], list[int]]:
+        """Decode as `decode` does; return also the documents that may have unknown members.
+
+        `closed` reads the same, and refuses those: all that it reads have none. Where one has,
+        the next one most likely has, too, and is not tried.
+        """
+        structs: list[Any] = []
+        violations: dict[int, Violation] = {}
+        suspects: list[int] = []
+        for index, document in enumerate(documents):
+            refused = False
+            if not suspects:
+                try:
+                    structs.append(closed.decode(document))
+                    continue
+                except _REFUSED as error:
+                    refused = _UNKNOWN not in str(error)
+            decoded = self._decode(document, refused=refused)
+            if isinstance(decoded, Violation):
+                violations[index], decoded = decoded, None
+            else:
+                suspects.append(index)
+            structs.append(decoded)
+        return structs, violations, suspects
+
+    def _decode(self, document: bytes, *, refused: bool) -> Any:
+        """Decode one document, or find its violation; `refused` if the decoder would refuse it."""
+        if not refused:
+            with suppress(*_REFUSED):
+                return self._decoder.decode(document)
+        return self._explain_or_decode(document)
 
     def find_violations(self, documents: Sequence[bytes]) -> dict[int, Violation]:
         """Return the violations that `decode` finds, in half its time: no struct is kept."""

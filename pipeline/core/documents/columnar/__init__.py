@@ -40,21 +40,22 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
 from pipeline.core.documents.arrow_builder import columns_of
+from pipeline.core.documents.columnar.arrow_json import Unreadable, read_table
 from pipeline.core.documents.columnar.decimals import Spelling
 from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
 from pipeline.core.documents.columnar.kernels import mask_from_indices, or_masks
 from pipeline.core.documents.columnar.plan import RecordPlan, is_readable, make_record_plan
+from pipeline.core.documents.columnar.unexpected import Unexpected
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
+from pipeline.core.documents.unknown import Census, Note
 from pipeline.core.jsontext import SEAM
+from pipeline.core.records import UnknownMembers
 from pipeline.core.schema.types import Record, record_of
 
-
-class Unreadable(Exception):
-    """Arrow's reader stumbled over one of the documents."""
+__all__ = ["ColumnarReader", "Columns", "Unreadable"]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -62,18 +63,22 @@ class Columns(msgspec.Struct, frozen=True):
 
     columns: list[pa.Array]
     indices: Sequence[int]
+    unknown: UnknownMembers = msgspec.field(default_factory=UnknownMembers)
 
 
 class ColumnarReader:
-    """Reads documents of one record type, all at once."""
+    """Reads documents of one record type, all at once.
 
-    def __init__(self, record: Record) -> None:
+    Unknown members are counted as `census` says; without one they are not looked for.
+    """
+
+    def __init__(self, record: Record, census: Census | None = None) -> None:
         self._names = [field.name for field in record.fields]
         self._fields = tuple(field for field in record.fields if is_readable(field))
         all_readable = len(self._fields) == len(record.fields)
-        self._others = None if all_readable else _OtherFields(record)
-        rejects_unknown = record.rejects_unknown_fields and all_readable
-        self._unknown_fields = "error" if rejects_unknown else "ignore"
+        self._others = None if all_readable else _OtherFields(record, census)
+        self._rejects_unknown = record.rejects_unknown_fields and all_readable
+        self._unexpected = Unexpected(census) if census and all_readable else None
         self._spelling = Spelling(self._fields)
         self._plans: dict[frozenset[str], RecordPlan] = {}
 
@@ -89,44 +94,44 @@ class ColumnarReader:
         indices = exclude_nan_infinity(documents, text, indices)
         indices = self._spelling.exclude_nonplain_decimals(documents, text, indices, numbers)
         structs: list[Any] = []
+        note: Note | None = None
         if self._others is not None:
-            indices, structs = self._others.decode(documents, indices)
+            indices, structs, note = self._others.decode(documents, indices)
         if len(indices) < joined:
             text = _joined(documents, indices)
         plan = self._plan(numbers)
-        columns, misfits = plan.finish(self._read(text, len(indices), plan.schema))
+        if self._unexpected is None:
+            table = read_table(text, plan.schema, "error" if self._rejects_unknown else "ignore")
+        else:
+            table, note = self._unexpected.read(text, documents, indices, plan.schema)
+        read = _arrays(table, len(indices), len(plan.schema))
+        columns, misfits = plan.finish(read)
         if self._others is not None:
             misfits = or_masks(misfits, self._others.add_to(columns, structs))
         in_order = [columns[name] for name in self._names]
-        if misfits is None or not pc.any(misfits).as_py():
-            return Columns(in_order, indices)
-        fits = pc.invert(misfits)
-        fitting = pa.array(indices, pa.int32()).filter(fits).to_pylist()
-        return Columns([column.filter(fits) for column in in_order], fitting)
-
-    def _read(self, text: bytes, rows: int, schema: pa.Schema) -> list[pa.Array]:
-        try:
-            table = pj.read_json(
-                pa.BufferReader(text),
-                # One block: a document may have several lines.
-                read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
-                parse_options=pj.ParseOptions(
-                    explicit_schema=schema, unexpected_field_behavior=self._unknown_fields
-                ),
-            )
-        except pa.ArrowInvalid:
-            raise Unreadable from None
-        if table.num_rows != rows:
-            raise Unreadable
-        return [
-            column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-            for column in table.columns
-        ]
+        if misfits is not None and pc.any(misfits).as_py():
+            fits = pc.invert(misfits)
+            indices = pa.array(indices, pa.int32()).filter(fits).to_pylist()
+            in_order = [column.filter(fits) for column in in_order]
+        unknown = UnknownMembers()
+        if note is not None:
+            note(documents, indices, unknown)
+        return Columns(in_order, indices, unknown)
 
     def _plan(self, numbers: frozenset[str]) -> RecordPlan:
         if numbers not in self._plans:
             self._plans[numbers] = make_record_plan(self._fields, numbers)
         return self._plans[numbers]
+
+
+def _arrays(table: pa.Table, rows: int, columns: int) -> list[pa.Array]:
+    """Return the first columns of what was read, if it is of so many documents."""
+    if table.num_rows != rows:
+        raise Unreadable
+    return [
+        column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        for column in table.columns[:columns]
+    ]
 
 
 def _joined(documents: Sequence[bytes], indices: Sequence[int]) -> bytes:
@@ -138,9 +143,10 @@ def _joined(documents: Sequence[bytes], indices: Sequence[int]) -> bytes:
 class _OtherFields:
     """The fields of a record that Arrow's reader cannot read, by the row path's decoder."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, census: Census | None) -> None:
         fields = tuple(field for field in record.fields if not is_readable(field))
         self._names = {field.name for field in fields}
+        self._census = census
         # To reject unknown fields, the decoder has to know all of the record's keys.
         self._record = (
             record
@@ -151,14 +157,23 @@ class _OtherFields:
 
     def decode(
         self, documents: Sequence[bytes], indices: Sequence[int]
-    ) -> tuple[Sequence[int], list[Any]]:
-        """Decode the documents of these indices; return the accepted ones, and their structs."""
-        structs, rejected = self._decoder.decode([documents[index] for index in indices])
+    ) -> tuple[Sequence[int], list[Any], Note | None]:
+        """Decode the documents of these indices; return the accepted ones, and their structs.
+
+        The last is for what is unknown in them.
+        """
+        texts, note = [documents[index] for index in indices], None
+        if self._census is None:
+            structs, rejected = self._decoder.decode(texts)
+        else:
+            closed = self._census.closed_by_key(frozenset(self._names))
+            structs, rejected, suspects = self._decoder.decode_closed(texts, closed)
+            note = self._census.note_of(indices[number] for number in suspects)
         if not rejected:
-            return indices, structs
+            return indices, structs, note
         pairs = zip(indices, structs, strict=True)
         accepted = [index for index, struct in pairs if struct is not None]
-        return accepted, [struct for struct in structs if struct is not None]
+        return accepted, [struct for struct in structs if struct is not None], note
 
     def add_to(self, columns: dict[str, pa.Array], structs: list[Any]) -> pa.Array | None:
         """Add their columns; return the mask of the structs whose values do not fit."""
