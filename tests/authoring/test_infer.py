@@ -53,26 +53,6 @@ def draft_of(
     return samples.draft("things", options)
 
 
-def _understood(field: dict[str, Any], config: str, document: bytes) -> bool:
-    """Say whether a dataset of this field and these settings makes a row of a document."""
-    schema = {"type": "record", "name": "R", "fields": [field]}
-    try:
-        made = parse_dataset("things", {1: json.dumps(schema)}, config)
-    except DatasetError:
-        return False
-    return len(deliver(kinesis_event([document]), [made]).rows) == 1
-
-
-needs_json = pytest.mark.skipif(
-    not _understood({"name": "v", "type": "string", "json": True}, "", b'{"v": 1}'),
-    reason="json is not read yet",
-)
-needs_keep = pytest.mark.skipif(
-    not _understood({"name": "v", "type": "long"}, 'unknown_fields = "keep"', b'{"v": 1}'),
-    reason="unknown fields are not kept yet",
-)
-
-
 def dataset_of(draft: Draft) -> Dataset:
     """Read a draft as the start would."""
     return parse_dataset("things", {1: draft.avsc}, draft.config)
@@ -169,7 +149,6 @@ def test_an_id_with_a_fraction_is_no_measurement(key: str) -> None:
     assert raw_field("1.5", "7", key=key)["type"] == DECIMAL | {"precision": 38, "scale": 1}
 
 
-@needs_json
 @pytest.mark.parametrize("text", ["9" * 77, "9" * 5_000, "1e999", "1e-400", "0." + "1" * 80])
 def test_what_no_number_type_holds_exactly_is_json(text: str) -> None:
     draft = draft_of(f'{{"v": {text}}}'.encode())
@@ -270,7 +249,6 @@ def test_money_is_hinted_and_never_guessed() -> None:
 # ------------------------------------------------------------------ what no one type holds
 
 
-@needs_json
 @pytest.mark.parametrize(
     ("value", "name", "why"),
     [
@@ -289,14 +267,12 @@ def test_a_field_that_no_one_type_holds_is_json(value: Any, name: str, why: str)
     assert (len(stored.rows), stored.letters, draft.misfits) == (1, [], ())
 
 
-@needs_json
 def test_the_text_of_what_is_json_is_exact() -> None:
     texts = [b'{"v": {"b" : 1.50}}', b'{"v": "x"}', b'{"v": null}', b"{}"]
     rows = rows_of(draft_of(*texts), texts).rows
     assert [row["v"] for row in rows] == ['{"b" : 1.50}', '"x"', None, None]
 
 
-@needs_json
 def test_what_nests_too_deep_is_json() -> None:
     deep = b'{"k": 1, "v": ' + b"[" * DEEPEST + b"]" * DEEPEST + b"}"
     draft = draft_of(deep)
@@ -306,7 +282,6 @@ def test_what_nests_too_deep_is_json() -> None:
     assert len(rows_of(draft_of(deepest), [deepest]).rows) == 1
 
 
-@needs_keep
 def test_a_key_that_can_be_no_column_is_kept_and_named() -> None:
     document = {"k": 1, "v": {'a"b': 1, "c": 1}}
     draft = draft_of(document)
@@ -341,7 +316,6 @@ def test_a_type_that_nearly_all_documents_fit_is_drafted_and_the_others_are_anno
     assert len(rows_of(draft, draft.good).rows) == len(draft.good)
 
 
-@needs_json
 @pytest.mark.parametrize("others", [1, 2])
 def test_of_few_documents_or_with_many_exceptions_all_have_to_fit(others: int) -> None:
     count = 98 if others == 1 else 150
@@ -351,7 +325,6 @@ def test_of_few_documents_or_with_many_exceptions_all_have_to_fit(others: int) -
     assert (draft.misfits, rows_of(draft, documents).letters) == ((), [])
 
 
-@needs_json
 def test_exceptions_of_many_fields_do_not_add_up() -> None:
     documents = [{f"f{field}": 1 for field in range(5)} for _ in range(200)]
     for field in range(5):
@@ -378,7 +351,6 @@ def wide(depth: int, width: int) -> dict[str, Any]:
     return inner | ({"deeper": wide(depth - 1, width)} if depth > 1 else {})
 
 
-@needs_json
 @pytest.mark.parametrize(("most", "levels"), [(30, 3), (29, 2), (21, 2), (11, 1)])
 def test_beyond_the_columns_the_deepest_objects_are_json(most: int, levels: int) -> None:
     document = wide(3, 10)
@@ -389,7 +361,6 @@ def test_beyond_the_columns_the_deepest_objects_are_json(most: int, levels: int)
     assert len(rows_of(draft, [document]).rows) == 1
 
 
-@needs_keep
 def test_of_too_many_outermost_keys_the_most_frequent_have_columns() -> None:
     documents = [{"often": 1, f"k{number}": 1} for number in range(20)]
     draft = draft_of(*documents, options=DraftOptions(columns=5))
@@ -615,7 +586,6 @@ def test_good_ndjson_shows_what_is_absent_null_and_there() -> None:
 
 
 @given(like_documents() | st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1))
-@needs_json
 def test_every_document_becomes_a_row_of_the_draft_made_from_it(documents: list[Any]) -> None:
     try:
         draft = draft_of(*documents)
@@ -626,9 +596,13 @@ def test_every_document_becomes_a_row_of_the_draft_made_from_it(documents: list[
     assert [letter["message"] for letter in stored.letters] == []
     assert len(stored.rows) == len(documents)
     assert len(rows_of(draft, draft.good).rows) == len(draft.good)
+    keys = {entry.get("jsonName", name): name for name, entry in fields_of(draft).items()}
+    for document, row in zip(documents, stored.rows, strict=True):
+        rest = json.loads(row["_rest"] or "{}")
+        for key, value in document.items():
+            assert value is None or key in rest or row[keys[key]] is not None
 
 
-@needs_json
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_samples_of_each_shipped_dataset_become_rows_of_a_draft(name: str) -> None:
     lines = (ROOT / "schemas" / name / "good.ndjson").read_bytes().splitlines()
@@ -698,7 +672,6 @@ def test_it_writes_a_folder_that_check_accepts(
     assert main(["check", str(out), "--quiet"]) == 0
 
 
-@needs_json
 def test_what_no_one_type_holds_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a").write_bytes(b'{"a": 1, "b": 1}\n')
     (tmp_path / "b").write_bytes(b'{"a": 1, "b": "x"}\n')
