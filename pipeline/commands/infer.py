@@ -197,7 +197,19 @@ def _report(
     if len(drafts) > 1:
         print("\none dataset for each kind of document; --one drafts one of all")
     folder = folders[0].parent
+    _report_together(folder)
     print(f"read and correct them, then: pipeline check {folder}")
+
+
+def _report_together(folder: Path) -> None:
+    """Say what is wrong with the folder's datasets together, as those that were there before."""
+    from pipeline.adapters.schemas import read_datasets
+    from pipeline.core.errors import DatasetError
+
+    try:
+        read_datasets(folder)
+    except DatasetError as error:
+        print(f"\nnot yet usable beside what is in {folder} already: {error}")
 
 
 def _report_draft(draft: "Draft", *, several: bool) -> None:

@@ -362,13 +362,14 @@ def test_beyond_the_columns_the_deepest_objects_are_json(most: int, levels: int)
 
 
 def test_of_too_many_outermost_keys_the_most_frequent_have_columns() -> None:
-    documents = [{"often": 1, f"k{number}": 1} for number in range(20)]
-    draft = draft_of(*documents, options=DraftOptions(columns=5))
-    assert len(fields_of(draft)) == 5
-    assert "often" in fields_of(draft)
-    assert len(draft.rest) == 16
-    rows = rows_of(draft, documents).rows
-    assert json.loads(rows[-1]["_rest"]) == {"k19": 1}
+    documents = [{"often": 1, f"k{number}": 1, f"t{number % 10}": 1} for number in range(20)]
+    for columns, named in [(5, 5), (20, 11)]:
+        draft = draft_of(*documents, options=DraftOptions(columns=columns))
+        assert len(fields_of(draft)) == named
+        assert "often" in fields_of(draft)
+        assert len(draft.rest) == 31 - named
+        rows = rows_of(draft, documents).rows
+        assert json.loads(rows[-1]["_rest"])["k19"] == 1
 
 
 def test_top_level_keys_without_number_are_refused() -> None:

@@ -93,6 +93,15 @@ def test_a_mixed_file_becomes_a_dataset_for_each_kind(
     assert rows_by_dataset(out, [*ORDERS, *CLICKS]) == {"click": 1, "order": 1}
 
 
+def test_a_draft_that_clashes_with_a_dataset_beside_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = write(tmp_path / "f", ORDERS), str(tmp_path / "s")
+    for name in ("one", "two"):
+        assert main(["infer", str(file), "--out", out, "--name", name]) == 0
+    assert "Datasets one and two both lack [match]" in capsys.readouterr().out
+
+
 def test_one_dataset_of_all_kinds_where_it_is_asked_for(tmp_path: Path) -> None:
     file = write(tmp_path / "mixed.ndjson", [*ORDERS, *CLICKS])
     assert main(["infer", str(file), "--out", str(tmp_path / "s"), "--one"]) == 0

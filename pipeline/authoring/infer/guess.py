@@ -28,6 +28,8 @@ _ENUM_VALUES = 100  # that have to be seen before a list of symbols is believed 
 _ENUM_REPEATS = 20  # and how often each, on average
 _RECORD_KEYS = 20  # more of them, seldom together, are a map's
 _SELDOM = 0.3
+_SELDOM_OF_MANY = 0.01  # share of the documents that have a key, where there are too many keys
+_FEWEST_OF_MANY = 2
 _TIME_KEY = re.compile(
     r"@?(?:ts|time|timestamp|date|datetime|epoch)|.+_(?:at|ts|time|timestamp|date|on|before|after|until)"
     r"|.+[a-z](?:At|Ts|Time|Timestamp|Date)",
@@ -311,8 +313,10 @@ class Guesser:
         if location.names or most is None or len(keys) <= most:
             return keys, rest
         frequent = sorted(keys, key=lambda key: -seen.keys[key].present)[:most]
-        chosen = set(frequent)
-        why = f"is not among the {most:,} most frequent"
+        # Keys that are seldom there are data, and none of them is worth a column.
+        fewest = max(_FEWEST_OF_MANY, _SELDOM_OF_MANY * seen.objects)
+        chosen = {key for key in frequent if seen.keys[key].present >= fewest} or set(frequent)
+        why = "is one of very many keys, and not among the frequent ones"
         rest += [Rest(f"${path_segment(key)}", why) for key in keys if key not in chosen]
         return [key for key in keys if key in chosen], rest
 
