@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reference_examples import RULES, TYPES, invoke, outcomes, run
+from reference_examples import FORMS, READINGS, RULES, TYPES, Example, invoke, outcomes, run
 
 import pipeline
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Metric
@@ -20,6 +20,8 @@ from pipeline.cli import COMMANDS
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.reasons import MEANINGS, RejectStage
 from pipeline.core.records import Limits
+from pipeline.core.schema.time_forms import LOOSER
+from pipeline.core.schema.time_patterns import DIRECTIVES
 from pipeline.settings import LIMITS
 
 HERE = Path(__file__).parent
@@ -137,7 +139,13 @@ def _limits(names: Iterable[str]) -> str:
 def types() -> Tables:
     """Make the tables of types.md."""
     found = list(zip(TYPES, outcomes(TYPES), strict=True))
+    head = ("attributes", "on", "reads beside the strict form", "value", "in CSV", "not accepted")
+    # "because" is left out where nothing is rejected.
     return {
+        "readings": table((*head, "because"), _readings(READINGS)),
+        "forms": table(("name", *head[2:], "because"), [row[1:] for row in _readings(FORMS)]),
+        "loosening": codes(LOOSER),
+        "directives": codes(f"%{name}" for name in DIRECTIVES),
         "types": table(
             ("Avro", "JSON that is accepted", "Arrow, and Parquet"),
             [(example.name, example.accepts, code(outcome.arrow)) for example, outcome in found],
@@ -156,6 +164,21 @@ def types() -> Tables:
             ],
         ),
     }
+
+
+def _readings(examples: Sequence[Example]) -> list[tuple[str, ...]]:
+    return [
+        (
+            code(json.dumps(example.attributes)[1:-1]),
+            example.name if example in READINGS else code(example.name),
+            example.accepts,
+            code(example.good),
+            code(outcome.cell) if outcome.cell else "nothing",
+            code(example.bad) if example.bad else "",
+            code(outcome.reason) if example.bad else "",
+        )
+        for example, outcome in zip(examples, outcomes(examples), strict=True)
+    ]
 
 
 def rules() -> Tables:

@@ -162,6 +162,54 @@ TYPES = (
     ),
 )  # fmt: skip
 
+_TIMESTAMP = _logical("long", "timestamp-micros")
+
+
+def _formats(
+    name: str, accepts: str, good: str, bad: str, schema: Any = _TIMESTAMP, **more: Any
+) -> Example:
+    """Make an example of a form of time; `name` is the form's, or the pattern."""
+    return Example(name, accepts, schema, f'"{good}"', f'"{bad}"', {"formats": [name], **more})
+
+
+# Readings by choice: the field's attributes, and values that it reads beside the strict form.
+READINGS = (
+    Example("int, long, float, double, and `epoch`", "the number in text, as JSON writes it",
+            "long", '"12345"', '"12,345"', {"accept": ["text"]}),
+    Example("int, long, and `epoch` of days or nanos", "a whole number as `12.0` or `1e+06`",
+            "long", "1.2345e+04", "12345.5", {"accept": ["whole-floats"]}),
+    Example("boolean", "`true`, `false`, `1` or `0` in text, in any case", "boolean", '"TRUE"',
+            '"yes"', {"accept": ["text"]}),
+    Example("boolean", "the numbers 1 and 0", "boolean", "1", "2", {"accept": ["zero-one"]}),
+    Example("time-millis, time-micros", "an integer of that unit since midnight",
+            _logical("long", "time-micros"), "34200000001", "-1", {"accept": ["number"]}),
+    Example("anything that may be null", 'the empty string `""`, as null', ["null", "long"], '""',
+            '" "', {"accept": ["empty-text"]}),
+    Example("timestamp", "an integer of nanoseconds since 1970", _TIMESTAMP,
+            "1795426200123456789", "1795426200123", {"epoch": "nanos"}),
+    Example("decimal", "base64 of the unscaled integer, as Kafka Connect and Debezium write it",
+            _logical("bytes", "decimal", precision=9, scale=2), '"BOI="', "12.50",
+            {"encoding": "connect"}),
+    Example("string, or a union of several types", "any value, as its JSON text",
+            ["long", "string"], '{"a": 1.0}', "null", {"json": True}),
+)  # fmt: skip
+FORMS = (
+    _formats("space", "a space for the `T`", "2026-11-23 09:30:00Z", "2026-11-23_09:30:00Z"),
+    _formats("comma", "a comma before the fraction", "2026-11-23T09:30:00,5Z",
+             "2026-11-23T09:30:00;5Z"),
+    _formats("no-seconds", "no seconds", "2026-11-23T09:30Z", "2026-11-23T09Z"),
+    _formats("basic-offset", "a zone as `+0100` or `+01`", "2026-11-23T10:30:00+0100",
+             "2026-11-23T10:30:00+1"),
+    _formats("no-zone", "no zone, where `zone` names it", "2026-11-23T10:30:00",
+             "2026-10-25T02:30:00", zone="Europe/Berlin"),
+    _formats("rfc2822", "as mail and HTTP write it", "Mon, 23 Nov 2026 09:30:00 GMT",
+             "Mon, 23 Nov 2026 09:30:00"),
+    _formats("%d/%b/%Y:%H:%M:%S %z", "a pattern", "23/Nov/2026:10:30:00 +0100",
+             "23/11/2026:10:30:00 +0100"),
+    _formats("%-d.%-m.%Y", "a pattern, of a date", "1.12.2026", "31.2.2026",
+             _logical("int", "date")),
+)  # fmt: skip
+
 # By the attribute's name: on which types, what it asks, and a field that has it.
 RULES = {
     "minimum": Example("numbers", "the value is at least this", "long", "1", "0", {"minimum": 1}),

@@ -115,7 +115,7 @@ def field_of(of: Any, **attributes: Any) -> dict[str, Any]:
         # epoch
         (field_of("long", epoch="seconds"), "epoch"),
         (field_of(TIMESTAMP, epoch="days"), "epoch"),
-        (field_of(TIMESTAMP, epoch="nanos"), "epoch"),
+        (field_of(TIMESTAMP, epoch="minutes"), "epoch"),
         (field_of({"type": "int", "logicalType": "date"}, epoch="seconds"), "epoch"),
     ],
 )  # fmt: skip

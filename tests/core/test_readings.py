@@ -120,6 +120,19 @@ def test_any_json_value_is_kept_as_its_text() -> None:
     ]
 
 
+def test_named_types_inside_of_json_text_may_be_used_elsewhere() -> None:
+    inner = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
+    of = dataset(
+        {"name": "any", "type": [inner, {"type": "array", "items": "string"}], "json": True},
+        {"name": "v", "type": "R"},
+    )
+    rows, rejects = convert(chunk_of(b'{"any": [1], "v": {"a": 2}}'), of)
+    assert not rejects
+    assert rows.table.select(["any", "v"]).to_pylist() == [{"any": "[1]", "v": {"a": 2}}]
+    nameless = [{"type": "enum", "name": "1", "symbols": ["A"]}, "string"]
+    assert "a type's name is" in refusal(nameless, json=True)
+
+
 def test_json_text_is_exact_beside_a_repeated_key() -> None:
     """The row path reads such a document a second time, without the repeats."""
     of = dataset({"name": "n", "type": "int"}, {"name": "v", "type": "string", "json": True})
@@ -305,6 +318,23 @@ def _check_zone(zone: str, local: datetime) -> None:
     of = of_field(TIMESTAMP, formats=["no-zone", "space"], zone=zone)
     (found,) = read(of, [json.dumps(local.isoformat(" "))])
     assert found == (there.pop() if len(there) == 1 else "out_of_range")
+
+
+def test_zones_at_the_ends_of_the_calendar() -> None:
+    for zone, first, last in (
+        ("Europe/Berlin", "out_of_range", datetime(9999, 12, 31, 22, 59, tzinfo=UTC)),
+        ("America/New_York", datetime(1, 1, 1, 4, 56, 2, tzinfo=UTC), "out_of_range"),
+        ("+01:00", "out_of_range", datetime(9999, 12, 31, 22, 59, tzinfo=UTC)),
+    ):
+        of = of_field(TIMESTAMP, formats=["no-zone"], zone=zone)
+        assert read(of, ['"0001-01-01T00:00:00"', '"9999-12-31T23:59:00"']) == [first, last]
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Europe", "../etc/passwd", "+24:00", "+1", "tzdata.zi", "ABC"]
+)
+def test_what_is_no_zone_is_refused(zone: str) -> None:
+    assert "is not a time zone" in refusal(TIMESTAMP, formats=["no-zone"], zone=zone)
 
 
 def test_skipped_and_repeated_hours_are_rejected_in_a_sentence() -> None:
@@ -504,7 +534,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("string", {"json": True, "accept": ["text"]}, 'leave out "accept".'),
     ("long", {"accept": ["floats"]}, '"accept" is a list of "text", "whole-floats"'),
     ("long", {"accept": "text"}, '"accept" is a list of "text", "whole-floats"'),
-    ("string", {"accept": ["text"]}, '"accept": "text" belongs on booleans, int, long'),
+    ("string", {"accept": ["text"]}, '"accept": "text" belongs on booleans, numbers'),
     ("double", {"accept": ["whole-floats"]}, '"whole-floats" belongs on int, long'),
     ("long", {"accept": ["zero-one"]}, '"zero-one" belongs on booleans.'),
     ("long", {"accept": ["empty-text"]}, "this may not be null."),

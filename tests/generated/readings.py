@@ -105,8 +105,8 @@ class AnyBoolean(Boolean):
 
     def spelled(self, draw: st.DrawFn, value: bool) -> str:
         word = draw(st.sampled_from([word for word, means in _WORDS.items() if means is value]))
-        style = draw(st.sampled_from((str.upper, str.title, str)))
-        return word if draw(st.booleans()) else string(draw, style(word))
+        styled = draw(st.sampled_from((word, word.upper(), word.title())))
+        return word if draw(st.booleans()) else string(draw, styled)
 
     def read(self, found: Any) -> Any:
         if isinstance(found, bool):

@@ -16,6 +16,7 @@ import msgspec
 
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.jsontext import (
+    WHITESPACE,
     Float,
     Integer,
     is_json,
@@ -127,7 +128,7 @@ class RowDecoder:
         violation = find_violation(self.record, value)
         if violation is not None:
             return _inside("$", violation)
-        return self._decoder.decode(_without_repeats(self.record, document))
+        return self._decoder.decode(_without_repeats(self.record, document.lstrip(WHITESPACE)))
 
 
 def _without_repeats(schema_type: Type, text: bytes) -> bytes:

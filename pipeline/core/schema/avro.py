@@ -275,8 +275,10 @@ class _Parser:
         logical = any(isinstance(branch, dict) and "logicalType" in branch for branch in others)
         if not kinds or (len(kinds) == 1 and (kinds != ["string"] or logical)):
             raise self.error(path, JSON_BELONGS)
-        for branch in others:
-            self.note_names(branch, scope)
+        try:
+            self.note_names(others, scope)
+        except UnusableType as error:
+            raise self.error(path, error) from None
         return JSON, len(others) < len(branches)
 
     def note_names(self, schema: Any, scope: _Scope) -> None:

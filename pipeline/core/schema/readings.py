@@ -13,9 +13,11 @@ A scalar that reads more than one JSON type is of kind "any": the decoder hands 
 text, and everything about it is decided here.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pyarrow as pa
@@ -23,9 +25,11 @@ import pyarrow as pa
 from pipeline.core.jsontext import is_text
 from pipeline.core.reasons import Reason
 from pipeline.core.schema import values
-from pipeline.core.schema.time_forms import Kind, TimeForms, UnusableFormats, time_forms
 from pipeline.core.schema.types import LogicalType, Reading, Scalar
 from pipeline.core.schema.values import NUMBER, ConversionError
+
+if TYPE_CHECKING:
+    from pipeline.core.schema.time_forms import Kind, TimeForms
 
 ATTRIBUTES = ("epoch", "json", "accept", "formats", "zone", "encoding")
 """The attributes that may be beside a field's name, or inside its type."""
@@ -41,7 +45,7 @@ _EPOCHS = frozenset({
 _NUMBERS = _INTEGERS | _EPOCHS | {LogicalType.FLOAT, LogicalType.DOUBLE}
 ACCEPTED: dict[str, tuple[str, frozenset[LogicalType]]] = {
     TEXT: (
-        'booleans, int, long, float, double, and dates and times with "epoch"',
+        'booleans, numbers (decimals read text in any case), and dates and times with "epoch"',
         _NUMBERS | {LogicalType.BOOLEAN},
     ),
     WHOLE_FLOATS: ('int, long, and "epoch" of days or nanos', _INTEGERS),
@@ -140,7 +144,9 @@ def with_readings(scalar: Scalar, attributes: Mapping[str, Any]) -> Scalar:
     text = None if forms is None else _converter(scalar, forms)
     reading = Reading(accept=accept)
     if forms is not None:
-        reading = Reading(accept=accept, formats=forms.names, write=forms.texts())
+        reading = Reading(
+            accept=accept, formats=forms.names, write=forms.texts(), loosened=forms.loosened()
+        )
     if scalar.logical is LogicalType.BOOLEAN:
         convert: Callable[[Any], Any] = _boolean_reader(accept)
     elif scalar.logical in _NUMBERS:
@@ -185,6 +191,9 @@ def _time_forms(scalar: Scalar, attributes: Mapping[str, Any]) -> TimeForms | No
         raise UnusableReading('"formats" is a list of names, or of patterns such as "%d.%m.%Y".')
     if zone is not None and not is_text(zone):
         raise UnusableReading('"zone" is the name of a time zone, such as "Europe/Berlin".')
+    # Few datasets have other forms of times, and their expressions cost a start.
+    from pipeline.core.schema.time_forms import UnusableFormats, time_forms  # noqa: PLC0415
+
     try:
         return time_forms(kind, names, zone)
     except UnusableFormats as error:

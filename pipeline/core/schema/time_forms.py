@@ -130,6 +130,11 @@ class TimeForms(msgspec.Struct, frozen=True):
         """Return a writer of each form, for moments in microseconds since 1970 (UTC)."""
         return tuple(self._writer(form) for form in self.forms)
 
+    def loosened(self) -> frozenset[str]:
+        """Return the names, if they only loosen ISO 8601 and a missing zone is UTC; else none."""
+        alone = self.zone in (None, UTC) and all(name in LOOSER for name in self.names)
+        return frozenset(self.names) if alone else frozenset()
+
     def _writer(self, form: _Form) -> Callable[[int], str]:
         zone = self.zone if self.zone is not None and not form.says_zone else UTC
 

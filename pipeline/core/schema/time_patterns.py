@@ -51,7 +51,7 @@ def _offset(moment: datetime) -> str:
 
 _Write = Callable[[datetime], str]
 # By directive: the expression of its texts, and how it is written.
-_DIRECTIVES: dict[str, tuple[str, _Write]] = {
+DIRECTIVES: dict[str, tuple[str, _Write]] = {
     "Y": ("[0-9]{4}", lambda moment: f"{moment.year:04}"),
     "y": (_TWO, lambda moment: f"{moment.year % 100:02}"),
     "m": (_TWO, lambda moment: f"{moment.month:02}"),
@@ -168,11 +168,11 @@ def parse_pattern(text: str) -> Pattern:
     _check_widths(pieces)
     _check_parts(frozenset(parts), directives)
     expression = "".join(
-        f"({_DIRECTIVES[piece][0]})" if kind == "%" else re.escape(piece) for kind, piece in pieces
+        f"({DIRECTIVES[piece][0]})" if kind == "%" else re.escape(piece) for kind, piece in pieces
     )
     return Pattern(
         text, frozenset(parts), re.compile(expression, re.ASCII), directives,
-        tuple(_DIRECTIVES[piece][1] if kind == "%" else piece for kind, piece in pieces),
+        tuple(DIRECTIVES[piece][1] if kind == "%" else piece for kind, piece in pieces),
     )  # fmt: skip
 
 
@@ -184,8 +184,8 @@ def _pieces(text: str) -> list[tuple[str, str]]:
     position = 0
     while position < len(text):
         match = _token.match(text, position)
-        if match is None or (match[1] not in _DIRECTIVES and match[1] not in (None, "%")):
-            known = " ".join(f"%{name}" for name in (*_DIRECTIVES, *_SHORT, "%"))
+        if match is None or (match[1] not in DIRECTIVES and match[1] not in (None, "%")):
+            known = " ".join(f"%{name}" for name in (*DIRECTIVES, *_SHORT, "%"))
             wrong = text[position : position + 2] if match is None else match[0]
             raise UnusablePattern(f"has {wrong!r}; there are {known}")
         literal = "%" if match[1] == "%" else match[2]

@@ -73,13 +73,15 @@ class LogicalType(Enum):
 class Reading(msgspec.Struct, frozen=True):
     """What a field reads beside its strict form, by the names that its schema gives.
 
-    `write` makes texts of a moment, given in microseconds since 1970, one for each form.
+    `write` makes texts of a moment, given in microseconds since 1970, one for each form. If the
+    forms only loosen ISO 8601 (and a missing zone is UTC), `loosened` are the names that do.
     """
 
     accept: frozenset[str] = frozenset()
     formats: tuple[str, ...] = ()
     encoding: str | None = None
     write: tuple[Callable[[int], str], ...] = ()
+    loosened: frozenset[str] = frozenset()
 
 
 class Scalar(msgspec.Struct, frozen=True):

@@ -54,7 +54,8 @@ def kernel_of(scalar: Scalar, *, spelled_as_number: bool = False) -> tuple[pa.Da
         wide = pa.decimal128 if scalar.arrow.bit_width == 128 else pa.decimal256  # noqa: PLR2004 - bits
         return wide(before + after, after), partial(_fast_decimals, scalar)
     if scalar.reading is not None:
-        return pa.string(), partial(exact_column, scalar)
+        loosened = scalar.reading.loosened and pa.types.is_timestamp(scalar.arrow)
+        return pa.string(), partial(_loosened if loosened else exact_column, scalar)
     read, kernel = KERNELS[scalar.logical]
     return read, partial(kernel, scalar)
 
@@ -151,6 +152,35 @@ def _timestamps(zone: str) -> _ScalarKernel:
         return _exactly(scalar, column, misfits)
 
     return kernel
+
+
+def _loosened(scalar: Scalar, column: pa.Array) -> Column:
+    """Write texts of looser forms in the strict one, and read that.
+
+    Nothing but a text of such a form becomes strict: each step changes what the strict form has
+    exactly one of, or adds what it lacks.
+    """
+    assert scalar.reading is not None  # noqa: S101 - for mypy: these are the scalars that have one
+    for name, step in _STRICTER.items():
+        if name in scalar.reading.loosened:
+            column = step(column)
+    return (_LOCAL if scalar.arrow.tz is None else _INSTANTS)(scalar, column)
+
+
+def _longer_offset(column: pa.Array) -> pa.Array:
+    hours = pc.replace_substring_regex(column, r"([+-][0-9]{2})$", r"\1:00")
+    return pc.replace_substring_regex(hours, r"([+-][0-9]{2})([0-9]{2})$", r"\1:\2")
+
+
+_STRICTER: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "space": lambda column: pc.replace_substring(column, " ", "T"),
+    "comma": lambda column: pc.replace_substring(column, ",", "."),
+    "no-seconds": lambda column: pc.replace_substring_regex(
+        column, r"(T[0-9]{2}:[0-9]{2})(Z|[+-].*)?$", r"\1:00\2"
+    ),
+    "no-zone": lambda column: pc.replace_substring_regex(column, r"(T[0-9:.]*)$", r"\1Z"),
+    "basic-offset": _longer_offset,
+}
 
 
 def _fast_instants(scalar: Scalar, column: pa.Array, longest: int) -> pa.Array | None:
