@@ -77,8 +77,10 @@ class Walk:
                     rest[key] = bytes(members[key]).decode()
             for key, child in children.items():
                 if key in members:
-                    rest[key] = child(members[key], paths)
-            return object_text(rest)
+                    text = child(members[key], paths)
+                    if text:
+                        rest[key] = text
+            return object_text(rest) if rest else ""
 
         return inside
 
@@ -128,9 +130,14 @@ def other_cases(record: Record) -> dict[str, str]:
     return {field.key.casefold(): field.key for field in record.fields}
 
 
+def write_key(key: str) -> str:
+    """Write a key as a JSON string."""
+    return _write(key).decode()
+
+
 def object_text(rest: Mapping[str, str]) -> str:
     """Write members as one JSON object, sorted by key; "" where none is left."""
-    pairs = [f"{_write(key).decode()}:{text}" for key, text in sorted(rest.items()) if text]
+    pairs = [f"{write_key(key)}:{text}" for key, text in sorted(rest.items()) if text]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 
 

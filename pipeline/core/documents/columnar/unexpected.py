@@ -10,7 +10,8 @@ these added, there are no others, and a decoder that reads these alone finds the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,10 +26,9 @@ from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.documents.unknown import (
     Census,
     Note,
-    Paths,
     items_text,
-    object_text,
     other_cases,
+    write_key,
 )
 from pipeline.core.records import UnknownMembers
 from pipeline.core.schema.avro import NO_KEY
@@ -179,7 +179,9 @@ def _inside(kind: pa.DataType, learnt: Learnt) -> pa.DataType:
     return pa.struct(_extended(kind, learnt))
 
 
-_Inside = Callable[[Any, Paths], str]
+_Inside = Callable[[Any], str]
+_Column = tuple[str, list[Any]]
+"""A path, and for each document something, or None where it has no such member."""
 
 
 class Found:
@@ -187,60 +189,130 @@ class Found:
 
     def __init__(self, record: Record, learnt: Learnt, *, keeps: bool) -> None:
         self._keeps = keeps
+        self._record, self._learnt = record, learnt
         self._decoder = msgspec.json.Decoder(_struct(record, learnt))
-        self._inside = self._record(record, learnt, "$")
+        self._inside = _record_text(record, learnt)
 
     def note(
         self, documents: Sequence[bytes], indices: Sequence[int], unknown: UnknownMembers
     ) -> None:
         """Note what is unknown in the documents of these indices."""
-        decode, inside, keeps = self._decoder.decode, self._inside, self._keeps
-        for index in indices:
-            paths: Paths = {}
-            rest = inside(decode(documents[index]), paths)
+        if len(indices) < len(documents):
+            documents = [documents[index] for index in indices]
+        structs = list(map(self._decoder.decode, documents))
+        columns = list(_columns(self._record, self._learnt, structs, "$", unknown.other_case))
+        for paths, numbers in _grouped(columns, len(structs)):
             if paths:
-                unknown.add(index, paths, rest if keeps else None)
+                found = unknown.documents.setdefault(paths, [])
+                whole = len(numbers) == len(indices)
+                found += indices if whole else [indices[number] for number in numbers]
+        if self._keeps:
+            texts = list(map(self._inside, structs))
+            whole = all(texts)
+            pairs = zip(indices, texts, strict=True)
+            unknown.rest.update(pairs if whole else [pair for pair in pairs if pair[1]])
 
-    def _record(self, record: Record, learnt: Learnt, path: str) -> _Inside:
-        meant = other_cases(record)
-        keys = []
-        for number, key in enumerate(learnt.types):
-            field = meant.get(key.casefold())
-            other_case = field and path + path_segment(field)
-            keys.append((f"u{number}", key, path + path_segment(key), other_case))
-        fields = {field.key: field for field in record.fields}
-        children = [
-            (f"i{number}", key, self._child(fields[key].type, inside, path + path_segment(key)))
+
+def _grouped(columns: list[_Column], count: int) -> Iterator[tuple[frozenset[str], Sequence[int]]]:
+    """Yield the numbers of the documents that have the same members, with the paths of these."""
+    everywhere = frozenset(path for path, values in columns if None not in values)
+    some = [(path, values) for path, values in columns if path not in everywhere]
+    if not some:
+        yield everywhere, range(count)
+        return
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    present = ([value is not None for value in values] for _, values in some)
+    for number, pattern in enumerate(zip(*present, strict=True)):
+        groups.setdefault(pattern, []).append(number)
+    for pattern, numbers in groups.items():
+        yield everywhere | {some[n][0] for n, there in enumerate(pattern) if there}, numbers
+
+
+def _columns(
+    record: Record, learnt: Learnt, structs: list[Any], path: str, other_case: dict[str, str]
+) -> Iterator[_Column]:
+    """Yield a column for each member that is learnt of a record; `structs` may hold None."""
+    meant = other_cases(record)
+    for number, key in enumerate(learnt.types):
+        name, field = path + path_segment(key), meant.get(key.casefold())
+        values = _members(structs, f"u{number}")
+        if field is not None and any(value is not None for value in values):
+            other_case[name] = path + path_segment(field)
+        yield name, values
+    fields = {field.key: field.type for field in record.fields}
+    for number, (key, inside) in enumerate(learnt.inside.items()):
+        values = _members(structs, f"i{number}")
+        yield from _inner_columns(fields[key], inside, values, path + path_segment(key), other_case)
+
+
+def _inner_columns(
+    schema_type: Type, learnt: Learnt, values: list[Any], path: str, other_case: dict[str, str]
+) -> Iterator[_Column]:
+    if isinstance(schema_type, Record):
+        yield from _columns(schema_type, learnt, values, path, other_case)
+        return
+    assert isinstance(schema_type, Array)
+    items = [item for value in values for item in value or ()]
+    parents = [index for index, value in enumerate(values) for _ in value or ()]
+    inner = schema_type.item.type
+    for name, column in _inner_columns(inner, learnt, items, f"{path}[]", other_case):
+        outer: list[Any] = [None] * len(values)
+        for parent, item in zip(parents, column, strict=True):
+            if item is not None:
+                outer[parent] = item
+        yield name, outer
+
+
+def _members(structs: list[Any], attribute: str) -> list[Any]:
+    read = attrgetter(attribute)
+    if None in structs:
+        return [None if struct is None else read(struct) for struct in structs]
+    return list(map(read, structs))
+
+
+def _record_text(record: Record, learnt: Learnt) -> _Inside:
+    """Return what writes the text of what is learnt of a record's object."""
+    fields = {field.key: field.type for field in record.fields}
+    parts = [
+        *((key, attrgetter(f"u{number}"), _raw_text) for number, key in enumerate(learnt.types)),
+        *(
+            (key, attrgetter(f"i{number}"), _inner_text(fields[key], inside))
             for number, (key, inside) in enumerate(learnt.inside.items())
-        ]
-        keeps = self._keeps
+        ),
+    ]
+    members = [(f"{write_key(key)}:", read, write) for key, read, write in sorted(parts, key=_key)]
+    if len(members) == 1:
+        ((label, read, write),) = members
 
-        def inside(value: Any, paths: Paths) -> str:
-            rest: dict[str, str] = {}
-            for attribute, key, name, other_case in keys:
-                member = getattr(value, attribute)
-                if member is not None:
-                    paths[name] = other_case
-                    if keeps:
-                        rest[key] = bytes(member).decode()
-            for attribute, key, child in children:
-                member = getattr(value, attribute)
-                if member is not None:
-                    rest[key] = child(member, paths)
-            return object_text(rest)
+        def one(struct: Any) -> str:
+            value = read(struct)
+            text = "" if value is None else write(value)
+            return f"{{{label}{text}}}" if text else ""
 
-        return inside
+        return one
 
-    def _child(self, schema_type: Type, learnt: Learnt, path: str) -> _Inside:
-        if isinstance(schema_type, Record):
-            return self._record(schema_type, learnt, path)
-        assert isinstance(schema_type, Array)
-        child = self._child(schema_type.item.type, learnt, f"{path}[]")
+    def several(struct: Any) -> str:
+        found = ((label, value, write) for label, read, write in members if (value := read(struct)) is not None)
+        pairs = [label + text for label, value, write in found if (text := write(value))]
+        return f"{{{','.join(pairs)}}}" if pairs else ""
 
-        def inside(value: Any, paths: Paths) -> str:
-            return items_text("" if item is None else child(item, paths) for item in value)
+    return several
 
-        return inside
+
+def _key(part: tuple[str, Any, Any]) -> str:
+    return part[0]
+
+
+def _raw_text(value: msgspec.Raw) -> str:
+    return bytes(value).decode()
+
+
+def _inner_text(schema_type: Type, learnt: Learnt) -> _Inside:
+    if isinstance(schema_type, Record):
+        return _record_text(schema_type, learnt)
+    assert isinstance(schema_type, Array)
+    inside = _inner_text(schema_type.item.type, learnt)
+    return lambda items: items_text("" if item is None else inside(item) for item in items)
 
 
 def _struct(record: Record, learnt: Learnt) -> Any:
