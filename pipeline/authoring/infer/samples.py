@@ -1,13 +1,12 @@
 """Sample documents: which are kept, which are skipped and why, and how they are told apart."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.authoring.infer.draft import Draft, DraftOptions, draft_from
 from pipeline.authoring.infer.sample import NOWHERE, Place, Sample
-from pipeline.authoring.infer.split import find_key, match_of
+from pipeline.authoring.infer.split import find_key, match_in
 from pipeline.core.dataset import Match
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json, read_exactly
@@ -73,7 +72,7 @@ class Samples:
         """
         groups: dict[str, tuple[Match | None, Samples]] = {}
         for sample, document in self.read():
-            match = match_of(key, document.get(key))
+            match = match_in(key, document)
             _, group = groups.setdefault(
                 repr(match), (match, Samples(key if match else None, self._limits))
             )
@@ -84,10 +83,6 @@ class Samples:
         """Yield the kept documents, with what they hold."""
         for sample in self.kept:
             yield sample, read_exactly(sample.text)
-
-    def values(self, key: str) -> Counter[str]:
-        """Count what the documents have under a key, as it would be matched."""
-        return Counter(repr(match_of(key, document.get(key))) for _, document in self.read())
 
     def _why_not(self, text: bytes) -> str | None:
         """Say why a document would never be a row; None if it may."""
@@ -127,7 +122,7 @@ class Samples:
         present = False
         for _, document in self.read():
             present = present or key in document
-            match = match_of(key, document.get(key))
+            match = match_in(key, document)
             found.setdefault(repr(match), match)  # repr: 1 and true are not the same
         matches = list(found.values())
         if len(matches) == 1 and matches[0] is not None:

@@ -23,8 +23,9 @@ _LONGEST_VALUE = 64
 _INTEGERS = (-(2**63), 2**63 - 1)
 
 
-def match_of(key: str, value: Any) -> Match | None:
-    """Return the [match] of a value as `read_exactly` reads it; None if it cannot be one."""
+def match_in(key: str, document: dict[str, Any]) -> Match | None:
+    """Return the [match] of a document as `read_exactly` reads it; None if it can have none."""
+    value = document.get(key)
     if isinstance(value, Integer):
         low, high = _INTEGERS
         fits = len(value) <= len(str(low)) and low <= int(value) <= high
