@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -142,6 +143,26 @@ def test_numbers_are_judged_as_they_are_written(texts: list[str], expected: str)
 def test_no_double_is_drafted_for_what_it_would_round(text: str, scale: int | None) -> None:
     drafted = raw_field(text)["type"]
     assert drafted == ("double" if scale is None else DECIMAL | {"precision": 38, "scale": scale})
+
+
+def test_ids_of_64_bits_without_a_sign_are_rows_to_the_last_digit() -> None:
+    documents = [{"id": 2**64 - 1, "v": 1}, {"id": 5, "v": 2}]
+    rows = rows_of(draft_of(*documents), documents).rows
+    assert [row["id"] for row in rows] == [Decimal(2**64 - 1), Decimal(5)]
+
+
+def test_what_a_key_of_two_types_held_is_kept() -> None:
+    documents = [
+        {"userId": "u7", "properties": {"order_id": "A-1", "revenue": 12.5}},
+        {"userId": 42, "properties": {"order_id": 77, "revenue": "12.50"}},
+    ]
+    stored = rows_of(draft_of(*documents), documents)
+    assert stored.letters == []
+    assert [row["userId"] for row in stored.rows] == ['"u7"', "42"]
+    assert [row["properties"] for row in stored.rows] == [
+        {"order_id": '"A-1"', "revenue": Decimal("12.5")},
+        {"order_id": "77", "revenue": Decimal("12.5")},
+    ]
 
 
 @pytest.mark.parametrize("key", ["id", "user_id", "orderId", "ids"])
