@@ -146,6 +146,7 @@ class _Evolution:
             if path == "$" and self._dataset.match is not None:
                 keys.add(self._dataset.match.key)
             unknown = {key: inner for key, inner in place.keys.items() if key not in keys}
+            self._set_aside_other_cases(unknown, keys, path)
             guesser = Guesser(
                 self._dataset.name, Bounds(by_majority=False), _type_names(self._schema)
             )
@@ -171,6 +172,20 @@ class _Evolution:
                 for key, inner in unknown.items()
                 if path + path_segment(key) not in listed
             ]
+
+    def _set_aside_other_cases(
+        self, unknown: dict[str, Seen], keys: Iterable[str], path: str
+    ) -> None:
+        """Take out the keys that differ from known ones in case alone: they are not new."""
+        meant = {key.casefold(): key for key in keys}
+        for key in [key for key in unknown if key.casefold() in meant]:
+            inner = unknown.pop(key)
+            if self._dataset.folding is None:
+                known = meant[key.casefold()]
+                why = f'it is {known} in another case; keys = "case-insensitive" reads both'
+                self._drift.new.append(
+                    NewField(path + path_segment(key), "", inner.present, (), why)
+                )
 
     def _add(self, node: Callable[[], _Node], entry: _Node) -> str:
         """Add a field, unless that is refused; return why."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from authoring.documents import typed_documents
+from draft_documents import typed_documents
 from hypothesis import given, settings
 from support import as_json, deliver, kinesis_event
 
@@ -162,6 +162,15 @@ def test_in_csv_no_field_is_added_inside_a_record() -> None:
     assert refused["$.z"] == ""
     assert "moves columns of the CSV files" in refused["$.of.y"]
     assert list(entries(drift))[-1] == "z"
+
+
+@pytest.mark.parametrize("folds", [True, False])
+def test_a_known_key_in_another_case_is_not_new(*, folds: bool) -> None:
+    config = 'keys = "case-insensitive"' if folds else ""
+    drift = drift_of({"id": 1, "Small": 2, "lines": [{"sku": "x", "SKU": "y"}]}, config=config)
+    assert [new.path for new in drift.new] == ([] if folds else ["$.Small", "$.lines[].SKU"])
+    assert all("in another case" in new.refused for new in drift.new)
+    assert drift.avsc is None
 
 
 def test_a_change_that_the_samples_refuse_is_not_made() -> None:

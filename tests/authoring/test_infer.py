@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from authoring.documents import KEYS, VALUES, like_documents
+from draft_documents import KEYS, VALUES, like_documents
 from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, Stored, as_json, deliver, kinesis_event

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from authoring.documents import like_documents, typed_documents
+from draft_documents import like_documents, typed_documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import as_json, read_parquet
@@ -115,7 +115,19 @@ def test_what_does_not_fit_is_announced(
         check_law(Path(made), b"\n".join(lines))
 
 
-ODD = [None, "x", 7, 1.5, True, [], {}, "2026-11-23 09:30:00", 2**64, [1, "a"], {"1": {}}]
+ODD: list[Any] = [
+    None,
+    "x",
+    7,
+    1.5,
+    True,
+    [],
+    {},
+    "2026-11-23 09:30:00",
+    2**64,
+    [1, "a"],
+    {"1": {}},
+]
 
 
 def test_a_few_exceptions_among_many_documents_are_dead_letters(tmp_path: Path) -> None:

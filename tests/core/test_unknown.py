@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from generated.documents import Document, documents
 from generated.faults import Wrong, wrong_documents
 from generated.schemas import Array, Made, Map, Record, datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import chunk_of, dataset
+from support import chunk_of
 
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
