@@ -120,6 +120,12 @@ def test_any_json_value_is_kept_as_its_text() -> None:
     ]
 
 
+def test_what_is_not_json_is_no_json_text() -> None:
+    of = of_field(["null", "string"], json=True)
+    texts = ['"\\ud800"', "NaN", '{"a":1,}', "01", '"\t"', "[1 2]", '{"a":-Infinity}', "[nul]"]
+    assert read(of, texts) == ["not_json"] * len(texts)
+
+
 def test_named_types_inside_of_json_text_may_be_used_elsewhere() -> None:
     inner = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
     of = dataset(
@@ -554,6 +560,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (TIME, {"formats": ["rfc2822"]}, "'rfc2822' does not belong on a time."),
     (DATE, {"formats": ["%d.%m.%Y", "%m.%d.%Y"]}, "read '03.02.2001' as different times"),
     (LOCAL, {"formats": ["%Y-%d-%mT%H:%M:%S"]}, "'%Y-%d-%mT%H:%M:%S' and 'ISO 8601' read"),
+    (
+        TIMESTAMP,
+        {"formats": ["%Y%m%d%H%M"], "zone": "UTC", "epoch": "seconds", "accept": ["text"]},
+        "texts of '%Y%m%d%H%M' are numbers, as those",
+    ),
     (DATE, {"formats": ["%Q"]}, "has '%Q'; there are %Y %y"),
     (DATE, {"formats": ["%Y%"]}, "has '%'; there are"),
     (DATE, {"formats": ["%Y-%m-%d %Y"]}, "says the year twice."),

@@ -70,6 +70,7 @@ _TIMESTAMPS = (_EPOCHS - {LogicalType.EPOCH_DAYS}) | {
     LogicalType.LOCAL_TIMESTAMP_MILLIS, LogicalType.LOCAL_TIMESTAMP_MICROS,
 }  # fmt: skip
 _DAY = 86_400_000_000
+_A_MOMENT = 1_795_426_200_123_456
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _KIND_NAMES = {
     '"': "a string",
@@ -132,6 +133,8 @@ _BELONGS = {
 
 def with_readings(scalar: Scalar, attributes: Mapping[str, Any]) -> Scalar:
     """Return a scalar that reads what the attributes say. Raises `UnusableReading`."""
+    if not attributes.keys() - {"epoch"}:
+        return scalar
     if is_json(attributes):
         raise UnusableReading(JSON_BELONGS)
     accept = accepted(attributes) - {EMPTY_TEXT}
@@ -144,6 +147,7 @@ def with_readings(scalar: Scalar, attributes: Mapping[str, Any]) -> Scalar:
     text = None if forms is None else _converter(scalar, forms)
     reading = Reading(accept=accept)
     if forms is not None:
+        _check_digits(forms, accept)
         reading = Reading(
             accept=accept, formats=forms.names, write=forms.texts(), loosened=forms.loosened()
         )
@@ -208,6 +212,15 @@ def _converter(scalar: Scalar, forms: TimeForms) -> Callable[[str], int]:
     if divisor == 1:
         return forms.read
     return lambda text: forms.read(text) // divisor
+
+
+def _check_digits(forms: TimeForms, accept: frozenset[str]) -> None:
+    """Refuse a form whose texts are numbers, where numbers in text are counts since 1970."""
+    for name, write in zip(forms.all_names(), forms.texts(), strict=True):
+        if TEXT in accept and NUMBER.fullmatch(write(_A_MOMENT)):
+            raise UnusableReading(
+                f'"formats": texts of {name!r} are numbers, as those that "accept": "{TEXT}" reads.'
+            )
 
 
 def _boolean_reader(accept: frozenset[str]) -> Callable[[msgspec.Raw], bool]:

@@ -126,6 +126,10 @@ class TimeForms(msgspec.Struct, frozen=True):
             return parts.local
         return within_years(parts.local - _offset_in(self.zone, self.zone_name, parts.local))
 
+    def all_names(self) -> tuple[str, ...]:
+        """Return the name of each form, the ISO form first."""
+        return tuple(form.name for form in self.forms)
+
     def texts(self) -> tuple[Callable[[int], str], ...]:
         """Return a writer of each form, for moments in microseconds since 1970 (UTC)."""
         return tuple(self._writer(form) for form in self.forms)
