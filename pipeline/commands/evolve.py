@@ -86,7 +86,7 @@ def show_drift(
         message = f"There is nothing of {name} to look at: no document, dead letter or _rest."
         raise DatasetError(message)
     evidence = Evidence(documents, found.rest, len(found.fresh))
-    drift = evolve(dataset, texts, evidence, _Judge(folder / name, datasets), limits)
+    drift = evolve(dataset, texts, evidence, _Judge(folder / name, dataset, datasets), limits)
     found.show()
     _show(drift, dataset.version + 1, len(found.fresh))
     if drift.avsc is None or drift.dataset is None:
@@ -243,16 +243,20 @@ def _good(folder: Path) -> "list[Sample]":
 
 
 class _Judge:
-    """Holds a next version against the dataset's samples."""
+    """Holds a next version against the dataset's samples: no more of them may be wrong."""
 
-    def __init__(self, folder: Path, datasets: "Sequence[Dataset]") -> None:
+    def __init__(self, folder: Path, dataset: "Dataset", datasets: "Sequence[Dataset]") -> None:
         self._folder = folder
         self._datasets = datasets
+        self._known = frozenset(self._faults(dataset))
 
     def __call__(self, dataset: "Dataset") -> list[str]:
+        return [fault for fault in self._faults(dataset) if fault not in self._known]
+
+    def _faults(self, dataset: "Dataset") -> tuple[str, ...]:
         from pipeline.samples import run_samples
 
-        return list(run_samples(self._folder, dataset, _with(self._datasets, dataset)).faults)
+        return run_samples(self._folder, dataset, _with(self._datasets, dataset)).faults
 
 
 def _with(datasets: "Sequence[Dataset]", dataset: "Dataset") -> "tuple[Dataset, ...]":

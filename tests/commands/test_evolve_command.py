@@ -100,6 +100,12 @@ def test_bad_samples_stay_bad(place: Place, capsys: pytest.CaptureFixture[str]) 
     assert "accept" not in fields[0]
 
 
+def test_samples_that_are_wrong_already_are_in_nobodys_way(place: Place) -> None:
+    (place.schemas / "things" / "good.ndjson").write_bytes(b'{"n": 7}\n{"n": null}\n')
+    assert place.run("evolve", "things", "--from", place.file) == 0
+    assert (place.schemas / "things" / "2.avsc").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
