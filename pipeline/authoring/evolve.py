@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from pipeline.authoring.evolution import changes_refused
 from pipeline.authoring.infer.draft import observe
 from pipeline.authoring.infer.guess import Bounds, Guesser
@@ -77,12 +79,14 @@ class Texts:
 class Evidence:
     """What is held against a schema: whole documents, fresh or of dead letters, and `_rest`.
 
-    `fresh` is how many of the documents were not dead letters.
+    `fresh` is how many of the documents were not dead letters. What is in the `good` samples is not
+    new, but new fields have to hold it.
     """
 
     documents: Sequence[Sample]
     rest: Sequence[bytes] = ()
     fresh: int = 0
+    good: Sequence[Sample] = ()
 
 
 def evolve(
@@ -153,7 +157,9 @@ class _Evolution:
             reserved = {field.name for field in record.fields} | (
                 RESERVED if path == "$" else set()
             )
-            known = Seen(objects=place.objects, keys=unknown)
+            good = _values_at(self._evidence.good, path)
+            values = {key: _merged(inner, good.keys.get(key)) for key, inner in unknown.items()}
+            known = Seen(objects=place.objects, keys=values)
             for key, entry, guess in guesser.fields(known, names, reserved):
                 entry["doc"] = (
                     "; ".join([f"new in version {self._dataset.version + 1}", *guess.notes]) + "."
@@ -213,6 +219,8 @@ class _Evolution:
         return made, next(iter([*refused, *self._judge(made)]), "")
 
     def _try(self, dataset: Dataset) -> Trial:
+        # When documents arrived is not known any more: their window is not held against them.
+        dataset = msgspec.structs.replace(dataset, window=None)
         return try_draft([dataset], self._evidence.documents, self._limits)
 
     def _repairs(self, path: str) -> Iterator[tuple[str, _Node]]:
@@ -367,6 +375,14 @@ def _node_at(schema: _Node, path: str) -> _Node:
 
 
 # --------------------------------------------------------------------------------- repairs
+
+
+def _merged(one: Seen, other: Seen | None) -> Seen:
+    together = Seen()
+    together.merge(one)
+    if other is not None:
+        together.merge(other)
+    return together
 
 
 def _values_at(documents: Iterable[Sample], path: str) -> Seen:

@@ -81,11 +81,11 @@ def show_drift(
     found = _Found(options, dataset, datasets, limits)
     found.read(sources)
     texts = _texts(folder / name)
-    documents = [*found.fresh, *found.dead, *_good(folder / name)]
+    documents = [*found.fresh, *found.dead]
     if not documents and not found.rest:
         message = f"There is nothing of {name} to look at: no document, dead letter or _rest."
         raise DatasetError(message)
-    evidence = Evidence(documents, found.rest, len(found.fresh))
+    evidence = Evidence(documents, found.rest, len(found.fresh), _good(folder / name))
     drift = evolve(dataset, texts, evidence, _Judge(folder / name, dataset, datasets), limits)
     found.show()
     _show(drift, dataset.version + 1, len(found.fresh))

@@ -51,6 +51,7 @@ THING: dict[str, Any] = {
 
 def drift_of(
     *documents: Any,
+    good: Sequence[Any] = (),
     rest: Sequence[Any] = (),
     config: str = "",
     refused: Sequence[str] = (),
@@ -60,7 +61,8 @@ def drift_of(
     avsc = json.dumps(schema)
     dataset = parse_dataset("things", {1: avsc}, config)
     samples = [Sample(as_json(document)) for document in documents]
-    evidence = Evidence(samples, [as_json(members) for members in rest], len(samples))
+    kept = [as_json(members) for members in rest]
+    evidence = Evidence(samples, kept, len(samples), [Sample(as_json(one)) for one in good])
 
     def judge(made: Dataset) -> list[str]:
         return [f"no {field.name}." for field in made.record.fields if field.name in refused]
@@ -162,6 +164,16 @@ def test_in_csv_no_field_is_added_inside_a_record() -> None:
     assert refused["$.z"] == ""
     assert "moves columns of the CSV files" in refused["$.of.y"]
     assert list(entries(drift))[-1] == "z"
+
+
+def test_good_samples_show_nothing_new_and_fit_what_is() -> None:
+    drift = drift_of({"id": 1, "x": 1}, good=[{"id": 1, "x": "a", "y": 1}, {"id": 2, "x": 2}])
+    assert [(new.path, new.type, new.count) for new in drift.new] == [("$.x", "json, nullable", 1)]
+
+
+def test_the_window_is_not_held_against_documents_of_an_unknown_arrival() -> None:
+    config = 'event_time = "at"\nevent_time_window = ["-1d", "+1d"]'
+    assert drift_of({"id": 1, "at": "2026-11-23T09:30:00Z"}, config=config).changed == []
 
 
 @pytest.mark.parametrize("folds", [True, False])
