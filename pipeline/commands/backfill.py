@@ -31,6 +31,7 @@ _TRIES = 3  # as Lambda itself does
 _SHOWN_FAILURES = 10
 # The outcomes of an object, as the handler names them.
 _OUTCOMES = ("stored", "already_stored", "handed_over", "gone", "ignored")
+_UNKNOWN = "unknown field of "  # as pipeline.handlers.files names them
 _PATIENCE = 60.0  # seconds that one call to S3 may take, retries included
 _INVOCATION = 900.0  # seconds, as long as Lambda's longest
 
@@ -149,6 +150,9 @@ class _Done:
         if self.counts["documents"]:
             documents = self.counts["documents"]
             print(f"{documents:,} documents = {rows:,} rows + {rejects:,} dead letters")
+        for name, count in self.counts.items():
+            if name.startswith(_UNKNOWN):
+                print(f"  {count:,} x {name}")
         if self.counts["gone"]:
             print("gone: overwritten or deleted meanwhile; run it again for what is there now")
         for sentence in self.failures[:_SHOWN_FAILURES]:

@@ -63,10 +63,5 @@ class Balance:
 def lines_of_unknown(dataset: str, unknown: UnknownFields) -> Iterator[str]:
     """Yield a line for each unknown field of a dataset, the most frequent first."""
     what = "unknown field, kept in _rest:" if unknown.kept else "unknown field, dropped:"
-    for path, count in unknown.fields.most_common():
-        meant = unknown.other_case.get(path)
-        yield f"{count:,} x {dataset}: {what} {path}" + (
-            f" ({path} is {meant} in another case)" if meant else ""
-        )
-    if unknown.others:
-        yield f"{unknown.others:,} x {dataset}: {what} others"
+    for path, count in unknown.counts():
+        yield f"{count:,} x {dataset}: {what} {path}"

@@ -23,7 +23,8 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
 
     Without `fast`, or if the dataset has no reader, the row path reads all of them.
     """
-    documents, text = chunk.payloads, chunk.text
+    documents: Sequence[bytes] = chunk.payloads
+    text = chunk.text
     if dataset.folding is not None:
         documents = dataset.folding.fold(documents)
         text = text if documents is chunk.payloads else None

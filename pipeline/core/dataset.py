@@ -11,8 +11,8 @@ import pyarrow as pa
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar import ColumnarReader
 from pipeline.core.documents.field_rules import check_fields
-from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.folding import Folding, find_clash
+from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.documents.unknown import Census
 from pipeline.core.errors import DatasetError

@@ -1,7 +1,7 @@
 """What became of a batch, in numbers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -50,6 +50,14 @@ class UnknownFields(msgspec.Struct):
         self.others += other.others
         self.kept = self.kept or other.kept
         self._count(other.fields, other.other_case)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Yield what to show of each field, and how many documents have it, most frequent first."""
+        for path, count in self.fields.most_common():
+            field = self.other_case.get(path)
+            yield path if field is None else f"{path} is {field} in another case", count
+        if self.others:
+            yield "others", self.others
 
     def _count(self, fields: Mapping[str, int], other_case: Mapping[str, str]) -> None:
         for path, count in sorted(fields.items(), key=lambda item: (-item[1], item[0])):

@@ -14,6 +14,7 @@ from pipeline.core.errors import (
     StoreError,
 )
 from pipeline.core.layout import is_pipeline_key
+from pipeline.core.report import Report, UnknownFields
 from pipeline.files.ingest import FileReport, Ingestion, Objects
 from pipeline.files.notifications import (
     Delivery,
@@ -23,6 +24,9 @@ from pipeline.files.notifications import (
 )
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import LARGEST_RESERVE, deadline, describe_unexpected
+
+UNKNOWN = "unknown field of "
+"""What the response's counts of unknown fields begin with; the dataset and the path follow."""
 
 
 def answer_files(
@@ -44,19 +48,35 @@ def answer_files(
     deliveries = read_notifications(event)
     remaining = deadline(context)
     request_id = getattr(context, "aws_request_id", None)
+    unknown: dict[str, UnknownFields] = {}
+
+    def tell(report: Report) -> None:
+        telemetry.stored(report, request_id)
+        for name, tally in report.datasets.items():
+            unknown.setdefault(name, UnknownFields()).merge(tally.unknown)
+
     ingestion = Ingestion(
         pipeline,
         objects,
         remaining,
         min(answer_reserve, remaining() * LARGEST_RESERVE),
-        lambda report: telemetry.stored(report, request_id),
+        tell,
     )
     files = _Files(ingestion, telemetry, request_id)
     failed = [of.message_id for of in deliveries if not files.take(of)]
     if deliveries[0].message_id is not None:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
     files.raise_failures(awaited=is_awaited(event))
-    return dict(files.counts)
+    return {**files.counts, **_counts(unknown)}
+
+
+def _counts(unknown: dict[str, UnknownFields]) -> dict[str, int]:
+    """Return in how many documents which unknown field was."""
+    return {
+        f"{UNKNOWN}{name}: {field}": count
+        for name, fields in unknown.items()
+        for field, count in fields.counts()
+    }
 
 
 class _Files:

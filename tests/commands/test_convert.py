@@ -474,3 +474,48 @@ def test_files_that_arrived_before_the_year_1000_have_years_of_four_digits(place
     assert "/date=0900-01-01/hour=00/" in key
     (letter,) = letters(place.dead_letters)
     assert letter["arrived_at"] == "0900-01-01T00:00:00.000000Z"
+
+
+NOTES = {"type": "record", "name": "T", "fields": [
+    {"name": "id", "type": "long"},
+    {"name": "note", "type": ["null", "string"], "default": None}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "line", "told", "rest"),
+    [
+        ("", '{"id":2,"note":"a","discount":5}', "unknown field, dropped: $.discount", None),
+        (
+            'unknown_fields = "keep"\n',
+            '{"id":2,"note":"a","discount":5}',
+            "unknown field, kept in _rest: $.discount",
+            '{"discount":5}',
+        ),
+        (
+            "",
+            '{"id":2,"Note":"b"}',
+            "unknown field, dropped: $.Note is $.note in another case",
+            None,
+        ),
+    ],
+)
+def test_unknown_fields_are_named_in_the_summary(
+    config: str,
+    line: str,
+    told: str,
+    rest: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "schemas" / "t"
+    folder.mkdir(parents=True)
+    (folder / "1.avsc").write_text(json.dumps(NOTES))
+    (folder / "dataset.toml").write_text(config)
+    file = tmp_path / "drift.ndjson"
+    file.write_text(f'{{"id":1,"note":"a"}}\n{line}\n')
+    out, dead = tmp_path / "out", tmp_path / "dead"
+    places = ["--schemas", str(folder.parent), "--out", str(out), "--dead-letters", str(dead)]
+    assert main(["convert", str(file), *places]) == 0
+    assert f"  1 x t: {told}\n" in capsys.readouterr().out
+    stored = rows(out)
+    assert [row.get("_rest") for row in stored] == [None, rest]

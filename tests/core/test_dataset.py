@@ -184,7 +184,7 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ("formats = []", "formats"),
         ('formats = ["orc"]', "formats"),
         ('formats = [["csv"]]', "formats"),
-        ('unknown_fields = "keep"', "unknown_fields"),
+        ('unknown_fields = "drop"', "unknown_fields"),
         ("unknown_fields = []", "unknown_fields"),
         ('event_time = "id"', "event_time"),
         ('event_time = "local"', "event_time"),

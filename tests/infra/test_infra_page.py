@@ -368,7 +368,7 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
     datasets = len(list((ROOT / "schemas").glob("*/dataset.toml")))
     assert datasets == 7
     of_a_dataset = len(_of_tally(Tally()))
-    assert len(METRICS) + datasets * of_a_dataset + 1 == 53
+    assert len(METRICS) + datasets * of_a_dataset + 1 == 61
     watched = [
         len([metric for metric in alarm["Properties"].get("Metrics", ()) if "MetricStat" in metric])
         or 1
@@ -386,7 +386,7 @@ def test_what_stands_around_costs_what_the_prices_come_to(
     stream = 720 * price["Kinesis, on-demand stream"]
     stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
     stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
-    metrics = 53 * price["CloudWatch, metric"]
+    metrics = 61 * price["CloudWatch, metric"]
     shown = 13 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
     log = batches * LOG_BYTES / 1e9 * price["CloudWatch, log"]
     around = stream + metrics + shown + log

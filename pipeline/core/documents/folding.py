@@ -36,10 +36,9 @@ class Folding:
 
     def _folded(self, document: bytes) -> bytes:
         try:
-            folded = self._fold(document)
+            return bytes(self._fold(document))
         except _UNREADABLE:
             return document  # which its decoder rejects
-        return folded if isinstance(folded, bytes) else bytes(folded)
 
 
 def find_clash(record: Record) -> tuple[str, str] | None:

@@ -197,10 +197,12 @@ class Census:
 
     def _closed_by_key(self, names: frozenset[str]) -> msgspec.json.Decoder[Any]:
         fields = self.record.fields
-        return self._closed_decoder([
-            *(_closed_field(field) for field in fields if field.name in names),
-            *(_closed_field(field, reads=False) for field in fields if field.name not in names),
-        ])
+        return self._closed_decoder(
+            [
+                *(_closed_field(field) for field in fields if field.name in names),
+                *(_closed_field(field, reads=False) for field in fields if field.name not in names),
+            ]
+        )
 
     def _closed_decoder(self, fields: list[Field]) -> msgspec.json.Decoder[Any]:
         beside = [Field(_ANYTHING, nullable=True, key=key) for key in self.beside]

@@ -31,5 +31,5 @@ def read_table(text: bytes, schema: pa.Schema, unexpected: Literal["error", "ign
             ),
         )
     except pa.ArrowInvalid as error:
-        # From other words a reader of another version would be read as `Unreadable`: slow, not wrong.
+        # If another version has other words for it, that is slow, and not wrong.
         raise (UnexpectedMember if _UNEXPECTED in str(error) else Unreadable) from None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
@@ -251,10 +251,9 @@ def _inner_columns(
     if isinstance(schema_type, Record):
         yield from _columns(schema_type, learnt, values, path, other_case)
         return
-    assert isinstance(schema_type, Array)
     items = [item for value in values for item in value or ()]
     parents = [index for index, value in enumerate(values) for _ in value or ()]
-    inner = schema_type.item.type
+    inner = cast("Array", schema_type).item.type
     for name, column in _inner_columns(inner, learnt, items, f"{path}[]", other_case):
         outer: list[Any] = [None] * len(values)
         for parent, item in zip(parents, column, strict=True):
@@ -292,7 +291,11 @@ def _record_text(record: Record, learnt: Learnt) -> _Inside:
         return one
 
     def several(struct: Any) -> str:
-        found = ((label, value, write) for label, read, write in members if (value := read(struct)) is not None)
+        found = (
+            (label, value, write)
+            for label, read, write in members
+            if (value := read(struct)) is not None
+        )
         pairs = [label + text for label, value, write in found if (text := write(value))]
         return f"{{{','.join(pairs)}}}" if pairs else ""
 
@@ -310,8 +313,7 @@ def _raw_text(value: msgspec.Raw) -> str:
 def _inner_text(schema_type: Type, learnt: Learnt) -> _Inside:
     if isinstance(schema_type, Record):
         return _record_text(schema_type, learnt)
-    assert isinstance(schema_type, Array)
-    inside = _inner_text(schema_type.item.type, learnt)
+    inside = _inner_text(cast("Array", schema_type).item.type, learnt)
     return lambda items: items_text("" if item is None else inside(item) for item in items)
 
 
@@ -329,5 +331,4 @@ def _struct(record: Record, learnt: Learnt) -> Any:
 def _struct_type(schema_type: Type, learnt: Learnt) -> Any:
     if isinstance(schema_type, Array):
         return list[_struct_type(schema_type.item.type, learnt)] | None  # type: ignore[misc]  # made at run time
-    assert isinstance(schema_type, Record)
-    return _struct(schema_type, learnt) | None
+    return _struct(cast("Record", schema_type), learnt) | None
