@@ -153,6 +153,11 @@ def test_what_is_not_a_time_of_day_is_refused(text: str) -> None:
 @example(-0.0, "micros")
 def test_an_epoch_is_a_double_times_its_unit_rounded_half_to_even(value: float, unit: str) -> None:
     """`Fraction` rounds half to even, exactly."""
+    if _is_likely_in_a_coarser_unit(value, unit):
+        with pytest.raises(ConversionError) as misfit:
+            values.epoch_timestamp(unit)(value)
+        assert reason_of(misfit, value) is Reason.OUT_OF_RANGE
+        return
     micros = round(Fraction(value * {"seconds": 1e6, "millis": 1e3, "micros": 1.0}[unit]))
     try:
         EPOCH + timedelta(microseconds=micros)
@@ -162,6 +167,13 @@ def test_an_epoch_is_a_double_times_its_unit_rounded_half_to_even(value: float, 
         assert reason_of(misfit, value) is Reason.OUT_OF_RANGE
     else:
         assert values.epoch_timestamp(unit)(value) == micros
+
+
+def _is_likely_in_a_coarser_unit(value: float, unit: str) -> bool:
+    """Whether a number is a time of 1980 to 2100 in a unit that is coarser."""
+    seconds = [value, value / 1_000][: {"seconds": 0, "millis": 1, "micros": 2}[unit]]
+    low, high = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1980, 2100))
+    return any(low <= count < high for count in seconds)
 
 
 # ------------------------------------------------------------------------------- numbers
