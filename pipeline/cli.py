@@ -27,6 +27,7 @@ from pipeline.commands import (
     convert,
     ddl,
     dead_letters,
+    evolve,
     infer,
     produce,
     redrive,
@@ -36,7 +37,7 @@ from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, convert, ddl),
+    *(demo, infer, check, evolve, convert, ddl),
     *(dead_letters, redrive, backfill, produce, run, bench),
 )
 

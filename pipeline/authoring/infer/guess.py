@@ -1,12 +1,26 @@
-"""What was seen, to the Avro types that hold all of it. What no one type holds is left out."""
+"""What was seen, to Avro types. A field that no one type holds becomes JSON text.
+
+A type is guessed if all values fit it, or nearly all (`is_most`): the documents with the others
+will be dead letters, and whoever drafts says so. Which type fits exactly comes before which is
+usual: no number is rounded.
+"""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.authoring.infer.names import RESERVED, column_names, is_name, type_name
-from pipeline.authoring.infer.observed import DEEPEST, MOST_SYMBOLS, Numbers, Seen, Texts
+from pipeline.authoring.infer.observed import (
+    DEEPEST,
+    MOST_DIGITS,
+    MOST_SYMBOLS,
+    Numbers,
+    Seen,
+    Texts,
+    is_most,
+)
+from pipeline.authoring.infer.times import FORMS, pattern_of
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.schema.types import LogicalType
 
@@ -14,6 +28,8 @@ _ENUM_VALUES = 100  # that have to be seen before a list of symbols is believed 
 _ENUM_REPEATS = 20  # and how often each, on average
 _RECORD_KEYS = 20  # more of them, seldom together, are a map's
 _SELDOM = 0.3
+_SELDOM_OF_MANY = 0.01  # share of the documents that have a key, where there are too many keys
+_FEWEST_OF_MANY = 2
 _TIME_KEY = re.compile(
     r"@?(?:ts|time|timestamp|date|datetime|epoch)|.+_(?:at|ts|time|timestamp|date|on|before|after|until)"
     r"|.+[a-z](?:At|Ts|Time|Timestamp|Date)",
@@ -21,13 +37,16 @@ _TIME_KEY = re.compile(
 _MONEY_KEY = re.compile(
     r"(?:.*[^A-Za-z])?(?:price|amount|total|cost)s?(?:[^A-Za-z].*)?", re.IGNORECASE
 )
+_IDENTIFIER = re.compile(r"(?:.*[^A-Za-z])?ids?|.*[a-z]Ids?", re.DOTALL)
 _ID_KEY = re.compile(
     r"[0-9]+|(?=.*[0-9])[0-9a-fA-F]{8,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
 )
 # msgspec matches keys by their bytes in the document, so no field has a key that JSON escapes.
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
-_UNITS = {"seconds": 1.0, "millis": 1e3, "micros": 1e6}
+_UNITS = {"seconds": 1.0, "millis": 1e3, "micros": 1e6, "nanos": 1e9}
+_DIGITS = 38  # of most decimals,
+_UNSIGNED = 20  # and of whole numbers of 64 bits without a sign
 _YEARS = (5e8, 5e9)  # seconds: 1985 to 2128
 _LOGICAL: dict[str, tuple[dict[str, str], str]] = {
     "uuid": ({"type": "string", "logicalType": "uuid"}, "guess: UUID"),
@@ -48,7 +67,7 @@ NOT_INFERRED: dict[LogicalType, str] = {
     LogicalType.FLOAT: "a double holds what was seen",
     LogicalType.BYTES: "base64 looks like any string",
     LogicalType.FIXED: "base64 looks like any string",
-    LogicalType.DECIMAL: "samples do not show its precision; a hint proposes it",
+    LogicalType.DECIMAL: "it is drafted where a double would round, and hinted at elsewhere",
     LogicalType.TIME_MILLIS: "time-micros holds it",
     LogicalType.TIMESTAMP_MILLIS: "timestamp-micros holds it",
     LogicalType.LOCAL_TIMESTAMP_MILLIS: "local-timestamp-micros holds it",
@@ -56,7 +75,6 @@ NOT_INFERRED: dict[LogicalType, str] = {
     LogicalType.EPOCH_MILLIS: "it stays a long; a hint proposes it",
     LogicalType.EPOCH_MICROS: "it stays a long; a hint proposes it",
     LogicalType.EPOCH_NANOS: "it stays a long",
-    LogicalType.JSON: "values of one type have that type",
 }
 """The types that are never guessed, and why; all others are."""
 
@@ -69,11 +87,13 @@ class Line:
     type: str
     notes: tuple[str, ...]
     keys: tuple[str, ...] | None
+    is_leaf: bool = True
+    times: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A place whose values no type holds."""
+class Rest:
+    """A member that cannot have a column, and so goes to `_rest`."""
 
     path: str
     why: str
@@ -88,7 +108,24 @@ class Guess:
     notes: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    times: str | None = None
+    rest: tuple[Rest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a draft may not do: see `Drafter`, which narrows them until the draft holds.
+
+    `strict` are paths at which every value has to fit, `as_json` those of fields that are JSON
+    text. Objects deeper than `levels` are JSON text, and of the outermost fields only the
+    `columns` most frequent have a column. Unless types are guessed `by_majority`, all is strict.
+    """
+
+    strict: frozenset[str] = frozenset()
+    as_json: frozenset[str] = frozenset()
+    levels: int = DEEPEST
+    columns: int | None = None
+    by_majority: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +149,28 @@ class Location:
 class Guesser:
     """Guesses the types of one schema, in which each record and enum has its own name."""
 
-    def __init__(self, name: str) -> None:
-        self._taken: set[str] = set()
+    def __init__(self, name: str, bounds: Bounds | None = None, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
         self._name = name
+        self._bounds = bounds or Bounds()
+
+    def fields(
+        self, seen: Seen, names: tuple[str, ...], reserved: Iterable[str]
+    ) -> list[tuple[str, dict[str, Any], Guess]]:
+        """Guess nullable fields for all keys of an object that `names` lead to.
+
+        Returns each key with its field as a schema has it; `reserved` are names that are taken.
+        """
+        location = Location("$", names, None)
+        keys = [key for key in seen.keys if not _ESCAPED.search(key)]
+        found = []
+        for key, column in column_names(keys, {name.lower() for name in reserved}).items():
+            guess = self._field(seen.keys[key], location.field(key, column), key)
+            found.append((key, _entry(key, column, guess, guess.notes, nullable=True), guess))
+        return found
+
+    def _is_strict(self, location: Location) -> bool:
+        return not self._bounds.by_majority or location.path in self._bounds.strict
 
     def document(self, seen: Seen) -> Guess | str:
         """Guess the record of the documents; a string says why there is none."""
@@ -124,26 +180,51 @@ class Guesser:
         """Guess the type of one place; a string says why there is none."""
         if seen.too_deep:
             return f"nests deeper than {DEEPEST} levels"
-        match seen.kinds:
-            case []:
+        kinds = seen.kinds
+        if set(kinds) == {"numbers", "strings"} and seen.numbers and seen.texts:
+            decimal = _mixed_decimal(seen.numbers, seen.texts)
+            if decimal is not None:
+                return decimal
+        kind = self._kind(kinds, location)
+        guess: Guess | str
+        match kind:
+            case "":
                 return Guess("string", "string", ("guess: string; nothing but null was seen",))
-            case ["booleans"]:
-                return Guess("boolean", "boolean")
-            case ["numbers"] if seen.numbers:
-                return _guess_numbers(seen.numbers, key)
-            case ["strings"] if seen.texts:
-                return self._guess_texts(seen.texts, location, key)
-            case ["arrays"]:
-                return self._array(seen, location)
-            case ["objects"]:
-                return self._object(seen, location)
-            case mixed:
-                return _refuse_mixed(mixed, seen.texts)
+            case "booleans":
+                guess = Guess("boolean", "boolean")
+            case "numbers" if seen.numbers:
+                guess = _guess_numbers(seen.numbers, key)
+            case "strings" if seen.texts:
+                guess = self._guess_texts(seen.texts, location, key)
+            case "arrays":
+                guess = self._array(seen, location)
+            case "objects":
+                guess = self._object(seen, location)
+            case _:
+                return _say_mixed(list(kinds))
+        others = {other: count for other, count in kinds.items() if other != kind}
+        return guess if isinstance(guess, str) else _noting(guess, others)
+
+    def _kind(self, kinds: Mapping[str, int], location: Location) -> str | None:
+        """Return the kind of value that a place holds; None if there is no one kind."""
+        if not kinds:
+            return ""
+        kind, count = max(kinds.items(), key=lambda item: item[1])
+        total = sum(kinds.values())
+        is_one = count == total if self._is_strict(location) else is_most(count, total)
+        return kind if is_one else None
 
     def _guess_texts(self, texts: Texts, location: Location, key: str) -> Guess:
-        for name, (schema, note) in _LOGICAL.items():
-            if name in texts.formats:
-                return Guess(schema, name, (note,))
+        is_strict = self._is_strict(location)
+        guesses = [*_logical_guesses(texts), *_form_guesses(texts)]
+        for guess, fitting in guesses:
+            if fitting == texts.count:
+                return guess
+        for guess, fitting in guesses:
+            # Text of any form fits a string, so only times, which are worth it, are by majority.
+            is_time = guess.words != "uuid"
+            if is_time and not is_strict and is_most(fitting, texts.count):
+                return _noting(guess, {"strings of another form": texts.count - fitting})
         symbols = list(texts.symbols or ())
         if (
             2 <= len(symbols) <= MOST_SYMBOLS  # noqa: PLR2004 - one value is not a choice
@@ -156,7 +237,16 @@ class Guesser:
                 "would be a dead letter"
             )
             return Guess(enum, "enum", (note,))
-        return Guess("string", "string", _money(key) if "number" in texts.formats else ())
+        if texts.timely and not texts.untimely and not is_strict:
+            fit = pattern_of(tuple(texts.timely))
+            if fit is not None:
+                name = fit.type["logicalType"]
+                note = f"{_LOGICAL[name][1]}, as {', '.join(fit.attributes['formats'])}"
+                return Guess(fit.type, name, (note,), fit.attributes)
+        hint = texts.hint()
+        if hint is not None and ("since" not in hint or _TIME_KEY.fullmatch(key)):
+            return Guess("string", "string", (f"hint: looks like {hint}",), times=hint)
+        return Guess("string", "string", _money(key) if texts.are_numbers else ())
 
     def _array(self, seen: Seen, location: Location) -> Guess | str:
         if seen.item is None:
@@ -172,11 +262,9 @@ class Guesser:
             note = "guess: map of strings; all objects were empty"
             return Guess({"type": "map", "values": "string"}, "map of string", (note,))
         if seen.many or _is_map(seen):
-            taken = set(self._taken)
-            guess = self._map(seen, location)
-            if seen.many or isinstance(guess, Guess):
-                return guess
-            self._taken = taken
+            return self._map(seen, location)
+        if len(location.names) > self._bounds.levels:
+            return f"holds objects at level {len(location.names)}, and so has very many columns"
         return self._record(seen, location)
 
     def _map(self, seen: Seen, location: Location) -> Guess | str:
@@ -192,28 +280,56 @@ class Guesser:
         self, seen: Seen, location: Location, reserved: frozenset[str] = frozenset()
     ) -> Guess | str:
         name = self._type_name(location)
-        entries, lines, left_out = list[Any](), list[Line](), list[LeftOut]()
-        for key, column in column_names(seen.keys, reserved).items():
+        keys, rest = self._columns(seen, location)
+        entries, lines = list[Any](), list[Line]()
+        for key, column in column_names(keys, reserved).items():
             place, inner = location.field(key, column), seen.keys[key]
-            guess = (
-                "has a quote, a backslash or a control character in its key"
-                if _ESCAPED.search(key)
-                else self._type(inner, place, key)
-            )
-            if isinstance(guess, str):
-                left_out.append(LeftOut(place.path, guess))
-                continue
+            guess = self._field(inner, place, key)
             missing = seen.objects - inner.present + inner.nulls
             seldom = f"absent or null in {missing:,} of {seen.objects:,}"
             notes = (*guess.notes, *([seldom] if missing else ()))
             entries.append(_entry(key, column, guess, notes, nullable=missing > 0))
             words = f"{guess.words}, nullable" if missing else guess.words
-            lines += [Line(".".join(place.names), words, notes, place.keys), *guess.lines]
-            left_out += guess.left_out
+            line = Line(
+                ".".join(place.names), words, notes, place.keys, not guess.lines, guess.times
+            )
+            lines += [line, *guess.lines]
+            rest += guess.rest
         if not entries:
-            return "holds objects of which no field has one type"
+            return "holds objects of which no key can be a column"
         schema = {"type": "record", "name": name, "fields": entries}
-        return Guess(schema, "record", lines=tuple(lines), left_out=tuple(left_out))
+        return Guess(schema, "record", lines=tuple(lines), rest=tuple(rest))
+
+    def _columns(self, seen: Seen, location: Location) -> tuple[list[str], list[Rest]]:
+        """Choose the keys of an object that have a column, and say why the others have none."""
+        rest = [
+            Rest(location.path + path_segment(key), "has a quote, a backslash or a control "
+                 "character in its key")
+            for key in seen.keys
+            if _ESCAPED.search(key)
+        ]  # fmt: skip
+        keys = [key for key in seen.keys if not _ESCAPED.search(key)]
+        most = self._bounds.columns
+        if location.names or most is None or len(keys) <= most:
+            return keys, rest
+        frequent = sorted(keys, key=lambda key: -seen.keys[key].present)[:most]
+        # Keys that are seldom there are data, and none of them is worth a column.
+        fewest = max(_FEWEST_OF_MANY, _SELDOM_OF_MANY * seen.objects)
+        chosen = {key for key in frequent if seen.keys[key].present >= fewest} or set(frequent)
+        why = "is one of very many keys, and not among the frequent ones"
+        rest += [Rest(f"${path_segment(key)}", why) for key in keys if key not in chosen]
+        return [key for key in keys if key in chosen], rest
+
+    def _field(self, seen: Seen, place: Location, key: str) -> Guess:
+        """Guess the type of a field, for which there always is one."""
+        taken = set(self._taken)
+        guess = self._type(seen, place, key)
+        if isinstance(guess, Guess) and place.path not in self._bounds.as_json:
+            return guess
+        self._taken = taken
+        if isinstance(guess, Guess):
+            guess = f"holds values that are not all {guess.words}"
+        return Guess("string", "json", (f"guess: any JSON, as text; it {guess}",), {"json": True})
 
     def _type_name(self, location: Location) -> str:
         return type_name(location.names or (self._name,), self._taken)
@@ -245,13 +361,40 @@ def _holding(inner: Guess, kind: str, part: str, *, nullable: bool, note: str = 
         f"{kind} of {inner.words}",
         tuple(notes),
         lines=inner.lines,
-        left_out=inner.left_out,
+        rest=inner.rest,
     )
 
 
+def _noting(guess: Guess, others: Mapping[str, int]) -> Guess:
+    """Note the values that do not fit a guess."""
+    if not others:
+        return guess
+    listed = " and ".join(f"{count:,} {kind}" for kind, count in others.items())
+    return replace(guess, notes=(*guess.notes, f"guess: {listed} do not fit"))
+
+
+def _logical_guesses(texts: Texts) -> list[tuple[Guess, int]]:
+    """Return the types whose texts were seen, and how many fit."""
+    return [
+        (Guess(schema, name, (note,)), texts.formats[name])
+        for name, (schema, note) in _LOGICAL.items()
+    ]
+
+
+def _form_guesses(texts: Texts) -> list[tuple[Guess, int]]:
+    """Return times by forms that a schema can name, and how many texts fit."""
+    guesses = []
+    for name, count in texts.forms.items():
+        form = FORMS[name]
+        names = list(form.names) or [name for name in form.loose if texts.loose[name]]
+        schema, note = _LOGICAL[form.logical]
+        attributes: dict[str, Any] = {"formats": names} if names else {}
+        words = f"{note}, as {', '.join(names)}" if names else note
+        guesses.append((Guess(schema, form.logical, (words,), attributes), count))
+    return guesses
+
+
 def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
-    if not numbers.finite:
-        return "holds numbers beyond what a double can hold"
     unit = _epoch_unit(numbers, key)
     if unit == "seconds" and numbers.fractions and key.lower().lstrip("@") == "ts":
         schema, _ = _LOGICAL["timestamp-micros"]
@@ -262,16 +405,40 @@ def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
         hints = (f"hint: looks like {unit} since 1970; see epoch in the README",)
     if numbers.fit_long and not numbers.fractions:
         return Guess("long", "long", hints)
-    if not numbers.fit_double:
-        hints = ("guess: double, which rounds some of the whole numbers seen", *hints)
-    return Guess("double", "double", hints)
+    is_measurement = numbers.fractions and not _IDENTIFIER.fullmatch(key)
+    if numbers.fit_double and is_measurement:
+        return Guess("double", "double", hints)
+    if not numbers.fit_decimal:
+        return "holds numbers that no one type holds exactly"
+    why = "whole numbers of more than 64 bits"
+    if numbers.fractions:
+        why = "ids" if numbers.fit_double else "numbers that a double would round"
+    return _decimal(numbers.whole, numbers.scale, why)
 
 
-def _refuse_mixed(kinds: list[str], texts: Texts | None) -> str:
-    why = f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
-    if kinds == ["numbers", "strings"] and texts and "number" in texts.formats:
-        return f"{why} that are numbers; a decimal would hold both"
-    return why
+def _mixed_decimal(numbers: Numbers, texts: Texts) -> Guess | None:
+    """Guess a decimal for numbers, and for strings that are numbers."""
+    both = Numbers()
+    both.merge(numbers)
+    both.merge(texts.numbers)
+    if not texts.are_numbers or not both.fit_decimal:
+        return None
+    return _decimal(both.whole, both.scale, "numbers, some of them as text")
+
+
+def _decimal(whole: int, scale: int, why: str) -> Guess:
+    """Draft a decimal, with room for more digits before the point where it is not yet wide."""
+    precision = whole + scale
+    if scale or precision > _UNSIGNED:
+        precision = _DIGITS if precision <= _DIGITS else MOST_DIGITS
+    else:
+        precision = _UNSIGNED
+    schema = {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+    return Guess(schema, f"decimal({precision}, {scale})", (f"guess: decimal, for {why}",))
+
+
+def _say_mixed(kinds: list[str]) -> str:
+    return f"holds {', '.join(kinds[:-1])} and {kinds[-1]}"
 
 
 def _inside(why: str, part: str) -> str:

@@ -66,3 +66,32 @@ def _free(wanted: str, taken: set[str]) -> str:
         name = f"{wanted}_{number}"
     taken.add(name.lower())
     return name
+
+
+def kind_names(values: Iterable[str | int | bool | None], base: str, *, prefix: bool) -> list[str]:
+    """Name a dataset for each value of a key; `base` is that of documents without a value.
+
+    With a `prefix` all of them begin with `base`.
+    """
+    taken = set[str]()
+    names = []
+    for value in values:
+        if value is None:
+            wanted = base
+        else:
+            kind = dataset_name(str(value).replace("/", " ").replace(".", " ") or "empty").strip(
+                "_"
+            )
+            wanted = f"{base}_{kind}" if prefix else kind
+        names.append(_free_dataset(wanted, taken))
+    return names
+
+
+def _free_dataset(wanted: str, taken: set[str]) -> str:
+    """Shorten a dataset's name, and put a number behind one that is taken."""
+    name, number = wanted[:_LONGEST], 1
+    while name in taken:
+        number += 1
+        name = f"{wanted[: _LONGEST - 8]}_{number}"
+    taken.add(name)
+    return name

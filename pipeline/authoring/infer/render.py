@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.authoring.infer.guess import Guess
+from pipeline.core.jsontext import Float, Integer
 from pipeline.core.matching import Match
 
 _WIDTH = 140
@@ -21,21 +23,35 @@ def avsc_text(record: Guess, documents: int) -> str:
         'here: a document without one is a dead letter. "guess:" marks what may be otherwise.',
         "fields": record.schema["fields"],
     }
+    return write_schema(schema)
+
+
+def write_schema(schema: dict[str, Any]) -> str:
+    """Write a schema as `read_exactly` reads it, a field a line where it fits."""
     return _json(schema, 0) + "\n"
+
+
+def _flat(value: Any) -> str:
+    """Write JSON on one line; numbers that were kept as their text are written as it."""
+    if isinstance(value, Integer | Float):
+        return str(value)
+    if isinstance(value, dict):
+        members = (f"{_flat(key)}: {_flat(member)}" for key, member in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flat, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _json(value: Any, indent: int) -> str:
     """Write JSON: what fits on a line on one line, and of the rest a member a line."""
-    flat = json.dumps(value, ensure_ascii=False)
+    flat = _flat(value)
     is_leaf = not isinstance(value, dict | list) or not value
     if is_leaf or (indent and len(flat) + indent <= _WIDTH):
         return flat
     inner = indent + 2
     if isinstance(value, dict):
-        members = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_json(member, inner)}"
-            for key, member in value.items()
-        ]
+        members = [f"{_flat(key)}: {_json(member, inner)}" for key, member in value.items()]
     else:
         members = [_json(item, inner) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
@@ -43,12 +59,45 @@ def _json(value: Any, indent: int) -> str:
     return f"{opening}\n{' ' * inner}{joined}\n{' ' * indent}{closing}"
 
 
-def config_text(record: Guess, match: Match | None, likely: Sequence[Match]) -> str:
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """A way to partition: `by`, as dataset.toml has it, and why, in comments.
+
+    It `is_certain` that a dataset can be partitioned so.
+    """
+
+    by: tuple[str, ...]
+    why: str
+    is_certain: bool = True
+
+    def coarser_than(
+        self, finer: Sequence["Partitioning"], counts: Sequence[int]
+    ) -> "Partitioning":
+        """Say which finer ways would have made too many partitions, and how many."""
+        if not finer:
+            return self
+        listed = ", ".join(
+            f"{', '.join(way.by)} {count:,}" for way, count in zip(finer, counts, strict=True)
+        )
+        return replace(
+            self, why=f"{self.why}# Partitions that the samples would make by {listed}.\n"
+        )
+
+    @property
+    def text(self) -> str:
+        """The lines of dataset.toml."""
+        listed = ", ".join(map(_toml, self.by))
+        return f"\n{self.why}partition_by = [{listed}]\n"
+
+
+def config_text(
+    record: Guess, match: Match | None, likely: Sequence[Match], partitioning: Partitioning
+) -> str:
     """Write dataset.toml, with a comment at each guess."""
     fields = record.schema["fields"]
     parts = [
         "# A draft: read it beside 1.avsc, whose docs say what was guessed there.\n",
-        _partitions(fields),
+        partitioning.text,
         '\n# "csv" beside "parquet" writes each row twice.\nformats = ["parquet"]\n',
         _unknown_fields(record),
         _event_time(fields),
@@ -57,40 +106,75 @@ def config_text(record: Guess, match: Match | None, likely: Sequence[Match]) -> 
     return "".join(parts)
 
 
-def _partitions(fields: list[dict[str, Any]]) -> str:
+def partitionings(record: Guess) -> list[Partitioning]:
+    """Return ways to partition, the finest one first."""
+    fields = record.schema["fields"]
     names = {field["name"].lower() for field in fields}
     best = _best_time(fields)
     if best is not None and best["name"].lower() == "date" and _logical(best) == _DATE:
-        return (
-            f"\n# guess: by the dates in {best['name']}.\npartition_by = [{_toml(best['name'])}]\n"
-        )
+        name = best["name"]
+        return [
+            Partitioning((name,), f"# guess: by the dates in {name}.\n"),
+            *_coarser(name, "date"),
+            *_by_arrival(record, names),
+        ]
     if "date" in names:
-        return (
-            '\n# No guess: a field has the name "date", which a partition by day would have, too.\n'
+        why = (
+            '# No guess: a field has the name "date", which a partition by day would have, too.\n'
             '# Others: "hour()", the hour of arrival, or a field of few values.\n'
-            "partition_by = []\n"
         )
-    if best is not None:
-        return (
-            f'\n# guess: by the day in {best["name"]}. Others: "date()" and "hour()", of arrival; '
-            f'a field of few values.\npartition_by = ["date({best["name"]})"]\n'
-        )
-    return (
-        "\n# guess: by the day of arrival, as no field is a time. Another: a field of few values.\n"
-        'partition_by = ["date()"]\n'
+        return [Partitioning((), why)]
+    if best is None:
+        return _by_arrival(record, names)
+    name = best["name"]
+    why = (
+        f'# guess: by the day in {name}. Others: "date()" and "hour()", of arrival; '
+        "a field of few values.\n"
     )
+    return [
+        Partitioning((f"date({name})",), why), *_coarser(name, "time"), *_by_arrival(record, names)
+    ]  # fmt: skip
+
+
+def _coarser(name: str, what: str) -> list[Partitioning]:
+    return [
+        Partitioning(
+            (f"{part}({name})",),
+            f"# guess: by the {part} of the {what} in {name}, as the samples are of many days.\n",
+            is_certain=False,
+        )
+        for part in ("month", "year")
+    ]
+
+
+def _by_arrival(record: Guess, names: set[str]) -> list[Partitioning]:
+    if "date" in names:
+        return [
+            Partitioning((), "# guess: without partitions, of which there would be too many.\n")
+        ]
+    why = "# guess: by the day of arrival, as no field is a time. Another: a field of few values.\n"
+    like = [line for line in record.lines if line.times]
+    if like:
+        why = (
+            "# guess: by the day of arrival, as no field is read as a time. Fields that look like\n"
+            "# times, and are strings until you say how they are read:\n"
+        )
+        why += "".join(f"#   {_comment(line.path)}: {line.times}\n" for line in like)
+    elif _best_time(record.schema["fields"]) is not None:
+        why = "# guess: by the day of arrival, as the times in the samples spread too far.\n"
+    return [Partitioning(("date()",), why)]
 
 
 def _unknown_fields(record: Guess) -> str:
     text = (
-        '\n# Keys that 1.avsc does not name are counted, and dropped. "keep" keeps them, in a\n'
-        '# column _rest; "reject" makes dead letters of their documents.\n'
+        '\n# Keys that 1.avsc does not name are kept, as JSON in the column _rest. "ignore"\n'
+        '# only counts them; "reject" makes dead letters of their documents.\n'
     )
-    if record.left_out:
-        text += "# Left out of 1.avsc, and so dropped, because no one type holds what was seen:\n"
-    for place in record.left_out:
+    if record.rest:
+        text += "# These have no column in 1.avsc, and so are kept there:\n"
+    for place in record.rest:
         text += f"#   {_comment(place.path)} {place.why}\n"
-    return text + 'unknown_fields = "ignore"\n'
+    return text + 'unknown_fields = "keep"\n'
 
 
 def _event_time(fields: list[dict[str, Any]]) -> str:

@@ -1,0 +1,477 @@
+"""What has drifted since a dataset's schema, and the next version of it.
+
+Documents are held against the schema in two ways: by their members, which finds new fields and
+those that ceased, and by converting them, which finds what does not fit. The next version is made
+change by change, and each change has to be one that `evolution` accepts, and the samples.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pipeline.authoring.evolution import changes_refused
+from pipeline.authoring.infer.draft import observe
+from pipeline.authoring.infer.guess import Bounds, Guesser
+from pipeline.authoring.infer.names import RESERVED, is_name
+from pipeline.authoring.infer.observed import Seen
+from pipeline.authoring.infer.render import write_schema
+from pipeline.authoring.infer.sample import Sample
+from pipeline.authoring.infer.times import FORMS
+from pipeline.authoring.infer.trial import Misfit, Trial, try_draft
+from pipeline.core.dataset import Dataset, parse_dataset
+from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.errors import DatasetError
+from pipeline.core.formats import Format
+from pipeline.core.jsontext import read_exactly
+from pipeline.core.records import Limits
+from pipeline.core.schema.types import Array, Map, Record, Type
+
+_Node = dict[str, Any]
+Judge = Callable[[Dataset], list[str]]
+"""Says what is wrong with a dataset, beside its schema: its samples, for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewField:
+    """A member that no field reads: how often it was seen, and the field that would read it.
+
+    `refused` says why it is not in the next version.
+    """
+
+    path: str
+    type: str
+    count: int
+    notes: tuple[str, ...]
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What does not fit a field any more, and the attribute or type that now reads it, if any."""
+
+    misfit: Misfit
+    now: str = ""
+
+
+@dataclass(slots=True)
+class Drift:
+    """What has changed since the schema; `avsc` is its next version, None where it is the same."""
+
+    new: list[NewField] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+    ceased: list[str] = field(default_factory=list)
+    avsc: str | None = None
+    dataset: Dataset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A dataset's texts: the schema of its newest version, and dataset.toml."""
+
+    avsc: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is held against a schema: whole documents, fresh or of dead letters, and `_rest`.
+
+    `fresh` is how many of the documents were not dead letters. What is in the `good` samples is not
+    new, but new fields have to hold it.
+    """
+
+    documents: Sequence[Sample]
+    rest: Sequence[bytes] = ()
+    fresh: int = 0
+    good: Sequence[Sample] = ()
+
+
+def evolve(
+    dataset: Dataset, texts: Texts, evidence: Evidence, judge: Judge, limits: Limits
+) -> Drift:
+    """Find what has drifted, and make the next version of the schema."""
+    return _Evolution(dataset, texts, evidence, judge, limits).drift()
+
+
+class _Evolution:
+    def __init__(
+        self, dataset: Dataset, texts: Texts, evidence: Evidence, judge: Judge, limits: Limits
+    ) -> None:
+        self._dataset = dataset
+        self._texts = texts
+        self._evidence = evidence
+        self._judge = judge
+        self._limits = limits
+        self._schema: _Node = read_exactly(texts.avsc.encode())
+        self._made: Dataset | None = None
+        self._drift = Drift()
+
+    def drift(self) -> Drift:
+        seen = observe(read_exactly(document.text) for document in self._evidence.documents)
+        self._find_ceased(seen)
+        self._mend()
+        seen.merge(observe(read_exactly(text) for text in self._evidence.rest))
+        self._add_fields(seen)
+        if self._made is not None:
+            self._drift.avsc = write_schema(self._schema)
+            self._drift.dataset = self._made
+        return self._drift
+
+    def _find_ceased(self, seen: Seen) -> None:
+        if self._evidence.fresh:
+            self._drift.ceased = list(_ceased(self._dataset.record, seen, "$"))
+
+    def _mend(self) -> None:
+        """Find what does not fit, and for each kind of it the change that lets most fit."""
+        tried: set[str] = set()
+        trial = self._try(self._dataset)
+        while True:
+            left = [misfit for misfit in trial.misfits.values() if misfit.path not in tried]
+            if not left:
+                return
+            misfit = max(left, key=lambda misfit: misfit.count)
+            tried.add(misfit.path)
+            best, now = trial, ""
+            schema, made = self._schema, self._made
+            for words, candidate in self._repairs(misfit.path):
+                dataset, why = self._accepted(candidate)
+                after = None if dataset is None or why else self._try(dataset)
+                if after is not None and _is_better(after, best, misfit.path):
+                    best, now, schema, made = after, words, candidate, dataset
+            self._schema, self._made, trial = schema, made, best
+            self._drift.changed.append(Change(misfit, now))
+
+    def _add_fields(self, seen: Seen) -> None:
+        for record, node, place, path, names in list(self._records(seen)):
+            keys = {key for field in record.fields for key in field.keys}
+            if path == "$" and self._dataset.match is not None:
+                keys.update((self._dataset.match.name, self._dataset.match.path[0]))
+            unknown = {key: inner for key, inner in place.keys.items() if key not in keys}
+            self._set_aside_other_cases(unknown, keys, path)
+            guesser = Guesser(
+                self._dataset.name, Bounds(by_majority=False), _type_names(self._schema)
+            )
+            reserved = {field.name for field in record.fields} | (
+                RESERVED if path == "$" else set()
+            )
+            good = _values_at(self._evidence.good, path)
+            values = {key: _merged(inner, good.keys.get(key)) for key, inner in unknown.items()}
+            known = Seen(objects=place.objects, keys=values)
+            for key, entry, guess in guesser.fields(known, names, reserved):
+                entry["doc"] = (
+                    "; ".join([f"new in version {self._dataset.version + 1}", *guess.notes]) + "."
+                )
+                refused = self._add(node, entry)
+                self._drift.new.append(
+                    NewField(
+                        path + path_segment(key), f"{guess.words}, nullable",
+                        unknown[key].present, guess.notes, refused,
+                    )
+                )  # fmt: skip
+            listed = {new.path for new in self._drift.new}
+            why = "a key with a quote, a backslash or a control character has no column"
+            self._drift.new += [
+                NewField(path + path_segment(key), "", inner.present, (), why)
+                for key, inner in unknown.items()
+                if path + path_segment(key) not in listed
+            ]
+
+    def _set_aside_other_cases(
+        self, unknown: dict[str, Seen], keys: Iterable[str], path: str
+    ) -> None:
+        """Take out the keys that differ from known ones in case alone: they are not new."""
+        meant = {key.casefold(): key for key in keys}
+        for key in [key for key in unknown if key.casefold() in meant]:
+            inner = unknown.pop(key)
+            if self._dataset.folding is None:
+                known = meant[key.casefold()]
+                why = f'it is {known} in another case; keys = "case-insensitive" reads both'
+                self._drift.new.append(
+                    NewField(path + path_segment(key), "", inner.present, (), why)
+                )
+
+    def _add(self, node: Callable[[], _Node], entry: _Node) -> str:
+        """Add a field, unless that is refused; return why."""
+        before = self._schema
+        self._schema = copy.deepcopy(before)
+        node()["fields"].append(entry)
+        dataset, why = self._accepted(self._schema)
+        if why:
+            self._schema = before
+        else:
+            self._made = dataset
+        return why
+
+    def _accepted(self, schema: _Node) -> tuple[Dataset | None, str]:
+        """Parse a next version, and hold it against the one that is there and the samples."""
+        version = self._dataset.version + 1
+        try:
+            made = parse_dataset(
+                self._dataset.name, {version: write_schema(schema)}, self._texts.config
+            )
+        except DatasetError as error:
+            return None, str(error)
+        positional = Format.CSV in self._dataset.formats
+        refused = changes_refused(self._dataset.record, made.record, positional=positional)
+        return made, next(iter([*refused, *self._judge(made)]), "")
+
+    def _try(self, dataset: Dataset) -> Trial:
+        # When documents arrived is not known any more: their window is not held against them.
+        dataset = msgspec.structs.replace(dataset, window=None)
+        return try_draft([dataset], self._evidence.documents, self._limits)
+
+    def _repairs(self, path: str) -> Iterator[tuple[str, _Node]]:
+        """Yield next versions in which the field at a path reads more, each with words for it."""
+        for words, change in _REPAIRS:
+            schema = copy.deepcopy(self._schema)
+            entry = _entry_at(schema, path)
+            if entry is None:
+                return
+            for detail in change(entry, path, self._evidence.documents):
+                yield f"{words} {detail}".strip(), schema
+                schema = copy.deepcopy(self._schema)
+                entry = _entry_at(schema, path)
+
+    def _records(
+        self, seen: Seen
+    ) -> "Iterator[tuple[Record, Callable[[], _Node], Seen, str, tuple[str, ...]]]":
+        """Yield each record of the schema that objects were seen for, and how to find its node."""
+        yield from self._within(self._dataset.record, seen, "$", ())
+
+    def _within(
+        self, kind: Type, seen: Seen, path: str, names: tuple[str, ...]
+    ) -> "Iterator[tuple[Record, Callable[[], _Node], Seen, str, tuple[str, ...]]]":
+        match kind:
+            case Record() as record:
+                yield record, lambda: _node_at(self._schema, path), seen, path, names
+                for inner in record.fields:
+                    if inner.key in seen.keys:
+                        below = path + path_segment(inner.key)
+                        yield from self._within(
+                            inner.type, seen.keys[inner.key], below, (*names, inner.name)
+                        )
+            case Array(item=item) if seen.item is not None:
+                yield from self._within(item.type, seen.item, f"{path}[]", names)
+            case Map(value=value):
+                yield from self._within(value.type, seen.any_value(), f"{path}{{}}", names)
+            case _:
+                pass
+
+
+def _is_better(after: Trial, before: Trial, path: str) -> bool:
+    """Say whether fewer documents fail at a path; the same may fail elsewhere, and not more."""
+    left, was = (trial.misfits.get(path) for trial in (after, before))
+    fewer = (left.count if left else 0) < (was.count if was else 0)
+    return fewer and len(after.bad) <= len(before.bad)
+
+
+def _ceased(kind: Type, seen: Seen, path: str) -> Iterator[str]:
+    """Yield the fields of which no value was seen, null aside, in objects that were."""
+    match kind:
+        case Record() as record if seen.objects:
+            for inner in record.fields:
+                below = path + path_segment(inner.key)
+                place = seen.keys.get(inner.key)
+                if seen.many is not None:
+                    continue
+                if place is None or place.present == place.nulls:
+                    yield below
+                else:
+                    yield from _ceased(inner.type, place, below)
+        case Array(item=item) if seen.item is not None:
+            yield from _ceased(item.type, seen.item, f"{path}[]")
+        case Map(value=value):
+            yield from _ceased(value.type, seen.any_value(), f"{path}{{}}")
+        case _:
+            pass
+
+
+# ------------------------------------------------------------------------- places in a schema
+
+
+def _named(schema: Any, namespace: str = "") -> Iterator[tuple[str, _Node]]:
+    """Yield the named types of a schema, each by its name and by its full name."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _named(part, namespace)
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") in ("record", "enum", "fixed") and "name" in schema:
+        namespace = schema.get("namespace", namespace)
+        yield schema["name"], schema
+        yield f"{namespace}.{schema['name']}", schema
+    for part in schema.values():
+        if isinstance(part, dict | list):
+            yield from _named(part, namespace)
+
+
+def _type_names(schema: _Node) -> list[str]:
+    return [name.rpartition(".")[2].lower() for name, _ in _named(schema)]
+
+
+def _resolved(schema: _Node, kind: Any) -> Any:
+    """Look through unions with null, and through names."""
+    if isinstance(kind, list):
+        kind = next((branch for branch in kind if branch != "null"), None)
+    if isinstance(kind, str):
+        return dict(_named(schema)).get(kind, {"type": kind})
+    return kind
+
+
+def _steps(path: str) -> list[str]:
+    """Cut a schema's path into its segments."""
+    steps, rest = list[str](), path.removeprefix("$")
+    while rest:
+        if rest.startswith(("[]", "{}")):
+            size = 2
+        elif rest.startswith('["'):
+            size = rest.index('"]', 2) + 2
+        else:
+            ends = [rest.find(mark, 1) for mark in ".[{"]
+            size = min((end for end in ends if end > 0), default=len(rest))
+        steps.append(rest[:size])
+        rest = rest[size:]
+    return steps
+
+
+def _entry_at(schema: _Node, path: str) -> _Node | None:
+    """Return the field that a path leads to, items and values aside."""
+    node, entry = schema, None
+    for step in _steps(path):
+        if step in ("[]", "{}"):
+            node = _resolved(schema, node.get("items", node.get("values")))
+            continue
+        entry = next(
+            (
+                entry
+                for entry in node.get("fields", ())
+                if path_segment(entry.get("jsonName", entry["name"])) == step
+            ),
+            None,
+        )
+        if entry is None:
+            return None
+        node = _resolved(schema, entry["type"])
+    return entry
+
+
+def _node_at(schema: _Node, path: str) -> _Node:
+    """Return the record that a path leads to."""
+    if path == "$":
+        return schema
+    entry = _entry_at(schema, path)
+    node: Any = _resolved(schema, entry["type"]) if entry is not None else None
+    for step in reversed(_steps(path)):
+        if step not in ("[]", "{}"):
+            break
+        node = _resolved(schema, node.get("items", node.get("values")))
+    if not isinstance(node, dict) or "fields" not in node:
+        message = f"the schema's record at {path} was not found"
+        raise KeyError(message)
+    return node
+
+
+# --------------------------------------------------------------------------------- repairs
+
+
+def _merged(one: Seen, other: Seen | None) -> Seen:
+    together = Seen()
+    together.merge(one)
+    if other is not None:
+        together.merge(other)
+    return together
+
+
+def _values_at(documents: Iterable[Sample], path: str) -> Seen:
+    """Return what was seen at a path."""
+    seen: Seen | None = observe(read_exactly(document.text) for document in documents)
+    for step in _steps(path):
+        if seen is None:
+            break
+        if step == "[]":
+            seen = seen.item
+        elif step == "{}":
+            seen = seen.any_value()
+        else:
+            keys = {path_segment(key): inner for key, inner in seen.keys.items()}
+            seen = keys.get(step)
+    return seen or Seen()
+
+
+def _wider(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
+    """Make an int a long, or a float a double."""
+    del path, documents
+    wider = {"int": "long", "float": "double"}
+    kind = entry["type"]
+    inner = (
+        next((part for part in kind if part != "null"), None) if isinstance(kind, list) else kind
+    )
+    if isinstance(inner, str) and inner in wider:
+        now = wider[inner]
+        is_union = isinstance(kind, list)
+        entry["type"] = [now if part == inner else part for part in kind] if is_union else now
+        yield now
+
+
+def _symbols(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
+    """Add the symbols that were seen to an enum."""
+    kind = entry["type"]
+    inner = (
+        next((part for part in kind if part != "null"), None) if isinstance(kind, list) else kind
+    )
+    texts = _values_at(documents, path).texts
+    if not isinstance(inner, dict) or inner.get("type") != "enum" or texts is None:
+        return
+    new = [text for text in texts.symbols or () if text not in inner["symbols"] and is_name(text)]
+    if new:
+        inner["symbols"] = [*inner["symbols"], *new]
+        yield ", ".join(new)
+
+
+def _accepting(*names: str) -> "_Repair":
+    """Return a repair that adds names to `accept`."""
+
+    def change(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
+        del path, documents
+        given = list(entry.get("accept", ()))
+        new = [name for name in names if name not in given]
+        if new:
+            entry["accept"] = [*given, *new]
+            yield ", ".join(new)
+
+    return change
+
+
+def _forms(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
+    """Add the forms of times that were seen."""
+    texts = _values_at(documents, path).texts
+    if texts is None:
+        return
+    given = list(entry.get("formats", ()))
+    names = [
+        name
+        for form in texts.forms
+        for name in (*FORMS[form].names, *(name for name in FORMS[form].loose if texts.loose[name]))
+    ]
+    new = [name for name in dict.fromkeys(names) if name not in given]
+    if new:
+        entry["formats"] = [*given, *new]
+        yield ", ".join(new)
+
+
+_Repair = Callable[[_Node, str, Sequence[Sample]], Iterator[str]]
+_REPAIRS: tuple[tuple[str, _Repair], ...] = (
+    ("type", _wider),
+    ("new symbols", _symbols),
+    ("formats", _forms),
+    ("accept", _accepting("text")),
+    ("accept", _accepting("whole-floats")),
+    ("accept", _accepting("zero-one")),
+    ("accept", _accepting("empty-text")),
+    ("accept", _accepting("text", "whole-floats")),
+    ("accept", _accepting("text", "empty-text")),
+    ("accept", _accepting("text", "whole-floats", "empty-text")),
+)

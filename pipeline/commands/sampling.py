@@ -1,0 +1,231 @@
+"""Sample documents out of files, objects in S3, standard input, and streams."""
+
+import argparse
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from pipeline.commands.options import STANDARD_INPUT, open_input, positive_integer
+from pipeline.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.adapters.aws.kinesis import Kinesis
+    from pipeline.authoring.infer import Place, Samples
+    from pipeline.core.records import Limits, StreamRecord
+    from pipeline.files.unpacking import Readable
+
+_Answer = TypeVar("_Answer")
+
+_MOST_BYTES: Final = 256 * 2**20  # of documents, which are in memory
+_PATIENCE: Final = 60.0  # seconds that one call may take, retries included
+_INTERVAL: Final = 0.2  # seconds: GetRecords takes 5 calls a second for each shard
+_AT_ONCE: Final = 500  # records of a shard, before the next shard is read
+_S3: Final = "s3://"
+
+
+class Text(NamedTuple):
+    """A document as it was found: in which file, object or shard, and at which byte."""
+
+    text: bytes
+    name: str
+    offset: int | None
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which documents are read, and how."""
+    parser.add_argument(
+        "--documents",
+        metavar="N",
+        type=positive_integer,
+        default=10_000,
+        help="read the first N documents, of 256 MiB at most (default: 10,000)",
+    )
+    parser.add_argument(
+        "--framing",
+        choices=("any", "lines"),
+        default="any",
+        help="lines: each line is a document, whatever is in it (default: any)",
+    )
+    parser.add_argument(
+        "--stream", metavar="NAME", help="read a stream from its oldest record on, name or ARN"
+    )
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="with --stream: the Kinesis service (default: AWS)"
+    )
+
+
+def limits_of_environment() -> "Limits":
+    """Return the limits that the function would have, from its variables."""
+    from pipeline.settings import Settings
+
+    required = {
+        "PIPELINE_OUTPUT": "file:///out",
+        "PIPELINE_DEAD_LETTERS": "file:///dead-letters",
+        "PIPELINE_SCHEMAS": "schemas",
+    }
+    return Settings.from_environment({**os.environ, **required}).limits
+
+
+def fill(samples: "Samples", texts: Iterator[Text], documents: int) -> bool:
+    """Add texts until there are enough documents; return whether there were more."""
+    from pipeline.authoring.infer import Place
+
+    for text in texts:
+        if samples.documents >= documents or samples.size >= _MOST_BYTES:
+            return True
+        samples.add(text.text, Place(text.name, text.offset))
+    return False
+
+
+def texts_of(options: argparse.Namespace, files: Sequence[str], limits: "Limits") -> Iterator[Text]:
+    """Yield the documents of files, then of the stream. Raises `SettingsError` if there is none."""
+    if not files and not options.stream:
+        raise SettingsError("There is nothing to read: name a file, or a stream with --stream.")
+    for name in files:
+        for opened, file in _opened(name):
+            yield from _file_texts(file, opened, each_line=options.framing == "lines")
+    if options.stream:
+        yield from _stream_texts(options, limits)
+
+
+def place_in_words(place: "Place") -> str:
+    """Say where a document stands, with its line where that can be counted."""
+    if place.offset is None:
+        return place.name or "unknown"
+    line = _line_of(place.name, place.offset)
+    return str(place) if line is None else f"{place.name}, line {line:,} (byte {place.offset:,})"
+
+
+def _line_of(name: str, offset: int) -> int | None:
+    """Return the line of a byte of what a file unpacks to; None where it cannot be read again."""
+    from pipeline.files.unpacking import read, unpacked
+
+    if name.startswith(_S3) or name == STANDARD_INPUT or not Path(name).is_file():
+        return None
+    with Path(name).open("rb") as file:
+        return read(unpacked(file, name), name, 0, offset).count(b"\n") + 1
+
+
+def _file_texts(file: "Readable", name: str, *, each_line: bool) -> Iterator[Text]:
+    from pipeline.files.blocks import START, START_OF_LINES, blocks_of
+
+    for block in blocks_of(file, name, START_OF_LINES if each_line else START, eager=True):
+        for offset, document in block.documents:
+            yield Text(document, name, offset)
+
+
+def _opened(name: str) -> "Iterator[tuple[str, Readable]]":
+    """Open what a name names: a file, standard input, an object, or all objects of a prefix."""
+    if name.startswith(_S3):
+        yield from _objects(name)
+        return
+    with open_input(name) as file:
+        yield name, file
+
+
+def _objects(uri: str) -> "Iterator[tuple[str, Readable]]":
+    """Open an object; of a prefix that ends with a slash each, in the order of their keys."""
+    from pipeline.adapters.retry import Retrier, RetryPolicy
+    from pipeline.core.errors import ObjectMissing
+    from pipeline.files.notifications import ObjectReference
+    from pipeline.files.objects import ObjectReader, ObjectVersion, S3Objects
+
+    bucket, _, key = uri.removeprefix(_S3).partition("/")
+    objects, retrier = S3Objects(), Retrier(uri, lambda: _PATIENCE, RetryPolicy(reserve=0.0))
+
+    def reader(version: ObjectVersion) -> ObjectReader:
+        def fetch(begin: int, end: int) -> bytes:
+            return retrier.call("read", functools.partial(objects.read, version, begin, end))
+
+        return ObjectReader(fetch, version.size)
+
+    if key and not key.endswith("/"):
+        wanted = ObjectReference(bucket, key)
+        version = retrier.call("find", functools.partial(objects.find, wanted))
+        yield uri, reader(version)
+        return
+    found, token, first = False, None, True
+    while first or token:
+        first = False
+        page = functools.partial(objects.page, bucket, key, token)
+        versions, token = retrier.call("list", page)
+        for version in versions:
+            if version.size:
+                found = True
+                yield version.reference.uri, reader(version)
+    if not found:
+        message = f"There is no object under {uri}."
+        raise ObjectMissing(message)
+
+
+def _stream_texts(options: argparse.Namespace, limits: "Limits") -> Iterator[Text]:
+    """Yield the documents of a stream, a share of each shard at a time, up to the tips."""
+    from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
+
+    kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
+    shards = _patiently(kinesis.list_shards)
+    waiting = [(shard.shard_id, _shard_records(kinesis, shard.shard_id)) for shard in shards]
+    while waiting:
+        left = []
+        for shard_id, records in waiting:
+            batch = next(records, None)
+            if batch is not None:
+                yield from _record_texts(batch, f"{kinesis.stream}/{shard_id}", limits, options)
+                left.append((shard_id, records))
+        waiting = left
+
+
+def _shard_records(kinesis: "Kinesis", shard_id: str) -> "Iterator[Sequence[StreamRecord]]":
+    """Yield what a shard holds, from its oldest record to its tip."""
+    iterator: str | None = _patiently(
+        functools.partial(kinesis.get_shard_iterator, shard_id, "TRIM_HORIZON")
+    )
+    while iterator is not None:
+        received = _patiently(functools.partial(kinesis.get_records, iterator, _AT_ONCE))
+        if received.records:
+            yield received.records
+        if not received.behind and len(received.records) < _AT_ONCE:
+            return
+        iterator = received.next_iterator
+        time.sleep(_INTERVAL)
+
+
+def _record_texts(
+    records: "Sequence[StreamRecord]", name: str, limits: "Limits", options: argparse.Namespace
+) -> Iterator[Text]:
+    """Yield the documents of stream records, deaggregated and unpacked, and what did not open."""
+    from pipeline.core.kpl import deaggregate
+    from pipeline.core.payload import unpack_payloads
+    from pipeline.core.records import Batch
+
+    batch = Batch(name, "sample", tuple(records))
+    user_records, unopened = deaggregate(batch)
+    place = f"{name}, sequence number "
+    for reject in unopened:
+        number = reject.provenance.record[reject.unit]
+        yield Text(reject.payload, place + records[number].sequence_number, None)
+    each_line = options.framing == "lines"
+    for chunk, refused in unpack_payloads(user_records, limits, each_line=each_line):
+        for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
+            number = chunk.provenance.record[unit]
+            yield Text(payload, place + records[number].sequence_number, None)
+        for reject in refused:
+            number = reject.provenance.record[reject.unit]
+            yield Text(reject.payload, place + records[number].sequence_number, None)
+
+
+def _patiently(call: Callable[[], _Answer]) -> _Answer:
+    """Call a stream, and again for a while where it does not answer."""
+    from pipeline.core.errors import StreamUnavailable
+
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return call()
+        except StreamUnavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1.0)
