@@ -31,7 +31,7 @@ class DirectoryStore:
     def __init__(self, root: Path) -> None:
         """Use `root`, made absolute. Nothing is touched yet."""
         # Not Path.absolute(), which keeps "..": a directory has one URI.
-        self._root = Path(os.path.abspath(root))  # noqa: PTH100
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links
         self.uri = self._root.as_uri()
         self.longest_key = LONGEST_KEY
 

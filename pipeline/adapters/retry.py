@@ -65,7 +65,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 def _chance() -> float:
     """Return a number from 0 to 1. Most starts never need one, nor the module it comes from."""
-    from random import random  # noqa: PLC0415
+    from random import random  # noqa: PLC0415 - 5 ms, and rare
 
     return random()  # noqa: S311 - who waits how long is no secret
 

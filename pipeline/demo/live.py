@@ -76,7 +76,7 @@ def _kinesalite() -> Iterator[KinesisStream]:
     script = "require(process.argv[1])({}).listen(Number(process.argv[2]), '127.0.0.1')"
     home = str(Path(program).resolve().parent)
     server = subprocess.Popen(  # noqa: S603 - from the PATH
-        ["node", "-e", script, home, str(port)],  # noqa: S607
+        ["node", "-e", script, home, str(port)],  # noqa: S607 - from the path
         stdout=quiet,
         stderr=quiet,
     )

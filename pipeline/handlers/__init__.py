@@ -70,14 +70,14 @@ def _pipeline(settings: Settings) -> Pipeline:
 
 @functools.cache
 def _objects() -> "S3Objects":
-    from pipeline.files.objects import S3Objects  # noqa: PLC0415
+    from pipeline.files.objects import S3Objects  # noqa: PLC0415 - loaded where it is opened
 
     return S3Objects()
 
 
 @functools.lru_cache(maxsize=4)
 def _topic(arn: str) -> "Topic":
-    from pipeline.adapters.aws.sns import Topic  # noqa: PLC0415
+    from pipeline.adapters.aws.sns import Topic  # noqa: PLC0415 - loaded where it is opened
 
     return Topic(arn)
 

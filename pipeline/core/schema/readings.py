@@ -196,7 +196,7 @@ def _time_forms(scalar: Scalar, attributes: Mapping[str, Any]) -> TimeForms | No
     if zone is not None and not is_text(zone):
         raise UnusableReading('"zone" is the name of a time zone, such as "Europe/Berlin".')
     # Few datasets have other forms of times, and their expressions cost a start.
-    from pipeline.core.schema.time_forms import UnusableFormats, time_forms  # noqa: PLC0415
+    from pipeline.core.schema.time_forms import UnusableFormats, time_forms  # noqa: PLC0415 - rare
 
     try:
         return time_forms(kind, names, zone)
