@@ -62,6 +62,6 @@ class Balance:
 
 def lines_of_unknown(dataset: str, unknown: UnknownFields) -> Iterator[str]:
     """Yield a line for each unknown field of a dataset, the most frequent first."""
-    what = "unknown field, kept in _rest:" if unknown.kept else "unknown field, dropped:"
+    label = "unknown field, kept in _rest:" if unknown.kept else "unknown field, dropped:"
     for path, count in unknown.counts():
-        yield f"{count:,} x {dataset}: {what} {path}"
+        yield f"{count:,} x {dataset}: {label} {path}"

@@ -189,9 +189,9 @@ class _Found:
 
         chunk = chunk_of([sample.text for sample in samples.kept])
         parts, _ = Router(self.datasets).route(chunk)
-        mine = [part for dataset, part in parts if dataset.name == self.dataset.name]
-        into += [samples.kept[unit] for part in mine for unit in part.unit]
-        self.elsewhere += len(samples.kept) - sum(map(len, mine))
+        own = [part for dataset, part in parts if dataset.name == self.dataset.name]
+        into += [samples.kept[unit] for part in own for unit in part.unit]
+        self.elsewhere += len(samples.kept) - sum(map(len, own))
         self.skipped += samples.skipped_documents
 
 

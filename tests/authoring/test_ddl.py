@@ -299,10 +299,10 @@ def kinds() -> tuple[list[bytes], list[Row]]:
 def nested() -> tuple[list[bytes], list[Row]]:
     """Return documents of partitions by nested fields, and the rows a reader should see."""
     documents, rows = list[bytes](), list[Row]()
-    at = "2026-12-31T23:30:00Z"
-    moment = datetime.fromisoformat(at)
+    written = "2026-12-31T23:30:00Z"
+    moment = datetime.fromisoformat(written)
     for number, place in enumerate([*PLACES, "absent"]):
-        shop: Row | None = None if place == "absent" else {"place": place, "at": at}
+        shop: Row | None = None if place == "absent" else {"place": place, "at": written}
         sent: Row = {"id": str(number), "shop": shop}
         documents.append(as_json(sent))
         row: Row = {"id": str(number), "shop": shop and {"place": place, "at": moment}}

@@ -58,6 +58,6 @@ def test_what_reads_all_texts_is_proposed_and_reads_them(
     assert [(fit.type, fit.attributes) for fit in fits] == expected
     for fit in fits:
         assert fit.needs_zone == ("zone" in fit.attributes)
-        of = dataset({"name": "v", "type": fit.type, **fit.attributes})
-        _, rejects = convert(chunk_of(*(json.dumps({"v": text}).encode() for text in texts)), of)
+        made = dataset({"name": "v", "type": fit.type, **fit.attributes})
+        _, rejects = convert(chunk_of(*(json.dumps({"v": text}).encode() for text in texts)), made)
         assert not rejects

@@ -507,7 +507,7 @@ NOTES = {"type": "record", "name": "T", "fields": [
 def test_unknown_fields_are_named_in_the_summary(
     config: str,
     line: str,
-    told: str,
+    note: str,
     rest: str | None,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -521,6 +521,6 @@ def test_unknown_fields_are_named_in_the_summary(
     out, dead = tmp_path / "out", tmp_path / "dead"
     places = ["--schemas", str(folder.parent), "--out", str(out), "--dead-letters", str(dead)]
     assert main(["convert", str(file), *places]) == 0
-    assert f"  1 x t: {told}\n" in capsys.readouterr().out
+    assert f"  1 x t: {note}\n" in capsys.readouterr().out
     stored = rows(out)
     assert [row.get("_rest") for row in stored] == [None, rest]

@@ -347,11 +347,11 @@ def parsed_or_refused(avro: Any) -> Dataset | str:
         return str(error)
 
 
-def row_of(of: Dataset, document: Any) -> Any:
-    rows, rejects = convert(chunk_of(as_json(document)), of)
+def row_of(subject: Dataset, document: Any) -> Any:
+    rows, rejects = convert(chunk_of(as_json(document)), subject)
     assert not rejects, [reject.violation for reject in rejects]
     (row,) = rows.table.to_pylist()
-    return {field.name: row[field.name] for field in of.record.fields}
+    return {field.name: row[field.name] for field in subject.record.fields}
 
 
 def with_dicts(avro: Any, value: Any) -> Any:
@@ -368,16 +368,16 @@ def test_a_valid_schema_is_refused_in_a_sentence_or_read_as_avro_says(
     made: Kind, data: st.DataObject
 ) -> None:
     parsed = fastavro.parse_schema(without_logical_types(made.avro))
-    of = parsed_or_refused(made.avro)
-    if isinstance(of, str):
+    subject = parsed_or_refused(made.avro)
+    if isinstance(subject, str):
         event("refused")
-        assert of.startswith("schemas/things/1.avsc, field f")
-        assert of.endswith(".")
+        assert subject.startswith("schemas/things/1.avsc, field f")
+        assert subject.endswith(".")
         return
     event("accepted")
     for _ in range(2):
         document, expected = data.draw(made.value)
-        for way in (of.by_rows(), of.by_columns()):
+        for way in (subject.by_rows(), subject.by_columns()):
             assert repr(row_of(way, document)) == repr(expected)
         if made.plain:
             event("judged by fastavro")

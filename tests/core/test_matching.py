@@ -27,7 +27,7 @@ def matching(field: Any, *values: Any) -> list[Dataset]:
 def routed(datasets: list[Dataset], payloads: list[bytes], *, fast: bool) -> list[str | None]:
     chunk = chunk_of(*payloads)
     parts, rejects = Router(datasets).route(chunk, fast=fast)
-    names = {unit: of.name for of, part in parts for unit in part.unit}
+    names = {unit: found.name for found, part in parts for unit in part.unit}
     assert len(names) + len(rejects) == len(payloads)
     return [names.get(unit) for unit in range(len(payloads))]
 

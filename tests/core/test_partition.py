@@ -188,9 +188,9 @@ def test_times_are_partitioned_as_clocks_in_their_zone_show_them(
 ) -> None:
     documents = [{"at": f"{moment.replace(tzinfo=None).isoformat()}Z"} for moment in moments]
     expected = {}
-    for at, moment in enumerate(moments):
+    for number_of_moment, moment in enumerate(moments):
         local = moment.astimezone(ZoneInfo(ZONES[number]))
-        expected[at] = (
+        expected[number_of_moment] = (
             f"year={local.year:04}/month={local.month:02}/date={local.date().isoformat()}"
             f"/hour={local.hour:02}"
         )
@@ -199,8 +199,10 @@ def test_times_are_partitioned_as_clocks_in_their_zone_show_them(
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_the_ends_of_the_calendar_have_partitions_in_every_zone(zone: str) -> None:
-    of = IN_ZONES[ZONES.index(zone)]
-    found = paths_of(of, {"at": "0001-01-01T00:00:00Z"}, {"at": "9999-12-31T23:59:59.999999Z"})
+    partitioned = IN_ZONES[ZONES.index(zone)]
+    found = paths_of(
+        partitioned, {"at": "0001-01-01T00:00:00Z"}, {"at": "9999-12-31T23:59:59.999999Z"}
+    )
     assert len(found) == 2
 
 

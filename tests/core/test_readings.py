@@ -45,16 +45,16 @@ def of_field(avro: Any, **attributes: Any) -> Dataset:
     return dataset({"name": "v", "type": avro, **attributes})
 
 
-def read(of: Dataset, texts: Sequence[str]) -> list[Any]:
+def read(made: Dataset, texts: Sequence[str]) -> list[Any]:
     """Return the values of JSON texts, or the reasons of their rejection; equal by both paths."""
     documents = [f'{{"v": {text} }}'.encode() for text in texts]
-    found = [_read(path, documents) for path in (of.by_rows(), of.by_columns())]
+    found = [_read(path, documents) for path in (made.by_rows(), made.by_columns())]
     assert repr(found[0]) == repr(found[1])
     return found[0]
 
 
-def _read(of: Dataset, documents: list[bytes]) -> list[Any]:
-    rows, rejects = convert(chunk_of(*documents), of)
+def _read(made: Dataset, documents: list[bytes]) -> list[Any]:
+    rows, rejects = convert(chunk_of(*documents), made)
     found: list[Any] = [None] * len(documents)
     for unit, value in zip(rows.unit.to_pylist(), rows.table.column("v").to_pylist(), strict=True):
         found[unit] = value
@@ -76,43 +76,43 @@ def refusal(avro: Any, **attributes: Any) -> str:
 
 
 def test_numbers_as_lua_go_and_protobuf_write_them() -> None:
-    of = of_field(["null", "long"], default=None, accept=["text", "whole-floats"])
-    assert read(of, ["12345.0", "1e+06", '"12345"', "null"]) == [12345, 1_000_000, 12345, None]
+    made = of_field(["null", "long"], default=None, accept=["text", "whole-floats"])
+    assert read(made, ["12345.0", "1e+06", '"12345"', "null"]) == [12345, 1_000_000, 12345, None]
     assert read(of_field("double", accept=["text"]), ['"12.5"']) == [12.5]
 
 
 def test_booleans_of_mysql_and_empty_texts() -> None:
-    of = of_field(["null", "boolean"], default=None, accept=["text", "zero-one"])
-    assert read(of, ["1", '"true"', '"FALSE"', "0"]) == [True, True, False, False]
+    made = of_field(["null", "boolean"], default=None, accept=["text", "zero-one"])
+    assert read(made, ["1", '"true"', '"FALSE"', "0"]) == [True, True, False, False]
     for avro in ("long", TIMESTAMP, "string", MONEY, "boolean", DATE, "bytes"):
         empty = of_field(["null", avro], default=None, accept=["empty-text"])
         assert read(empty, ['""', "null"]) == [None, None]
 
 
 def test_times_of_jackson_sql_and_text() -> None:
-    of = of_field(
+    made = of_field(
         TIMESTAMP, formats=["space", "comma", "no-zone", "basic-offset"], zone="UTC"
     )  # fmt: skip
     texts = (
         "2026-11-23T09:30:00.123+0000", "2026-11-23 09:30:00.123", "2026-11-23 09:30:00,123+00",
         "2026-11-23T10:30:00.123+01:00",
     )  # fmt: skip
-    assert read(of, [json.dumps(text) for text in texts]) == [INSTANT] * 4
+    assert read(made, [json.dumps(text) for text in texts]) == [INSTANT] * 4
     millis = of_field(["null", TIMESTAMP], default=None, epoch="millis", accept=["text"])
     assert read(millis, ['"1795426200123"', "1795426200123"]) == [INSTANT] * 2
 
 
 def test_decimals_of_debezium_are_never_numbers() -> None:
-    of = of_field(MONEY, encoding="connect")
-    assert read(of, ['"BOI="', '"nQ=="', '"1234"', "12.50"]) == [
+    made = of_field(MONEY, encoding="connect")
+    assert read(made, ['"BOI="', '"nQ=="', '"1234"', "12.50"]) == [
         Decimal("12.50"), Decimal("-0.99"), Decimal("-26588.24"), "wrong_type",
     ]  # fmt: skip
 
 
 def test_any_json_value_is_kept_as_its_text() -> None:
-    of = of_field(["null", "string"], default=None, json=True)
+    made = of_field(["null", "string"], default=None, json=True)
     texts = ['{"x": 1.0 , "x":2e3}', '"text"', "42", "1e400", "[true,null]", '"\\u0041"', '""']
-    assert read(of, [*texts, "null"]) == [*texts, None]
+    assert read(made, [*texts, "null"]) == [*texts, None]
     assert read(of_field(["null", "long", "string"], json=True), ['"u7"', "42"]) == ['"u7"', "42"]
     item = {"type": "string", "json": True}
     assert read(of_field({"type": "array", "items": item}), ['[1, "a", {"b":2}]']) == [
@@ -121,18 +121,18 @@ def test_any_json_value_is_kept_as_its_text() -> None:
 
 
 def test_what_is_not_json_is_no_json_text() -> None:
-    of = of_field(["null", "string"], json=True)
+    made = of_field(["null", "string"], json=True)
     texts = ['"\\ud800"', "NaN", '{"a":1,}', "01", '"\t"', "[1 2]", '{"a":-Infinity}', "[nul]"]
-    assert read(of, texts) == ["not_json"] * len(texts)
+    assert read(made, texts) == ["not_json"] * len(texts)
 
 
 def test_named_types_inside_of_json_text_may_be_used_elsewhere() -> None:
     inner = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
-    of = dataset(
+    made = dataset(
         {"name": "any", "type": [inner, {"type": "array", "items": "string"}], "json": True},
         {"name": "v", "type": "R"},
     )
-    rows, rejects = convert(chunk_of(b'{"any": [1], "v": {"a": 2}}'), of)
+    rows, rejects = convert(chunk_of(b'{"any": [1], "v": {"a": 2}}'), made)
     assert not rejects
     assert rows.table.select(["any", "v"]).to_pylist() == [{"any": "[1]", "v": {"a": 2}}]
     nameless = [{"type": "enum", "name": "1", "symbols": ["A"]}, "string"]
@@ -141,22 +141,24 @@ def test_named_types_inside_of_json_text_may_be_used_elsewhere() -> None:
 
 def test_json_text_is_exact_beside_a_repeated_key() -> None:
     """The row path reads such a document a second time, without the repeats."""
-    of = dataset({"name": "n", "type": "int"}, {"name": "v", "type": "string", "json": True})
+    made = dataset({"name": "n", "type": "int"}, {"name": "v", "type": "string", "json": True})
     document = b'{"n": "x", "v": {"a": 1.0,  "a": 2}, "n": 7}'
-    rows, rejects = convert(chunk_of(document), of)
+    rows, rejects = convert(chunk_of(document), made)
     assert not rejects
     assert rows.table.column("v").to_pylist() == ['{"a": 1.0,  "a": 2}']
 
 
 def test_times_of_day_as_debezium_counts_them() -> None:
-    of = of_field(TIME, accept=["number"])
-    assert read(of, ["34200000001", '"09:30:00.000001"', "-1"])[:2] == [time(9, 30, 0, 1)] * 2
+    made = of_field(TIME, accept=["number"])
+    assert read(made, ["34200000001", '"09:30:00.000001"', "-1"])[:2] == [time(9, 30, 0, 1)] * 2
 
 
 def test_nanoseconds_are_cut_downwards() -> None:
-    of = of_field(TIMESTAMP, epoch="nanos", accept=["text"])
-    assert read(of, ["1795426200123000999", '"1795426200123000999"']) == [INSTANT] * 2
-    assert read(of, ["-1", '"-1"']) == [datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)] * 2
+    made = of_field(TIMESTAMP, epoch="nanos", accept=["text"])
+    assert read(made, ["1795426200123000999", '"1795426200123000999"']) == [INSTANT] * 2
+    assert (
+        read(made, ["-1", '"-1"']) == [datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)] * 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,10 +171,10 @@ def test_nanoseconds_are_cut_downwards() -> None:
     ],
 )
 def test_a_time_in_another_unit_is_rejected(unit: str, wrong: list[int]) -> None:
-    of = of_field(TIMESTAMP, epoch=unit)
-    assert read(of, [str(number) for number in wrong]) == ["out_of_range"] * len(wrong)
-    assert read(of, ["0", "315532799"])[0] == datetime(1970, 1, 1, tzinfo=UTC)
-    assert "out_of_range" not in read(of, ["-1795426200", "315532799"])
+    made = of_field(TIMESTAMP, epoch=unit)
+    assert read(made, [str(number) for number in wrong]) == ["out_of_range"] * len(wrong)
+    assert read(made, ["0", "315532799"])[0] == datetime(1970, 1, 1, tzinfo=UTC)
+    assert "out_of_range" not in read(made, ["-1795426200", "315532799"])
 
 
 # ------------------------------------------------------------------ each reading, beside an oracle
@@ -274,18 +276,18 @@ def test_rfc_2822_is_read_as_python_reads_it(moment: datetime) -> None:
         return  # at the ends of the calendar
     if not text[-4:].isdigit() or text[-5] not in "+-":
         return  # a zone of seconds, as of the nineteenth century
-    of = of_field(TIMESTAMP, formats=["rfc2822"])
-    assert read(of, [json.dumps(text), json.dumps(text + " (CET)")]) == [expected] * 2
+    made = of_field(TIMESTAMP, formats=["rfc2822"])
+    assert read(made, [json.dumps(text), json.dumps(text + " (CET)")]) == [expected] * 2
 
 
 def test_rfc_2822_as_it_is_met() -> None:
-    of = of_field(TIMESTAMP, formats=["rfc2822"])
+    made = of_field(TIMESTAMP, formats=["rfc2822"])
     texts = [
         "Mon, 23 Nov 2026 09:30:00 GMT", "23 Nov 2026 09:30 +0000", "mon, 23 nov 2026 04:30:00 est",
         "Mon, 23 Nov 2026 09:30:00", "Mon, 31 Feb 2026 09:30:00 GMT", "2026-11-23T09:30:00Z",
     ]  # fmt: skip
     whole = INSTANT.replace(microsecond=0)
-    assert read(of, [json.dumps(text) for text in texts]) == [
+    assert read(made, [json.dumps(text) for text in texts]) == [
         whole, whole, whole, "bad_format", "out_of_range", whole,
     ]  # fmt: skip
 
@@ -321,8 +323,8 @@ def _check_zone(zone: str, local: datetime) -> None:
     info = ZoneInfo(zone)
     instants = {local.replace(tzinfo=info, fold=fold).astimezone(UTC) for fold in (0, 1)}
     there = {moment for moment in instants if moment.astimezone(info).replace(tzinfo=None) == local}
-    of = of_field(TIMESTAMP, formats=["no-zone", "space"], zone=zone)
-    (found,) = read(of, [json.dumps(local.isoformat(" "))])
+    made = of_field(TIMESTAMP, formats=["no-zone", "space"], zone=zone)
+    (found,) = read(made, [json.dumps(local.isoformat(" "))])
     assert found == (there.pop() if len(there) == 1 else "out_of_range")
 
 
@@ -332,8 +334,8 @@ def test_zones_at_the_ends_of_the_calendar() -> None:
         ("America/New_York", datetime(1, 1, 1, 4, 56, 2, tzinfo=UTC), "out_of_range"),
         ("+01:00", "out_of_range", datetime(9999, 12, 31, 22, 59, tzinfo=UTC)),
     ):
-        of = of_field(TIMESTAMP, formats=["no-zone"], zone=zone)
-        assert read(of, ['"0001-01-01T00:00:00"', '"9999-12-31T23:59:00"']) == [first, last]
+        made = of_field(TIMESTAMP, formats=["no-zone"], zone=zone)
+        assert read(made, ['"0001-01-01T00:00:00"', '"9999-12-31T23:59:00"']) == [first, last]
 
 
 @pytest.mark.parametrize(
@@ -344,9 +346,9 @@ def test_what_is_no_zone_is_refused(zone: str) -> None:
 
 
 def test_skipped_and_repeated_hours_are_rejected_in_a_sentence() -> None:
-    of = of_field(TIMESTAMP, formats=["no-zone"], zone="Europe/Berlin")
+    made = of_field(TIMESTAMP, formats=["no-zone"], zone="Europe/Berlin")
     texts = [b'{"v": "2026-03-29T02:30:00"}', b'{"v": "2026-10-25T02:30:00"}']
-    _, rejects = convert(chunk_of(*texts), of)
+    _, rejects = convert(chunk_of(*texts), made)
     how = "as clocks are changed there; it has no one instant."
     assert [reject.violation.message for reject in rejects] == [
         f"The local time is skipped in Europe/Berlin, {how}",
@@ -378,8 +380,8 @@ def test_patterns_are_read_as_strptime_reads_them(
     distance = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
     text = moment.strftime(pattern.replace("%z", distance).replace("%T", "%H:%M:%S"))
     expected = datetime.strptime(text, pattern.replace("%T", "%H:%M:%S"))  # noqa: DTZ007 - some have none
-    of = of_field(TIMESTAMP if zone else LOCAL, formats=[pattern])
-    (found,) = read(of, [json.dumps(text)])
+    made = of_field(TIMESTAMP if zone else LOCAL, formats=[pattern])
+    (found,) = read(made, [json.dumps(text)])
     assert found == (expected.astimezone(UTC) if zone else expected)
 
 
@@ -390,7 +392,7 @@ def test_dates_are_read_as_strptime_reads_them(pattern: str, day: date) -> None:
 
 
 def test_patterns_are_exact() -> None:
-    of = of_field(DATE, formats=["%-d.%-m.%Y"])
+    made = of_field(DATE, formats=["%-d.%-m.%Y"])
     texts = [
         "1.2.2026",
         "01.02.2026",
@@ -401,7 +403,7 @@ def test_patterns_are_exact() -> None:
         "1.2.2026\n",
     ]
     first = date(2026, 2, 1)
-    assert read(of, [json.dumps(text) for text in texts]) == [
+    assert read(made, [json.dumps(text) for text in texts]) == [
         first, first, "out_of_range", "bad_format", "bad_format", first, "bad_format",
     ]  # fmt: skip
     clock = of_field(TIME, formats=["%I:%M %p"])
@@ -454,10 +456,10 @@ def test_any_json_text_is_kept_exactly(values: list[tuple[Any, bool, Any]]) -> N
 
 
 def test_rules_defaults_and_empty_texts_work_as_on_strict_fields() -> None:
-    of = of_field("long", accept=["text", "empty-text"], default="5", minimum=3)
-    assert read(of, ['""', "null", '"7"', "8"]) == [5, 5, 7, 8]
-    rows, _ = convert(chunk_of(b'{"v": "2"}', b'{"v": "3"}'), of)
-    _, rejects = check_rules(rows, of)
+    made = of_field("long", accept=["text", "empty-text"], default="5", minimum=3)
+    assert read(made, ['""', "null", '"7"', "8"]) == [5, 5, 7, 8]
+    rows, _ = convert(chunk_of(b'{"v": "2"}', b'{"v": "3"}'), made)
+    _, rejects = check_rules(rows, made)
     assert [reject.violation.reason.value for reject in rejects] == ["below_minimum"]
     assert refusal("long", accept=["text"], default="x") == (
         "its default: The string is not a number as JSON writes it."
@@ -469,18 +471,23 @@ def test_rules_defaults_and_empty_texts_work_as_on_strict_fields() -> None:
 
 
 def test_event_time_and_partitions_work_as_on_strict_fields() -> None:
-    of = dataset(
+    made = dataset(
         {"name": "v", "type": TIMESTAMP, "formats": ["%d.%m.%Y %H:%M"], "zone": "UTC"},
         {"name": "id", "type": "long", "accept": ["text"]},
         config='partition_by = ["date(v)", "id"]\nevent_time = "v"\nevent_time_window = ["-1d", "+1d"]',
     )
-    assert [column.name for column in of.partition_by] == ["date", "id"]
+    assert [column.name for column in made.partition_by] == ["date", "id"]
 
 
 def test_empty_text_of_records_arrays_and_items() -> None:
     record = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
-    of = of_field(["null", record], accept=["empty-text"])
-    assert read(of, ['""', '{"a":1}', '"x"', "[]"]) == [None, {"a": 1}, "wrong_type", "wrong_type"]
+    made = of_field(["null", record], accept=["empty-text"])
+    assert read(made, ['""', '{"a":1}', '"x"', "[]"]) == [
+        None,
+        {"a": 1},
+        "wrong_type",
+        "wrong_type",
+    ]
     items = ["null", {"type": "long", "accept": ["empty-text", "text"]}]
     assert read(of_field({"type": "array", "items": items}), ['["", "1", null]']) == [
         [None, 1, None]
@@ -511,15 +518,15 @@ GENERATED: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("avro", "attributes"), GENERATED, ids=json.dumps)
 def test_the_generator_makes_values_of_each_form(avro: Any, attributes: dict[str, Any]) -> None:
-    of = of_field(avro, **attributes)
-    make = documents_of(of, Random(7))
-    made = [make(NOW + number) for number in range(300)]
-    rows, rejects = convert(chunk_of(*made), of)
+    subject = of_field(avro, **attributes)
+    make = documents_of(subject, Random(7))
+    documents = [make(NOW + number) for number in range(300)]
+    rows, rejects = convert(chunk_of(*documents), subject)
     assert not rejects
-    assert len({type(json.loads(document)["v"]) for document in made}) > (
+    assert len({type(json.loads(document)["v"]) for document in documents}) > (
         "accept" in attributes or attributes == {"json": True}
     )
-    by_rows, _ = convert(chunk_of(*made), of.by_rows())
+    by_rows, _ = convert(chunk_of(*documents), subject.by_rows())
     assert rows.table.equals(by_rows.table)
 
 

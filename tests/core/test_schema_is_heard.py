@@ -25,20 +25,20 @@ def field_of(avro: Any, **more: Any) -> dict[str, Any]:
     return {"name": "f", "type": avro, **more}
 
 
-def results(of: Dataset, *sent: Any) -> list[Any]:
+def results(made_of: Dataset, *sent: Any) -> list[Any]:
     """Return for each document its row, or the reason and path of its reject; by both paths."""
     payloads = [document if isinstance(document, bytes) else as_json(document) for document in sent]
-    found = [_results(made, payloads) for made in (of.by_rows(), of.by_columns())]
+    found = [_results(made, payloads) for made in (made_of.by_rows(), made_of.by_columns())]
     assert found[0] == found[1]
     return found[0]
 
 
-def _results(of: Dataset, payloads: list[bytes]) -> list[Any]:
-    rows, rejects = convert(chunk_of(*payloads), of)
+def _results(made_of: Dataset, payloads: list[bytes]) -> list[Any]:
+    rows, rejects = convert(chunk_of(*payloads), made_of)
     outcomes: dict[int, Any] = {
         reject.unit: (str(reject.violation.reason), reject.violation.path) for reject in rejects
     }
-    names = [field.name for field in of.record.fields]
+    names = [field.name for field in made_of.record.fields]
     for unit, row in zip(rows.index.to_pylist(), rows.table.to_pylist(), strict=True):
         outcomes[unit] = {name: row[name] for name in names}
     return [outcomes[number] for number in range(len(payloads))]
@@ -54,25 +54,25 @@ def refused(field: dict[str, Any], says: str) -> None:
 
 
 def test_a_value_under_an_alias_is_the_fields() -> None:
-    of = dataset(
+    made_of = dataset(
         {"name": "customer", "type": "long", "aliases": ["user", "uid"]},
         field_of(["null", "string"], default=None),
     )
-    assert results(of, {"customer": 1}, {"user": 2, "f": "x"}, {"uid": 3}, {"uid": 4, "user": 5}) == [
+    assert results(made_of, {"customer": 1}, {"user": 2, "f": "x"}, {"uid": 3}, {"uid": 4, "user": 5}) == [
         {"customer": 1, "f": None}, {"customer": 2, "f": "x"}, {"customer": 3, "f": None},
         {"customer": 5, "f": None},
     ]  # fmt: skip
 
 
 def test_the_own_key_wins_whatever_is_under_the_alias() -> None:
-    of = dataset(field_of(["null", "long"], aliases=["g"]))
+    made_of = dataset(field_of(["null", "long"], aliases=["g"]))
     sent = [{"f": 1, "g": 2}, {"g": "text", "f": 1}, {"f": None, "g": 2}, b'{"g":1,"g":2}']
-    assert results(of, *sent) == [{"f": 1}, {"f": 1}, {"f": None}, {"f": 2}]
+    assert results(made_of, *sent) == [{"f": 1}, {"f": 1}, {"f": None}, {"f": 2}]
 
 
 def test_what_is_wrong_under_an_alias_is_found_there() -> None:
     inner = {"type": "record", "name": "I", "fields": [field_of("long", aliases=["g"])]}
-    of = dataset({"name": "a", "type": {"type": "array", "items": inner}, "aliases": ["b"]})
+    made_of = dataset({"name": "a", "type": {"type": "array", "items": inner}, "aliases": ["b"]})
     sent = [
         {"b": [{"g": 1}, {"g": "x"}]},
         {"b": 1},
@@ -81,22 +81,22 @@ def test_what_is_wrong_under_an_alias_is_found_there() -> None:
         {"b": None},
         {"b": [{"f": 2}]},
     ]
-    assert results(of, *sent) == [
+    assert results(made_of, *sent) == [
         ("wrong_type", "$.b[1].g"), ("wrong_type", "$.b"), ("missing_field", "$.b[0].f"),
         ("missing_field", "$.a"), ("missing_field", "$.b"), {"a": [{"f": 2}]},
     ]  # fmt: skip
 
 
 def test_aliases_go_with_jsonname_defaults_and_unknown_fields() -> None:
-    of = dataset(
+    made_of = dataset(
         field_of("long", jsonName="@f", aliases=["f", "@f"], default=7),
         {"name": "g", "type": {"type": "bytes", "logicalType": "decimal", "precision": 3},
          "aliases": ["h"], "default": 5},
         config='unknown_fields = "reject"',
     )  # fmt: skip
-    five = of.schema.field("g").type
+    five = made_of.schema.field("g").type
     assert str(five) == "decimal128(3, 0)"
-    found = results(of, {"@f": 1}, {"f": 2, "h": "12"}, {}, {"f": None}, {"F": 1})
+    found = results(made_of, {"@f": 1}, {"f": 2, "h": "12"}, {}, {"f": None}, {"F": 1})
     assert [row if isinstance(row, tuple) else (row["f"], int(row["g"])) for row in found] == [
         (1, 5), (2, 12), (7, 5), (7, 5), ("unknown_field", "$.F"),
     ]  # fmt: skip
@@ -173,8 +173,8 @@ def test_a_document_under_aliases_is_the_document_under_its_own_keys(
     assert _exactly(aliased.by_columns(), sent) == expected
 
 
-def _exactly(of: Dataset, payloads: list[bytes]) -> Any:
-    rows, rejects = convert(chunk_of(*payloads), of)
+def _exactly(made_of: Dataset, payloads: list[bytes]) -> Any:
+    rows, rejects = convert(chunk_of(*payloads), made_of)
     assert not rejects
     return repr(rows.table.to_pylist())  # NaN is not there, and -0.0 is not 0.0
 
@@ -254,8 +254,8 @@ def test_attributes_of_other_people_are_accepted(more: dict[str, Any]) -> None:
 
 
 def test_a_logical_type_that_is_in_both_places_is_one() -> None:
-    of = dataset(field_of({"type": "int", "logicalType": "date"}, logicalType="date"))
-    assert str(of.schema.field("f").type) == "date32[day]"
+    made_of = dataset(field_of({"type": "int", "logicalType": "date"}, logicalType="date"))
+    assert str(made_of.schema.field("f").type) == "date32[day]"
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ def test_a_logical_type_that_is_in_both_places_is_one() -> None:
     ],
 )
 def test_a_logical_type_that_nobody_knows_is_the_type_beneath_it(avro: Any) -> None:
-    of = dataset(field_of(avro))
-    assert results(of, {"f": "x"}) == [{"f": "x"}]
-    (remark,) = of.remarks
+    made_of = dataset(field_of(avro))
+    assert results(made_of, {"f": "x"}) == [{"f": "x"}]
+    (remark,) = made_of.remarks
     assert remark.startswith("schemas/things/1.avsc, field f: there is no logical type")
 
 
@@ -331,29 +331,29 @@ def test_other_unions_are_refused(avro: Any, says: str) -> None:
 
 @pytest.mark.parametrize("avro", [["string", "null"], ["null", "string"]])
 def test_a_default_of_what_may_be_null_is_for_absence_alone(avro: Any) -> None:
-    of = dataset(field_of(avro, default="x"), {"name": "g", "type": "string", "default": "y"})
-    assert results(of, {}, {"f": None, "g": None}, {"f": "z"}) == [
+    made_of = dataset(field_of(avro, default="x"), {"name": "g", "type": "string", "default": "y"})
+    assert results(made_of, {}, {"f": None, "g": None}, {"f": "z"}) == [
         {"f": "x", "g": "y"}, {"f": None, "g": "y"}, {"f": "z", "g": "y"},
     ]  # fmt: skip
 
 
 def test_a_default_of_nullable_nested_values_is_for_absence_alone() -> None:
     inner = {"type": "record", "name": "I", "fields": [field_of(["long", "null"], default=3)]}
-    of = dataset(
+    made_of = dataset(
         {"name": "a", "type": ["null", {"type": "array", "items": inner}], "default": [{}]},
         {"name": "m", "type": [{"type": "map", "values": "int"}, "null"], "default": {"k": 1}},
     )
-    assert results(of, {}, {"a": None, "m": None}, {"a": [{}, {"f": None}], "m": {}}) == [
+    assert results(made_of, {}, {"a": None, "m": None}, {"a": [{}, {"f": None}], "m": {}}) == [
         {"a": [{"f": 3}], "m": [("k", 1)]}, {"a": None, "m": None},
         {"a": [{"f": 3}, {"f": None}], "m": []},
     ]  # fmt: skip
 
 
 def test_a_symbol_that_is_not_known_is_the_enums_default() -> None:
-    of = dataset(
+    made_of = dataset(
         field_of(["null", KIND], aliases=["g"]), {"name": "e", "type": "E", "default": "A"}
     )
-    assert results(of, {"f": "A", "e": "B"}, {"g": "new"}, {"f": None, "e": ""}, {"f": 7}) == [
+    assert results(made_of, {"f": "A", "e": "B"}, {"g": "new"}, {"f": None, "e": ""}, {"f": 7}) == [
         {"f": "A", "e": "UNKNOWN"}, {"f": "UNKNOWN", "e": "A"}, {"f": None, "e": "UNKNOWN"},
         ("wrong_type", "$.f"),
     ]  # fmt: skip
@@ -387,8 +387,8 @@ DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2
     ],
 )  # fmt: skip
 def test_a_default_is_what_avro_means(avro: Any, default: Any, value: str) -> None:
-    of = dataset(field_of(avro, default=default))
-    assert [repr(row["f"]) for row in results(of, {})] == [value]
+    made_of = dataset(field_of(avro, default=default))
+    assert [repr(row["f"]) for row in results(made_of, {})] == [value]
 
 
 @pytest.mark.parametrize(

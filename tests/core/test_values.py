@@ -289,6 +289,10 @@ def test_base64_is_what_the_standard_library_takes_strictly(text: str) -> None:
             read(text)
         assert misfit.value.reason is Reason.BAD_FORMAT
     else:
+        if base64.b64encode(expected).decode() != text:  # with padding that Python lets pass
+            with pytest.raises(ConversionError):
+                read(text)
+            return
         assert read(text) == expected
 
 

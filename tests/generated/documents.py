@@ -9,10 +9,12 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
+from generated.readings import ConnectDecimals
 from generated.rules import NO_RULES, Rules
 from generated.scalars import Bytes, Decimals, Scalar
 from generated.schemas import (
@@ -172,6 +174,9 @@ def in_avro(place_type: Type, text: str) -> str:
     """Write what a document holds as a default does: bytes by characters, decimals unquoted."""
     if isinstance(place_type, Bytes):
         return json.dumps(base64.b64decode(json.loads(text)).decode("latin-1"))
+    if isinstance(place_type, ConnectDecimals):
+        unscaled = int.from_bytes(base64.b64decode(json.loads(text)), "big", signed=True)
+        return str(Decimal(unscaled).scaleb(-place_type.scale, Context(prec=99)))
     return str(json.loads(text)) if isinstance(place_type, Decimals) and text[0] == '"' else text
 
 

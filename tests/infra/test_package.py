@@ -446,7 +446,9 @@ def test_the_artifact_stores_a_file(function: Lambda, s3: Any) -> None:
     (parquet,) = [body for key, body in objects.items() if key.endswith(".parquet")]
     (letters,) = [body for key, body in objects.items() if key.endswith(".jsonl.gz")]
     assert read_parquet(parquet)["order_id"].to_pylist() == [order()["order_id"]]
-    assert [json.loads(line)["payload"] for line in gzip.decompress(letters).splitlines()] == ["{"]
+    assert [json.loads(line)["payload"] for line in gzip.decompress(letters).splitlines()] == [
+        "{\n"
+    ]
     assert [key for key in objects if key.endswith("/complete")]
 
 

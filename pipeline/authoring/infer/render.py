@@ -136,11 +136,11 @@ def partitionings(record: Guess) -> list[Partitioning]:
     ]  # fmt: skip
 
 
-def _coarser(name: str, what: str) -> list[Partitioning]:
+def _coarser(name: str, subject: str) -> list[Partitioning]:
     return [
         Partitioning(
             (f"{part}({name})",),
-            f"# guess: by the {part} of the {what} in {name}, as the samples are of many days.\n",
+            f"# guess: by the {part} of the {subject} in {name}; the samples are of many days.\n",
             is_certain=False,
         )
         for part in ("month", "year")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pybase64
@@ -18,6 +19,7 @@ from pipeline.core.schema.types import Array, LogicalType, Map, Record, Scalar, 
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_DECIMAL = 100  # characters of what is to fit 76 digits
 _MOST_DIGITS = 20  # of a number that Python is to read
 
 
@@ -83,6 +85,28 @@ def _base64(scalar: Scalar, value: Any) -> Any:
 
 def _decimal(scalar: Scalar, value: Any) -> Any:
     """Read Avro's bytes, the unscaled integer, or a number."""
+    number = _decimal_number(scalar, value)
+    if scalar.reading is None or scalar.reading.encoding != "connect":
+        return number
+    return _connect(scalar, number) if isinstance(number, Integer | Float) else number
+
+
+def _connect(scalar: Scalar, number: str) -> Any:
+    """Write a number as base64 of the unscaled integer; what has none is returned as it is."""
+    if len(number) > _LONGEST_DECIMAL:
+        return number
+    exactly = Decimal(number)
+    if abs(exactly.adjusted()) > _LONGEST_DECIMAL:
+        return number
+    unscaled = Fraction(exactly) * 10**scalar.arrow.scale
+    if unscaled.denominator != 1:
+        return number
+    whole = unscaled.numerator
+    size = (whole + (whole < 0)).bit_length() // 8 + 1
+    return pybase64.b64encode(whole.to_bytes(size, "big", signed=True)).decode()
+
+
+def _decimal_number(scalar: Scalar, value: Any) -> Any:
     if not is_text(value):
         return value
     if _NUMBER.fullmatch(value):
