@@ -242,6 +242,11 @@ class _Folder:
         self.check_names(record, keeps=keeps)
         self.check_defaults(record, "")
         event_time, match = self.event_time(record), self.config.match()
+        if rejects and match is not None and not _is_read(record, match):
+            raise self.config.refuse(
+                f'unknown_fields = "reject" would reject every document: no field reads '
+                f"{match.name}, by which [match] chooses them; add one to the schema."
+            )
         census = None if rejects else Census(record, _beside(record, match), keeps=keeps)
         return Dataset(
             name=self.name,
@@ -351,6 +356,20 @@ class _Folder:
         if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
             raise self.config.refuse("event_time must be a timestamp field with a time zone.")
         return name
+
+
+def _is_read(record: Record, match: Match) -> bool:
+    """Whether a field reads the member that [match] looks at."""
+    above: Type = record
+    for key in (match.key,) if match.key in _keys(record) else match.path:
+        if not isinstance(above, Record) or key not in _keys(above):
+            return False
+        above = next(field.type for field in above.fields if key in field.keys)
+    return True
+
+
+def _keys(record: Record) -> set[str]:
+    return {key for field in record.fields for key in field.keys}
 
 
 def _beside(record: Record, match: Match | None) -> dict[str, pa.DataType]:

@@ -64,7 +64,9 @@ def test_documents_that_are_bad_are_counted_by_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sample = tmp_path / "some.ndjson.gz"
-    sample.write_bytes(gzip.compress(as_json(order()) + b"\nnonsense\n" + as_json({"a": 1}) + b"\n"))
+    sample.write_bytes(
+        gzip.compress(as_json(order()) + b"\nnonsense\n" + as_json({"a": 1}) + b"\n")
+    )
     assert bench(sample, *ARRIVED, "--not-aggregated") == 0
     out = capsys.readouterr().out
     assert re.search(r"^ +[\d,]+ dead letters: no_dataset$", out, re.MULTILINE)

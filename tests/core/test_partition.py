@@ -223,8 +223,8 @@ def test_a_nested_field_is_partitioned_by_like_any_other(places: list[str | None
     documents = [{"shop": {"the place": place, "opened": "0726-03-01"}} for place in places]
     assert paths_of(BY_NESTED, *documents, {}) == {
         **{
-            at: f"year=0726/month=03/shop_place={HIVE_NULL if not place else escape(place)}"
-            for at, place in enumerate(places)
+            index: f"year=0726/month=03/shop_place={HIVE_NULL if not place else escape(place)}"
+            for index, place in enumerate(places)
         },
         len(places): f"year={HIVE_NULL}/month={HIVE_NULL}/shop_place={HIVE_NULL}",
     }

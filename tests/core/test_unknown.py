@@ -24,6 +24,7 @@ from pipeline.core.documents.columnar.arrow_json import (
 )
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.errors import DatasetError
+from pipeline.core.reasons import Reason
 from pipeline.core.records import Rows
 from pipeline.core.report import UnknownFields
 
@@ -366,9 +367,9 @@ def test_the_log_line_and_the_metrics_name_what_is_unknown() -> None:
     )
     lines: list[str] = []
     Telemetry(lines.append, lambda: 1.8e9).stored(report, None)
-    told = json.loads(lines[0])
-    assert told["UnknownFields"] == 2
-    assert told["unknown_fields"] == {
+    line = json.loads(lines[0])
+    assert line["UnknownFields"] == 2
+    assert line["unknown_fields"] == {
         "things": {
             "documents": 2,
             "fields": {"$.Note": 1, "$.a": 1},
@@ -377,3 +378,48 @@ def test_the_log_line_and_the_metrics_name_what_is_unknown() -> None:
     }
     metrics = [json.loads(line) for line in lines[1:]]
     assert [metric["UnknownFields"] for metric in metrics if "Documents" in metric] == [2, 2]
+
+
+INNER = {"type": "record", "name": "Inner", "fields": [{"name": "p", "type": ["null", "long"]}]}
+
+
+@pytest.mark.parametrize("made", [Dataset.by_rows, Dataset.by_columns])
+class TestReadings:
+    """What is unknown, beside the readings that let another shape in."""
+
+    def test_an_empty_text_for_a_record_has_no_members(self, made: Any) -> None:
+        inner = {"name": "s", "type": ["null", INNER], "accept": ["empty-text"]}
+        rows, rejected = convert(
+            chunk_of(b'{"id":2,"s":"","x":1}', b'{"id":3,"s":{"p":1,"q":2}}'),
+            made(dataset(ID, inner)),
+        )
+        assert not rejected
+        assert rows.table["s"].to_pylist() == [None, {"p": 1}]
+
+    def test_a_misfit_stays_one_where_keys_are_read_in_any_case(self, made: Any) -> None:
+        any_case = dataset(
+            ID, {"name": "s", "type": ["null", INNER]}, config='keys = "case-insensitive"\n'
+        )
+        rows, rejected = convert(
+            chunk_of(b'{"ID":2,"S":5}', b'{"ID":2,"S":{"P":7}}'), made(any_case)
+        )
+        assert rows.table["s"].to_pylist() == [{"p": 7}]
+        assert [rejection.violation.reason for rejection in rejected] == [Reason.WRONG_TYPE]
+
+    def test_of_two_keys_of_one_field_the_second_is_rejected(self, made: Any) -> None:
+        aliased = {"name": "cid", "type": ["null", "string"], "aliases": ["uid"]}
+        rows, rejected = convert(
+            chunk_of(b'{"id":1,"cid":"a","uid":"b"}', b'{"id":1,"uid":"b"}'),
+            made(dataset(ID, aliased, config='unknown_fields = "reject"\n')),
+        )
+        assert rows.table["cid"].to_pylist() == ["b"]
+        assert [(found.violation.reason, found.violation.path) for found in rejected] == [
+            (Reason.UNKNOWN_FIELD, "$.uid")
+        ]
+
+
+@pytest.mark.parametrize("key", ["kind", "meta.kind"])
+def test_a_dataset_that_would_reject_each_document_is_refused(key: str) -> None:
+    config = f'unknown_fields = "reject"\n[match]\nfield = "{key}"\nequals = "x"\n'
+    with pytest.raises(DatasetError, match="would reject every document: no field reads"):
+        dataset(ID, config=config)

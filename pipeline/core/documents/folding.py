@@ -9,11 +9,9 @@ from operator import is_
 
 import msgspec
 
-from pipeline.core.documents.unknown import other_cases
+from pipeline.core.documents.unknown import items_in, members_in, other_cases
 from pipeline.core.schema.types import Array, Map, Record, Type
 
-_objects = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-_arrays = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _write = msgspec.json.encode
 _UNREADABLE = (msgspec.ValidationError, msgspec.DecodeError, RecursionError)
 
@@ -68,10 +66,12 @@ def _record(record: Record) -> _Fold:
     inside = {key: child for key, child in children.items() if child is not None}
 
     def fold(value: _Text) -> _Text:
-        members = _objects.decode(value)
+        members = members_in(value)
         if not members:
             return value
-        read = _in_schema_case(members, known, meant) if members.keys() - known else members
+        read: Mapping[str, _Text] = (
+            _in_schema_case(members, known, meant) if members.keys() - known else members
+        )
         changed = read is not members
         for key, child in inside.items():
             if key in read:
@@ -115,7 +115,7 @@ def _child(schema_type: Type) -> _Fold | None:
 
 def _items(child: _Fold) -> _Fold:
     def fold(value: _Text) -> _Text:
-        items = _arrays.decode(value) or []
+        items = items_in(value)
         folded = [child(item) for item in items]
         if all(map(is_, folded, items)):
             return value
@@ -126,7 +126,7 @@ def _items(child: _Fold) -> _Fold:
 
 def _values(child: _Fold) -> _Fold:
     def fold(value: _Text) -> _Text:
-        members = _objects.decode(value) or {}
+        members = members_in(value)
         folded = {key: child(member) for key, member in members.items()}
         if all(map(is_, folded.values(), members.values())):
             return value

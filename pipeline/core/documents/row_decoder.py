@@ -54,12 +54,15 @@ class RowDecoder:
         self.record = record
         self._decoder = msgspec.json.Decoder(record.json_type)
         self._has_aliases = has_aliases(record)
+        # Structs have a member for each alias, and so do not refuse two keys of one field.
+        looks_twice = self._has_aliases and record.rejects_unknown_fields
+        self._strict_decode = self._decode_once if looks_twice else self._decoder.decode
 
     def decode(self, documents: Sequence[bytes]) -> tuple[list[Any], dict[int, Violation]]:
         """Decode UTF-8 documents; return structs (None where rejected), violations by index."""
         structs: list[Any] = []
         violations: dict[int, Violation] = {}
-        decode = self._decoder.decode
+        decode = self._strict_decode
         for index, document in enumerate(documents):
             try:
                 structs.append(decode(document))
@@ -98,6 +101,14 @@ class RowDecoder:
             structs.append(decoded)
         return structs, violations, suspects
 
+    def _decode_once(self, document: bytes) -> Any:
+        """Decode a document that has no two keys of one field. Raises what the decoder raises."""
+        struct = self._decoder.decode(document)
+        value = _anything.decode(document)
+        if find_violation(self.record, value) is not None:
+            raise msgspec.ValidationError(_UNKNOWN)
+        return struct
+
     def _decode(self, document: bytes, *, refused: bool) -> Any:
         """Decode one document, or find its violation; `refused` if the decoder would refuse it."""
         if not refused:
@@ -108,7 +119,7 @@ class RowDecoder:
     def find_violations(self, documents: Sequence[bytes]) -> dict[int, Violation]:
         """Return the violations that `decode` finds, in half its time: no struct is kept."""
         violations: dict[int, Violation] = {}
-        decode = self._decoder.decode
+        decode = self._strict_decode
         for index, document in enumerate(documents):
             try:
                 decode(document)
@@ -214,8 +225,8 @@ def decode_member(
 
 def _check_unknown(record: Record, value: dict[str, Any]) -> Violation | None:
     """Check that an object has no member that no field reads."""
-    known = {key for field in record.fields for key in field.keys}
-    unknown = next((key for key in value if key not in known), None)
+    read = {_key_in(field, value) for field in record.fields}  # of several keys one alone
+    unknown = next((key for key in value if key not in read), None)
     if unknown is None:
         return None
     message = "The schema has no such field, and this dataset rejects unknown fields."

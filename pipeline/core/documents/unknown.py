@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.jsontext import WHITESPACE
 from pipeline.core.records import UnknownMembers
 from pipeline.core.schema.types import (
     Array,
@@ -32,8 +33,8 @@ from pipeline.core.schema.types import (
     record_of,
 )
 
-_objects = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-_arrays = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_arrays = msgspec.json.Decoder(list[msgspec.Raw])
 _write = msgspec.json.encode
 # A member of any kind: its text is taken, and nothing is asked of it.
 _ANYTHING = Scalar(LogicalType.STRING, "anything", "string", msgspec.Raw, pa.null(), pa.null())
@@ -69,14 +70,14 @@ class Walk:
         children = self._children(record, path)
 
         def inside(value: Raw, paths: Paths) -> str:
-            members = _objects.decode(value) or {}
+            members = members_in(value)
             rest: dict[str, str] = {}
             # Of several keys of one field, the first is read, and no other.
             shadowed = {
                 key for keys in aliased for key in [key for key in keys if key in members][1:]
             }
             for key in members.keys() - known | shadowed:
-                field = meant.get(key.casefold())
+                field = None if key in known else meant.get(key.casefold())
                 paths[path + path_segment(key)] = field and path + path_segment(field)
                 if self._keeps:
                     rest[key] = bytes(members[key]).decode()
@@ -115,8 +116,7 @@ class Walk:
             return None
 
         def inside(value: Raw, paths: Paths) -> str:
-            items = _arrays.decode(value) or ()
-            return items_text(child(item, paths) for item in items)
+            return items_text(child(item, paths) for item in items_in(value))
 
         return inside
 
@@ -125,10 +125,25 @@ class Walk:
             return None
 
         def inside(value: Raw, paths: Paths) -> str:
-            members = _objects.decode(value) or {}
+            members = members_in(value)
             return object_text({key: child(member, paths) for key, member in members.items()})
 
         return inside
+
+
+def members_in(value: Raw) -> dict[str, msgspec.Raw]:
+    """Return the members of an object, and none of a value of another kind.
+
+    A field may read such a value, too: the empty text as null, for one.
+    """
+    text = bytes(value)
+    return _objects.decode(text) if text.lstrip(WHITESPACE)[:1] == b"{" else {}
+
+
+def items_in(value: Raw) -> list[msgspec.Raw]:
+    """Return the items of an array, and none of a value of another kind."""
+    text = bytes(value)
+    return _arrays.decode(text) if text.lstrip(WHITESPACE)[:1] == b"[" else []
 
 
 def other_cases(record: Record) -> dict[str, str]:

@@ -140,6 +140,11 @@ def _check_logical_type(entry: Mapping[str, Any], inner: Mapping[str, Any]) -> N
             raise UnusableAttribute(f'"{key}" belongs inside "type", beside its logicalType.')
 
 
+def _short(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the short names that nobody else uses beside a decimal's."""
+    return ("scale",) if attributes.get("logicalType") == "decimal" else ()
+
+
 def _check_spelling(attributes: Mapping[str, Any], known: frozenset[str]) -> None:
     for key in attributes:
         if key in known or _OTHERS.search(key):
@@ -151,7 +156,7 @@ def _check_spelling(attributes: Mapping[str, Any], known: frozenset[str]) -> Non
         if plain in _ELSEWHERE_PLAIN:
             raise UnusableAttribute(f'there is no "{key}": {_ELSEWHERE_PLAIN[plain]}.')
         long = [name for name in by_plain if len(name) > _SHORTEST_MISSPELT]
-        close = difflib.get_close_matches(plain, [*long, "epoch"], 1, _CLOSE)
+        close = difflib.get_close_matches(plain, [*long, "epoch", *_short(attributes)], 1, _CLOSE)
         if close:
             raise UnusableAttribute(
                 f'there is no "{key}"; probably "{by_plain.get(close[0], close[0])}" is meant.'
