@@ -14,7 +14,7 @@ _DIGEST_BYTES = 16
 _TABLE_TAGS, _RECORDS_TAG = b"\x0a\x12", 0x1A  # fields 1 and 2, and 3
 _MORE = 0x80  # of a varint's byte: another one follows
 _FIXED = {1: 8, 5: 4}  # wire types of a fixed size, in bytes
-_VARINT, _LENGTH_DELIMITED = 0, 2
+_VARINT, _LENGTH_DELIMITED, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
 _HEAD = 3  # bytes: a tag, and a length of up to two
 
 
@@ -43,8 +43,8 @@ def count_user_records(aggregate: bytes) -> int | None:
                 offset += 2 + body[offset + 1]
                 continue
             tag, content = _varint(body, offset)
-            count += tag == _RECORDS_TAG
-            begin, offset = offset, _end_of_field(body, tag & 7, content)
+            count += tag == _RECORDS_TAG  # one in a group is not counted: it is not a record
+            begin, offset = offset, _end_of_field(body, tag, content)
             # By the byte, as a tag may be spelled in more of them than it needs.
             if body[begin] == _RECORDS_TAG and body[content] >= _MORE > body[content + 1]:
                 steps[body[begin : begin + _HEAD]] = offset - begin
@@ -53,14 +53,34 @@ def count_user_records(aggregate: bytes) -> int | None:
     return count if offset == len(body) else None
 
 
-def _end_of_field(data: bytes, wire_type: int, content: int) -> int:
+def _end_of_field(data: bytes, tag: int, content: int) -> int:
     """Return the offset behind a field whose content, or its length, begins at `content`."""
+    wire_type = tag & 7
+    if wire_type == _GROUP:
+        return _end_of_group(data, tag, content)
     if wire_type == _LENGTH_DELIMITED:
         length, start = _varint(data, content)
         return start + length
     if wire_type == _VARINT:
         return _varint(data, content)[1]
     return content + _FIXED[wire_type]
+
+
+def _end_of_group(data: bytes, tag: int, content: int) -> int:
+    """Return the offset behind a group, which protobuf lets stand among unknown fields."""
+    open_groups, offset = [tag], content
+    while open_groups:
+        tag, content = _varint(data, offset)
+        if tag & 7 == _GROUP:
+            open_groups.append(tag)
+            offset = content
+        elif tag & 7 == _END_OF_GROUP:
+            if open_groups.pop() >> 3 != tag >> 3:
+                raise KeyError(tag)
+            offset = content
+        else:
+            offset = _end_of_field(data, tag, content)
+    return offset
 
 
 def _varint(data: bytes, offset: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ kept in pieces of a block each.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -69,7 +69,10 @@ class Block(msgspec.Struct, frozen=True):
         records = (
             StreamRecord(str(offset), None, arrived_at, text) for offset, text in self.documents
         )
-        return Batch(name, shard, tuple(records), one_document_per_record=True)
+        batch = Batch(name, shard, tuple(records), one_document_per_record=True)
+        if [record.data for record in batch.records] != [text for _, text in self.documents]:
+            raise _lost(name, self.start.offset, self.end.offset)
+        return batch
 
 
 def batches_of(
@@ -84,10 +87,22 @@ def batches_of(
     `name` is the first part of the documents' identity, `arrived_at` their arrival in microseconds
     since 1970. `progress` is called with the bytes of each batch, unpacked. Raises `FileError`.
     """
-    for block in blocks_of(file, name, start):
+    for block in without_gaps(blocks_of(file, name, start), name, start):
         if block.documents:
             yield block.batch(name, arrived_at)
         progress(block.end.offset - block.start.offset)
+
+
+def without_gaps(blocks: Iterable[Block], name: str, start: Place) -> Iterator[Block]:
+    """Yield blocks of which each begins where the one before it ended.
+
+    Raises `ConservationError` instead of one that does not.
+    """
+    for block in blocks:
+        if block.start.offset != start.offset:
+            raise _lost(name, start.offset, block.start.offset)
+        yield block
+        start = block.end
 
 
 def documents_of(file: Readable, name: str, start: Place = START) -> Iterator[bytes]:
@@ -135,6 +150,8 @@ def blocks_of(
                 break
         # What does not end yet is looked at again, with twice as much: so all of it is linear.
         wanted = max(1, len(text) // cut.block_bytes) * cut.block_bytes
+    if begun.offset + len(text) != source.offset or not is_conserved(text, []):
+        raise _lost(name, begun.offset, source.offset)
 
 
 def _block(
@@ -147,19 +164,21 @@ def _block(
     if found.end == 0 and found.mode is begun.mode:
         return None
     if not is_conserved(text[: found.end], found.documents):
-        message = (
-            f"Bytes of {name} were lost between {begun.offset:,} and "
-            f"{begun.offset + found.end:,}. This is a defect of the pipeline; nothing of this "
-            "block was stored."
-        )
-        raise ConservationError(message)
+        raise _lost(name, begun.offset, begun.offset + found.end)
     documents = [(begun.offset + offset, document) for offset, document in found.documents]
     return Block(begun, Place(begun.offset + found.end, found.mode), documents)
 
 
-def _skip(source: Readable, name: str, offset: int, cut: Cut) -> None:
+def _lost(name: str, start: int, end: int) -> ConservationError:
+    return ConservationError(
+        f"Bytes of {name} were lost between {start:,} and {end:,}. This is a defect of the "
+        "pipeline; nothing of what is there was stored."
+    )
+
+
+def _skip(source: Peeked, name: str, offset: int, cut: Cut) -> None:
     """Go to a byte of what a file unpacks to; what is compressed has to be unpacked up to there."""
-    if isinstance(source, Peeked) and source.skip(offset):
+    if source.skip(offset):
         return
     passed = 0
     while passed < offset:

@@ -22,7 +22,7 @@ from pipeline.core.errors import DeadlineExceeded, FileUnfinished
 from pipeline.core.framing import Mode
 from pipeline.core.layout import progress_folder
 from pipeline.core.report import Report
-from pipeline.files.blocks import Block, Place, blocks_of, start_of
+from pipeline.files.blocks import Block, Place, blocks_of, start_of, without_gaps
 from pipeline.files.notifications import ObjectReference
 from pipeline.flow import Pipeline
 
@@ -162,7 +162,8 @@ class Ingestion:
             self._check_time(f"{version.source} was read up to byte {begin:,}, and time ran out")
             return retrier.call("read", functools.partial(self._objects.read, version, begin, end))
 
-        return blocks_of(ObjectReader(fetch, version.size), version.source, start)
+        blocks = blocks_of(ObjectReader(fetch, version.size), version.source, start)
+        return without_gaps(blocks, version.source, start)
 
     def _store(self, block: Block, version: "ObjectVersion") -> dict[str, int]:
         """Store one part, then the object that says so; return its numbers."""

@@ -18,15 +18,15 @@ from pipeline.core.unpack import (
     GZIP,
     GZIP_WINDOW,
     PADDING,
-    ZLIB_HEADERS,
     ZSTD,
     ZSTD_FRAME,
+    is_zlib,
     zstd_block,
     zstd_header_bytes,
 )
 
-_HEAD_BYTES = 20
-_SHORTEST_ZLIB = 8
+_GLUE_BYTES, _SHORTEST_ZLIB = 18, 8
+_HEAD_BYTES = _GLUE_BYTES + _SHORTEST_ZLIB
 _BITE = 16 * 2**10  # bytes: what is not used of one is copied, and members may be small
 
 
@@ -38,12 +38,12 @@ class Readable(Protocol):
         ...
 
 
-def unpacked(file: Readable, name: str) -> Readable:
+def unpacked(file: Readable, name: str) -> "Peeked":
     """Look at a file's first bytes, and unpack what is compressed. Raises `FileError`."""
     source = Peeked(file, name)
     for _ in range(DEEPEST):
-        if source.head.startswith(GLUE_ZLIB_HEADER):
-            source.drop(_HEAD_BYTES - 2)
+        if source.head.startswith(GLUE_ZLIB_HEADER) and _is_zlib(source.head[_GLUE_BYTES:]):
+            source.drop(_GLUE_BYTES)
         if source.head.startswith(GZIP) or _is_zlib(source.head):
             source = Peeked(_Members(source), name)
         elif ZSTD.match(source.head):
@@ -56,7 +56,7 @@ def unpacked(file: Readable, name: str) -> Readable:
 
 def _is_zlib(head: bytes) -> bool:
     """Tell zlib from text that begins with the same two letters, by what follows them."""
-    if head[:2] not in ZLIB_HEADERS or len(head) < _SHORTEST_ZLIB:
+    if not is_zlib(head) or len(head) < _SHORTEST_ZLIB:
         return False
     try:
         zlib.decompressobj().decompress(head)
@@ -94,8 +94,9 @@ class Peeked:
     def __init__(self, file: Readable, name: str) -> None:
         self._file = file
         try:
+            self.offset = 0  # bytes that were handed out, or skipped
             self.head = self._rest = read(file, name, 0, _HEAD_BYTES, eager=True)
-            while self.head and len(self.head) < _HEAD_BYTES and b"\n" not in self.head:
+            while self._may_be_more():
                 more = read(file, name, len(self.head), _HEAD_BYTES - len(self.head), eager=True)
                 if not more:
                     break
@@ -106,17 +107,25 @@ class Peeked:
                 raise FileError(message) from None
             raise
 
+    def _may_be_more(self) -> bool:
+        """Tell whether to wait for more of the head; not for another line of a pipe's text."""
+        is_line = b"\n" in self.head and not self.head.startswith(GLUE_ZLIB_HEADER)
+        return 0 < len(self.head) < _HEAD_BYTES and not is_line
+
     def drop(self, size: int) -> None:
         """Forget the first bytes."""
         self.head = self._rest = self._rest[size:]
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes, none at the end."""
-        if not self._rest:
-            return self._file.read(size)
-        end = len(self._rest) if size < 0 else size
-        taken, self._rest = self._rest[:end], self._rest[end:]
-        return taken if size >= 0 else taken + self._file.read()
+        if self._rest:
+            end = len(self._rest) if size < 0 else size
+            taken, self._rest = self._rest[:end], self._rest[end:]
+            taken = taken if size >= 0 else taken + self._file.read()
+        else:
+            taken = self._file.read(size)
+        self.offset += len(taken)
+        return taken
 
     def skip(self, offset: int) -> bool:
         """Go to a byte of the file, if it can; return whether it did."""
@@ -124,7 +133,7 @@ class Peeked:
         if not offset or seek is None or isinstance(self._file, _Members | pa.NativeFile):
             return not offset
         seek(offset)
-        self._rest = b""
+        self._rest, self.offset = b"", offset
         return True
 
     def readable(self) -> bool:
@@ -164,7 +173,7 @@ class _Members:
             return False
         if start.startswith(GZIP):
             self._member = zlib.decompressobj(GZIP_WINDOW)
-        elif start[:2] in ZLIB_HEADERS:
+        elif is_zlib(start):
             self._member = zlib.decompressobj(zlib.MAX_WBITS)
         else:
             raise OSError("a compressed part is followed by something else")

@@ -43,7 +43,7 @@ def fields(draw: st.DrawFn, number: int, content: bytes) -> bytes:
 
 @st.composite
 def unknown_fields(draw: st.DrawFn) -> bytes:
-    """Write a field that the format does not have, of any wire type but the groups'."""
+    """Write a field that the format does not have, of any wire type."""
     number = draw(st.sampled_from([5, 15, 16, 2_047, 2_048, 2**29 - 1]))
     content = {
         0: draw(NUMBERS.flatmap(lambda value: st.just(varint(value)))),
@@ -51,6 +51,9 @@ def unknown_fields(draw: st.DrawFn) -> bytes:
         2: draw(st.binary(max_size=200).map(lambda data: varint(len(data)) + data)),
         5: draw(st.binary(min_size=4, max_size=4)),
     }
+    inside = b"".join(varint(4 << 3 | kind) + content[kind] for kind in sorted(content))
+    group = varint(7 << 3 | 3) + b"\x1a\x01x" + varint(7 << 3 | 4)  # a 3 in it is not a record
+    content[3] = inside + group + varint(number << 3 | 4)
     wire_type = draw(st.sampled_from(sorted(content)))
     return varint(number << 3 | wire_type) + content[wire_type]
 
@@ -118,6 +121,11 @@ def test_what_is_remembered_of_a_record_is_not_used_for_another_spelling_of_its_
     for content in (bytes(200), b"", bytes(300)):
         record = b"\x08\x00\x1a" + varint(len(content)) + content
         assert count_user_records(sealed((tag + varint(len(record)) + record) * 2)) == 2
+
+
+@pytest.mark.parametrize("body", [b"\x23\x2c", b"\x23\x08\x01", b"\x24", b"\x23\x26\x24"])
+def test_a_group_that_does_not_end_has_no_count(body: bytes) -> None:
+    assert count_user_records(sealed(body)) is None
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5])

@@ -208,6 +208,14 @@ def test_the_fast_way_finds_what_the_exact_way_finds(
         (b'{"a":""}y","b":1}', [b'{"a":""}y","b":1}']),
         (b'{"a":-1}5,"b":1}', [b'{"a":-1}5,"b":1}']),
         (b'{}\\"":1}', [b'{}\\"":1}']),
+        # An array's element that ends elsewhere than it did, by a changed bracket or quote.
+        (b'[{"a":]0,{"b":1},{"c":2}]}]', [b'[{"a":]0,{"b":1},{"c":2}]}]']),
+        (b'[{"a":}1,{"b":2},{"c":3}]}]', [b'[{"a":}1,{"b":2},{"c":3}]}]']),
+        (b'[{"a":}{"b":2},{"c":3}]}]', [b'[{"a":}{"b":2},{"c":3}]}]']),
+        (b'[{"z":0},\n{\n:d{": []\n},\n{"f":"}{"}]', [b'{"z":0}', b'{\n:d{": []\n},\n{"f":"}{"}]']),
+        # One that ends where it did.
+        (b'[{"a":NaN},{"c":3}]', [b'{"a":NaN}', b'{"c":3}']),
+        (b'[{"a":1},{"b":1}{"x":1},{"c":3}]', [b'{"a":1}', b'{"b":1}{"x":1}', b'{"c":3}']),
         # What is left of a document without its head.
         (b'{"id":5}]}', [b'{"id":5}]}']),
         (b'{"id":5}\n]}\n{"id":7}', [b'{"id":5}\n]}', b'{"id":7}']),
@@ -222,4 +230,22 @@ def test_documents_and_pieces(text: bytes, documents: list[bytes]) -> None:
 def test_reading_is_linear(bite: bytes) -> None:
     """A MiB of nothing but brackets, quotes or lines is done with at once."""
     text = bite * (2**20 // len(bite))
+    assert is_conserved(text, split_documents(text).documents)
+
+
+@pytest.mark.parametrize(
+    ("head", "bite", "tail"),
+    [
+        (b'{"m":"{', rb"\"a\":1,", b'\n{"id":2}\n'),
+        (b'{"id":1}\n{"m":"{', rb"\"a\":1,", b"}"),
+        (b"x\n", b"}\n", b""),
+        (b"x\n", b"}\nx\n", b""),
+        (b"[", b'{"a":1},{"b":x},', b"]"),
+        (b"[", b'{"a":"%s","b":NaN},' % (b"y" * 200), b"{}]"),
+        (b'[{"a":0}', b'{"b":1}', b"x]"),
+    ],
+)
+def test_reading_what_is_broken_is_linear(head: bytes, bite: bytes, tail: bytes) -> None:
+    """A MiB of them would take minutes if what is broken were looked through again and again."""
+    text = head + bite * (2**20 // len(bite)) + tail
     assert is_conserved(text, split_documents(text).documents)

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ConservationError, FileError
 from pipeline.core.framing import Mode, Stretch
 from pipeline.core.framing.arrays import split_elements
+from pipeline.core.records import Batch
+from pipeline.files import blocks, unpacking
 from pipeline.files.blocks import START, START_OF_LINES, Block, Cut, Place, blocks_of, documents_of
 
 if TYPE_CHECKING:
@@ -178,6 +180,57 @@ def test_a_block_that_lost_a_document_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pipeline.files.blocks.scan", loses)
     with pytest.raises(ConservationError, match="Bytes of in were lost between 0 and"):
         texts_in(FRAMINGS["lines"])
+
+
+def test_a_file_whose_end_was_not_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = unpacking.read
+    monkeypatch.setattr(blocks, "read", lambda *given, **how: whole(*given, **how)[:-9])
+    with pytest.raises(ConservationError, match="Bytes of in were lost"):
+        texts_in(FRAMINGS["lines"])
+
+
+def test_a_block_that_was_left_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = blocks_in(FRAMINGS["lines"], block_documents=50)
+    monkeypatch.setattr(blocks, "blocks_of", lambda *_given, **_how: [found[0], *found[2:]])
+    with pytest.raises(ConservationError, match="Bytes of in were lost"):
+        list(blocks.batches_of(io.BytesIO(), "in", 0, lambda _size: None))
+
+
+def test_a_batch_that_lost_a_document_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loses(source: str, shard: str, records: tuple[Any, ...], **how: Any) -> Batch:
+        return Batch(source, shard, records[:-1], **how)
+
+    monkeypatch.setattr(blocks, "Batch", loses)
+    with pytest.raises(ConservationError, match="Bytes of in were lost"):
+        blocks_in(FRAMINGS["lines"])[0].batch("in", 0)
+
+
+def test_a_value_is_not_cut_where_there_are_enough_documents() -> None:
+    """What one changed byte left of a document is one piece with the rest of it, wherever it is."""
+    piece = b'{"a":1}"b":2,"c":3}'
+    for before in range(12):
+        lines = [b'{"a":0}'] * before + [piece] + [b'{"a":0}'] * 3
+        assert texts_in(b"\n".join(lines), block_documents=4) == lines
+
+
+@pytest.mark.parametrize("text", [b'\3\5{"id":1}\n{"id":2}\n', b"\3\5", b"\3\5\n"])
+def test_what_only_begins_like_a_header_of_glue_is_kept(text: bytes) -> None:
+    assert b"".join(texts_in(text)) == text.replace(b"\n", b"")
+
+
+@pytest.mark.parametrize("window", [9, 12, 15])
+@pytest.mark.parametrize("schema", [bytes(16), b"\n" * 16, bytes(range(16))])
+def test_what_glue_compressed_is_unpacked(schema: bytes, window: int) -> None:
+    packer = zlib.compressobj(wbits=window)
+    packed = packer.compress(FRAMINGS["lines"]) + packer.flush()
+    assert texts_in(b"\3\5" + schema + packed) == DOCUMENTS
+    assert texts_in(packed) == DOCUMENTS
+
+
+@pytest.mark.parametrize("size", [8, 9, 10, 11, 12, 13, 14])
+def test_a_header_that_a_block_ends_in_is_one_with_its_document(size: int) -> None:
+    text = b'\0\0\0\0\n{"a":1}' * 20
+    assert texts_in(text, block_bytes=size) == [b'{"a":1}'] * 20
 
 
 def test_a_large_file_on_one_line_takes_the_memory_of_a_few_blocks() -> None:

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.jsontext import WHITESPACE, is_json
 
 # Possessive, so that a string which ends beyond the stretch is looked through once, not again
 # from each of its bytes.
@@ -89,6 +89,38 @@ def _run(text: bytes, offset: int) -> tuple[Found, int]:
             offset += len(raw)
         return found, end + 2
     return found, offset
+
+
+def is_bounded(element: bytes) -> bool:
+    """Tell whether it is certain where an element ends that is not JSON.
+
+    Its brackets match by kind, and nothing is behind the last one; or it is JSON values in a row.
+    """
+    end = _behind_matching(element, 0)
+    if end == 0:
+        return b'"' not in element
+    if end == len(element):
+        return True
+    start = 0
+    while end > start and is_json(element[start:end]):
+        if end == len(element):
+            return True
+        start, end = end, _behind_matching(element, end)
+    return False
+
+
+def _behind_matching(text: bytes, start: int) -> int:
+    """Return the offset behind a value in brackets; `start` if none is there, -1 if they differ."""
+    closing, offset = list[bytes](), start
+    while bracket := _BRACKET.match(text, offset):
+        offset = bracket.end()
+        if bracket[1] in _OPENING:
+            closing.append(b"}" if bracket[1] == b"{" else b"]")
+        elif not closing or closing.pop() != bracket[1]:
+            return -1
+        if not closing:
+            return offset
+    return -1 if closing else start
 
 
 def _delimiter(text: bytes, offset: int) -> tuple[bytes, int]:

@@ -17,6 +17,9 @@ _BETWEEN = re.compile(
     rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\x00.{4}(?=[{\[])|\x03\x00.{16}(?=[{\[]))*+", re.DOTALL
 )
 _STRING = re.compile(rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"')
+# All of a text: what stands outside of strings, and strings that end on their line. Possessive, so
+# that one which does not end is looked through once, not again from each quote in it.
+_CLOSED = re.compile(rb'(?:[^"\\]++|"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+")*+')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _LONGEST_COUNTED = 2**20  # bytes: of more, brackets are not counted one by one
 _SPACE = b" \t\r\n,[]\x1e"
@@ -51,15 +54,14 @@ def has_open_string(lines: bytes) -> bool:
 
     JSON has none there: what is outside was a part of a string before a quote was changed.
     """
-    bare = _STRING.sub(b"", lines)
-    return b'"' in bare or b"\\" in bare
+    return _CLOSED.fullmatch(lines) is None
 
 
 def may_go_on(lines: bytes) -> bool:
     """Tell whether lines leave something open, so that the next line may belong to them."""
-    bare = _STRING.sub(b"", lines)
-    if b'"' in bare or b"\\" in bare or lines.rstrip(WHITESPACE)[-1:] in (b",", b":"):
+    if has_open_string(lines) or lines.rstrip(WHITESPACE)[-1:] in (b",", b":"):
         return True
+    bare = _STRING.sub(b"", lines)
     depth = bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
     if depth > 0 or len(bare) > _LONGEST_COUNTED:
         return True

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from pipeline.core.framing.arrays import behind_brackets, split_elements
+from pipeline.core.framing.arrays import behind_brackets, is_bounded, split_elements
 from pipeline.core.framing.fast import fast_objects
 from pipeline.core.framing.marks import (
     GOES_ON,
@@ -22,7 +22,9 @@ from pipeline.core.jsontext import WHITESPACE, is_cut_short, is_json
 _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DOTALL)
 _OBJECT, _ARRAY = b"{["
 _MARK = b"\xef\xbb\xbf"  # of a file that Windows wrote
+_HEADERS, _LONGEST_HEADER = b"\x00\x03\xef", 19  # of a registry, or a mark; and "{" behind it
 _RUN_BYTES = 2**16
+_LONGEST_PIECE = 1_000  # lines: then it is not looked for an end of it any more
 
 
 class Mode(StrEnum):
@@ -61,13 +63,15 @@ class Scanner:
         self.is_broken = False
         self._ended = ended
         self._enough = enough
-        self._hold = hold and not ended
+        self._streamed = hold
         self._fast = fast
         self._exact_until = 0  # where many at once are tried again, after they could not be read
+        self._open_lines: dict[tuple[int, int], bool] = {}
         self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
         self._pieces: tuple[int, int] | None = (
             None  # those found last: offset and number of the first
         )
+        self._taken_over = 0
 
     # ------------------------------------------------------------------------------- sequences
 
@@ -144,8 +148,14 @@ class Scanner:
         return start
 
     def _held(self, end: int) -> int:
-        """Leave the last value for the next stretch, if what comes next is not to be seen yet."""
-        if self._hold and self._has_values and self._behind_space(end) == len(self.text):
+        """Leave the last value for the next stretch, if what comes next may belong to it."""
+        if not (self._streamed and self._has_values):
+            return end
+        behind = self._behind_space(end)
+        if behind == len(self.text):
+            return end if self._ended else self._take_back()
+        # Enough was found, and there is more.
+        if len(self.found) > 1 and self._may_belong_to_last(behind):
             return self._take_back()
         return end
 
@@ -182,6 +192,8 @@ class Scanner:
         """Decide what is certain around the break at `start`, and go on behind it."""
         text = self.text
         end = start
+        if not self._ended and len(text) - start < _LONGEST_HEADER and text[start] in _HEADERS:
+            return start, Mode.SEQUENCE
         if text[start] in OPENING:
             end = behind_brackets(text, start + 1)
             if end < 0:
@@ -281,7 +293,7 @@ class Scanner:
             if behind is None:
                 break
             if behind > start:
-                start, self._pieces = behind, None
+                start, self._pieces, self._taken_over = behind, None, 0
                 continue
             line_end = self._line_end(start)
             if line_end is None:
@@ -289,7 +301,9 @@ class Scanner:
             line = text[start:line_end]
             if line.strip(WHITESPACE):
                 first = self._first_of_pieces(start, line)
-                if may_go_on(text[first:line_end]) or line[:1] in (b" ", b"\t", b"\r", b"["):
+                # Nothing is open in what is before this line.
+                goes_on = may_go_on(line) or self._taken_over > _LONGEST_PIECE
+                if goes_on or line[:1] in (b" ", b"\t", b"\r", b"["):
                     return self._take_rest(first)
                 self._add_pieces([line_of(text, first, line_end)])
             start = min(line_end + 1, len(text))
@@ -305,6 +319,7 @@ class Scanner:
             start, number = self._pieces
             del self.found[number:]
             self._pieces = None
+            self._taken_over += 1
         elif goes_on and self._has_values:
             start = self._take_back()
         return start
@@ -365,12 +380,12 @@ class Scanner:
                 return begin, Mode.ARRAY
             if number in elements.by_hand and not is_json(element):
                 self.is_broken = True
-                visible = self._line_end(begin)
+                visible = self._line_end(begin + len(element))
                 if visible is None and elements.closed:
                     visible = end
                 line_start = text.rfind(b"\n", 0, begin) + 1
-                goes_on = text[begin] in GOES_ON
-                if goes_on or visible is None or has_open_string(text[line_start:visible]):
+                is_certain = text[begin] not in GOES_ON and is_bounded(element)
+                if not is_certain or visible is None or self._has_open(line_start, visible):
                     return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
             self.found.append((begin, element))
         if elements.closed:
@@ -386,3 +401,10 @@ class Scanner:
             line_start = text.rfind(b"\n", 0, begin) + 1
             return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
         return end, Mode.ARRAY
+
+    def _has_open(self, start: int, end: int) -> bool:
+        """Tell whether a string is open on these lines, which may hold many broken elements."""
+        lines = start, end
+        if lines not in self._open_lines:
+            self._open_lines = {lines: has_open_string(self.text[start:end])}
+        return self._open_lines[lines]
