@@ -10,11 +10,13 @@ from collections.abc import Callable
 import msgspec
 import pybase64
 
+from pipeline.core.framing import split_documents
 from pipeline.core.jsontext import is_json
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
 _AGGREGATE = b"\xf3\x89\x9a\xc2"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _AVRO_FILE, _AVRO_SINGLE = b"Obj\x01", b"\xc3\x01"
 _REGISTRY_HEADER = re.compile(rb"\x03[\x00\x05].{16}|\x00.{5}", re.DOTALL)
 # Others, by their first bytes.
@@ -38,6 +40,19 @@ _MORE = 0x80
 _LONGEST_VARINT = 10
 _LARGEST_FIELD = 2**29 - 1
 _MAPS = frozenset({*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF})  # MessagePack's maps and arrays
+
+
+# No text begins with one of these bytes: control characters, and those that go on in UTF-8. With
+# them MessagePack and CBOR begin, and there may be line breaks and whole documents in both.
+_BINARY = frozenset({*range(0x20), *range(0x7F, 0xC0)}) - frozenset(b" \t\r\n\x1e")
+
+
+def is_binary(data: bytes) -> bool:
+    """Tell by its first bytes whether data is not text at all, whatever stands further on in it.
+
+    What may stand before a document (white space, a registry's header) has to be taken off before.
+    """
+    return bool(data) and (data[0] in _BINARY or _is_avro(data) or data.startswith((*_MAGIC,)))
 
 
 def violation_of(payload: bytes) -> Violation | None:
@@ -73,7 +88,13 @@ def _is_base64(payload: bytes) -> bool:
         inner = pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except ValueError:
         return False
-    return inner.startswith(b"\x1f\x8b") or (inner.lstrip()[:1] in (b"{", b"[") and is_json(inner))
+    if inner.startswith((b"\x1f\x8b", _ZSTD, _AGGREGATE)):
+        return True
+    # Not by its first byte alone, as words may begin like base64 of a bracket.
+    documents = [document for _, document in split_documents(inner).documents]
+    return bool(documents) and all(
+        document[:1] in (b"{", b"[") and is_json(document) for document in documents
+    )
 
 
 def _is_messagepack(payload: bytes) -> bool:

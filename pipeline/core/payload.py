@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.errors import ConservationError
-from pipeline.core.foreign import violation_of
+from pipeline.core.foreign import is_binary, violation_of
 from pipeline.core.framing import Document, is_conserved, split_documents
+from pipeline.core.framing.marks import behind_space
 from pipeline.core.integers import INT32, INT64, between
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
 from pipeline.core.reasons import Reason, RejectStage
@@ -264,6 +265,8 @@ def _text_or_not(
         if violation is not None:
             return violation
     pieces = [document for _, document in documents if not is_json(document)]
+    if pieces and is_binary(text[behind_space(text, 0, len(text)) :]):
+        return [(0, text)]
     nothing_whole = len(pieces) == len(documents) and not (each_line and len(pieces) > 1)
     if nothing_whole or any(b"\0" in piece for piece in pieces):
         return [(0, text)]

@@ -17,7 +17,9 @@ from pathlib import Path
 import msgspec
 
 from pipeline.core.errors import ConservationError, FileError
+from pipeline.core.foreign import is_binary
 from pipeline.core.framing import Document, Mode, is_conserved, scan
+from pipeline.core.framing.marks import behind_space
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.files.unpacking import Peeked, Readable, read, unpacked
 
@@ -139,6 +141,8 @@ def blocks_of(
         piece = read(source, name, begun.offset + len(text), wanted, eager=eager)
         ended = not piece if eager else len(piece) < wanted
         text += piece
+        if begun == START and is_binary(text[behind_space(text, 0, len(text)) :]):
+            begun = Place(mode=Mode.REST)
         while text:
             block = _block(text, begun, name, cut, ended=ended, eager=eager)
             if block is not None:

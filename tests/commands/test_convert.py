@@ -487,7 +487,7 @@ NOTES = {"type": "record", "name": "T", "fields": [
 
 
 @pytest.mark.parametrize(
-    ("config", "line", "told", "rest"),
+    ("config", "line", "note", "rest"),
     [
         ("", '{"id":2,"note":"a","discount":5}', "unknown field, dropped: $.discount", None),
         (

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import chunk_of
 
 from pipeline.core.errors import ConservationError, FileError
 from pipeline.core.framing import Mode, Stretch
 from pipeline.core.framing.arrays import split_elements
-from pipeline.core.records import Batch
+from pipeline.core.payload import unpack_payloads
+from pipeline.core.records import Batch, Limits
 from pipeline.files import blocks, unpacking
 from pipeline.files.blocks import START, START_OF_LINES, Block, Cut, Place, blocks_of, documents_of
 
@@ -215,7 +217,31 @@ def test_a_value_is_not_cut_where_there_are_enough_documents() -> None:
 
 @pytest.mark.parametrize("text", [b'\3\5{"id":1}\n{"id":2}\n', b"\3\5", b"\3\5\n"])
 def test_what_only_begins_like_a_header_of_glue_is_kept(text: bytes) -> None:
-    assert b"".join(texts_in(text)) == text.replace(b"\n", b"")
+    assert texts_in(text) == [text]
+
+
+BINARY = {
+    "MessagePack": b'\x82\xa2id\xa8{"id":5}\xa1x\xaa\n{"id":6}\n',
+    "CBOR": b'\xa2bid\x01axj\n{"id":9}\n',
+    "Avro": b'Obj\x01\x04\x16avro.schema\n{"type":"record"}\n\x00',
+    "UTF-16": b"\xff\xfe{\x00}\x00\n\x00",
+}
+
+
+@pytest.mark.parametrize("data", BINARY.values(), ids=BINARY)
+def test_no_part_of_a_binary_file_is_a_document(data: bytes) -> None:
+    assert texts_in(data) == [data]
+    assert b"".join(texts_in(data * 9, block_bytes=16)) == data * 9
+
+
+@pytest.mark.parametrize("data", BINARY.values(), ids=BINARY)
+def test_no_part_of_a_binary_payload_is_a_document(data: bytes) -> None:
+    for [(chunk, rejects)] in (
+        list(unpack_payloads(chunk_of(data * times), Limits())) for times in (1, 2)
+    ):
+        payloads = [*chunk.payloads, *(reject.payload for reject in rejects)]
+        assert len(payloads) == 1
+        assert payloads[0] in (data, data * 2)
 
 
 @pytest.mark.parametrize("window", [9, 12, 15])
