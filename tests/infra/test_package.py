@@ -134,7 +134,7 @@ def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
     assert {name for name in folders if not name.endswith(".dist-info")} == {
         "LICENSE", "__pycache__", "aws_kinesis_agg", "boto3", "botocore", "dateutil", "fastavro",
         "google", "jmespath", "msgspec", "pipeline", "pyarrow", "pybase64", "s3transfer", "schemas",
-        "six.py", "urllib3",
+        "six.py", "tzdata", "urllib3",
     }  # fmt: skip
     assert {name.split("/")[2] for name in names if re.match("botocore/data/.*/", name)} == {
         "s3",
