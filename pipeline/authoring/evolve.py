@@ -26,8 +26,9 @@ from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import Format
 from pipeline.core.jsontext import read_exactly
+from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
-from pipeline.core.schema.types import Array, Map, Record, Type
+from pipeline.core.schema.types import Array, Field, Map, Record, Type
 
 _Node = dict[str, Any]
 Judge = Callable[[Dataset], list[str]]
@@ -122,14 +123,25 @@ class _Evolution:
 
     def _find_ceased(self, seen: Seen) -> None:
         if self._evidence.fresh:
-            self._drift.ceased = list(_ceased(self._dataset.record, seen, "$"))
+            self._drift.ceased = list(
+                _ceased(self._dataset.record, seen, "$", any_case=self._is_any_case)
+            )
+
+    @property
+    def _is_any_case(self) -> bool:
+        return self._dataset.folding is not None
 
     def _mend(self) -> None:
         """Find what does not fit, and for each kind of it the change that lets most fit."""
         tried: set[str] = set()
         trial = self._try(self._dataset)
         while True:
-            left = [misfit for misfit in trial.misfits.values() if misfit.path not in tried]
+            # Members that are not known are found by `_add_fields`, each by its name.
+            left = [
+                misfit
+                for misfit in trial.misfits.values()
+                if misfit.path not in tried and misfit.reason != Reason.UNKNOWN_FIELD
+            ]
             if not left:
                 return
             misfit = max(left, key=lambda misfit: misfit.count)
@@ -248,13 +260,12 @@ class _Evolution:
             case Record() as record:
                 yield record, lambda: _node_at(self._schema, path), seen, path, names
                 for inner in record.fields:
-                    if inner.key in seen.keys:
+                    place = _place(inner, seen, any_case=self._is_any_case)
+                    if place is not None:
                         below = path + path_segment(inner.key)
-                        yield from self._within(
-                            inner.type, seen.keys[inner.key], below, (*names, inner.name)
-                        )
-            case Array(item=item) if seen.item is not None:
-                yield from self._within(item.type, seen.item, f"{path}[]", names)
+                        yield from self._within(inner.type, place, below, (*names, inner.name))
+            case Array(item=item):
+                yield from self._within(item.type, _items(seen), f"{path}[]", names)
             case Map(value=value):
                 yield from self._within(value.type, seen.any_value(), f"{path}{{}}", names)
             case _:
@@ -268,23 +279,44 @@ def _is_better(after: Trial, before: Trial, path: str) -> bool:
     return fewer and len(after.bad) <= len(before.bad)
 
 
-def _ceased(kind: Type, seen: Seen, path: str) -> Iterator[str]:
+def _place(field: Field, seen: Seen, *, any_case: bool) -> Seen | None:
+    """Return what was seen of a field, by any of the keys that it reads; None if nothing was."""
+    keys = {key.casefold() if any_case else key for key in field.keys}
+    found = [
+        inner for key, inner in seen.keys.items() if (key.casefold() if any_case else key) in keys
+    ]
+    together = found[0] if found else None
+    for inner in found[1:]:
+        together = _merged(inner, together)
+    return together
+
+
+def _items(seen: Seen) -> Seen:
+    """Return what was seen of an array's items; `_rest` has them in an object, by their index."""
+    together = seen.item or Seen()
+    for key, inner in seen.keys.items():
+        if key.isdecimal():
+            together = _merged(together, inner)
+    return together
+
+
+def _ceased(kind: Type, seen: Seen, path: str, *, any_case: bool) -> Iterator[str]:
     """Yield the fields of which no value was seen, null aside, in objects that were."""
     match kind:
         case Record() as record if seen.objects:
             for inner in record.fields:
                 below = path + path_segment(inner.key)
-                place = seen.keys.get(inner.key)
+                place = _place(inner, seen, any_case=any_case)
                 if seen.many is not None:
                     continue
                 if place is None or place.present == place.nulls:
                     yield below
                 else:
-                    yield from _ceased(inner.type, place, below)
+                    yield from _ceased(inner.type, place, below, any_case=any_case)
         case Array(item=item) if seen.item is not None:
-            yield from _ceased(item.type, seen.item, f"{path}[]")
+            yield from _ceased(item.type, seen.item, f"{path}[]", any_case=any_case)
         case Map(value=value):
-            yield from _ceased(value.type, seen.any_value(), f"{path}{{}}")
+            yield from _ceased(value.type, seen.any_value(), f"{path}{{}}", any_case=any_case)
         case _:
             pass
 

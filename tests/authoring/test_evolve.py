@@ -102,7 +102,7 @@ def test_new_fields_are_nullable_and_wherever_they_are() -> None:
 
 
 def test_members_that_were_kept_become_fields() -> None:
-    drift = drift_of(rest=[{"color": "red"}, {"lines": [{}, {"count": 1}]}, {"color": None}])
+    drift = drift_of(rest=[{"color": "red"}, {"lines": {"1": {"count": 1}}}, {"color": None}])
     assert {new.path: new.count for new in drift.new} == {"$.color": 2, "$.lines[].count": 1}
     assert drift.ceased == []
 
@@ -152,6 +152,35 @@ def test_what_no_next_version_may_read_stays_so() -> None:
 def test_fields_of_which_nothing_is_seen_have_ceased() -> None:
     drift = drift_of({"id": 1, "small": None, "lines": [{"sku": "x"}], "kind": "a", "size": 1})
     assert drift.ceased == ["$.small", "$.at", "$.first"]
+
+
+@pytest.mark.parametrize("folds", [True, False])
+def test_a_field_that_is_read_by_another_key_has_not_ceased(*, folds: bool) -> None:
+    inner = {"type": "record", "name": "Inner", "fields": [{"name": "a", "type": "long"}]}
+    fields = [
+        {"name": "id", "type": "long"},
+        {"name": "customer", "type": ["null", "string"], "aliases": ["uid"]},
+        {"name": "inner", "type": ["null", inner], "aliases": ["within"]},
+    ]
+    document = {"id": 1, "uid": "x", "within": {"a": 1, "b": 2}}
+    if folds:
+        document = {"ID": 1, "Uid": "x", "WITHIN": {"A": 1, "b": 2}}
+    drift = drift_of(
+        document,
+        config='keys = "case-insensitive"' if folds else "",
+        schema={"type": "record", "name": "Thing", "fields": fields},
+    )
+    assert drift.ceased == []
+    assert [(new.path, new.count) for new in drift.new] == [("$.inner.b", 1)]
+
+
+def test_what_was_rejected_for_a_new_field_is_read_by_the_next_version() -> None:
+    document = {"id": 1, "color": "red", "lines": [{"sku": "x", "count": 1}]}
+    drift = drift_of(document, config='unknown_fields = "reject"')
+    assert (drift.changed, len(drift.new)) == ([], 2)
+    assert drift.dataset is not None
+    stored = deliver(kinesis_event([as_json(document)]), [drift.dataset])
+    assert (len(stored.rows), stored.letters) == (1, [])
 
 
 def test_in_csv_no_field_is_added_inside_a_record() -> None:
