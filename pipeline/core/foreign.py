@@ -10,7 +10,6 @@ from collections.abc import Callable
 import msgspec
 import pybase64
 
-from pipeline.core.framing import split_documents
 from pipeline.core.jsontext import is_json
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
@@ -91,10 +90,9 @@ def _is_base64(payload: bytes) -> bool:
     if inner.startswith((b"\x1f\x8b", _ZSTD, _AGGREGATE)):
         return True
     # Not by its first byte alone, as words may begin like base64 of a bracket.
-    documents = [document for _, document in split_documents(inner).documents]
-    return bool(documents) and all(
-        document[:1] in (b"{", b"[") and is_json(document) for document in documents
-    )
+    inner = inner.removeprefix(b"\xef\xbb\xbf").strip()
+    whole = is_json(inner) or all(map(is_json, inner.splitlines()))
+    return inner[:1] in (b"{", b"[") and whole
 
 
 def _is_messagepack(payload: bytes) -> bool:
