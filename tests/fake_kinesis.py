@@ -11,7 +11,8 @@ from support import batch_of
 
 from pipeline.adapters.aws.kinesis import PutRecord, RecordNotStored, Shard, Stored
 from pipeline.core.errors import StreamError
-from pipeline.core.kpl import MAGIC, deaggregate
+from pipeline.core.kpl import deaggregate
+from pipeline.core.magic import KPL_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ class Kept:
 
     def user_records(self) -> list[tuple[str | None, bytes]]:
         """List the partition key and the payload of each user record in it."""
-        if not self.record.data.startswith(MAGIC):
+        if not self.record.data.startswith(KPL_MAGIC):
             return [(self.record.partition_key, self.record.data)]
         chunk, rejects = deaggregate(batch_of(self.record.data))
         assert not rejects

@@ -7,5 +7,6 @@ meet only in `pipeline.flow`.
 
 Below them: what a dataset is (`dataset`), how its documents are read (`documents`) and what its
 schema means (`schema`); what stands around a payload (`unpack`), how documents stand in it
-(`framing`), and what is not JSON at all (`foreign`); `records`, the nouns that all of them share.
+(`framing`), and what is not JSON at all (`foreign`); `records`, the nouns that all of them
+share, and `magic`, the bytes by which formats are known.
 """

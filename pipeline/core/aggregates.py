@@ -9,7 +9,8 @@ number 3, `records`. In an aggregate of 300 user records that is 300 steps.
                   table      record 0                record 1
 """
 
-MAGIC = b"\xf3\x89\x9a\xc2"
+from pipeline.core.magic import KPL_MAGIC
+
 _DIGEST_BYTES = 16
 _TABLE_TAGS, _RECORDS_TAG = b"\x0a\x12", 0x1A  # fields 1 and 2, and 3
 _MORE = 0x80  # of a varint's byte: another one follows
@@ -28,7 +29,7 @@ def count_user_records(aggregate: bytes) -> int | None:
 
     `aggregate` is a stream record's data, from the magic bytes to the MD5, which is not checked.
     """
-    body = aggregate[len(MAGIC) : -_DIGEST_BYTES]
+    body = aggregate[len(KPL_MAGIC) : -_DIGEST_BYTES]
     offset, count, steps = 0, 0, _steps
     try:
         while offset < len(body):

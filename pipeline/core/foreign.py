@@ -11,11 +11,10 @@ import msgspec
 import pybase64
 
 from pipeline.core.jsontext import is_json
+from pipeline.core.magic import BYTE_ORDER_MARK, GZIP, KPL_MAGIC, ZSTD_FRAME
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
-_AGGREGATE = b"\xf3\x89\x9a\xc2"
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _AVRO_FILE, _AVRO_SINGLE = b"Obj\x01", b"\xc3\x01"
 _REGISTRY_HEADER = re.compile(rb"\x03[\x00\x05].{16}|\x00.{5}", re.DOTALL)
 # Others, by their first bytes.
@@ -67,7 +66,7 @@ def violation_of(payload: bytes) -> Violation | None:
 
 
 def _is_aggregate(payload: bytes) -> bool:
-    return payload.startswith(_AGGREGATE)
+    return payload.startswith(KPL_MAGIC)
 
 
 def _is_avro(payload: bytes) -> bool:
@@ -87,10 +86,10 @@ def _is_base64(payload: bytes) -> bool:
         inner = pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except ValueError:
         return False
-    if inner.startswith((b"\x1f\x8b", _ZSTD, _AGGREGATE)):
+    if inner.startswith((GZIP, ZSTD_FRAME, KPL_MAGIC)):
         return True
     # Not by its first byte alone, as words may begin like base64 of a bracket.
-    inner = inner.removeprefix(b"\xef\xbb\xbf").strip()
+    inner = inner.removeprefix(BYTE_ORDER_MARK).strip()
     whole = is_json(inner) or all(map(is_json, inner.splitlines()))
     return inner[:1] in (b"{", b"[") and whole
 

@@ -37,10 +37,10 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from pipeline.core.integers import INT32, INT64, between, integers, up_to, zeros
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Batch, Chunk, Provenance, Reject, Violation
 
-MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
 _key_index = attrgetter("partition_key_index")
 _hash_key_index = attrgetter("explicit_hash_key_index")
@@ -131,7 +131,7 @@ def pack_aggregate(
     """
     keys, hash_keys = dict[str, bytes](), dict[str, bytes]()  # each with its index, written
     table, parts = list[bytes](), list[bytes]()
-    count, size = 0, len(MAGIC) + DIGEST_BYTES
+    count, size = 0, len(KPL_MAGIC) + DIGEST_BYTES
     for record in records:
         key, data, hash_key = record[0], record[1], record[2]
         indices, entry = keys.get(key), None
@@ -156,7 +156,7 @@ def pack_aggregate(
         parts += (before, indices, middle, data)
         count += 1
     body = b"".join([*table, *map(_hash_key_entry, hash_keys), *parts])
-    return count, b"".join((MAGIC, body, _digest(body)))
+    return count, b"".join((KPL_MAGIC, body, _digest(body)))
 
 
 def _hash_index(hash_key: str, hash_keys: dict[str, bytes]) -> tuple[bytes, int]:
@@ -181,7 +181,7 @@ def pack_stream_record(
         return count, data
     first = records[0]
     # As it is, every consumer would read it as an aggregate.
-    return 1, pack_aggregate((first,))[1] if first[1].startswith(MAGIC) else first[1]
+    return 1, pack_aggregate((first,))[1] if first[1].startswith(KPL_MAGIC) else first[1]
 
 
 @functools.lru_cache(maxsize=8_192)
@@ -214,12 +214,12 @@ def deaggregate(
     `numbers` are the records to take apart; by default all.
     """
     numbers = range(len(batch.records)) if numbers is None else list(numbers)
-    if fast and not any(batch.records[number].data.startswith(MAGIC) for number in numbers):
+    if fast and not any(batch.records[number].data.startswith(KPL_MAGIC) for number in numbers):
         return _fast_unaggregated(batch, numbers), []
     chunk, rejects = Chunk(Provenance(batch), array(INT32), []), list[Reject]()
     for number in numbers:
         record = batch.records[number]
-        if not record.data.startswith(MAGIC):
+        if not record.data.startswith(KPL_MAGIC):
             chunk.unit.append(chunk.provenance.add(number, 0, 0, record.partition_key))
             chunk.payloads.append(record.data)
             continue
@@ -310,8 +310,8 @@ def _key_violation(record: Any, keys: int, hash_keys: int) -> Violation | None:
 
 def _open(data: bytes, *, fast: bool) -> Any:
     """Parse an aggregate: its records, its protobuf message, or the `Violation` it has."""
-    body, digest = data[len(MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
-    if len(data) < len(MAGIC) + DIGEST_BYTES or _digest(body) != digest:
+    body, digest = data[len(KPL_MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
+    if len(data) < len(KPL_MAGIC) + DIGEST_BYTES or _digest(body) != digest:
         return _broken(data)
     return (_fast_parse(body) if fast else None) or _exact_parse(body)
 
@@ -419,7 +419,7 @@ def _end_of_fields(data: bytes) -> int | None:
     Reads on while a tag of the format stands there and the 16 bytes of the MD5 are still to
     come; what the digest's own bytes look like does not matter.
     """
-    offset = len(MAGIC)
+    offset = len(KPL_MAGIC)
     while offset + DIGEST_BYTES < len(data) and data[offset] in _LENGTH_DELIMITED_TAGS:
         length, shift, offset = 0, 0, offset + 1
         while True:

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.aggregates import MAGIC, count_user_records
+from pipeline.core.aggregates import count_user_records
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
 from pipeline.core.integers import INT32, INT64, Integers, integers, to_arrow, up_to, zeros
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.records import Batch, Chunk, OutputObject, Provenance, Reject, Units, units_of
 
 DEAD_LETTERS = "dead-letters"
@@ -133,7 +134,7 @@ class Coverage:
     def _user_records(self, number: int) -> int:
         """Count the user records that a stream record must own."""
         data = self._batch.records[number].data
-        if not data.startswith(MAGIC) or number in self._unopened:
+        if not data.startswith(KPL_MAGIC) or number in self._unopened:
             return 1
         return count_user_records(data) or 0
 

@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, violation_of
-from pipeline.core.framing import Document, is_conserved, split_documents
-from pipeline.core.framing.marks import behind_space
+from pipeline.core.framing import Document, head_of, is_conserved, split_documents
 from pipeline.core.integers import INT32, INT64, between
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
 from pipeline.core.reasons import Reason, RejectStage
@@ -265,7 +264,7 @@ def _text_or_not(
         if violation is not None:
             return violation
     pieces = [document for _, document in documents if not is_json(document)]
-    if pieces and is_binary(text[behind_space(text, 0, len(text)) :]):
+    if pieces and is_binary(head_of(text)):
         return [(0, text)]
     nothing_whole = len(pieces) == len(documents) and not (each_line and len(pieces) > 1)
     if nothing_whole or any(b"\0" in piece for piece in pieces):

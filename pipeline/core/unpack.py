@@ -18,15 +18,14 @@ from collections.abc import Callable
 import msgspec
 import pyarrow as pa
 
+from pipeline.core.magic import GZIP, ZSTD_FRAME
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
-GZIP = b"\x1f\x8b"
 # A frame; or, as parallel compressors write first, a skippable one.
-ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+ZSTD = re.compile(re.escape(ZSTD_FRAME) + rb"|[\x50-\x5f]\x2a\x4d\x18")
 PADDING = b"\0 \t\r\n"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say: expect a gzip header and trailer
-ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 _PADDING = re.compile(rb"[\0 \t\r\n]*+")
 ZLIB_HEADERS = frozenset({b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"})
 _DEFLATE, _LARGEST_WINDOW, _DICTIONARY = 8, 7, 0x20

@@ -16,7 +16,8 @@ import msgspec
 import pyarrow as pa
 import pybase64
 
-from pipeline.core.kpl import DIGEST_BYTES, MAGIC, UserRecord, aggregate
+from pipeline.core.kpl import DIGEST_BYTES, UserRecord, aggregate
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
 from pipeline.demo.documents import Shop
@@ -78,7 +79,7 @@ def _some_orders(shop: Shop, count: int = 2) -> bytes:
 
 def _sealed(body: bytes) -> bytes:
     """Make an aggregate of any bytes: its MD5 is right, whatever they are."""
-    return MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
+    return KPL_MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
 
 
 def _changed_on_the_way(shop: Shop) -> bytes:
@@ -89,7 +90,7 @@ def _changed_on_the_way(shop: Shop) -> bytes:
 
 def _with_a_bad_key_index(shop: Shop) -> bytes:
     """Append a user record that points outside the key table to an aggregate, by hand."""
-    body = _some_orders(shop)[len(MAGIC) : -DIGEST_BYTES]
+    body = _some_orders(shop)[len(KPL_MAGIC) : -DIGEST_BYTES]
     data = encode(shop.order())
     record = bytes([0x08, _NO_SUCH_KEY, 0x1A]) + _varint(len(data)) + data
     return _sealed(body + b"\x1a" + _varint(len(record)) + record)

@@ -18,8 +18,7 @@ import msgspec
 
 from pipeline.core.errors import ConservationError, FileError
 from pipeline.core.foreign import is_binary
-from pipeline.core.framing import Document, Mode, is_conserved, scan
-from pipeline.core.framing.marks import behind_space
+from pipeline.core.framing import Document, Mode, head_of, is_conserved, scan
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.files.unpacking import Peeked, Readable, read, unpacked
 
@@ -141,7 +140,7 @@ def blocks_of(
         piece = read(source, name, begun.offset + len(text), wanted, eager=eager)
         ended = not piece if eager else len(piece) < wanted
         text += piece
-        if begun == START and is_binary(text[behind_space(text, 0, len(text)) :]):
+        if begun == START and is_binary(head_of(text)):
             begun = Place(mode=Mode.REST)
         while text:
             block = _block(text, begun, name, cut, ended=ended, eager=eager)

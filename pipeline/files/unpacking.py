@@ -12,14 +12,13 @@ from typing import Protocol
 import pyarrow as pa
 
 from pipeline.core.errors import FileError
+from pipeline.core.magic import GZIP, ZSTD_FRAME
 from pipeline.core.unpack import (
     DEEPEST,
     GLUE_ZLIB_HEADER,
-    GZIP,
     GZIP_WINDOW,
     PADDING,
     ZSTD,
-    ZSTD_FRAME,
     is_zlib,
     zstd_block,
     zstd_header_bytes,

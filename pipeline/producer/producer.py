@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.adapters.aws.kinesis import Kinesis, KinesisStream
-from pipeline.core.kpl import MAGIC
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.producer.dispatch import Dispatcher
 from pipeline.producer.options import Options
 from pipeline.producer.outcomes import (
@@ -173,7 +173,7 @@ class Producer:
             size = len(payload) + len(key if key.isascii() else key.encode())
         except UnicodeEncodeError:
             raise RecordRefused("The partition key is not valid Unicode; give text.") from None
-        if payload.startswith(MAGIC):
+        if payload.startswith(KPL_MAGIC):
             size += _AGGREGATE_OVERHEAD
         if size > self._options.max_record_bytes:
             raise RecordRefused(

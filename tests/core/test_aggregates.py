@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support import batch_of, kinesis_event
 
 from pipeline.core import kpl
-from pipeline.core.aggregates import MAGIC, count_user_records
+from pipeline.core.aggregates import count_user_records
+from pipeline.core.magic import KPL_MAGIC
 
 NUMBERS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 2**21])
 KEYS = 3
@@ -88,7 +89,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 def sealed(body: bytes) -> bytes:
     """Put magic and MD5 around a body."""
-    return MAGIC + body + hashlib.md5(body).digest()
+    return KPL_MAGIC + body + hashlib.md5(body).digest()
 
 
 @given(bodies())

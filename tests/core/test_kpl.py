@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support import PLAIN, batch_of, kinesis_event
 
 from pipeline.core import kpl
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate, deaggregate, pack_aggregate
+from pipeline.core.kpl import UserRecord, aggregate, deaggregate, pack_aggregate
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk
@@ -37,7 +38,7 @@ def user_records(chunk: Chunk) -> list[tuple[int, int, str | None, bytes]]:
 
 def sealed(body: bytes) -> bytes:
     """Put magic and a right MD5 around any bytes."""
-    return MAGIC + body + hashlib.md5(body).digest()
+    return KPL_MAGIC + body + hashlib.md5(body).digest()
 
 
 # ------------------------------------------------------------------------- the valid format
@@ -176,8 +177,8 @@ def test_a_changed_byte_is_told_by_the_checksum() -> None:
 def test_an_aggregate_cut_short_anywhere_is_told_as_such(records: list[UserRecord]) -> None:
     """Only where the cut leaves 16 bytes after a whole field can a cut look like a change."""
     whole = aggregate(records)
-    boundaries = {len(MAGIC)} | {len(MAGIC) + end for end in field_ends(whole[4:-16])}
-    for length in range(len(MAGIC), len(whole)):
+    boundaries = {len(KPL_MAGIC)} | {len(KPL_MAGIC) + end for end in field_ends(whole[4:-16])}
+    for length in range(len(KPL_MAGIC), len(whole)):
         reason = only_reject(whole[:length]).violation.reason
         if length - 16 in boundaries:
             assert reason in {Reason.KPL_TRUNCATED, Reason.KPL_CHECKSUM}
@@ -328,7 +329,7 @@ ANYTHING = st.one_of(
     mutated(AGGREGATES),
     mutated(MIXED.map(lambda records: aggregate(records)[4:-16])).map(sealed),
     st.binary().map(sealed),
-    st.binary().map(lambda data: MAGIC + data),
+    st.binary().map(lambda data: KPL_MAGIC + data),
     st.binary().map(lambda data: ZSTD + data),
     mutated(st.binary().map(gzip.compress)),
 )

@@ -45,7 +45,8 @@ from pipeline.core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate
+from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.records import Limits
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
@@ -62,7 +63,7 @@ def aggregated(*payloads: bytes) -> bytes:
 def sealed(body: bytes) -> bytes:
     import hashlib
 
-    return MAGIC + body + hashlib.md5(body).digest()
+    return KPL_MAGIC + body + hashlib.md5(body).digest()
 
 
 def deep(levels: int) -> bytes:
@@ -74,7 +75,7 @@ LATE = f"{ARRIVED - timedelta(days=31):%Y-%m-%dT%H:%M:%SZ}"
 BROKEN: dict[str, tuple[bytes, str, str]] = {
     "wrong MD5": (aggregated(GOOD)[:-1] + b"?", "kpl_checksum", "$"),
     "truncated": (aggregated(GOOD)[:-20], "kpl_truncated", "$"),
-    "magic alone": (MAGIC, "kpl_truncated", "$"),
+    "magic alone": (KPL_MAGIC, "kpl_truncated", "$"),
     "no protobuf": (sealed(b"\xff" * 9), "kpl_protobuf", "$"),
     "no records": (sealed(b""), "kpl_no_records", "$"),
     "empty": (b"", "empty_record", "$"),

@@ -25,7 +25,8 @@ from pipeline.core.errors import (
     StreamThrottled,
     StreamUnavailable,
 )
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate, deaggregate
+from pipeline.core.kpl import UserRecord, aggregate, deaggregate
+from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Limits
 from pipeline.producer import (
@@ -241,7 +242,7 @@ def test_a_record_larger_than_an_aggregate_is_sent_alone_in_its_turn() -> None:
 @pytest.mark.parametrize("size", [10, 60_000, 2**20 - 67])
 def test_a_payload_that_looks_like_an_aggregate_arrives_as_a_payload(size: int) -> None:
     stream = FakeKinesis()
-    payload = MAGIC + b"x" * (size - 4)
+    payload = KPL_MAGIC + b"x" * (size - 4)
     with producer(stream) as sends:
         sends.put(payload, "key")
     assert stream.user_records == [("key", payload)]
@@ -650,7 +651,7 @@ def test_a_stream_without_open_shards_stops_the_start() -> None:
         (b"", "\ud800", None, "The partition key is not valid Unicode; give text."),
         (b"x" * (2**20 - 2), "key", None, "The record has 1,048,577 bytes with its partition key"),
         (b"x" * (2**20 - 3), "ä" * 2, None, "The record has 1,048,577 bytes"),
-        (MAGIC + b"x" * (2**20 - 40), "key", None, "a stream accepts 1,048,576."),
+        (KPL_MAGIC + b"x" * (2**20 - 40), "key", None, "a stream accepts 1,048,576."),
         *(
             (b"", "key", bad, "not a decimal number below")
             for bad in ("", "-1", "01", "x", "٣", str(ALL))

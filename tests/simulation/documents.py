@@ -14,7 +14,8 @@ from uuid import UUID
 
 from support import order
 
-from pipeline.core.kpl import MAGIC, UserRecord, aggregate
+from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.magic import KPL_MAGIC
 
 Verdict = tuple[str, str]
 """("row", dataset), or (dataset or "unrouted", reason) of a dead letter."""
@@ -109,8 +110,8 @@ def some_aggregate(random: Random, payloads: list[Payload], hash_key: int) -> Pa
 def _broken(random: Random, data: bytes) -> Payload:
     cases = (
         (data[:-1] + bytes([data[-1] ^ 1]), "kpl_checksum"),
-        (data[: len(MAGIC) + 9], "kpl_truncated"),
-        (MAGIC, "kpl_truncated"),
+        (data[: len(KPL_MAGIC) + 9], "kpl_truncated"),
+        (KPL_MAGIC, "kpl_truncated"),
         (aggregate([]), "kpl_no_records"),
     )
     broken, reason = random.choice(cases)

@@ -29,10 +29,10 @@ exact bytes. All of this is linear in the text, and looks at a value twice at mo
 
 from collections.abc import Sequence
 
-from pipeline.core.framing.marks import Document, is_between
+from pipeline.core.framing.marks import Document, head_of, is_between
 from pipeline.core.framing.scanner import Mode, Scanner, Stretch
 
-__all__ = ["Document", "Mode", "Stretch", "is_conserved", "scan", "split_documents"]
+__all__ = ["Document", "Mode", "Stretch", "head_of", "is_conserved", "scan", "split_documents"]
 
 
 def split_documents(

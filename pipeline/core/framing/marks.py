@@ -22,13 +22,20 @@ _STRING = re.compile(rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"')
 _CLOSED = re.compile(rb'(?:[^"\\]++|"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+")*+')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _LONGEST_COUNTED = 2**20  # bytes: of more, brackets are not counted one by one
+_HEAD_BYTES = 16
 _SPACE = b" \t\r\n,[]\x1e"
 
 
-def behind_space(text: bytes, start: int, end: int) -> int:
+def behind_space(text: bytes, start: int) -> int:
     """Return the offset behind what may stand between values."""
-    found = _BETWEEN.match(text, start, end)
+    found = _BETWEEN.match(text, start)
     return found.end() if found else start
+
+
+def head_of(text: bytes) -> bytes:
+    """Return the first bytes of a text's first value, some of those by which formats are known."""
+    start = behind_space(text, 0)
+    return text[start : start + _HEAD_BYTES]
 
 
 def is_between(gap: bytes) -> bool:

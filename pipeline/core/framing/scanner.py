@@ -18,10 +18,10 @@ from pipeline.core.framing.marks import (
     trimmed,
 )
 from pipeline.core.jsontext import WHITESPACE, is_cut_short, is_json
+from pipeline.core.magic import BYTE_ORDER_MARK
 
 _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DOTALL)
 _OBJECT, _ARRAY = b"{["
-_MARK = b"\xef\xbb\xbf"  # of a file that Windows wrote
 _HEADERS, _LONGEST_HEADER = b"\x00\x03\xef", 19  # of a registry, or a mark; and "{" behind it
 _RUN_BYTES = 2**16
 _LONGEST_PIECE = 1_000  # lines: then it is not looked for an end of it any more
@@ -165,7 +165,7 @@ class Scanner:
 
     def _behind_space(self, start: int) -> int:
         """Return the offset behind what may stand between values."""
-        return behind_space(self.text, start, len(self.text))
+        return behind_space(self.text, start)
 
     def _last(self) -> tuple[int, int]:
         """Return where the last value begins and ends; (0, 0) if there is none."""
@@ -360,7 +360,9 @@ class Scanner:
             line_end = self._line_end(start)
             if line_end is None:
                 break
-            begin = start + len(_MARK) if text.startswith(_MARK, start) else start
+            begin = (
+                start + len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK, start) else start
+            )
             if text[begin:line_end].strip(WHITESPACE):
                 self.found.append(line_of(text, begin, line_end))
             start = min(line_end + 1, len(text))
