@@ -8,19 +8,19 @@ change by change, and each change has to be one that `evolution` accepts, and th
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from pipeline.authoring.evolution import changes_refused
 from pipeline.authoring.infer.draft import observe
 from pipeline.authoring.infer.guess import Bounds, Guesser
-from pipeline.authoring.infer.names import RESERVED, is_name
+from pipeline.authoring.infer.names import RESERVED
 from pipeline.authoring.infer.observed import Seen
 from pipeline.authoring.infer.render import write_schema
 from pipeline.authoring.infer.sample import Sample
-from pipeline.authoring.infer.times import FORMS
 from pipeline.authoring.infer.trial import Misfit, Trial, try_draft
+from pipeline.authoring.places import Node, entry_at, merged, node_at, type_names, values_at
+from pipeline.authoring.repairs import REPAIRS
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.errors import DatasetError
@@ -30,7 +30,6 @@ from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
 from pipeline.core.schema.types import Array, Field, Map, Record, Type
 
-_Node = dict[str, Any]
 Judge = Callable[[Dataset], list[str]]
 """Says what is wrong with a dataset, beside its schema: its samples, for one."""
 
@@ -106,7 +105,7 @@ class _Evolution:
         self._evidence = evidence
         self._judge = judge
         self._limits = limits
-        self._schema: _Node = read_exactly(texts.avsc.encode())
+        self._schema: Node = read_exactly(texts.avsc.encode())
         self._made: Dataset | None = None
         self._drift = Drift()
 
@@ -164,13 +163,13 @@ class _Evolution:
             unknown = {key: inner for key, inner in place.keys.items() if key not in keys}
             self._set_aside_other_cases(unknown, keys, path)
             guesser = Guesser(
-                self._dataset.name, Bounds(by_majority=False), _type_names(self._schema)
+                self._dataset.name, Bounds(by_majority=False), type_names(self._schema)
             )
             reserved = {field.name for field in record.fields} | (
                 RESERVED if path == "$" else set()
             )
-            good = _values_at(self._evidence.good, path)
-            values = {key: _merged(inner, good.keys.get(key)) for key, inner in unknown.items()}
+            good = values_at(self._evidence.good, path)
+            values = {key: merged(inner, good.keys.get(key)) for key, inner in unknown.items()}
             known = Seen(objects=place.objects, keys=values)
             for key, entry, guess in guesser.fields(known, names, reserved):
                 entry["doc"] = (
@@ -205,7 +204,7 @@ class _Evolution:
                     NewField(path + path_segment(key), "", inner.present, (), why)
                 )
 
-    def _add(self, node: Callable[[], _Node], entry: _Node) -> str:
+    def _add(self, node: Callable[[], Node], entry: Node) -> str:
         """Add a field, unless that is refused; return why."""
         before = self._schema
         self._schema = copy.deepcopy(before)
@@ -217,7 +216,7 @@ class _Evolution:
             self._made = dataset
         return why
 
-    def _accepted(self, schema: _Node) -> tuple[Dataset | None, str]:
+    def _accepted(self, schema: Node) -> tuple[Dataset | None, str]:
         """Parse a next version, and hold it against the one that is there and the samples."""
         version = self._dataset.version + 1
         try:
@@ -235,30 +234,30 @@ class _Evolution:
         dataset = msgspec.structs.replace(dataset, window=None)
         return try_draft([dataset], self._evidence.documents, self._limits)
 
-    def _repairs(self, path: str) -> Iterator[tuple[str, _Node]]:
+    def _repairs(self, path: str) -> Iterator[tuple[str, Node]]:
         """Yield next versions in which the field at a path reads more, each with words for it."""
-        for words, change in _REPAIRS:
+        for words, change in REPAIRS:
             schema = copy.deepcopy(self._schema)
-            entry = _entry_at(schema, path)
+            entry = entry_at(schema, path)
             if entry is None:
                 return
             for detail in change(entry, path, self._evidence.documents):
                 yield f"{words} {detail}".strip(), schema
                 schema = copy.deepcopy(self._schema)
-                entry = _entry_at(schema, path)
+                entry = entry_at(schema, path)
 
     def _records(
         self, seen: Seen
-    ) -> "Iterator[tuple[Record, Callable[[], _Node], Seen, str, tuple[str, ...]]]":
+    ) -> "Iterator[tuple[Record, Callable[[], Node], Seen, str, tuple[str, ...]]]":
         """Yield each record of the schema that objects were seen for, and how to find its node."""
         yield from self._within(self._dataset.record, seen, "$", ())
 
     def _within(
         self, kind: Type, seen: Seen, path: str, names: tuple[str, ...]
-    ) -> "Iterator[tuple[Record, Callable[[], _Node], Seen, str, tuple[str, ...]]]":
+    ) -> "Iterator[tuple[Record, Callable[[], Node], Seen, str, tuple[str, ...]]]":
         match kind:
             case Record() as record:
-                yield record, lambda: _node_at(self._schema, path), seen, path, names
+                yield record, lambda: node_at(self._schema, path), seen, path, names
                 for inner in record.fields:
                     place = _place(inner, seen, any_case=self._is_any_case)
                     if place is not None:
@@ -287,7 +286,7 @@ def _place(field: Field, seen: Seen, *, any_case: bool) -> Seen | None:
     ]
     together = found[0] if found else None
     for inner in found[1:]:
-        together = _merged(inner, together)
+        together = merged(inner, together)
     return together
 
 
@@ -296,7 +295,7 @@ def _items(seen: Seen) -> Seen:
     together = seen.item or Seen()
     for key, inner in seen.keys.items():
         if key.isdecimal():
-            together = _merged(together, inner)
+            together = merged(together, inner)
     return together
 
 
@@ -319,191 +318,3 @@ def _ceased(kind: Type, seen: Seen, path: str, *, any_case: bool) -> Iterator[st
             yield from _ceased(value.type, seen.any_value(), f"{path}{{}}", any_case=any_case)
         case _:
             pass
-
-
-# ------------------------------------------------------------------------- places in a schema
-
-
-def _named(schema: Any, namespace: str = "") -> Iterator[tuple[str, _Node]]:
-    """Yield the named types of a schema, each by its name and by its full name."""
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _named(part, namespace)
-    if not isinstance(schema, dict):
-        return
-    if schema.get("type") in ("record", "enum", "fixed") and "name" in schema:
-        namespace = schema.get("namespace", namespace)
-        yield schema["name"], schema
-        yield f"{namespace}.{schema['name']}", schema
-    for part in schema.values():
-        if isinstance(part, dict | list):
-            yield from _named(part, namespace)
-
-
-def _type_names(schema: _Node) -> list[str]:
-    return [name.rpartition(".")[2].lower() for name, _ in _named(schema)]
-
-
-def _resolved(schema: _Node, kind: Any) -> Any:
-    """Look through unions with null, and through names."""
-    if isinstance(kind, list):
-        kind = next((branch for branch in kind if branch != "null"), None)
-    if isinstance(kind, str):
-        return dict(_named(schema)).get(kind, {"type": kind})
-    return kind
-
-
-def _steps(path: str) -> list[str]:
-    """Cut a schema's path into its segments."""
-    steps, rest = list[str](), path.removeprefix("$")
-    while rest:
-        if rest.startswith(("[]", "{}")):
-            size = 2
-        elif rest.startswith('["'):
-            size = rest.index('"]', 2) + 2
-        else:
-            ends = [rest.find(mark, 1) for mark in ".[{"]
-            size = min((end for end in ends if end > 0), default=len(rest))
-        steps.append(rest[:size])
-        rest = rest[size:]
-    return steps
-
-
-def _entry_at(schema: _Node, path: str) -> _Node | None:
-    """Return the field that a path leads to, items and values aside."""
-    node, entry = schema, None
-    for step in _steps(path):
-        if step in ("[]", "{}"):
-            node = _resolved(schema, node.get("items", node.get("values")))
-            continue
-        entry = next(
-            (
-                entry
-                for entry in node.get("fields", ())
-                if path_segment(entry.get("jsonName", entry["name"])) == step
-            ),
-            None,
-        )
-        if entry is None:
-            return None
-        node = _resolved(schema, entry["type"])
-    return entry
-
-
-def _node_at(schema: _Node, path: str) -> _Node:
-    """Return the record that a path leads to."""
-    if path == "$":
-        return schema
-    entry = _entry_at(schema, path)
-    node: Any = _resolved(schema, entry["type"]) if entry is not None else None
-    for step in reversed(_steps(path)):
-        if step not in ("[]", "{}"):
-            break
-        node = _resolved(schema, node.get("items", node.get("values")))
-    if not isinstance(node, dict) or "fields" not in node:
-        message = f"the schema's record at {path} was not found"
-        raise KeyError(message)
-    return node
-
-
-# --------------------------------------------------------------------------------- repairs
-
-
-def _merged(one: Seen, other: Seen | None) -> Seen:
-    together = Seen()
-    together.merge(one)
-    if other is not None:
-        together.merge(other)
-    return together
-
-
-def _values_at(documents: Iterable[Sample], path: str) -> Seen:
-    """Return what was seen at a path."""
-    seen: Seen | None = observe(read_exactly(document.text) for document in documents)
-    for step in _steps(path):
-        if seen is None:
-            break
-        if step == "[]":
-            seen = seen.item
-        elif step == "{}":
-            seen = seen.any_value()
-        else:
-            keys = {path_segment(key): inner for key, inner in seen.keys.items()}
-            seen = keys.get(step)
-    return seen or Seen()
-
-
-def _wider(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
-    """Make an int a long, or a float a double."""
-    del path, documents
-    wider = {"int": "long", "float": "double"}
-    kind = entry["type"]
-    inner = (
-        next((part for part in kind if part != "null"), None) if isinstance(kind, list) else kind
-    )
-    if isinstance(inner, str) and inner in wider:
-        now = wider[inner]
-        is_union = isinstance(kind, list)
-        entry["type"] = [now if part == inner else part for part in kind] if is_union else now
-        yield now
-
-
-def _symbols(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
-    """Add the symbols that were seen to an enum."""
-    kind = entry["type"]
-    inner = (
-        next((part for part in kind if part != "null"), None) if isinstance(kind, list) else kind
-    )
-    texts = _values_at(documents, path).texts
-    if not isinstance(inner, dict) or inner.get("type") != "enum" or texts is None:
-        return
-    new = [text for text in texts.symbols or () if text not in inner["symbols"] and is_name(text)]
-    if new:
-        inner["symbols"] = [*inner["symbols"], *new]
-        yield ", ".join(new)
-
-
-def _accepting(*names: str) -> "_Repair":
-    """Return a repair that adds names to `accept`."""
-
-    def change(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
-        del path, documents
-        given = list(entry.get("accept", ()))
-        new = [name for name in names if name not in given]
-        if new:
-            entry["accept"] = [*given, *new]
-            yield ", ".join(new)
-
-    return change
-
-
-def _forms(entry: _Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
-    """Add the forms of times that were seen."""
-    texts = _values_at(documents, path).texts
-    if texts is None:
-        return
-    given = list(entry.get("formats", ()))
-    names = [
-        name
-        for form in texts.forms
-        for name in (*FORMS[form].names, *(name for name in FORMS[form].loose if texts.loose[name]))
-    ]
-    new = [name for name in dict.fromkeys(names) if name not in given]
-    if new:
-        entry["formats"] = [*given, *new]
-        yield ", ".join(new)
-
-
-_Repair = Callable[[_Node, str, Sequence[Sample]], Iterator[str]]
-_REPAIRS: tuple[tuple[str, _Repair], ...] = (
-    ("type", _wider),
-    ("new symbols", _symbols),
-    ("formats", _forms),
-    ("accept", _accepting("text")),
-    ("accept", _accepting("whole-floats")),
-    ("accept", _accepting("zero-one")),
-    ("accept", _accepting("empty-text")),
-    ("accept", _accepting("text", "whole-floats")),
-    ("accept", _accepting("text", "empty-text")),
-    ("accept", _accepting("text", "whole-floats", "empty-text")),
-)
