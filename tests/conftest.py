@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
     from pipeline.core.dataset import Dataset
 
-# CI sees the same examples every time; on a developer's machine they are new ones every time.
-settings.register_profile("developer", deadline=None, max_examples=60)
-settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
-# On demand, for hours: HYPOTHESIS_PROFILE=long make test.
+# The same examples at every run: whether a change may stand is not left to chance.
+settings.register_profile("same", deadline=None, max_examples=60, derandomize=True)
+# New ones at every run, to look for what those do not show: HYPOTHESIS_PROFILE=search make test.
+settings.register_profile("search", deadline=None, max_examples=200)
+# For hours.
 settings.register_profile("long", deadline=None, max_examples=20_000)
-settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "developer")
-)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

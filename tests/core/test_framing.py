@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.core.framing import Mode, is_conserved, scan, split_documents
+from pipeline.core.framing.marks import has_open_string
 from pipeline.core.jsontext import is_json
 
 if TYPE_CHECKING:
@@ -130,7 +131,10 @@ def test_a_text_that_is_cut_off_gives_no_part_of_a_document(
     """Law 10: of a text whose end is missing, only documents that were sent are found."""
     found = spans_of(sent.text[:end], fast=fast)
     assert set(found) <= set(sent.spans)
-    if not sent.text.startswith(b"["):
+    cut = sent.text[:end].rstrip()
+    # What ends like a document within a string may as well have lost a quote in one before it.
+    ends_in_string = cut.endswith((b"}", b"]")) and has_open_string(cut)
+    if not sent.text.startswith(b"[") and not ends_in_string:
         # All that end before the cut: nothing may be kept back without need.
         assert found == [span for span in sent.spans if span[1] <= end]
 
