@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -104,7 +103,7 @@ class DirectoryStore:
 def _write_then_rename(target: Path, body: bytes) -> None:
     """Give `target` the contents `body` in one step, or leave it as it was."""
     # Beside the target: a rename is one step only within one file system.
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         with partial.open("xb") as file:
             file.write(body)

@@ -353,20 +353,37 @@ def _fast_parse(body: bytes) -> _SimpleAggregate | None:
     sizes = set(lengths)  # far fewer
     if min(sizes, default=0) < _SHORTEST:
         return None
+    index = records[0][1]
+    if index < min(len(keys), _ONE_BYTE) and index == records[-1][1]:
+        payloads = _without_heads(records, lengths, sizes, index)
+        if payloads is not None:
+            return _SimpleAggregate([keys[index]] * len(records), payloads)
     indices = list(map(_second, records))
     used = set(indices)
     if max(used) >= min(len(keys), _ONE_BYTE):
         return None
     if not all(_simple_heads[index][size] for index in used for size in sizes):
         return None  # no usual record is so long
-    if len(used) == 1:
-        heads = list(map(_simple_heads[indices[0]].__getitem__, lengths))
-    else:
-        heads = [_simple_heads[i][length] for i, length in zip(indices, lengths, strict=True)]
+    heads = [_simple_heads[i][length] for i, length in zip(indices, lengths, strict=True)]
     payloads = list(map(bytes.removeprefix, records, heads))
     if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
         return None  # a record that does not begin with its head was left as it is
     return _SimpleAggregate(list(map(keys.__getitem__, indices)), payloads)
+
+
+def _without_heads(
+    records: list[bytes], lengths: list[int], sizes: set[int], index: int
+) -> list[bytes] | None:
+    """Return the data of records that all have this key index; None where one has not."""
+    known = _simple_heads[index]
+    widths = {len(known[size]) for size in sizes}
+    if 0 in widths:
+        return None  # no usual record is so long
+    heads = list(map(known.__getitem__, lengths))
+    payloads = list(map(bytes.removeprefix, records, heads))
+    in_heads = sum(map(len, heads)) if len(widths) > 1 else widths.pop() * len(heads)
+    # A record that does not begin with its head was left as it is.
+    return payloads if sum(map(len, payloads)) + in_heads == sum(lengths) else None
 
 
 class _SimpleHeads(dict[int, bytes]):

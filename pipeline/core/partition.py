@@ -5,9 +5,11 @@ alone. Rows are grouped by the finished path, so that values which Hive writes a
 the empty string) share one object instead of overwriting each other's.
 """
 
+from __future__ import annotations
+
 import functools
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +19,9 @@ from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.partitioning import PartitionColumn, find_fields
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits, Partition, Reject, Rows, Violation
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 # What Hive escapes in a directory's name, and NUL, which no file system accepts.
@@ -116,6 +121,8 @@ def _in_zone(array: pa.Array, zone_name: str) -> pa.Array:
 
     An offset is looked up once for each hour in which it does not change.
     """
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - few datasets have zones, and it costs a start
+
     zone = ZoneInfo(zone_name)
     micros = array.cast(pa.int64())
     hours = pc.divide(micros, _HOUR)  # towards zero

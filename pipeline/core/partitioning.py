@@ -2,7 +2,6 @@
 
 import re
 from typing import Literal, cast
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
@@ -93,6 +92,8 @@ def find_fields(path: str, record: Record, schema_file: str) -> tuple[Field, ...
 
 
 def _check_zone(zone: str, text: str) -> None:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - few datasets have zones, and it costs a start
+
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):

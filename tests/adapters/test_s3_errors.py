@@ -102,9 +102,9 @@ def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
-def open_s3() -> S3Store:
-    """Return a store that soon loses patience."""
-    return S3Store("bucket", "prefix", s3_client(connect_timeout=0.5, read_timeout=0.3))
+def open_s3(patience: float = 30) -> S3Store:
+    """Return a store that waits so many seconds for an answer: a busy machine takes long for one."""
+    return S3Store("bucket", "prefix", s3_client(connect_timeout=30, read_timeout=patience))
 
 
 OPERATIONS: dict[str, Callable[[S3Store], object]] = {
@@ -121,10 +121,10 @@ ACTIONS = {
 }
 
 
-def failure_of(verb: str) -> StoreError:
+def failure_of(verb: str, patience: float = 30) -> StoreError:
     """Return the error that an operation raises, having looked at what all have in common."""
     with pytest.raises(StoreError) as caught:
-        OPERATIONS[verb](open_s3())
+        OPERATIONS[verb](open_s3(patience))
     text = str(caught.value)
     if not isinstance(caught.value, ObjectMissing):
         assert text.startswith(f"Could not {verb} s3://bucket/prefix/a/b: ")
@@ -239,7 +239,7 @@ def test_a_connection_that_closes_or_stalls_is_unavailable(server: BadServer, ve
     server.drop = True
     assert isinstance(failure_of(verb), StoreUnavailable)
     server.drop, server.stall = False, True
-    error = failure_of(verb)
+    error = failure_of(verb, patience=0.3)
     assert isinstance(error, StoreUnavailable)
     assert "ReadTimeoutError" in str(error)
 
@@ -251,7 +251,7 @@ def test_an_answer_lost_on_the_way_is_unavailable(
 ) -> None:
     """A body that ends early, or stops coming, is never taken for a whole one."""
     server.body, server.announced, server.stall = SECRET, len(SECRET) + 100, stall
-    assert isinstance(failure_of(verb), StoreUnavailable)
+    assert isinstance(failure_of(verb, patience=0.3 if stall else 30), StoreUnavailable)
 
 
 def test_an_object_that_changed_on_the_way_is_unavailable(server: BadServer) -> None:

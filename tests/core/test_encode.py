@@ -417,6 +417,30 @@ def test_a_parquet_file_is_zstd_with_microseconds_and_no_null_typed_column() -> 
     } == {"timestamp[us, tz=UTC]"}
 
 
+@settings(max_examples=25)
+@given(documents=BATCHES | st.just([{}] * 1_500))
+def test_a_parquet_file_has_the_bytes_that_pyarrow_parquet_writes(
+    documents: list[dict[str, Any]],
+) -> None:
+    """Law: the class that writes, which is not public, writes what the public function does."""
+    import pyarrow as pa
+
+    stored = deliver(kinesis_event([as_json(order(**changes)) for changes in documents]), [ORDERS])
+    for body in (body for key, body in stored.output.objects.items() if key.endswith(".parquet")):
+        file = pq.ParquetFile(pa.BufferReader(body))
+        group = file.metadata.row_group(0)
+        repeating = [
+            column.path_in_schema
+            for column in map(group.column, range(group.num_columns))
+            if column.has_dictionary_page
+        ]
+        again = pa.BufferOutputStream()
+        pq.write_table(
+            file.read(), again, compression="zstd", coerce_timestamps="us", use_dictionary=repeating
+        )
+        assert bytes(again.getvalue()) == body
+
+
 DIGESTS = """
 import hashlib, json, sys
 from support import ORDERS, as_json, deliver, kinesis_event, order

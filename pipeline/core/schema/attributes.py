@@ -7,7 +7,6 @@ silence. What is close to a known name is therefore refused, with what was proba
 To add an attribute of a field: a row in `FIELD_ATTRIBUTES`.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -156,6 +155,8 @@ def _check_spelling(attributes: Mapping[str, Any], known: frozenset[str]) -> Non
         if plain in _ELSEWHERE_PLAIN:
             raise UnusableAttribute(f'there is no "{key}": {_ELSEWHERE_PLAIN[plain]}.')
         long = [name for name in by_plain if len(name) > _SHORTEST_MISSPELT]
+        import difflib  # noqa: PLC0415 - for a fault alone, and it costs a start
+
         close = difflib.get_close_matches(plain, [*long, "epoch", *_short(attributes)], 1, _CLOSE)
         if close:
             raise UnusableAttribute(

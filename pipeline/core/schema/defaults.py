@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import pybase64
@@ -98,6 +97,8 @@ def _connect(scalar: Scalar, number: str) -> Any:
     exactly = Decimal(number)
     if abs(exactly.adjusted()) > _LONGEST_DECIMAL:
         return number
+    from fractions import Fraction  # noqa: PLC0415 - few schemas need it, and it costs a start
+
     unscaled = Fraction(exactly) * 10**scalar.arrow.scale
     if unscaled.denominator != 1:
         return number

@@ -6,7 +6,6 @@ know each type (columnar kernels, generator, inference, DDL) has a table of its 
 type. To add a type: a member of `LogicalType`, a row here, and then what that test asks for.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -76,6 +75,8 @@ def check_unknown_logical_type(kind: str, logical: str) -> None:
         raise UnusableType(f"logical type {logical!r} on {kind} is not supported.")
     names = {name.replace("-", ""): name for _, name, _ in _BY_SPELLING if name is not None}
     plain = re.sub("[^a-z0-9]", "", logical.lower())
+    import difflib  # noqa: PLC0415 - for a fault alone, and it costs a start
+
     close = difflib.get_close_matches(plain, names, 1, _CLOSE)
     if close:
         raise UnusableType(
