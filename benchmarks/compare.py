@@ -28,7 +28,7 @@ from pipeline.commands.progress import progress
 from pipeline.measure.runs import Spread, one_core
 
 CORPORA = ("typical", "default absent in half", "bad 1 %", "bad 100 %", "not aggregated",
-           "gzip, 100 a record")  # fmt: skip
+           "gzip, 100 a record", "lines, 100 a record")  # fmt: skip
 """Those of the typical schema."""
 _PROGRAM = Path(__file__).with_name("checkout.py")
 _CONFIG = 'partition_by = ["date(at)"]\n'

@@ -214,6 +214,18 @@ def gzipped(lines: int) -> Payloads:
         yield gzip.compress(text, compresslevel=6, mtime=0), lines, 0
 
 
+def several(count: int, separator: bytes) -> Payloads:
+    """Make user records of so many typical documents each, with this between them."""
+    one = each(typical)
+    while True:
+        yield separator.join(next(one)[0] for _ in range(count)), count, 0
+
+
+def with_unknown(chance: random.Random) -> Document:
+    """Make one with a member that the schema does not name."""
+    return {**typical(chance), "experiment": f"x{chance.randrange(100)}"}
+
+
 def mixed() -> Payloads:
     """Make three kinds of documents in turn, distinguished by a key."""
     chance = random.Random(1)
@@ -238,6 +250,7 @@ def zeek() -> Payloads:
 
 # ------------------------------------------------------------------------------------ recipes
 
+_KEEP = 'partition_by = ["date(at)"]\nunknown_fields = "keep"'
 _BOTH = 'partition_by = ["date(at)"]\nformats = ["parquet", "csv"]'
 _LABELS = {"name": "labels", "type": {"type": "map", "values": "string"}}
 _SMALL = [
@@ -292,6 +305,10 @@ CORPORA: dict[str, Recipe] = {
     "not aggregated": Recipe(
         _events(TYPICAL), lambda: each(typical), aggregated=False, most=NOT_AGGREGATED
     ),
+    "lines, 100 a record": Recipe(_events(TYPICAL), lambda: several(100, b"\n")),
+    "back to back, 100 a record": Recipe(_events(TYPICAL), lambda: several(100, b"")),
+    "unknown member, counted": Recipe(_events(TYPICAL), lambda: each(with_unknown)),
+    "unknown member, kept": Recipe(_events(TYPICAL, _KEEP), lambda: each(with_unknown)),
     "bad 0.1 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.001)),
     "bad 1 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.01)),
     "bad 10 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.1)),

@@ -27,8 +27,8 @@ def fast_objects(text: bytes, separators: tuple[bytes, ...]) -> list[Document] |
     objects = _read(text.replace(b"}%b{" % separator, b"},{"))
     if objects is not None and separator.join(objects) == text:
         step = len(separator)
-        offsets = accumulate([len(found) + step for found in objects[:-1]], initial=0)
-        return list(zip(offsets, objects, strict=True))
+        offsets = accumulate(map(step.__add__, map(len, objects)), initial=0)
+        return list(zip(offsets, objects, strict=False))  # and one offset behind the last
     return _with_any_space(text) if b"" in separators else None
 
 

@@ -143,7 +143,10 @@ class Scanner:
                 self._exact_until = start + _RUN_BYTES
                 break
             room = self._enough - len(self.found)
-            self.found += ((start + offset, found) for offset, found in objects[:room])
+            if start or room < len(objects):
+                self.found += ((start + offset, found) for offset, found in objects[:room])
+            else:
+                self.found += objects
             start = start + objects[room][0] if room < len(objects) else self._behind_space(end)
         return start
 
