@@ -31,12 +31,15 @@ _MAGIC = {
     b"\xfe\xff": "text in UTF-16",
     b"\xd9\xd9\xf7": "CBOR",
 }
+# Each ASCII character has a zero byte beside it.
+_UTF_16 = re.compile(rb"(?:\0[\t\r\n -~]){4}|(?:[\t\r\n -~]\0){4}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\r\n]{8,}={0,2}\s*")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _MORE = 0x80
 _LONGEST_VARINT = 10
 _LARGEST_FIELD = 2**29 - 1
+_BEHIND_THE_FIRST = re.compile(r"trailing characters \(byte (\d+)\)")
 _MAPS = frozenset({*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF})  # MessagePack's maps and arrays
 
 
@@ -53,16 +56,27 @@ def is_binary(data: bytes) -> bool:
     return bool(data) and (data[0] in _BINARY or _is_avro(data) or data.startswith((*_MAGIC,)))
 
 
-def violation_of(payload: bytes) -> Violation | None:
-    """Say what a payload without a document is, if it is plainly something else than JSON."""
+def is_meant_as_json(text: bytes) -> bool:
+    """Tell whether a text begins like a document, broken or not; in UTF-16 it does not."""
+    return text[:1] in (b"{", b"[") and text[1:2] != b"\0"
+
+
+def violation_of(text: bytes, payload: bytes = b"") -> Violation | None:
+    """Say what a text without a document is, if it is plainly something else than JSON.
+
+    `payload` is what it was taken out of, where something stood around it.
+    """
     for is_it, reason, name in _KINDS:
-        if is_it(payload):
-            return Violation(reason, f"The payload is {name}; have the producer send JSON.")
+        if is_it(text):
+            return _sent_as(reason, name)
     for magic, name in _MAGIC.items():
-        if payload.startswith(magic):
-            message = f"The payload is {name}; have the producer send JSON."
-            return Violation(Reason.OTHER_FORMAT, message)
-    return None
+        if text.startswith(magic):
+            return _sent_as(Reason.OTHER_FORMAT, name)
+    return _sent_as(*_REGISTRY) if _has_registry_header(payload) else None
+
+
+def _sent_as(reason: Reason, name: str) -> Violation:
+    return Violation(reason, f"The payload is {name}; have the producer send JSON.")
 
 
 def _is_aggregate(payload: bytes) -> bool:
@@ -73,12 +87,22 @@ def _is_avro(payload: bytes) -> bool:
     return payload.startswith((_AVRO_FILE, _AVRO_SINGLE))
 
 
+def _is_utf_16(payload: bytes) -> bool:
+    return _UTF_16.match(payload) is not None
+
+
 def _has_registry_header(payload: bytes) -> bool:
     return _REGISTRY_HEADER.match(payload) is not None
 
 
 def _is_base64(payload: bytes) -> bool:
-    """Tell whether a payload is base64 of JSON, or of compressed data."""
+    """Tell whether a payload is base64 of JSON, or of compressed data; or several, one a line."""
+    return _is_one_base64(payload) or (
+        b"=" in payload and all(map(_is_one_base64, payload.split()))
+    )
+
+
+def _is_one_base64(payload: bytes) -> bool:
     if not _BASE64.fullmatch(payload):
         return False
     text = payload.translate(_URL_SAFE, b"\r\n \t=")
@@ -99,7 +123,11 @@ def _is_messagepack(payload: bytes) -> bool:
         return False
     try:
         msgspec.msgpack.decode(payload, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.DecodeError as error:
+        # The first one is whole, and another one begins behind it.
+        behind = _BEHIND_THE_FIRST.search(str(error))
+        return behind is not None and payload[int(behind[1])] in _MAPS
+    except RecursionError:
         return False
     return True
 
@@ -135,11 +163,13 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
     return 0, len(data) + 1
 
 
+_REGISTRY = (Reason.REGISTRY_DATA, "a registry's header, and then something else")
 _KINDS: tuple[tuple[Callable[[bytes], bool], Reason, str], ...] = (
     (_is_aggregate, Reason.NESTED_AGGREGATE, "a KPL aggregate within compression or an aggregate"),
     (_is_avro, Reason.AVRO_DATA, "Avro's binary data"),
     (_is_messagepack, Reason.MESSAGEPACK, "MessagePack"),
-    (_has_registry_header, Reason.REGISTRY_DATA, "a registry's header, and then something else"),
+    (_is_utf_16, Reason.OTHER_FORMAT, "text in UTF-16"),
+    (_has_registry_header, *_REGISTRY),
     (_is_base64, Reason.BASE64_TEXT, "base64 of JSON or of compressed data"),
     (_is_protobuf, Reason.PROTOBUF, "what looks like a protobuf message"),
 )

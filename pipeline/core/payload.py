@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.errors import ConservationError
-from pipeline.core.foreign import is_binary, violation_of
+from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
 from pipeline.core.integers import INT32, INT64, between
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
@@ -180,7 +180,7 @@ class _Part:
         if isinstance(text, Violation):
             self._reject(unit, RejectStage.PAYLOAD, text, payload)
             return 0
-        documents = self._documents(text, limits)
+        documents = self._documents(text, payload, limits)
         if isinstance(documents, Violation):
             self._reject(unit, RejectStage.PAYLOAD, documents, payload)
             return 0
@@ -188,16 +188,17 @@ class _Part:
         self.size += len(text)
         return len(text)
 
-    def _documents(self, text: bytes, limits: Limits) -> list[Document] | Violation:
-        """Cut a text into its documents, at least one."""
+    def _documents(self, text: bytes, payload: bytes, limits: Limits) -> list[Document] | Violation:
+        """Cut the text of a payload into its documents, at least one."""
         if text and self.provenance.batch.one_document_per_record:
-            return [(0, text)]
+            is_plain = is_meant_as_json(text) or is_json(text)
+            return (None if is_plain else violation_of(text)) or [(0, text)]
         most = limits.documents
         found = split_documents(text, each_line=self._each_line, limit=most, fast=self._fast)
         documents = found.documents
         if not documents:
             if not _is_empty(text):
-                return violation_of(text) or [(0, text)]
+                return violation_of(text, payload) or [(0, text)]
             message = "The record holds no document: it is empty, white space, or an empty array."
             return Violation(Reason.EMPTY_RECORD, message)
         if len(documents) > most:
@@ -208,7 +209,7 @@ class _Part:
         if not is_conserved(text, documents):
             raise ConservationError(_LOST)
         if found.is_broken or self._each_line:
-            return _text_or_not(text, documents, each_line=self._each_line)
+            return _text_or_not(text, payload, documents, each_line=self._each_line)
         return documents
 
     def _add(self, unit: int, documents: Sequence[Document], limits: Limits) -> None:
@@ -252,15 +253,15 @@ _LOST = (
 
 
 def _text_or_not(
-    text: bytes, documents: list[Document], *, each_line: bool
+    text: bytes, payload: bytes, documents: list[Document], *, each_line: bool
 ) -> list[Document] | Violation:
     """Look again at what is broken: without a whole document, it is one, with all its bytes.
 
     So is what is not text. Binary data may well hold bytes that look like documents, and line
     breaks around them.
     """
-    if text[:1] not in (b"{", b"["):
-        violation = violation_of(text)
+    if not is_meant_as_json(text):
+        violation = violation_of(text, payload)
         if violation is not None:
             return violation
     pieces = [document for _, document in documents if not is_json(document)]

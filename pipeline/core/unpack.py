@@ -3,12 +3,13 @@
     gzip   1F 8B                      members, one after the other
     zlib   78 01, 78 5E, 78 9C, 78 DA and the other headers that are multiples of 31
     zstd   28 B5 2F FD                frames, one after the other; skippable ones between them
-    Glue       03 00 <16 bytes: UUID>     then JSON; 03 05: then zlib
-    Confluent  00 <4 bytes: id>           then JSON
+    Glue       03 00 <16 bytes: UUID>     then JSON, or one of the above; 03 05: then zlib
+    Confluent  00 <4 bytes: id>           then JSON, or one of the above
 
-White space and zero bytes between members and behind the last one are passed over: what collects
-compressed records often puts a line break behind each. One of these may stand within another, at
-most four deep. Everything is linear in what comes in and what comes out, and stops at the limit.
+White space and zero bytes between members and behind the last one are passed over, and white space
+before the first: what collects compressed records often puts a line break behind each. One of these
+may stand within another, at most four deep. Everything is linear in what comes in and what comes
+out, and stops at the limit.
 """
 
 import re
@@ -33,6 +34,7 @@ GLUE_ZLIB_HEADER = b"\3\5"
 _GLUE_PLAIN_HEADER, _GLUE_BYTES = b"\3\0", 18
 _CONFLUENT_HEADER, _CONFLUENT_BYTES = b"\0", 5
 _OPENS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")
+SPACE_BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])++(?=\x1f\x8b|\x28\xb5\x2f\xfd)")
 DEEPEST = 4
 _FIRST_BITE = 512  # bytes: what is not used of a bite is copied, so small members want small ones
 _PIECE = 2**20
@@ -59,12 +61,13 @@ def unpack(payload: bytes, limit: int) -> bytes | Violation:
     Stops at most a piece past `limit` bytes.
     """
     for _ in range(DEEPEST):
-        codec = _codec_of(payload, 0)
+        start = _start_of_member(payload, 0)
+        codec = _codec_of(payload, start)
         try:
             inner = _members(payload, limit) if codec else _without_header(payload)
         except _Corrupt as error:
-            if codec is _ZLIB and payload[:2] not in ZLIB_HEADERS:
-                break  # so rare a header is more likely chance
+            if codec is _ZLIB and not start and not _is_meant_as_zlib(payload):
+                break
             return Violation(
                 Reason.CORRUPT_COMPRESSION,
                 f"The payload begins as {codec.name if codec else 'Glue'} and cannot be unpacked: "
@@ -85,7 +88,7 @@ def unpack(payload: bytes, limit: int) -> bytes | Violation:
 
 def is_packed(payload: bytes) -> bool:
     """Tell whether a payload is compressed, or begins with a registry's header."""
-    return payload[:1] in b"\0\3" or _codec_of(payload, 0) is not None
+    return payload[:1] in b"\0\3" or _codec_of(payload, _start_of_member(payload, 0)) is not None
 
 
 def is_zlib(head: bytes) -> bool:
@@ -118,6 +121,26 @@ def zstd_header_bytes(descriptor: int) -> int:
     return 1 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + content_size
 
 
+def _is_meant_as_zlib(payload: bytes) -> bool:
+    """Tell damaged zlib from what begins with the same two bytes, as text with `x^` may."""
+    if payload[:2] not in ZLIB_HEADERS:
+        return False  # so rare a header is more likely chance
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _start_of_member(data: bytes, offset: int) -> int:
+    """Return where a member begins that has white space or Glue's header before it."""
+    if data.startswith(GLUE_ZLIB_HEADER, offset):
+        behind = offset + _GLUE_BYTES
+        return behind if is_zlib(data[behind : behind + 2]) else offset
+    space = None if offset else SPACE_BEFORE.match(data)
+    return space.end() if space else offset
+
+
 def _codec_of(data: bytes, start: int) -> _Codec | None:
     if data.startswith(GZIP, start):
         return _GZIP
@@ -130,6 +153,7 @@ def _members(data: bytes, limit: int) -> bytes:
     """Unpack members or frames, one after the other, to at most about one piece past the limit."""
     pieces, size, start = list[bytes](), 0, 0
     while start < len(data) and size <= limit:
+        start = _start_of_member(data, start)
         following = _codec_of(data, start)
         if following is None:
             raise _Corrupt(f"it goes on with something else at byte {start}")
@@ -208,14 +232,20 @@ def _check(is_there: bool) -> None:  # noqa: FBT001 - an index out of range, tol
 
 
 def _without_header(payload: bytes) -> bytes:
-    """Take off a schema registry's header, if JSON follows it."""
-    if payload.startswith(_CONFLUENT_HEADER) and _OPENS_JSON.match(payload, _CONFLUENT_BYTES):
-        return payload[_CONFLUENT_BYTES:]
-    if payload.startswith(_GLUE_PLAIN_HEADER) and _OPENS_JSON.match(payload, _GLUE_BYTES):
-        return payload[_GLUE_BYTES:]
-    if payload.startswith(GLUE_ZLIB_HEADER) and is_zlib(payload[_GLUE_BYTES:][:2]):
-        return payload[_GLUE_BYTES:]
+    """Take off a schema registry's header, if JSON or compressed data follows it."""
+    for header, size in ((_GLUE_PLAIN_HEADER, _GLUE_BYTES), (_CONFLUENT_HEADER, _CONFLUENT_BYTES)):
+        if payload.startswith(header) and _opens(payload, size):
+            return payload[size:]
     return payload
+
+
+def _opens(payload: bytes, start: int) -> bool:
+    """Tell whether JSON, gzip or zstd begins there; by two bytes, zlib could be chance."""
+    return bool(
+        _OPENS_JSON.match(payload, start)
+        or payload.startswith(GZIP, start)
+        or ZSTD.match(payload, start)
+    )
 
 
 _GZIP = _Codec("gzip", _inflate(GZIP_WINDOW))

@@ -18,6 +18,7 @@ from pipeline.core.unpack import (
     GLUE_ZLIB_HEADER,
     GZIP_WINDOW,
     PADDING,
+    SPACE_BEFORE,
     ZSTD,
     is_zlib,
     zstd_block,
@@ -26,6 +27,7 @@ from pipeline.core.unpack import (
 
 _GLUE_BYTES, _SHORTEST_ZLIB = 18, 8
 _HEAD_BYTES = _GLUE_BYTES + _SHORTEST_ZLIB
+_PIECE = 2**20
 _BITE = 16 * 2**10  # bytes: what is not used of one is copied, and members may be small
 
 
@@ -41,15 +43,14 @@ def unpacked(file: Readable, name: str) -> "Peeked":
     """Look at a file's first bytes, and unpack what is compressed. Raises `FileError`."""
     source = Peeked(file, name)
     for _ in range(DEEPEST):
-        if source.head.startswith(GLUE_ZLIB_HEADER) and _is_zlib(source.head[_GLUE_BYTES:]):
-            source.drop(_GLUE_BYTES)
-        if source.head.startswith(GZIP) or _is_zlib(source.head):
-            source = Peeked(_Members(source), name)
-        elif ZSTD.match(source.head):
-            frames = pa.CompressedInputStream(pa.PythonFile(_Frames(source), "r"), "zstd")
-            source = Peeked(frames, name)
-        else:
+        if space := SPACE_BEFORE.match(source.head):
+            source.drop(space.end())
+        head = source.head
+        if head.startswith(GLUE_ZLIB_HEADER):
+            head = head[_GLUE_BYTES:]
+        if not (head.startswith(GZIP) or ZSTD.match(head) or _is_zlib(head)):
             break
+        source = Peeked(_Unpacked(source), name)
     return source
 
 
@@ -129,7 +130,7 @@ class Peeked:
     def skip(self, offset: int) -> bool:
         """Go to a byte of the file, if it can; return whether it did."""
         seek = getattr(self._file, "seek", None)
-        if not offset or seek is None or isinstance(self._file, _Members | pa.NativeFile):
+        if not offset or seek is None or isinstance(self._file, _Unpacked):
             return not offset
         seek(offset)
         self._rest, self.offset = b"", offset
@@ -143,65 +144,111 @@ class Peeked:
         """Leave the file to whoever opened it."""
 
 
-class _Members:
-    """The content of gzip members or zlib streams, one after the other."""
+class _Unpacked:
+    """The content of gzip members, zlib streams and zstd frames, one after the other.
+
+    White space and zero bytes may stand between them, and Glue's header before a zlib stream.
+    """
+
+    def __init__(self, source: Readable) -> None:
+        self._source = _Ahead(source)
+        self._part: Readable | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        pieces, wanted = list[bytes](), size if size >= 0 else 2**62
+        while wanted:
+            self._part = self._part or self._next()
+            if self._part is None:
+                break
+            piece = self._part.read(min(wanted, _PIECE))
+            if piece:
+                pieces.append(piece)
+                wanted -= len(piece)
+            else:
+                self._part = None
+        return b"".join(pieces)
+
+    def _next(self) -> Readable | None:
+        """Return the next compressed part; None at the end of the file."""
+        source = self._source
+        while (first := source.peek(1)) and first in PADDING:
+            source.read(1)
+        if source.peek(2) == GLUE_ZLIB_HEADER and is_zlib(source.peek(_GLUE_BYTES + 2)[-2:]):
+            source.read(_GLUE_BYTES)
+        head = source.peek(4)
+        if not head:
+            return None
+        if head.startswith(GZIP):
+            return _Member(source, GZIP_WINDOW)
+        if ZSTD.match(head):
+            frames: Readable = pa.CompressedInputStream(pa.PythonFile(_Frames(source), "r"), "zstd")
+            return frames
+        if is_zlib(head):
+            return _Member(source, zlib.MAX_WBITS)
+        raise OSError("a compressed part is followed by something else")
+
+
+class _Ahead:
+    """A source that can be looked ahead in."""
 
     def __init__(self, source: Readable) -> None:
         self._source = source
-        self._packed = b""
-        self._member: zlib._Decompress | None = None
+        self._rest = b""
+
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes, fewer only at the end; they are read again."""
+        while len(self._rest) < size and (more := self._source.read(_BITE)):
+            self._rest += more
+        return self._rest[:size]
 
     def read(self, size: int = -1, /) -> bytes:
-        wanted = size if size >= 0 else 2**62
-        pieces = list[bytes]()
-        while wanted and (self._member is not None or self._begin()):
-            piece = self._next(wanted)
-            pieces.append(piece)
-            wanted -= len(piece)
-        return b"".join(pieces)
+        """Return up to `size` bytes, none at the end."""
+        if not self._rest:
+            return self._source.read(size)
+        end = len(self._rest) if size < 0 else size
+        taken, self._rest = self._rest[:end], self._rest[end:]
+        return taken
 
-    def _begin(self) -> bool:
-        """Begin the next member; return whether there is one."""
-        while not (start := self._packed.lstrip(PADDING)) or len(start) < len(GZIP):
-            more = self._source.read(_BITE)
-            if not more:
-                break
-            self._packed = start + more
-        self._packed = start
-        if not start:
-            return False
-        if start.startswith(GZIP):
-            self._member = zlib.decompressobj(GZIP_WINDOW)
-        elif is_zlib(start):
-            self._member = zlib.decompressobj(zlib.MAX_WBITS)
-        else:
-            raise OSError("a compressed part is followed by something else")
-        return True
+    def unread(self, rest: bytes) -> None:
+        """Give back what was read too much."""
+        self._rest = rest + self._rest
 
-    def _next(self, wanted: int) -> bytes:
-        """Return some of the member's content."""
-        member = self._member
-        assert member is not None  # noqa: S101 - `read` has begun it
+
+class _Member:
+    """The content of one gzip member, or of one zlib stream."""
+
+    def __init__(self, source: _Ahead, window: int) -> None:
+        self._source = source
+        self._member = zlib.decompressobj(window)
+        self._packed = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return some of it; none at its end."""
+        piece = b""
+        while not piece and not self._member.eof:
+            piece = self._next(size)
+        return piece
+
+    def _next(self, size: int) -> bytes:
         self._packed = self._packed or self._source.read(_BITE)
-        ended = not self._packed
-        piece = member.decompress(self._packed, wanted)
+        ended, member = not self._packed, self._member
+        piece = member.decompress(self._packed, size)
         self._packed = member.unconsumed_tail
         if member.eof:
-            self._packed, self._member = member.unused_data, None
+            self._source.unread(member.unused_data)
         elif ended and not piece:
             raise EOFError("it ends before its trailer")
         return piece
 
 
 class _Frames:
-    """A file's zstd frames alone, without what stands between them."""
+    """Zstd frames that follow each other without anything but padding between them."""
 
     mode = "rb"
     closed = False
 
-    def __init__(self, source: Readable) -> None:
+    def __init__(self, source: _Ahead) -> None:
         self._source = source
-        self._ahead = b""
         self._rest = b""
         self._parts = self._frames()
 
@@ -225,7 +272,8 @@ class _Frames:
 
     def _frames(self) -> Iterator[bytes]:
         """Yield the bytes of each frame, header by header and block by block."""
-        while magic := self._magic():
+        while ZSTD.match(self._source.peek(4)):
+            magic = self._take(4)
             if magic != ZSTD_FRAME:
                 self._take(int.from_bytes(self._take(4), "little"))
                 continue
@@ -238,17 +286,6 @@ class _Frames:
                 yield header + self._take(size)
             if descriptor[0] & 4:
                 yield self._take(4)
-
-    def _magic(self) -> bytes:
-        """Return the first four bytes of the next frame; none at the end of the file."""
-        while (first := self._source.read(1)) and first in PADDING:
-            pass
-        if not first:
-            return b""
-        magic = first + self._take(3)
-        if not ZSTD.match(magic):
-            raise OSError("a compressed part is followed by something else")
-        return magic
 
     def _take(self, size: int) -> bytes:
         pieces, wanted = list[bytes](), size

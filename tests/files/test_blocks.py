@@ -19,6 +19,7 @@ from support import chunk_of
 from pipeline.core.errors import ConservationError, FileError
 from pipeline.core.framing import Mode, Stretch
 from pipeline.core.framing.arrays import split_elements
+from pipeline.core.kpl import deaggregate
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Batch, Limits
 from pipeline.files import blocks, unpacking
@@ -80,6 +81,58 @@ def test_compressed_parts_follow_each_other(
     packed = b"".join(compress(document) + between for document in DOCUMENTS)
     assert texts_in(packed, block_bytes=1_000) == DOCUMENTS
     assert texts_in(gzip.compress(packed), block_bytes=1_000) == DOCUMENTS
+
+
+def glue_zlib(data: bytes) -> bytes:
+    """Put Glue's header before compressed data."""
+    return b"\3\5" + bytes(range(16)) + zlib.compress(data)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([gzip.compress, zlib.compress, zstd, glue_zlib]),
+            st.sampled_from([b"", b"\n", b"\0\0", b" \r\n"]),
+            st.integers(0, 40),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([b"", b"\n", b"\xef\xbb\xbf"]),
+)
+def test_a_file_opens_what_a_payload_opens(
+    parts: list[tuple[Callable[[bytes], bytes], bytes, int]], before: bytes
+) -> None:
+    """Law: whatever stands around documents on a stream may stand around them in a file."""
+    if parts[0][0] not in {gzip.compress, zstd}:
+        before = b""  # by two bytes behind white space, zlib would be chance
+    packed = before + b"".join(
+        compress(b'{"id":%d}\n' % number * count) + space
+        for number, (compress, space, count) in enumerate(parts)
+    )
+    ((chunk, rejects),) = unpack_payloads(chunk_of(packed), Limits(documents=1_000))
+    if not rejects:
+        assert texts_in(packed, block_bytes=100) == chunk.payloads
+    assert sum(count for _, _, count in parts) == len(chunk.payloads)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"Obj\x01\x04\x14avro.codec\x08null\0", "avro_data"),
+        (b"eyJpZCI6MX0=", "base64_text"),
+        (b"PAR1\0\0", "other_format"),
+        ('{"id": 1}'.encode("utf-16"), "other_format"),
+        (b"\x82\xa2id\x01\xa1a\x02", "messagepack"),
+    ],
+)
+def test_what_a_file_holds_instead_of_json_is_named(line: bytes, reason: str) -> None:
+    (block,) = blocks_in(line)
+    batch = block.batch("s3://bucket/file", 0)
+    user_records, _ = deaggregate(batch)
+    ((chunk, (reject,)),) = unpack_payloads(user_records, Limits())
+    assert not chunk.payloads
+    assert (reject.violation.reason.value, reject.payload) == (reason, line)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstd])
