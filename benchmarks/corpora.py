@@ -5,6 +5,7 @@ one name are always the same. `scale` makes events smaller than Lambda's largest
 """
 
 import gzip
+import hashlib
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ import msgspec
 from benchmarks.schemas import TYPICAL, record
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
-from pipeline.measure.events import FULL_EVENT, measured_event, pack
+from pipeline.measure.events import FULL_EVENT, Keys, measured_event, one_key, pack
 
 ARRIVED = 1_795_426_200.25
 """Seconds since 1970 at which everything arrives: in November 2026."""
@@ -58,6 +59,7 @@ class Recipe:
     payloads: Callable[[], Payloads]
     aggregated: bool = True
     most: int | None = None
+    keys: Keys = one_key
 
 
 def make(name: str, scale: float = 1.0) -> Corpus:
@@ -79,7 +81,7 @@ def cook(name: str, recipe: Recipe, scale: float) -> Corpus:
 
     # With a number of payloads of its own, an event is as large as these are.
     room = 2 * FULL_EVENT if recipe.most else round(FULL_EVENT * scale)
-    packed = pack(payloads(), room, aggregated=recipe.aggregated)
+    packed = pack(payloads(), room, aggregated=recipe.aggregated, keys=recipe.keys)
     taken = made[: packed.payloads]
     return Corpus(
         name=name,
@@ -131,6 +133,26 @@ def with_map(chance: random.Random) -> Document:
     """Make one with a map of two entries."""
     labels = {"campaign": f"c{chance.randrange(100)}", "variant": chance.choice("ab")}
     return {**typical(chance), "labels": labels}
+
+
+def hash_key_each(number: int) -> tuple[str, str]:
+    """One partition key, and a hash key of its own for each record, to spread them evenly."""
+    return "a", str(_mixed(number))
+
+
+def keys_as_java(number: int) -> tuple[str, str]:
+    """A partition key for each record, with the hash key that AWS's Java aggregator derives."""
+    return f"user-{number}", str(_mixed(number))
+
+
+def keys_by_zipf(number: int) -> tuple[str, str]:
+    """Partition keys of which a few are frequent, with hash keys as Java's aggregator has them."""
+    key = round(1_000 ** ((_mixed(number) % 10_000) / 10_000))
+    return f"user-{key}", str(_mixed(key))
+
+
+def _mixed(number: int) -> int:
+    return int.from_bytes(hashlib.md5(b"%d" % number, usedforsecurity=False).digest())
 
 
 def small(chance: random.Random) -> Document:
@@ -309,6 +331,9 @@ CORPORA: dict[str, Recipe] = {
     "back to back, 100 a record": Recipe(_events(TYPICAL), lambda: several(100, b"")),
     "unknown member, counted": Recipe(_events(TYPICAL), lambda: each(with_unknown)),
     "unknown member, kept": Recipe(_events(TYPICAL, _KEEP), lambda: each(with_unknown)),
+    "a hash key a record": Recipe(_events(TYPICAL), lambda: each(typical), keys=hash_key_each),
+    "keys as Java's": Recipe(_events(TYPICAL), lambda: each(typical), keys=keys_as_java),
+    "keys by Zipf": Recipe(_events(TYPICAL), lambda: each(typical), keys=keys_by_zipf),
     "bad 0.1 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.001)),
     "bad 1 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.01)),
     "bad 10 %": Recipe(_events(TYPICAL), lambda: partly_bad(0.1)),

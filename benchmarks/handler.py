@@ -16,6 +16,7 @@ from pipeline.measure.invocation import (
 )
 from pipeline.measure.runs import Spread, interleaved
 
+KEYED = ("a hash key a record", "keys as Java's", "keys by Zipf")
 DISTANT = ("typical", "parquet and csv", "bad 1 %", "10 partitions", "100 partitions")
 
 
@@ -116,6 +117,7 @@ def _figures(corpora: dict[str, Corpus], near: dict[str, Spread]) -> dict[str, f
         "map field": ratio("map field", _documents),
         "default absent": ratio("default absent in half", _documents),
         "not aggregated": ratio("not aggregated", _bytes),
+        "hash keys": max(ratio(name, _event_bytes) for name in KEYED),
         "back to back": ratio("back to back, 100 a record", _documents, "lines, 100 a record"),
         "unknown counted": ratio("unknown member, counted", _documents),
         "unknown kept": ratio("unknown member, kept", _documents),
@@ -123,6 +125,10 @@ def _figures(corpora: dict[str, Corpus], near: dict[str, Spread]) -> dict[str, f
         "typical ms": near["typical"].median * 1e3,
         "typical MB/s": _bytes(whole) / 1e6 / near["typical"].median,
     }
+
+
+def _event_bytes(corpus: Corpus) -> float:
+    return sum(len(entry["kinesis"]["data"]) for entry in corpus.event["Records"])
 
 
 def _documents(corpus: Corpus) -> float:

@@ -31,6 +31,7 @@ TARGETS = (
     Target("a map field added", "handler", "map field", 1.5),
     Target("a defaulted field absent in half the documents", "handler", "default absent", 1.2),
     Target("not aggregated, against aggregated, per byte", "handler", "not aggregated", 1.4),
+    Target("hash keys in aggregates, against none, per byte", "handler", "hash keys", 1.05),
     Target("back to back, against one a line", "handler", "back to back", 1.3),
     Target("an unknown member in every document: counted", "handler", "unknown counted", 1.25),
     Target("an unknown member in every document: kept", "handler", "unknown kept", 1.6),

@@ -27,29 +27,25 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from operator import attrgetter, itemgetter, methodcaller
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import aws_kinesis_agg
 import msgspec
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
 from pipeline.core.integers import INT32, INT64, between, integers, up_to, zeros
 from pipeline.core.magic import KPL_MAGIC
+from pipeline.core.protobuf import varint, written
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Batch, Chunk, Provenance, Reject, Violation
+from pipeline.core.simple_aggregates import SimpleAggregate, fast_parse, text_of
 
 DIGEST_BYTES = 16
 _key_index = attrgetter("partition_key_index")
 _hash_key_index = attrgetter("explicit_hash_key_index")
 _has_hash_key = methodcaller("HasField", "explicit_hash_key_index")
 _data = attrgetter("data")
-_second = itemgetter(1)
-_SHORTEST = 4  # bytes of a record: a key index, and no data
-_ONE_BYTE = 0x80  # from here on a number takes two bytes
-_LONGEST_VARINT = 6  # of what a stream record holds
 _LENGTH_DELIMITED_TAGS = frozenset({0x0A, 0x12, 0x1A})  # the three fields of AggregatedRecord
 
 
@@ -67,41 +63,7 @@ def _message_classes() -> Any:
         sys.path[:] = before
 
 
-def _outer_class() -> Any:
-    """Make the class of an AggregatedRecord that leaves each record as the bytes it is written as.
-
-    Described by hand, as a FileDescriptorProto (1 name, 4 message_type) with one DescriptorProto
-    (1 name, 2 field): protobuf's own classes for these take 3 ms to import.
-    """
-    fields = (("partition_key_table", 1, 9), ("explicit_hash_key_table", 2, 9), ("records", 3, 12))
-    described = _written(1, b"Outer") + b"".join(
-        # 1 name, 3 number, 4 label: repeated, 5 type: string or bytes
-        _written(2, _written(1, name.encode()) + bytes((0x18, number, 0x20, 3, 0x28, kind)))
-        for name, number, kind in fields
-    )
-    pool = DescriptorPool()
-    pool.AddSerializedFile(_written(1, b"outer.proto") + _written(4, described))
-    return GetMessageClass(pool.FindMessageTypeByName("Outer"))
-
-
-def _written(number: int, content: bytes) -> bytes:
-    """Write a field of bytes, of a message or of text, as protobuf does."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-@functools.lru_cache(maxsize=8_192)
-def _varint(number: int) -> bytes:
-    """Write a number as protobuf does: 7 bits a byte, the lowest first, all but the last marked."""
-    written = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - what fits into 7 bits
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
-
-
 _messages = _message_classes()
-_Outer = _outer_class()
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -136,7 +98,7 @@ def pack_aggregate(
         key, data, hash_key = record[0], record[1], record[2]
         indices, entry = keys.get(key), None
         if indices is None:
-            indices, text = _varint(len(keys)), key.encode()
+            indices, text = varint(len(keys)), key.encode()
             entry = (_key_head(len(text)), text)
             size += len(entry[0]) + len(text)
         index = indices
@@ -164,7 +126,7 @@ def _hash_index(hash_key: str, hash_keys: dict[str, bytes]) -> tuple[bytes, int]
     known = hash_keys.get(hash_key)
     if known is not None:
         return known, 0
-    return b"\x10" + _varint(len(hash_keys)), len(_hash_key_entry(hash_key))
+    return b"\x10" + varint(len(hash_keys)), len(_hash_key_entry(hash_key))
 
 
 def pack_stream_record(
@@ -190,20 +152,20 @@ def _frame(indices: int, length: int) -> tuple[bytes, bytes, int]:
 
     `indices` and `length` are the bytes of the key indices and of the data.
     """
-    middle = b"\x1a" + _varint(length)
+    middle = b"\x1a" + varint(length)
     inner = 1 + indices + len(middle) + length
-    before = b"\x1a" + _varint(inner)
+    before = b"\x1a" + varint(inner)
     return before + b"\x08", middle, len(before) + inner
 
 
 @functools.lru_cache(maxsize=2_048)
 def _key_head(length: int) -> bytes:
     """Return what stands before a partition key of so many bytes in its table."""
-    return b"\x0a" + _varint(length)
+    return b"\x0a" + varint(length)
 
 
 def _hash_key_entry(hash_key: str) -> bytes:
-    return _written(2, hash_key.encode())
+    return written(2, hash_key.encode())
 
 
 def deaggregate(
@@ -229,7 +191,7 @@ def deaggregate(
             rejects.append(
                 Reject(chunk.provenance, unit, RejectStage.AGGREGATE, opened, record.data)
             )
-        elif isinstance(opened, _SimpleAggregate):
+        elif isinstance(opened, SimpleAggregate):
             _append(chunk, number, opened.partition_keys, opened.payloads)
         else:
             _append_message(opened, number, chunk, rejects)
@@ -261,7 +223,7 @@ def _append(
 def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Reject]) -> None:
     """Append an aggregate's user records to `chunk`; those with a bad key index are rejects."""
     records = list(message.records)  # each look into the message makes a new Python object
-    keys = [_text(key) for key in message.partition_key_table]
+    keys = [text_of(key) for key in message.partition_key_table]
     hash_keys = len(message.explicit_hash_key_table)
     indices = list(map(_key_index, records))
     if max(indices) < len(keys) and _hash_keys_hold(records, hash_keys):
@@ -278,11 +240,6 @@ def _append_message(message: Any, number: int, chunk: Chunk, rejects: list[Rejec
             rejects.append(
                 Reject(chunk.provenance, unit, RejectStage.AGGREGATE, violation, record.data)
             )
-
-
-def _text(key: str | bytes) -> str:
-    """Return a key as text: what is not UTF-8 comes as bytes, and only people read it."""
-    return key if isinstance(key, str) else key.decode(errors="replace")
 
 
 def _hash_keys_hold(records: Any, table_size: int) -> bool:
@@ -313,7 +270,7 @@ def _open(data: bytes, *, fast: bool) -> Any:
     body, digest = data[len(KPL_MAGIC) : -DIGEST_BYTES], data[-DIGEST_BYTES:]
     if len(data) < len(KPL_MAGIC) + DIGEST_BYTES or _digest(body) != digest:
         return _broken(data)
-    return (_fast_parse(body) if fast else None) or _exact_parse(body)
+    return (fast_parse(body) if fast else None) or _exact_parse(body)
 
 
 def _exact_parse(body: bytes) -> Any:
@@ -329,92 +286,6 @@ def _exact_parse(body: bytes) -> Any:
     if not message.records:
         return Violation(Reason.KPL_NO_RECORDS, "The KPL aggregate holds no user records.")
     return message
-
-
-class _SimpleAggregate(msgspec.Struct, frozen=True):
-    """An aggregate's user records, where each is written as the format's usual writers do."""
-
-    partition_keys: list[str]
-    payloads: list[bytes]
-
-
-def _fast_parse(body: bytes) -> _SimpleAggregate | None:
-    """Cut an aggregate's records out of their bytes; None where one has anything unusual.
-
-    Usual is: a key index of one byte, the data, nothing else, and no number longer than it has to
-    be. So is nearly every record there is, and a protobuf object for each costs as much as its MD5.
-    """
-    try:
-        outer = _Outer.FromString(body)
-    except DecodeError:
-        return None
-    records, keys = list(outer.records), [_text(key) for key in outer.partition_key_table]
-    lengths = list(map(len, records))
-    sizes = set(lengths)  # far fewer
-    if min(sizes, default=0) < _SHORTEST:
-        return None
-    index = records[0][1]
-    if index < min(len(keys), _ONE_BYTE) and index == records[-1][1]:
-        payloads = _without_heads(records, lengths, sizes, index)
-        if payloads is not None:
-            return _SimpleAggregate([keys[index]] * len(records), payloads)
-    indices = list(map(_second, records))
-    used = set(indices)
-    if max(used) >= min(len(keys), _ONE_BYTE):
-        return None
-    if not all(_simple_heads[index][size] for index in used for size in sizes):
-        return None  # no usual record is so long
-    heads = [_simple_heads[i][length] for i, length in zip(indices, lengths, strict=True)]
-    payloads = list(map(bytes.removeprefix, records, heads))
-    if sum(map(len, payloads)) + sum(map(len, heads)) != sum(lengths):
-        return None  # a record that does not begin with its head was left as it is
-    return _SimpleAggregate(list(map(keys.__getitem__, indices)), payloads)
-
-
-def _without_heads(
-    records: list[bytes], lengths: list[int], sizes: set[int], index: int
-) -> list[bytes] | None:
-    """Return the data of records that all have this key index; None where one has not."""
-    known = _simple_heads[index]
-    widths = {len(known[size]) for size in sizes}
-    if 0 in widths:
-        return None  # no usual record is so long
-    heads = list(map(known.__getitem__, lengths))
-    payloads = list(map(bytes.removeprefix, records, heads))
-    in_heads = sum(map(len, heads)) if len(widths) > 1 else widths.pop() * len(heads)
-    # A record that does not begin with its head was left as it is.
-    return payloads if sum(map(len, payloads)) + in_heads == sum(lengths) else None
-
-
-class _SimpleHeads(dict[int, bytes]):
-    """What stands before the data in simple records of one key index, by the record's length.
-
-    Empty where there is no such record: 127 bytes of data need one byte for their length, and 128
-    two, so that none is one byte longer than the former. A record is at most 10 MiB long, but only
-    lengths that were met are kept, at most `_MOST_LENGTHS` of them.
-    """
-
-    def __init__(self, index: int) -> None:
-        super().__init__()
-        self._begin = bytes((0x08, index, 0x1A))
-
-    def __missing__(self, length: int) -> bytes:
-        if len(self) >= _MOST_LENGTHS:
-            self.clear()
-        head = self[length] = self._made(length)
-        return head
-
-    def _made(self, length: int) -> bytes:
-        for width in range(1, _LONGEST_VARINT):
-            data = length - len(self._begin) - width
-            if data >= 0 and len(_varint(data)) == width:
-                return self._begin + _varint(data)
-        return b""
-
-
-_MOST_LENGTHS = 1_024
-# A look-up takes a third of the time of a cached function.
-_simple_heads = [_SimpleHeads(index) for index in range(_ONE_BYTE)]
 
 
 def _broken(data: bytes) -> Violation:

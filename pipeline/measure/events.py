@@ -1,7 +1,7 @@
 """Documents to an event of a Kinesis event source mapping, as large as Lambda sends."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ ENVELOPE_BYTES: Final = 550
 """Bytes of JSON around the data of one stream record."""
 SHARD: Final = "shardId-000000000000"
 STREAM: Final = "arn:aws:kinesis:eu-central-1:123456789012:stream/measured"
+Keys = Callable[[int], tuple[str, str | None]]
+_Record = tuple[str, bytes, str | None]
 _FIRST: Final = 49590338271490256608559692538361571095921575989136588898
 
 
@@ -28,14 +30,20 @@ class Packed:
     payloads: int
 
 
-def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool) -> Packed:
+def one_key(_number: int) -> tuple[str, str | None]:
+    """Return the keys of a producer that has one partition key, and none of hashes."""
+    return "a", None
+
+
+def pack(payloads: Iterable[bytes], room: int, *, aggregated: bool, keys: Keys = one_key) -> Packed:
     """Pack payloads, from the first on, into the stream records of an event of `room` bytes.
 
-    At least one record, if there is a payload.
+    `keys` returns the partition key and the explicit hash key of a payload by its number. At least
+    one record, if there is a payload.
     """
     records, packed = list[bytes](), 0
     for data, count in (
-        _aggregates(payloads) if aggregated else ((payload, 1) for payload in payloads)
+        _aggregates(payloads, keys) if aggregated else ((payload, 1) for payload in payloads)
     ):
         room -= event_bytes(len(data))
         if room < 0 and records:
@@ -50,11 +58,12 @@ def event_bytes(size: int) -> int:
     return -(-size // 3) * 4 + ENVELOPE_BYTES
 
 
-def _aggregates(payloads: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+def _aggregates(payloads: Iterable[bytes], keys: Keys) -> Iterator[tuple[bytes, int]]:
     """Yield aggregates as the KPL fills them, and how many payloads each holds."""
-    waiting, size = deque[tuple[str, bytes, None]](), 0
-    for payload in payloads:
-        waiting.append(("a", payload, None))
+    waiting, size = deque[_Record](), 0
+    for number, payload in enumerate(payloads):
+        key, hash_key = keys(number)
+        waiting.append((key, payload, hash_key))
         size += len(payload)
         if size >= AGGREGATE_BYTES:
             yield _aggregate(waiting)
@@ -63,7 +72,7 @@ def _aggregates(payloads: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         yield _aggregate(waiting)
 
 
-def _aggregate(waiting: deque[tuple[str, bytes, None]]) -> tuple[bytes, int]:
+def _aggregate(waiting: deque[_Record]) -> tuple[bytes, int]:
     """Take what fits into one aggregate from the front, at least one payload."""
     count, data = pack_stream_record(waiting, AGGREGATE_BYTES)
     for _ in range(count):

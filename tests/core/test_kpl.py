@@ -18,8 +18,10 @@ from pipeline.core import kpl
 from pipeline.core.kpl import UserRecord, aggregate, deaggregate, pack_aggregate
 from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.payload import unpack_payloads
+from pipeline.core.protobuf import varint
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk
+from pipeline.core.simple_aggregates import fast_parse
 
 HASH_KEYS = st.integers(0, 2**128 - 1).map(str)
 USER_RECORDS = st.builds(UserRecord, st.text(min_size=1, max_size=8), st.binary(max_size=40))
@@ -258,23 +260,25 @@ def odd_bodies(draw: st.DrawFn) -> bytes:
     """Write records of the format in ways that the usual writers do not, and broken ones."""
     keys = draw(st.integers(1, 200))
     table = [b"\x0a\x01" + bytes((97 + number % 26,)) for number in range(keys)]
+    table += [b"\x12\x011"] * draw(st.integers(0, 5))
     return b"".join(table) + b"".join(draw(st.lists(odd_record(), min_size=1, max_size=4)))
 
 
 @st.composite
 def odd_record(draw: st.DrawFn) -> bytes:
     fields = (
-        st.integers(0, 300).map(lambda number: b"\x08" + kpl._varint(number)),
+        st.integers(0, 300).map(lambda number: b"\x08" + varint(number)),
         st.just(b"\x08\x80\x00"),  # a zero that is longer than it has to be
-        st.integers(0, 3).map(lambda number: b"\x10" + kpl._varint(number)),
-        st.binary(max_size=140).map(lambda data: b"\x1a" + kpl._varint(len(data)) + data),
+        st.integers(0, 3).map(lambda number: b"\x10" + varint(number)),
+        st.binary(max_size=140).map(lambda data: b"\x1a" + varint(len(data)) + data),
         st.just(b"\x1a\x81\x00x"),
         st.just(b"\x22\x03\x0a\x01t"),  # a tag
         st.binary(max_size=3),
     )
     usual = st.tuples(fields[0], fields[3])
-    inner = b"".join(draw(st.one_of(usual, st.lists(st.one_of(fields), max_size=3))))
-    return b"\x1a" + kpl._varint(len(inner)) + inner
+    with_hash_key = st.tuples(fields[0], fields[2], fields[3])
+    inner = b"".join(draw(st.one_of(usual, with_hash_key, st.lists(st.one_of(fields), max_size=3))))
+    return b"\x1a" + varint(len(inner)) + inner
 
 
 def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
@@ -284,14 +288,19 @@ def by_reference(body: bytes) -> tuple[list[str], list[bytes]]:
     table = message.partition_key_table
     keys = [key if isinstance(key, str) else key.decode(errors="replace") for key in table]
     indices = [record.partition_key_index for record in message.records]
-    assert not any(record.HasField("explicit_hash_key_index") for record in message.records)
+    hash_keys = len(message.explicit_hash_key_table)
+    assert all(
+        record.explicit_hash_key_index < hash_keys
+        for record in message.records
+        if record.HasField("explicit_hash_key_index")
+    )
     return [keys[index] for index in indices], [record.data for record in message.records]
 
 
 @given(odd_bodies() | mutated(MIXED.map(lambda records: aggregate(records)[4:-16])))
 @example(b"\n\x05\x08\x00\x1a\x01\x80\x1a\x04\x08\x00\x1a\x00")  # a key that is not UTF-8
 def test_what_is_cut_out_without_protobuf_is_what_protobuf_reads(body: bytes) -> None:
-    usual = kpl._fast_parse(body)
+    usual = fast_parse(body)
     if usual is not None:
         assert (usual.partition_keys, usual.payloads) == by_reference(body)
 
@@ -302,23 +311,49 @@ def test_a_record_with_more_than_data_is_not_cut_out_whatever_its_length(length:
     for extra in (b"\x10\x00", b"\x10\x01", b"\x22\x00", b"\x10\x00\x10\x00"):
         for width in (1, 2, 3, 4):
             size = length - 3 - width - len(extra)
-            if size < 0 or len(kpl._varint(size)) != width:
+            if size < 0 or len(varint(size)) != width:
                 continue
-            record = b"\x08\x00\x1a" + kpl._varint(size) + bytes(size) + extra
-            body = b"\x0a\x01k" + b"\x1a" + kpl._varint(len(record)) + record
+            record = b"\x08\x00\x1a" + varint(size) + bytes(size) + extra
+            body = b"\x0a\x01k" + b"\x1a" + varint(len(record)) + record
             assert len(record) == length
-            assert kpl._fast_parse(body) is None
+            assert fast_parse(body) is None
 
 
 @given(st.lists(USER_RECORDS, min_size=1, max_size=8))
 def test_usual_records_are_cut_out(records: list[UserRecord]) -> None:
-    assert kpl._fast_parse(aggregate(records)[4:-16]) is not None
+    assert fast_parse(aggregate(records)[4:-16]) is not None
+
+
+def keys_of(style: str, number: int) -> tuple[str, str | None]:
+    """Return the partition key and the explicit hash key of a record, as a style of writer does."""
+    keys, _, hash_keys = style.partition(" ")
+    key = {"one": 0, "each": number, "few": number % 7}[keys]
+    hash_key = {"hash": str(key * 11), "random": str(number * 7), "": None}[hash_keys]
+    return f"k{key}", hash_key
+
+
+@pytest.mark.parametrize(
+    "style",
+    ["one", "each", "few", "one hash", "each hash", "few hash", "one random", "each random",
+     "few random"],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [1, 2, 3, 127, 128, 129, 400])
+def test_what_usual_writers_write_is_cut_out(style: str, count: int) -> None:
+    """One key or many, with a hash key for each key (as Java's aggregator does) or each record."""
+    records = []
+    for number in range(count):
+        key, hash_key = keys_of(style, number)
+        records.append(UserRecord(key, b"%d" % number * (number % 90), hash_key))
+    body = aggregate(records)[4:-16]
+    usual = fast_parse(body)
+    assert usual is not None
+    assert (usual.partition_keys, usual.payloads) == by_reference(body)
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384, 2**20, 2**21])
 def test_records_of_every_length_are_cut_out(length: int) -> None:
     data = bytes(length)
-    usual = kpl._fast_parse(aggregate([UserRecord("k", data), UserRecord("l", b"x")])[4:-16])
+    usual = fast_parse(aggregate([UserRecord("k", data), UserRecord("l", b"x")])[4:-16])
     assert usual is not None
     assert usual.payloads == [data, b"x"]
 
