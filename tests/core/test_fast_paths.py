@@ -23,7 +23,7 @@ ENVIRONMENT = {
 FAST = [
     (events, "_fast_records"),
     (kpl, "_fast_unaggregated"),
-    (kpl, "_fast_parse"),
+    (kpl, "fast_parse"),
     (payload, "_text_of_documents"),
     (payload._Part, "open_in_runs"),
     (routing.Router, "_fast_find"),
