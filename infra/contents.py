@@ -34,12 +34,12 @@ _LEFT_OUT = (
 _LICENCES = re.compile(
     r"[^/]+\.dist-info/(METADATA|.*(LICEN[CS]E|NOTICE|COPYING|AUTHORS).*)", re.IGNORECASE
 )
-# `import pyarrow` and `import pyarrow.parquet` load these; `acero` is for joins and groups.
+# `import pyarrow` loads these; `acero` is for joins and groups.
 _ARROW_MODULES = frozenset({
-    "__init__", "acero", "compute", "compute_docstrings", "fs", "generated_version", "ipc", "lib",
+    "__init__", "acero", "compute", "compute_docstrings", "generated_version", "ipc", "lib",
     "types", "util",
 })  # fmt: skip
-_ARROW_FOLDERS = re.compile(r"vendored/.*|parquet/(__init__|core)\.py")
+_ARROW_FOLDERS = re.compile(r"vendored/.*")
 # Every module of pyarrow is linked to all of these, called or not. Under one name each: a wheel
 # has some of them three times.
 _ARROW_LIBRARIES = re.compile(
@@ -59,8 +59,9 @@ class Reached:
 
     @property
     def arrow(self) -> frozenset[str]:
-        """The modules of pyarrow that ours import."""
-        return frozenset(name.split(".")[1] for name in self.names if name.startswith("pyarrow."))
+        """The modules of pyarrow that ours import, without the underscore of a private one."""
+        names = (name.split(".")[1] for name in self.names if name.startswith("pyarrow."))
+        return frozenset(name.removeprefix("_") for name in names)
 
 
 def reached(package: Path, entry: str = ENTRY) -> Reached:

@@ -18,6 +18,8 @@ import pybase64
 from pipeline.core.errors import EventError
 from pipeline.core.records import Batch, StreamRecord
 
+_VALIDATED = repeat(True)  # noqa: FBT003 - an iterator, not an argument
+
 _CONSUMER = re.compile(r"/consumer/.*$", re.DOTALL)
 _SHARD = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _SEQUENCE_NUMBER = re.compile(r"0|[1-9][0-9]{0,128}")
@@ -108,7 +110,9 @@ def _fast_records(items: list[Any], arn: str, prefix: str) -> tuple[StreamRecord
         numbers = [record["sequenceNumber"] for record in kinesis]
         keys = [record.get("partitionKey") for record in kinesis]
         seconds = [record["approximateArrivalTimestamp"] for record in kinesis]
-        data = [pybase64.b64decode(record["data"], validate=True) for record in kinesis]
+        texts = [record["data"] for record in kinesis]
+        # By position, alternative characters and `validate` take half the time.
+        data = list(map(pybase64.b64decode, texts, repeat(None), _VALIDATED))
         in_order = _are_numbers(numbers) and _rise(numbers)
         arrived = set(map(type, seconds)) <= _TIME_TYPES and _are_times(seconds)
     except (AttributeError, KeyError, TypeError, ValueError):  # base64's errors are ValueErrors
