@@ -16,6 +16,7 @@ import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from pipeline.adapters.aws.denials import read_denial, remedy_for
 from pipeline.core.errors import (
     ArgumentRefused,
     FunctionError,
@@ -51,7 +52,8 @@ class Service(msgspec.Struct, frozen=True):
 
     What a response means is looked up in this order: `codes`, throttling by its name or the status
     429, `is_transient` of the HTTP status, `prefixes` of codes, the status 403 as `denied`. What is
-    left is `refused`.
+    left is `refused`. The remedy of a refusal whose message is a denial that we can read is the
+    denial's own; of one that says nothing, `elsewhere` is where else to look.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Service(msgspec.Struct, frozen=True):
     is_transient: Callable[[int], bool]
     prefixes: Mapping[str, str] = {}
     denied: str = "grant {action} on {resource} to the role or user this runs as"
+    elsewhere: str = ""
     unknown: str = "check the request against the documentation of this error code"
     settings: str = "the AWS settings in the environment and in the AWS configuration files"
 
@@ -114,16 +117,29 @@ def _error_for_response(response: Any, call: Call) -> ServiceError:
     if call.action == "s3:GetObject" and status == 412:  # noqa: PLR2004 - not the one of If-Match
         return ObjectChanged.at(call.where)
     text = " ".join(str(details.get("Message") or "no message").split())
-    text = text[:_LONGEST_MESSAGE].rstrip(".")
     meaning = _meaning(code, status, call.service)
+    remedy = _remedy(meaning, text, call, response)
+    quoted = text[:_LONGEST_MESSAGE].rstrip(".")
+    reason = f'{call.service.name} answered {code} (HTTP {status}, "{quoted}")'
+    return meaning.error(call.sentence(reason, remedy))
+
+
+def _remedy(meaning: Meaning, text: str, call: Call, response: Any) -> str:
+    """Return what to do, by the message itself if it is a denial that names the action."""
     remedy = meaning.remedy.format(
         action=call.action, resource=call.resource, region=_bucket_region(response)
     )
-    if call.action == "s3:GetObject" and meaning.remedy == call.service.denied:
+    denial = read_denial(text) if meaning.error is call.service.refused else None
+    if denial is not None:
+        remedy = remedy_for(denial, call.action, call.resource)
+        if denial.action == "s3:ListBucket" and call.action == "s3:GetObject":
+            remedy += ", or see why the object is missing: S3 denies so to those who may not list"
+    elif meaning.remedy == call.service.denied:
         # To callers that may not list the bucket, S3 denies a missing object like a forbidden one.
-        remedy += ", and s3:ListBucket on the bucket if the object may be missing"
-    reason = f'{call.service.name} answered {code} (HTTP {status}, "{text}")'
-    return meaning.error(call.sentence(reason, remedy))
+        if call.action == "s3:GetObject":
+            remedy += ", and s3:ListBucket on the bucket if the object may be missing"
+        remedy += call.service.elsewhere
+    return remedy
 
 
 def _meaning(code: str, status: int, service: Service) -> Meaning:
@@ -250,6 +266,9 @@ S3: Final = Service(
             ),
         },
     ),
+    elsewhere="; where it is granted, look for what denies it in the policies of the bucket, of "
+    "its KMS key, of the VPC endpoint and of the organisation, and for what the bucket demands of "
+    "a request, which the settings PIPELINE_S3_… send",
     prefixes={
         "KMS.": "check that the KMS key of the bucket is there and enabled, and grant "
         "kms:GenerateDataKey and kms:Decrypt on it"
