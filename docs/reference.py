@@ -16,6 +16,7 @@ from reference_examples import FORMS, READINGS, RULES, TYPES, Example, invoke, o
 
 import pipeline
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Metric, MetricName
+from pipeline.bucket_settings import VARIABLES
 from pipeline.cli import COMMANDS
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.reasons import MEANINGS, RejectStage
@@ -102,7 +103,12 @@ _ALERT = (
 )
 
 
-SETTINGS = (*_REQUIRED, *_OPTIONAL, *_ALERT)
+_S3 = tuple(
+    Setting(variable.name, "not sent", f"{variable.meaning}; `{variable.option}`")
+    for variable in VARIABLES
+)
+
+SETTINGS = (*_REQUIRED, *_OPTIONAL, *_S3, *_ALERT)
 
 
 def settings() -> Tables:
@@ -111,6 +117,7 @@ def settings() -> Tables:
     return {
         "required": _settings(_REQUIRED),
         "optional": _settings(_OPTIONAL),
+        "demands": _settings(_S3),
         "limits_of_a_record": _limits(_REJECTING),
         "limits_of_a_batch": _limits(batch),
         "alert": _settings(_ALERT),

@@ -13,6 +13,7 @@ from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report
@@ -89,16 +90,16 @@ def open_pipeline(settings: Settings) -> Pipeline:
     return Pipeline(
         Router(datasets),
         settings.limits,
-        open_store(settings.output),
-        open_store(settings.dead_letters),
+        open_store(settings.output, settings.s3),
+        open_store(settings.dead_letters, settings.s3),
         settings.fast_paths,
         read_stream(folder).framing is Framing.LINES,
     )
 
 
-def open_retrying_store(uri: str) -> ObjectStore:
+def open_retrying_store(uri: str, s3: S3Settings = NO_DEMANDS) -> ObjectStore:
     """Open a store whose calls are tried again for a while, for work that no Lambda times."""
-    return RetryingStore(open_store(uri), lambda: math.inf, _PATIENT)
+    return RetryingStore(open_store(uri, s3), lambda: math.inf, _PATIENT)
 
 
 def countdown(seconds: float) -> Callable[[], float]:

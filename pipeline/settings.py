@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings, read_s3_settings
 from pipeline.core.errors import SettingsError
 from pipeline.core.records import Limits
 
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True):
     response_reserve: float = 1.5
     metrics_namespace: str = "Pipeline"
     fast_paths: bool = True
+    s3: S3Settings = NO_DEMANDS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True):
         reserve = _number(environment, "PIPELINE_RESPONSE_RESERVE_MS", 0, 60_000, 1_500, faults)
         older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
         fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
+        s3 = read_s3_settings(environment, faults)
         if faults:
             raise SettingsError("\n".join(faults))
         namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
@@ -73,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True):
             reserve / 1_000,
             namespace,
             fast_paths == "on",
+            s3,
         )
 
 

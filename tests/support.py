@@ -24,6 +24,7 @@ from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core import events
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.events import read_kinesis_event
@@ -298,7 +299,7 @@ class Function:
 
     stored: Stored = field(default_factory=Stored)
 
-    def open_store(self, uri: str) -> ObjectStore:
+    def open_store(self, uri: str, _: S3Settings = NO_DEMANDS) -> ObjectStore:
         """Return the store in memory for the URI that the fixture's settings name."""
         return {
             "file:///lake": self.stored.output,

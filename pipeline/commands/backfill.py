@@ -18,6 +18,7 @@ from pipeline.commands.options import (
     add_schemas,
     framed,
     positive_integer,
+    s3_of,
     settings_of,
     timestamp_option,
 )
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.hand_over and not options.function:
         raise SettingsError("--async needs --function NAME: there is nothing to hand over to.")
-    objects = S3Objects()
+    objects = S3Objects(settings=s3_of(options))
     places = [_place(uri) for uri in options.uris]
     since = timestamp_option("--since", options.since) if options.since else -math.inf
     versions = (version for place in places for version in _list(objects, *place))
@@ -303,7 +304,8 @@ def _forget(
     from pipeline.core.errors import ObjectMissing
     from pipeline.core.layout import progress_folder
 
-    store = open_retrying_store(settings_of(options).output)
+    settings = settings_of(options)
+    store = open_retrying_store(settings.output, settings.s3)
     with progress("forget", len(chosen), "objects") as advance:
         for version in chosen:
             find = functools.partial(objects.find, version.reference)

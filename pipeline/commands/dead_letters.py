@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands, existing
+from pipeline.commands.options import Commands, add_s3, existing, s3_of
 from pipeline.commands.terminal import printable
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.reasons import Reason
@@ -38,6 +38,7 @@ def register(commands: Commands) -> None:
         "--samples", metavar="N", type=int, default=3, help="samples to show (default: 3)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_s3(parser)
     parser.set_defaults(run=run)
 
 
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.adapters.uri import open_store
     from pipeline.redrive import redrivable
 
-    store, wanted = open_store(existing(options.uri)), selector(options)
+    store, wanted = open_store(existing(options.uri), s3_of(options)), selector(options)
     counts = Counter[tuple[str, str, str, str]]()
     samples = list[dict[str, Any]]()
     batches, unreadable = 0, list[str]()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.options import Commands, add_schemas, existing
+from pipeline.commands.options import Commands, add_schemas, existing, s3_of
 from pipeline.commands.sampling import (
     Text,
     add_sampling,
@@ -128,7 +128,7 @@ class _Found:
             if not _is_folder(source):
                 files.append(source)
                 continue
-            store = open_retrying_store(existing(source))
+            store = open_retrying_store(existing(source), s3_of(self.options))
             keys = list(store.list())
             if any(key.endswith(".jsonl.gz") and "date=" in key for key in keys):
                 self._read_letters(store)

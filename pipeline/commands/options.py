@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from pipeline.bucket_settings import VARIABLES, S3Settings, read_s3_settings
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def _variables() -> list[str]:
 
     environment = _Environment()
     Settings.from_environment(environment)
-    return list(environment.read)
+    with_options = {variable.name for variable in VARIABLES}
+    return [name for name in environment.read if name not in with_options]
 
 
 class Commands(Protocol):
@@ -123,6 +125,41 @@ def add_output(parser: Parser) -> None:
         default=os.environ.get("PIPELINE_DEAD_LETTERS"),
         help="where dead letters go (default: $PIPELINE_DEAD_LETTERS, else <out>-dead-letters)",
     )
+    add_s3(parser)
+
+
+def add_s3(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what buckets demand, which `s3_of` and `settings_of` read."""
+    group = parser.add_argument_group("S3", "What is sent with every request that takes it.")
+    for variable in VARIABLES:
+        group.add_argument(
+            variable.option,
+            metavar=variable.metavar,
+            help=f"{variable.meaning} (default: ${variable.name})",
+        )
+
+
+def s3_of(options: argparse.Namespace) -> S3Settings:
+    """Read what `add_s3` added, and its variables. Raises `SettingsError` that names every fault.
+
+    For commands that only read: `settings_of` reads it with all the rest.
+    """
+    faults: list[str] = []
+    settings = read_s3_settings({**os.environ, **_s3_variables(options)}, faults)
+    if faults:
+        raise SettingsError(_as_options("\n".join(faults), options))
+    return settings
+
+
+def _s3_variables(options: argparse.Namespace) -> dict[str, str]:
+    """Return the variables that options stand for, as far as those are given."""
+    given = {variable.name: _s3_option(options, variable.option) for variable in VARIABLES}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _s3_option(options: argparse.Namespace, option: str) -> str | None:
+    value: str | None = getattr(options, option.removeprefix("--").replace("-", "_"))
+    return value
 
 
 def settings_of(options: argparse.Namespace, dead_letters: str | None = None) -> "Settings":
@@ -141,16 +178,19 @@ def settings_of(options: argparse.Namespace, dead_letters: str | None = None) ->
         "PIPELINE_OUTPUT": output,
         "PIPELINE_DEAD_LETTERS": _dead_letters(options, output, dead_letters),
         "PIPELINE_SCHEMAS": options.schemas,
+        **_s3_variables(options),
     }
     try:
         return Settings.from_environment({**os.environ, **given})
     except SettingsError as error:
-        raise SettingsError(_as_options(str(error))) from None
+        raise SettingsError(_as_options(str(error), options)) from None
 
 
-def _as_options(faults: str) -> str:
+def _as_options(faults: str, options: argparse.Namespace) -> str:
     """Name options instead of the function's variables."""
-    for variable, option in _OPTIONS.items():
+    given = _s3_variables(options)
+    of_s3 = {each.name: each.option for each in VARIABLES if each.name in given}
+    for variable, option in (_OPTIONS | of_s3).items():
         faults = faults.replace(variable, option)
     return faults
 

@@ -46,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
     balance, waiting, unreadable = Balance(), 0, list[str]()
     try:
         for uri in uris:
-            pipeline = open_pipeline(settings_of(options, uri))
-            store = open_retrying_store(uri)
+            settings = settings_of(options, uri)
+            pipeline = open_pipeline(settings)
+            store = open_retrying_store(uri, settings.s3)
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():

@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> int:
     with display() as screen, _log(options.log, screen.notify) as write:
         kinesis, summary, identity = _found(options, screen.notify)
         directory = options.state or _default_state(summary.arn, settings.output)
-        failures = open_store(_failures(options, settings.output))
+        failures = open_store(_failures(options, settings.output), settings.s3)
         with open_state(directory, identity) as state:
             job = Job(
                 kinesis=kinesis,

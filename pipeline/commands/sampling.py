@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from pipeline.commands.options import STANDARD_INPUT, open_input, positive_integer
+from pipeline.commands.options import STANDARD_INPUT, add_s3, open_input, positive_integer, s3_of
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.kinesis import Kinesis
     from pipeline.authoring.infer import Place, Samples
+    from pipeline.bucket_settings import S3Settings
     from pipeline.core.records import Limits, StreamRecord
     from pipeline.files.unpacking import Readable
 
@@ -55,6 +56,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--endpoint-url", metavar="URL", help="with --stream: the Kinesis service (default: AWS)"
     )
+    add_s3(parser)
 
 
 def limits_of_environment() -> "Limits":
@@ -85,7 +87,7 @@ def texts_of(options: argparse.Namespace, files: Sequence[str], limits: "Limits"
     if not files and not options.stream:
         raise SettingsError("There is nothing to read: name a file, or a stream with --stream.")
     for name in files:
-        for opened, file in _opened(name):
+        for opened, file in _opened(name, options):
             yield from _file_texts(file, opened, each_line=options.framing == "lines")
     if options.stream:
         yield from _stream_texts(options, limits)
@@ -117,16 +119,16 @@ def _file_texts(file: "Readable", name: str, *, each_line: bool) -> Iterator[Tex
             yield Text(document, name, offset)
 
 
-def _opened(name: str) -> "Iterator[tuple[str, Readable]]":
+def _opened(name: str, options: argparse.Namespace) -> "Iterator[tuple[str, Readable]]":
     """Open what a name names: a file, standard input, an object, or all objects of a prefix."""
     if name.startswith(_S3):
-        yield from _objects(name)
+        yield from _objects(name, s3_of(options))
         return
     with open_input(name) as file:
         yield name, file
 
 
-def _objects(uri: str) -> "Iterator[tuple[str, Readable]]":
+def _objects(uri: str, s3: "S3Settings") -> "Iterator[tuple[str, Readable]]":
     """Open an object; of a prefix that ends with a slash each, in the order of their keys."""
     from pipeline.adapters.retry import Retrier, RetryPolicy
     from pipeline.core.errors import ObjectMissing
@@ -134,7 +136,8 @@ def _objects(uri: str) -> "Iterator[tuple[str, Readable]]":
     from pipeline.files.objects import ObjectReader, ObjectVersion, S3Objects
 
     bucket, _, key = uri.removeprefix(_S3).partition("/")
-    objects, retrier = S3Objects(), Retrier(uri, lambda: _PATIENCE, RetryPolicy(reserve=0.0))
+    objects = S3Objects(settings=s3)
+    retrier = Retrier(uri, lambda: _PATIENCE, RetryPolicy(reserve=0.0))
 
     def reader(version: ObjectVersion) -> ObjectReader:
         def fetch(begin: int, end: int) -> bytes:

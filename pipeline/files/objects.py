@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
-from pipeline.adapters.aws.s3 import s3_client
+from pipeline.adapters.aws.s3 import check_origin, s3_client
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.errors import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
 
@@ -39,9 +40,9 @@ class ObjectVersion(msgspec.Struct, frozen=True):
 class S3Objects:
     """The objects of all buckets. Nothing is tried again here, see `Retrier`."""
 
-    def __init__(self, client: Any = None) -> None:
+    def __init__(self, client: Any = None, settings: S3Settings = NO_DEMANDS) -> None:
         """Use `client`, or one that `s3_client` makes. Nothing is sent yet."""
-        self._client = client or s3_client()
+        self._client = client or s3_client(settings.of_reader())
 
     def find(self, reference: ObjectReference) -> ObjectVersion:
         """Look at an object, and pin the version that is wanted, or else the one that is there.
@@ -49,8 +50,10 @@ class S3Objects:
         The version id is from S3's response, whether it was asked for or not: a listing does not
         have it, a notification does, and both must come to one identity.
         """
-        with translate_errors(self._call(reference)):
+        call = self._call(reference)
+        with translate_errors(call):
             found = self._client.head_object(**_pinned(reference))
+        check_origin(found, call, "ETag")
         version = found.get("VersionId")
         pinned = ObjectReference(
             reference.bucket,
@@ -87,10 +90,10 @@ class S3Objects:
         """
         resource = f"arn:{self._client.meta.partition}:s3:::{bucket}"
         behind: dict[str, Any] = {"ContinuationToken": token} if token else {}
-        with translate_errors(
-            Call(S3, "list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
-        ):
+        call = Call(S3, "list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
+        with translate_errors(call):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
+        check_origin(page, call, "IsTruncated")
         found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
         return found, page.get("NextContinuationToken")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
+from pipeline.bucket_settings import S3Settings
 from pipeline.core.errors import UnexpectedError
 from pipeline.flow import Pipeline
 from pipeline.handlers._kinesis import respond
@@ -44,7 +45,12 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
     settings = Settings.from_environment(os.environ)
     telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
     return _s3.respond(
-        event, context, _pipeline(settings), _objects(), settings.response_reserve, telemetry
+        event,
+        context,
+        _pipeline(settings),
+        _objects(settings.s3),
+        settings.response_reserve,
+        telemetry,
     )
 
 
@@ -69,11 +75,11 @@ def _pipeline(settings: Settings) -> Pipeline:
     return open_pipeline(settings)
 
 
-@functools.cache
-def _objects() -> "S3Objects":
+@functools.lru_cache(maxsize=4)
+def _objects(settings: S3Settings) -> "S3Objects":
     from pipeline.files.objects import S3Objects  # noqa: PLC0415 - loaded where it is opened
 
-    return S3Objects()
+    return S3Objects(settings=settings)
 
 
 @functools.lru_cache(maxsize=4)
@@ -117,8 +123,9 @@ def _open_for_kinesis(environment: Mapping[str, str]) -> None:
 
 def _open_for_s3(environment: Mapping[str, str]) -> None:
     importlib.import_module("pipeline.handlers._s3")
-    _pipeline(Settings.from_environment(environment))
-    _objects()
+    settings = Settings.from_environment(environment)
+    _pipeline(settings)
+    _objects(settings.s3)
 
 
 def _open_for_alert(environment: Mapping[str, str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +47,7 @@ class BadServer:
         if self.failures is not None and len(self.requests) > self.failures:
             handler.send_response(200)
             handler.send_header("Content-Length", "0")
+            handler.send_header("ETag", '"1"')
             handler.end_headers()
             return
         if self.drop:
@@ -330,6 +333,48 @@ def test_a_wrong_configuration_stops_the_start(
         monkeypatch.setenv(name, value)
     with pytest.raises(StoreRefused, match=rf"^Could not .*{remedy}.*\.$"):
         open_s3().put("a", b"x")
+
+
+NOT_OF_S3 = (
+    "the response has no {}, and so is not from S3; check the endpoint (AWS_ENDPOINT_URL…), and what "
+    "proxy may have answered for it."
+)
+
+
+@pytest.mark.parametrize(
+    ("verb", "member", "body", "headers"),
+    [
+        ("write", "ETag", b"", {}),
+        ("read", "ETag", b"<html>the payload?", {"Content-Type": "text/html"}),
+        ("list", "IsTruncated", b"", {}),
+        ("list", "IsTruncated", b"<html><body/></html>", {"Content-Type": "text/html"}),
+    ],
+)
+def test_what_answers_200_and_is_not_s3_is_refused(
+    server: BadServer, verb: str, member: str, body: bytes, headers: dict[str, str]
+) -> None:
+    """A proxy, a portal or a wrong endpoint stores nothing: its 200 acknowledges nothing."""
+    server.body, server.headers = body, headers
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert str(error).endswith(NOT_OF_S3.format(member))
+
+
+def test_a_page_in_place_of_an_acknowledgement_is_unavailable(server: BadServer) -> None:
+    """S3 acknowledges without a body: a page acknowledges nothing, with an ETag or without."""
+    server.body, server.headers = b"<html>the payload?", {"ETag": '"1"'}
+    assert isinstance(failure_of("write"), StoreUnavailable)
+
+
+@pytest.mark.parametrize("body", [SECRET, b"", bytes(3_000_000)])
+def test_what_s3_echoes_of_a_checksum_is_compared(server: BadServer, body: bytes) -> None:
+    """S3 echoes the checksum of what it stored: that of other bytes acknowledges nothing."""
+    digest = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    server.headers = {"ETag": '"1"', "x-amz-checksum-crc32": digest}
+    open_s3().put("a/b", body)
+    server.headers["x-amz-checksum-crc32"] = "AAAAAQ=="
+    with pytest.raises(StoreUnavailable, match=r"has the checksum of other bytes; try again, and"):
+        open_s3().put("a/b", body)
 
 
 def test_retries_see_an_outage_through(server: BadServer) -> None:

@@ -15,7 +15,7 @@ from fastavro.read import LOGICAL_READERS
 from reference_examples import RULES, TYPES
 
 import pipeline
-from pipeline import settings
+from pipeline import bucket_settings, settings
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, MetricName
 from pipeline.core.dataset import parse_dataset
 from pipeline.core.errors import DatasetError
@@ -52,7 +52,10 @@ def test_every_metric_is_declared_once() -> None:
 
 
 def test_every_variable_that_settings_read_is_listed() -> None:
-    read = set(re.findall(r"PIPELINE_[A-Z_]+[A-Z]", Path(settings.__file__).read_text("utf-8")))
+    sources = [
+        Path(str(module.__file__)).read_text("utf-8") for module in (settings, bucket_settings)
+    ]
+    read = set(re.findall(r"PIPELINE_[A-Z0-9_]+[A-Z]", "".join(sources)))
     assert read
     assert read == set(re.findall(r"^\| `(PIPELINE_\w+)`", page("settings.md"), re.MULTILINE))
 

@@ -1,18 +1,26 @@
 """The object store that is an S3 bucket, or a prefix of one.
 
+What answers 200 is not yet S3: a proxy or a wrong endpoint may do so, and keep nothing. A response
+counts only with what S3 always sends.
+
 Nothing is tried again here: `RetryingStore` does that. Every way in which a call can fail becomes a
 `StoreUnavailable`, `StoreRefused` or `ObjectMissing`, in `pipeline.adapters.aws.errors`.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
 from pipeline.adapters.store import LONGEST_KEY, check_key
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings
+from pipeline.core.errors import StoreRefused, StoreUnavailable
 from pipeline.core.formats import Format
 
 if TYPE_CHECKING:
@@ -29,13 +37,66 @@ _CONTENT_TYPES: Final = {
 
 
 def s3_client(
-    *, concurrency: int = 8, connect_timeout: float = 2.0, read_timeout: float = 10.0
+    settings: S3Settings = NO_DEMANDS,
+    *,
+    concurrency: int = 8,
+    connect_timeout: float = 2.0,
+    read_timeout: float = 10.0,
 ) -> S3Client:
-    """Return an S3 client, see `make_client`. Raises `StoreRefused`."""
+    """Return an S3 client, see `make_client`. Raises `StoreRefused`.
+
+    What the settings say goes with every request that takes it, whoever makes it.
+    """
     client: S3Client = make_client(
         S3, concurrency=concurrency, connect_timeout=connect_timeout, read_timeout=read_timeout
     )
+    if demanded := _parameters(settings):
+
+        def add(params: dict[str, Any], model: Any, **_: object) -> None:
+            for name in demanded.keys() & model.input_shape.members.keys():
+                params.setdefault(name, demanded[name])
+
+        client.meta.events.register("before-parameter-build.s3", add)
     return client
+
+
+def _parameters(settings: S3Settings) -> dict[str, Any]:
+    """Return the settings as parameters of S3's operations."""
+    parameters = {
+        "ServerSideEncryption": settings.encryption,
+        "SSEKMSKeyId": settings.kms_key,
+        "BucketKeyEnabled": settings.bucket_key,
+        "ACL": settings.acl,
+        "RequestPayer": "requester" if settings.requester_pays else None,
+        "ExpectedBucketOwner": settings.expected_owner,
+        "StorageClass": settings.storage_class,
+        "Tagging": urlencode(settings.tags) or None,
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def check_origin(response: Mapping[str, Any], call: Call, sent_by_s3: str) -> None:
+    """Raise `StoreRefused` for a response without a member that S3 always sends."""
+    if response.get(sent_by_s3) is None:
+        reason = f"the response has no {sent_by_s3}, and so is not from S3"
+        remedy = "check the endpoint (AWS_ENDPOINT_URL…), and what proxy may have answered for it"
+        raise StoreRefused(call.sentence(reason, remedy))
+
+
+def _check_stored(response: Mapping[str, Any], call: Call, body: bytes) -> None:
+    """Raise `StoreError` unless S3 says that it has stored this body.
+
+    The ETag's value says nothing: with some encryptions, and on other services, it is not a digest.
+    """
+    check_origin(response, call, "ETag")
+    echoed = response.get("ChecksumCRC32")
+    if echoed is not None and echoed != _crc32(body):
+        reason = "the response has the checksum of other bytes"
+        raise StoreUnavailable(call.sentence(reason, "try again, and check the endpoint"))
+
+
+def _crc32(body: bytes) -> str:
+    return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
 class S3Store:
@@ -62,23 +123,27 @@ class S3Store:
         """Store `body` under `key`."""
         check_key(key, self.longest_key, self.uri)
         suffix = "." + key.rpartition(".")[2]
-        with translate_errors(self._call("write", "s3:PutObject", key)):
-            self._client.put_object(
+        call = self._call("write", "s3:PutObject", key)
+        with translate_errors(call):
+            response = self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._base + key,
                 Body=body,
                 ContentType=_CONTENT_TYPES.get(suffix, "application/octet-stream"),
             )
+        _check_stored(response, call, body)
 
     def get(self, key: str) -> bytes:
         """Return the whole object under `key`."""
         # The body is read inside, too: the connection can be lost in the middle of it.
-        with translate_errors(self._call("read", "s3:GetObject", key)):
+        call = self._call("read", "s3:GetObject", key)
+        with translate_errors(call):
             response = self._client.get_object(Bucket=self._bucket, Key=self._base + key)
             # closing(), as the body's own `with` hands out the raw stream, whose read() checks
             # neither length nor checksum.
             with contextlib.closing(response["Body"]) as stream:
                 body: bytes = stream.read()
+        check_origin(response, call, "ETag")
         return body
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -92,6 +157,7 @@ class S3Store:
                 page = next(pages, None)
             if page is None:
                 return
+            check_origin(page, call, "IsTruncated")
             for entry in page.get("Contents", ()):
                 yield entry["Key"].removeprefix(self._base)
 
