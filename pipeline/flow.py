@@ -151,7 +151,7 @@ class _Part:
         """Hand one partition to the writer, in every format, which stores it meanwhile."""
         batch, rows = self._report.batch, partition.rows
         for as_format in dataset.formats:
-            key = data_key(batch, dataset.name, as_format, partition.path, self._report.parts)
+            key = data_key(batch, dataset, as_format, partition.path, self._report.parts)
             body = self._timings.run("encode", encode, rows, dataset, as_format)
             output_object = OutputObject(key, dataset.name, as_format, rows.units, len(body))
             self._hand_over(self._pipeline.output, output_object, body)

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 import pyarrow as pa
 
+from pipeline.core.csv_options import PLAIN, CsvOptions, UnusableCsv, read_csv_options
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar import ColumnarReader
 from pipeline.core.documents.field_rules import check_fields
@@ -51,6 +52,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "keys", "event_time", "event_time_window", "match",
+    "csv",
 }  # fmt: skip
 
 
@@ -81,11 +83,17 @@ class Dataset(msgspec.Struct, frozen=True):
     folding: Folding | None
     fewest_by_columns: int = 200
     remarks: tuple[str, ...] = ()
+    csv: CsvOptions = PLAIN
 
     @property
     def id(self) -> tuple[str, int]:
         """Name and schema version, as a dead letter carries them."""
         return self.name, self.version
+
+    def suffix_of(self, as_format: Format) -> str:
+        """Return what the names of this dataset's files end in, without the dot before it."""
+        compression = self.csv.suffix if as_format is Format.CSV else ""
+        return f"{as_format.suffix}{compression}"
 
     def by_rows(self) -> "Dataset":
         """Return this dataset without the columnar path."""
@@ -202,6 +210,17 @@ class _Config:
             raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
         return seconds * 1_000_000
 
+    def csv(self) -> CsvOptions:
+        given = self.get("csv")
+        if given is None:
+            return PLAIN
+        if Format.CSV not in self.formats():
+            raise self.refuse('[csv] is for a dataset with the format "csv"; add it to formats.')
+        try:
+            return read_csv_options(given)
+        except UnusableCsv as error:
+            raise self.refuse(str(error)) from None
+
     def match(self) -> Match | None:
         given = self.get("match")
         if given is None:
@@ -268,6 +287,7 @@ class _Folder:
             event_time=event_time,
             window=self.config.window(event_time),
             remarks=remarks,
+            csv=self.config.csv(),
             census=census,
             folding=self.folding(record) if self.config.folds_keys() else None,
         )

@@ -1,6 +1,6 @@
 """Object keys: a function of the batch's place on its stream, so that a replay overwrites.
 
-{dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{suffix}
+{dataset}/{format}/{partition path}/{shard}-{first}-{last}-{source8}[-{part}].{suffix}[.gz]
 {dataset or unrouted}/date=…/hour=…/{shard}-{first}-{last}-{source8}[-{part}].jsonl.gz
 
 A file's progress stands beside the rows, under `_parts/`, which readers of the tables never meet.
@@ -16,7 +16,7 @@ from pipeline.core.records import Batch
 _DEAD_LETTERS_SUFFIX = "jsonl.gz"
 _SUFFIXES = [
     re.escape(suffix)
-    for suffix in (*(as_format.suffix for as_format in Format), _DEAD_LETTERS_SUFFIX)
+    for suffix in (*(as_format.suffix for as_format in Format), "csv.gz", _DEAD_LETTERS_SUFFIX)
 ]
 # Kept free for the file's name in every key: its length changes with the batch's cut, and what
 # fits a partition must not.
@@ -37,10 +37,10 @@ def path_bytes(dataset: Dataset, key_bytes: int) -> int:
     return key_bytes - FILE_NAME_BYTES - len(f"{dataset.name}//") - longest_format - 1
 
 
-def data_key(batch: Batch, dataset: str, as_format: Format, partition: str, part: int) -> str:
+def data_key(batch: Batch, dataset: Dataset, as_format: Format, partition: str, part: int) -> str:
     """Key of the rows of one partition; the batch's first part has no number."""
-    folder = "/".join(filter(None, (dataset, as_format, partition)))
-    return f"{folder}/{_file_name(batch, part)}.{as_format.suffix}"
+    folder = "/".join(filter(None, (dataset.name, as_format, partition)))
+    return f"{folder}/{_file_name(batch, part)}.{dataset.suffix_of(as_format)}"
 
 
 def dead_letter_key(batch: Batch, dataset: str, hour: str, part: int) -> str:

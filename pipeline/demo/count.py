@@ -59,7 +59,8 @@ def query(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 def pattern(folder: Path, as_format: Format) -> str:
     """Return what DuckDB finds the files of a table by."""
     literally = re.sub(r"([*?[])", r"[\1]", str(folder))
-    return f"{literally}/**/*.{as_format.suffix}"
+    compressed = "*" if as_format is Format.CSV else ""
+    return f"{literally}/**/*.{as_format.suffix}{compressed}"
 
 
 def dead_letters(place: Place) -> Iterator[DeadLetter]:

@@ -313,7 +313,8 @@ def test_the_bound_on_keys_is_the_one_that_is_set() -> None:
 def test_a_verdict_does_not_depend_on_the_cut_of_the_batch() -> None:
     """Keys hold sequence numbers, and these may be of any length; paths must not care."""
     chunk = chunk_of(b"{}")
-    name = data_key(chunk.provenance.batch, "", Format.PARQUET, "", 10**6).rpartition("/")[2]
+    batch = chunk.provenance.batch
+    name = data_key(batch, BY_NAME, Format.PARQUET, "", 10**6).rpartition("/")[2]
     assert len(name) <= 255
 
 

@@ -63,6 +63,16 @@ def scalars(field: pa.Field) -> Iterator[tuple[str, pa.DataType]]:
             yield path, kind
 
 
+def changed_text(dataset: Dataset) -> list[str]:
+    """Say how the text in the CSV files differs from what was sent."""
+    changes = {
+        "Text that begins like a formula has an apostrophe before it.": dataset.csv.formula_guard,
+        "NUL is removed from text.": dataset.csv.nul == "remove",
+        "NUL in text is U+FFFD.": dataset.csv.nul == "replace",
+    }
+    return [sentence for sentence, holds_here in changes.items() if holds_here]
+
+
 def kind_of(kind: pa.DataType) -> str:
     """Name a type that some readers lack, as its schema would."""
     if pa.types.is_time(kind):

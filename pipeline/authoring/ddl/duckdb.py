@@ -28,6 +28,7 @@ from pipeline.authoring.ddl.dialect import (
     Spelling,
     ansi,
     ansi_text,
+    changed_text,
     comment,
     holds,
     is_nested,
@@ -57,11 +58,13 @@ _CSV_OPTIONS = [
 class _View:
     """The view over the files of one format.
 
-    `columns` are its names and `selected` what it selects; `expected` are the columns of the files,
-    as a row of NULLs, and `options` go to the function `reader`.
+    `files` is the pattern of the files' names. `columns` are the view's names and `selected` what
+    it selects; `expected` are the columns of the files, as a row of NULLs, and `options` go to the
+    function `reader`.
     """
 
     name: str
+    files: str
     columns: list[str]
     expected: list[str]
     selected: list[str]
@@ -88,6 +91,7 @@ def _parquet_view(dataset: Dataset) -> _View:
     keys = by_value(dataset)
     return _View(
         name=dataset.name,
+        files="*.parquet",
         columns=names(dataset),
         expected=[
             f"NULL::{_PARQUET.spell(field.type)} AS {ansi(field.name)}" for field in dataset.schema
@@ -103,6 +107,7 @@ def _csv_view(dataset: Dataset) -> _View:
     cells = csv_columns(dataset)
     return _View(
         name=f"{dataset.name}_csv",
+        files="*.csv*",  # compressed or not, as it was when they were written
         columns=csv_names(dataset),
         expected=[f"NULL::{_cell_type(dataset, cell)} AS {ansi(cell.header)}" for cell in cells],
         selected=[named(_of_file(dataset, cell), ansi(cell.name)) for cell in cells],
@@ -121,7 +126,7 @@ def _create_view(dataset: Dataset, view: _View, location: str, as_format: Format
             expected.append(f"NULL::{_PARQUET.spell(column.type)} AS {ansi(column.name)}")
     if not _by_path(dataset):
         expected.append(f"NULL::VARCHAR AS {ansi(_FILE)}")
-    files = f"{_path(location)}/{dataset.name}/{as_format}/**/*.{as_format.suffix}"
+    files = f"{_path(location)}/{dataset.name}/{as_format}/**/{view.files}"
     arguments = [ansi_text(files), "union_by_name = true", *view.options, *_path_options(dataset)]
     return joined(
         f"CREATE OR REPLACE VIEW {ansi(view.name)} AS",
@@ -286,7 +291,7 @@ def _parquet_notes(dataset: Dataset) -> list[str]:
 
 def _csv_notes(dataset: Dataset) -> list[str]:
     wide = _wide_fields(dataset)
-    notes = ["Fields of records are columns of their own: a.b is a__b."]
+    notes = ["Fields of records are columns of their own: a.b is a__b.", *changed_text(dataset)]
     if wide:
         notes.append(f"Text, as decimals here have 38 digits at most: the column with {wide}.")
     return notes

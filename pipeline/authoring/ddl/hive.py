@@ -17,6 +17,7 @@ from pipeline.authoring.ddl.dialect import (
     LONGEST_DECIMAL,
     Spelling,
     backticked,
+    changed_text,
     comment,
     escaped_text,
     joined,
@@ -78,7 +79,11 @@ def table(dataset: Dataset, location: str, as_format: Format, since: date) -> Ta
             name, storage, notes = dataset.name, _PARQUET, _type_notes(dataset)
             columns, quoted = _typed_columns(dataset, _PLAIN), _typed_columns(dataset, _QUOTED)
         case Format.CSV:
-            name, storage, notes = f"{dataset.name}_csv_text", _CSV, [_TEXT_NOTE]
+            name, storage, notes = (
+                f"{dataset.name}_csv_text",
+                _CSV,
+                [_TEXT_NOTE, *changed_text(dataset)],
+            )
             columns = quoted = _text_columns(dataset)
         case _:
             assert_never(as_format)

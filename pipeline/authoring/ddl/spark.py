@@ -27,6 +27,7 @@ from pipeline.authoring.ddl.columns import (
 from pipeline.authoring.ddl.dialect import (
     Spelling,
     backticked,
+    changed_text,
     comment,
     escaped_text,
     holds,
@@ -277,4 +278,4 @@ def _parquet_notes(dataset: Dataset) -> list[str]:
 
 
 def _csv_notes(dataset: Dataset) -> list[str]:
-    return [_USE, *_path_notes(dataset), _FLAT]
+    return [_USE, *_path_notes(dataset), _FLAT, *changed_text(dataset)]

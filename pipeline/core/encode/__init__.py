@@ -19,6 +19,6 @@ def encode(rows: Rows, dataset: Dataset, as_format: Format) -> bytes:
         case Format.PARQUET:
             return encode_parquet(rows, dataset)
         case Format.CSV:
-            return encode_csv(rows)
+            return encode_csv(rows, dataset.csv)
         case _:
             assert_never(as_format)
