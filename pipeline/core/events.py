@@ -49,6 +49,22 @@ def read_kinesis_event(event: Any, *, fast: bool = True) -> Batch:
     return Batch(f"{source}/{shard}", shard, records)
 
 
+def state_of_window(event: Any) -> dict[str, Any]:
+    """Return what a response owes to a mapping with a tumbling window; nothing without one.
+
+    Lambda takes a response without `state` for a failed invocation. Rows are not aggregated from
+    batch to batch, so the state goes back as it came.
+    """
+    if isinstance(event, dict) and ("window" in event or "state" in event):
+        return {"state": event.get("state") or {}}
+    return {}
+
+
+def ends_window(event: Any) -> bool:
+    """Say whether an event only closes a tumbling window: it holds no record, and loses none."""
+    return bool(state_of_window(event)) and event.get("Records") in (None, [])
+
+
 def kinesis_event(records: Iterable[StreamRecord], stream_arn: str, shard: str) -> dict[str, Any]:
     """Write the event in which Lambda delivers records of one shard; `read_kinesis_event` reads it.
 

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, UnexpectedError
-from pipeline.core.events import read_kinesis_event
+from pipeline.core.events import ends_window, read_kinesis_event, state_of_window
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import describe_unexpected, remaining_time, reserve_within
 
@@ -31,6 +31,9 @@ def respond(
     `response_reserve` is in seconds. Raises `DeadlineExceeded` for a batch that was too much, and
     whatever else Lambda learns from an exception.
     """
+    state = state_of_window(event)
+    if ends_window(event):
+        return {"batchItemFailures": [], **state}
     batch = read_kinesis_event(event, fast=pipeline.fast_paths)
     remaining = remaining_time(context)
     attempt = open_attempt(pipeline, remaining, reserve_within(remaining(), response_reserve))
@@ -44,7 +47,7 @@ def respond(
         report = attempt.process(batch)
     except StoreError as error:
         report_failure("store_failed", str(error))
-        return {"batchItemFailures": [{"itemIdentifier": batch.first}]}
+        return {"batchItemFailures": [{"itemIdentifier": batch.first}], **state}
     except DeadlineExceeded as error:
         report_failure("too_slow", str(error))
         raise
@@ -56,4 +59,4 @@ def respond(
         report_failure("defect", description)
         raise UnexpectedError(description) from None
     telemetry.stored(report, request_id)
-    return {"batchItemFailures": []}
+    return {"batchItemFailures": [], **state}
