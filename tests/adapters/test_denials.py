@@ -141,6 +141,21 @@ REMEDIES = {
         "for what denies it in the policies of the bucket, of its KMS key, of the VPC endpoint and of "
         "the organisation"
     ),
+    f"User: {ROLE} is not authorized to perform: kms:Decrypt on this resource because no "
+    "resource-based policy allows the kms:Decrypt action": (
+        "have whoever administers the KMS key allow kms:Decrypt to the role pipeline-role in the "
+        "policy of the KMS key; a grant to the role pipeline-role alone is not enough"
+    ),
+    f"{PUT} with an explicit deny in a permissions boundary: arn:aws:iam::111122223333:policy/edge": (
+        "the permissions boundary of the role pipeline-role (arn:aws:iam::111122223333:policy/edge) "
+        f"denies s3:PutObject on {ROWS}, whatever is granted: have an administrator of the account "
+        "change it"
+    ),
+    f"{PUT} with an explicit deny in the identity-based policy "
+    "(arn:aws:iam::111122223333:policy/team)": (
+        "a policy of the role pipeline-role (arn:aws:iam::111122223333:policy/team) denies "
+        f"s3:PutObject on {ROWS}, whatever is granted: have whoever administers it change it"
+    ),
     # What botocore meets on the way to the call itself, with role_arn in a profile.
     "User: arn:aws:iam::111122223333:user/alice is not authorized to perform: sts:AssumeRole on "
     "resource: arn:aws:iam::111122223333:role/job because no role trust policy allows the "

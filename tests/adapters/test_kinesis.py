@@ -255,6 +255,7 @@ def test_an_answer_that_broke_off_is_tried_again() -> None:
     calls: list[Callable[[], object]] = [
         lambda: stream.put_records([PutRecord("a", b"one")]),
         stream.list_shards,
+        stream.describe_stream_summary,
         lambda: stream.get_records("iterator"),
         lambda: stream.get_shard_iterator("shardId-000000000000", "TRIM_HORIZON"),
     ]

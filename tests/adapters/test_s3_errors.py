@@ -176,6 +176,10 @@ REFUSALS = [
     (400, "EntityTooLarge", "make the object smaller"),
     (400, "KMS.DisabledException", "KMS key of the bucket is there and enabled"),
     (400, "IllegalLocationConstraint", "set AWS_DEFAULT_REGION to the bucket's own"),
+    (400, "AccessControlListNotSupported", "leave out PIPELINE_S3_ACL, or give bucket-owner-full"),
+    (400, "InvalidStorageClass", "correct PIPELINE_S3_STORAGE_CLASS"),
+    (400, "InvalidTag", "correct PIPELINE_S3_TAGS"),
+    (400, "InvalidEncryptionAlgorithmError", "correct PIPELINE_S3_ENCRYPTION"),
     (400, "SomethingNew", "documentation of this error code"),
     (501, "NotImplemented", "documentation of this error code"),
 ]

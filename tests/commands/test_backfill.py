@@ -393,6 +393,18 @@ def test_what_lambda_does_not_do_for_now_is_tried_again(
     assert api.calls == 8
 
 
+def test_what_is_handed_over_to_something_else_is_not_accepted(
+    place: Place, fares: Callable[..., Mishaps], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A proxy or a wrong endpoint answers 200; Lambda accepts an event with 202."""
+    fares(lambda _: {"StatusCode": 200, "Payload": io.BytesIO(b"")})
+    assert place.backfill("--function", HERE, "--async", "--jobs", "1") == 1
+    assert (
+        "the response does not say that the event was accepted; check the endpoint "
+        "(AWS_ENDPOINT_URL…)." in capsys.readouterr().err
+    )
+
+
 def test_lambda_that_throttles_for_long_is_told_as_that(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -393,6 +393,22 @@ def test_the_handler_publishes_alarm_and_recovery(
     assert [line["outcome"] for line in lines] == ["ALARM", "OK"]
 
 
+def test_what_is_not_sns_has_not_told_anybody() -> None:
+    """A proxy or a wrong endpoint answers 200, too: without a message id nothing was sent."""
+    arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:people"
+
+    class Proxy:
+        def publish(self, **_: str) -> dict[str, Any]:
+            return {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    with pytest.raises(NotifyError) as caught:
+        Topic(arn, Proxy()).publish("subject", "text")
+    assert str(caught.value) == (
+        f"Could not publish to {arn}: the response has no MessageId, and so is not from SNS; check "
+        "the endpoint (AWS_ENDPOINT_URL…)."
+    )
+
+
 def test_a_topic_that_is_not_there_raises_so_that_lambda_tries_again(aws: str) -> None:
     missing = AlertSettings(f"arn:aws:sns:{REGION}:{ACCOUNT}:missing")
     topic = Topic(missing.topic)

@@ -24,11 +24,16 @@ _DENIAL: Final = re.compile(
 )
 _NOTHING_ALLOWS: Final = re.compile(r"because no (?P<kind>[A-Za-z -]+?) allows? the ")
 _DENIES: Final = re.compile(
-    r"with an explicit deny(?: in (?:an? |the )?(?P<kind>[A-Za-z][A-Za-z -]*[A-Za-z]))?"
-    r"(?:: *(?P<arn>arn:[^\s,;]+))?"
+    r"with an explicit deny"
+    r"(?: in (?:an? |the )?(?P<kind>[A-Za-z -]*?(?:policy|policies|boundary)))?"
+    r"(?:[:,( ]*(?P<arn>arn:[^\s,;()]+))?"
+)
+# What stands for a resource that is not named.
+_THIS_RESOURCE: Final = re.compile(
+    r"on (?:this|the) resource[a-z ]*? (?=because |with an explicit )"
 )
 # What KMS says where it will not tell whether a key exists.
-_NO_SUCH_KEY: Final = re.compile(r"[^:]*because the resource does not exist in this Region")
+_NO_SUCH_KEY: Final = re.compile(r"because the resource does not exist in this Region")
 _KINDS: Final[Mapping[str, PolicyKind]] = {
     "identity based": "identity",
     "resource based": "resource",
@@ -82,7 +87,7 @@ def read_denial(message: str) -> Denial | None:
         return None
     resource = found["quoted"] or (found["bare"] or "").rstrip(".,;") or None
     denial = Denial(found["action"], resource, found["principal"])
-    why = found["why"].strip(" .,;")
+    why = _THIS_RESOURCE.sub("", found["why"].strip(" .,;"), count=1)
     if allows := _NOTHING_ALLOWS.match(why):
         kind = _kind(allows["kind"])
         return msgspec.structs.replace(denial, kind=kind, unclear=kind is None)

@@ -260,6 +260,11 @@ S3: Final = Service(
             "ask AWS support why access to the bucket is disabled": "AllAccessDisabled",
             "ask AWS support about the account": "AccountProblem",
             "check that the endpoint is an S3 service that allows this": "MethodNotAllowed",
+            "leave out PIPELINE_S3_ACL, or give bucket-owner-full-control, which alone is accepted "
+            "where the bucket's owner owns all objects": "AccessControlListNotSupported",
+            "correct PIPELINE_S3_STORAGE_CLASS": "InvalidStorageClass",
+            "correct PIPELINE_S3_TAGS": "InvalidTag",
+            "correct PIPELINE_S3_ENCRYPTION": "InvalidEncryptionAlgorithmError",
             "the bucket is in another region, set AWS_DEFAULT_REGION to {region}": (
                 "PermanentRedirect 301 AuthorizationHeaderMalformed IllegalLocationConstraint "
                 "IllegalLocationConstraintException"

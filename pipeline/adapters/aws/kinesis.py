@@ -196,16 +196,18 @@ class KinesisStream:
 
     def describe_stream_summary(self) -> StreamSummary:
         """Return what the stream is."""
-        with translate_errors(self._call("describe", "kinesis:DescribeStreamSummary")):
+        call = self._call("describe", "kinesis:DescribeStreamSummary")
+        with translate_errors(call):
             response = self._client.describe_stream_summary(**self._name)
-        summary = response["StreamDescriptionSummary"]
-        return StreamSummary(
-            summary["StreamARN"],
-            summary["StreamStatus"],
-            int(summary.get("OpenShardCount", 0)),
-            int(summary["RetentionPeriodHours"]),
-            summary["StreamCreationTimestamp"].timestamp(),
-        )
+        with _whole(call):
+            summary = response["StreamDescriptionSummary"]
+            return StreamSummary(
+                summary["StreamARN"],
+                summary["StreamStatus"],
+                int(summary.get("OpenShardCount", 0)),
+                int(summary["RetentionPeriodHours"]),
+                summary["StreamCreationTimestamp"].timestamp(),
+            )
 
     def _call(self, verb: str, action: str) -> Call:
         return Call(KINESIS, verb, action, f"the stream {self.stream!r}")

@@ -14,6 +14,7 @@ from pipeline.adapters.retry import Retrier, RetryPolicy
 from pipeline.core.errors import FunctionError, StoreUnavailable
 
 _LONGEST_INVOCATION: Final = 900.0  # seconds, Lambda's limit
+_ACCEPTED: Final = 202  # HTTP's status, which Lambda answers to an event that it will deliver
 # Lambda may be throttling, or away, for five minutes.
 _POLICY: Final = RetryPolicy(first_delay=0.5, longest_delay=20.0, longest=300.0)
 
@@ -68,14 +69,20 @@ class DeployedFunction:
     def _invoke(self, event: Any, kind: str) -> tuple[str | None, bytes]:
         """Return the kind of error, None for none, and the text of the response."""
         body = json.dumps(event).encode()
+        call = Call(LAMBDA, "invoke", "lambda:InvokeFunction", self.name)
 
         def once() -> tuple[str | None, bytes]:
-            with translate_errors(Call(LAMBDA, "invoke", "lambda:InvokeFunction", self.name)):
+            with translate_errors(call):
                 response = self._client.invoke(
                     FunctionName=self.name, InvocationType=kind, Payload=body
                 )
                 with contextlib.closing(response["Payload"]) as stream:
-                    return response.get("FunctionError"), stream.read()
+                    answer = response.get("FunctionError"), stream.read()
+            # Of what is handed over there is no other sign that Lambda has it.
+            if kind == "Event" and response.get("StatusCode") != _ACCEPTED:
+                reason = "the response does not say that the event was accepted"
+                raise FunctionError(call.sentence(reason, "check the endpoint (AWS_ENDPOINT_URL…)"))
+            return answer
 
         try:
             return self._retrier.call("invoke", once)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import SNS, Call, translate_errors
+from pipeline.core.errors import NotifyError
 
 _LONGEST_TEXT: Final = 200_000
 """Bytes of a message that are sent; SNS accepts 256 KB of subject and text together."""
@@ -26,5 +27,9 @@ class Topic:
     def publish(self, subject: str, text: str) -> None:
         """Send a message. Raises `NotifyError`."""
         body = text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
-        with translate_errors(Call(SNS, "publish to", "sns:Publish", self.arn)):
-            self._client.publish(TopicArn=self.arn, Subject=subject, Message=body)
+        call = Call(SNS, "publish to", "sns:Publish", self.arn)
+        with translate_errors(call):
+            response = self._client.publish(TopicArn=self.arn, Subject=subject, Message=body)
+        if not response.get("MessageId"):
+            reason = "the response has no MessageId, and so is not from SNS"
+            raise NotifyError(call.sentence(reason, "check the endpoint (AWS_ENDPOINT_URL…)"))
