@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
-from pipeline.adapters.aws.s3 import check_origin, s3_client
+from pipeline.adapters.aws.s3 import OF_A_LISTING, OF_AN_OBJECT, check_origin, s3_client
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.errors import StoreUnavailable
 from pipeline.files.notifications import ObjectReference
@@ -53,7 +53,7 @@ class S3Objects:
         call = self._call(reference)
         with translate_errors(call):
             found = self._client.head_object(**_pinned(reference))
-        check_origin(found, call, "ETag")
+        check_origin(found, call, OF_AN_OBJECT)
         version = found.get("VersionId")
         pinned = ObjectReference(
             reference.bucket,
@@ -93,7 +93,7 @@ class S3Objects:
         call = Call(S3, "list", "s3:ListBucket", f"s3://{bucket}/{prefix}", resource)
         with translate_errors(call):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **behind)
-        check_origin(page, call, "IsTruncated")
+        check_origin(page, call, OF_A_LISTING)
         found = [_listed(bucket, entry) for entry in page.get("Contents", ())]
         return found, page.get("NextContinuationToken")
 

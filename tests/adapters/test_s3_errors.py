@@ -16,6 +16,8 @@ import pytest
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.retry import RetryingStore, RetryPolicy
 from pipeline.core.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
+from pipeline.files.notifications import ObjectReference
+from pipeline.files.objects import S3Objects
 
 SECRET = b"the payload, which no message may show"
 
@@ -362,6 +364,14 @@ def test_what_answers_200_and_is_not_s3_is_refused(
     error = failure_of(verb)
     assert isinstance(error, StoreRefused)
     assert str(error).endswith(NOT_OF_S3.format(member))
+
+
+def test_a_file_of_something_that_is_not_s3_is_refused(server: BadServer) -> None:
+    """What has no ETag cannot be pinned, and is no version of a file."""
+    assert server.status == 200
+    with pytest.raises(StoreRefused) as caught:
+        S3Objects().find(ObjectReference("bucket", "in/a"))
+    assert str(caught.value) == f"Could not read s3://bucket/in/a: {NOT_OF_S3.format('ETag')}"
 
 
 def test_a_page_in_place_of_an_acknowledgement_is_unavailable(server: BadServer) -> None:

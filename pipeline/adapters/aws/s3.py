@@ -75,10 +75,14 @@ def _parameters(settings: S3Settings) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def check_origin(response: Mapping[str, Any], call: Call, sent_by_s3: str) -> None:
-    """Raise `StoreRefused` for a response without a member that S3 always sends."""
-    if response.get(sent_by_s3) is None:
-        reason = f"the response has no {sent_by_s3}, and so is not from S3"
+OF_AN_OBJECT: Final = ("ETag",)
+OF_A_LISTING: Final = ("IsTruncated", "Name", "KeyCount", "Contents")
+
+
+def check_origin(response: Mapping[str, Any], call: Call, members: tuple[str, ...]) -> None:
+    """Raise `StoreRefused` for a response with none of the members that S3 sends."""
+    if all(response.get(member) is None for member in members):
+        reason = f"the response has no {members[0]}, and so is not from S3"
         remedy = "check the endpoint (AWS_ENDPOINT_URL…), and what proxy may have answered for it"
         raise StoreRefused(call.sentence(reason, remedy))
 
@@ -88,7 +92,7 @@ def _check_stored(response: Mapping[str, Any], call: Call, body: bytes) -> None:
 
     The ETag's value says nothing: with some encryptions, and on other services, it is not a digest.
     """
-    check_origin(response, call, "ETag")
+    check_origin(response, call, OF_AN_OBJECT)
     echoed = response.get("ChecksumCRC32")
     if echoed is not None and echoed != _crc32(body):
         reason = "the response has the checksum of other bytes"
@@ -143,7 +147,7 @@ class S3Store:
             # neither length nor checksum.
             with contextlib.closing(response["Body"]) as stream:
                 body: bytes = stream.read()
-        check_origin(response, call, "ETag")
+        check_origin(response, call, OF_AN_OBJECT)
         return body
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -157,7 +161,7 @@ class S3Store:
                 page = next(pages, None)
             if page is None:
                 return
-            check_origin(page, call, "IsTruncated")
+            check_origin(page, call, OF_A_LISTING)
             for entry in page.get("Contents", ()):
                 yield entry["Key"].removeprefix(self._base)
 
