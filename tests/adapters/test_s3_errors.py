@@ -213,6 +213,25 @@ def test_a_missing_permission_is_named(server: BadServer, verb: str, body: bytes
     assert f"grant s3:{ACTIONS[verb]} on {resource} to the role" in str(error)
 
 
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_a_denial_that_is_not_about_the_bucket_is_read(server: BadServer, verb: str) -> None:
+    """Behind an AccessDenied of S3 may be the bucket's key: its own action is what lacks."""
+    key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd"
+    message = (
+        "User: arn:aws:sts::111122223333:assumed-role/pipeline-role/pipeline is not authorized to "
+        f"perform: kms:GenerateDataKey on resource: &quot;{key}&quot; because no resource-based "
+        "policy allows the kms:GenerateDataKey action"
+    )
+    server.status, server.body = 403, error_body("AccessDenied", message)
+    error = failure_of(verb)
+    assert isinstance(error, StoreRefused)
+    assert str(error).endswith(
+        f"have whoever administers the KMS key allow kms:GenerateDataKey on {key} to the role "
+        "pipeline-role in the policy of the KMS key; a grant to the role pipeline-role alone is not "
+        "enough."
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "code", "more", "headers"),
     [

@@ -33,8 +33,8 @@ from pipeline.core.errors import (
     StreamUnavailable,
 )
 
-_LONGEST_MESSAGE: Final = 300
-"""Characters of a service's own message that ours quotes."""
+_LONGEST_MESSAGE: Final = 1_000
+"""Characters of a service's own message that ours quotes: a denial's reason is at its end."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
