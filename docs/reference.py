@@ -247,7 +247,7 @@ def _metrics(declared: Mapping[MetricName, Metric]) -> str:
 # ----------------------------------------------------------------------------------------- keys
 
 _COLUMNS = (
-    "the stream's ARN, `/` and the shard; for a file `s3://bucket/key?version`",
+    "the stream's ARN, `/` and the shard; of a file, its address and its content (below)",
     "of the stream record; for a file, the byte offset of the document",
     "position in the aggregate; 0 outside one",
     "number of the document within its user record, from 0",

@@ -21,8 +21,8 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
 from pipeline.core.kpl import deaggregate
-from pipeline.core.layout import data_key, dead_letter_key, path_bytes
-from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger
+from pipeline.core.layout import ObjectKeys, path_bytes
+from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
 from pipeline.core.payload import Part, check_documents, unpack_payloads
 from pipeline.core.records import Batch, Limits, OutputObject, Partition, Reject, units_of
@@ -47,6 +47,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     dead_letters: ObjectStore
     fast_paths: bool = True
     each_line: bool = False
+    names: Names = msgspec.field(default_factory=Names)
 
 
 def process(
@@ -95,9 +96,10 @@ def _deliver(
     Parts are unpacked one at a time, as the loop asks for the next: only one is in memory.
     """
     report = Report(batch, milliseconds=timings.milliseconds)
+    keys = ObjectKeys(batch)
     route, fast = pipeline.router.route, pipeline.fast_paths
     for documents, refused in timings.each("decode", parts):
-        part = _Part(report, pipeline, writer, timings, [*unopened, *refused])
+        part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
         for dataset, chunk in part.run("route", route, documents, fast=fast):
             part.ledger.routed(dataset, chunk)
@@ -122,6 +124,7 @@ class _Part:
     def __init__(
         self,
         report: Report,
+        keys: ObjectKeys,
         pipeline: Pipeline,
         writer: ConcurrentWriter,
         timings: Stopwatch,
@@ -130,6 +133,7 @@ class _Part:
         self.ledger = Ledger()
         self.rejects = rejects
         self._report = report
+        self._keys = keys
         self._pipeline = pipeline
         self._writer = writer
         self._timings = timings
@@ -149,18 +153,17 @@ class _Part:
 
     def put_rows(self, partition: Partition, dataset: Dataset) -> None:
         """Hand one partition to the writer, in every format, which stores it meanwhile."""
-        batch, rows = self._report.batch, partition.rows
+        path, rows = partition.path, partition.rows
         for as_format in dataset.formats:
-            key = data_key(batch, dataset, as_format, partition.path, self._report.parts)
+            key = self._keys.rows(dataset, as_format, path, self._report.parts)
             body = self._timings.run("encode", encode, rows, dataset, as_format)
             output_object = OutputObject(key, dataset.name, as_format, rows.units, len(body))
             self._hand_over(self._pipeline.output, output_object, body)
 
     def put_dead_letters(self) -> None:
         """Hand the part's dead letters to the writer."""
-        batch = self._report.batch
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
-            key = dead_letter_key(batch, dataset, hour, self._report.parts)
+            key = self._keys.dead_letters(dataset, hour, self._report.parts)
             body = self._timings.run("encode", encode_dead_letters, letters)
             output_object = OutputObject(key, dataset, DEAD_LETTERS, units_of(letters), len(body))
             self._hand_over(self._pipeline.dead_letters, output_object, body)
@@ -176,5 +179,6 @@ class _Part:
             self._report.add_part(self.rejects, self._handed_over)
 
     def _hand_over(self, store: ObjectStore, output_object: OutputObject, body: bytes) -> None:
+        self._pipeline.names.claim(store.uri, output_object.key, self._keys.owner)
         self._timings.run("store", self._writer.put, store, output_object.key, body)
         self._handed_over.append(output_object)

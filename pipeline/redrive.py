@@ -31,13 +31,14 @@ from pipeline.attempt import Attempt, countdown
 from pipeline.core.deadletter import (
     DOCUMENT,
     DeadLetter,
+    ReplayBatch,
     decode_dead_letters,
     encode_lines,
     to_replay,
 )
 from pipeline.core.errors import DeadLetterError, ObjectMissing
 from pipeline.core.events import read_failed_batch
-from pipeline.core.layout import ARCHIVE
+from pipeline.core.layout import ARCHIVE, ObjectKeys
 from pipeline.core.report import Report
 from pipeline.flow import Pipeline
 
@@ -50,7 +51,6 @@ _INSIDE = re.compile(r"(?:date=[^/]+/)?(?:hour=[^/]+/)?[^/]+\.jsonl\.gz")
 _INSIDE_URI = re.compile(
     rf".*/{ARCHIVE[:-1]}(?:/.*)?|.*/date=[^/]+(?:/hour=[^/]+)?|.*\.jsonl\.gz", re.DOTALL
 )
-_AGAIN = re.compile(r"-redrive-[0-9a-f]{16}$")
 _PATIENCE = 300.0  # seconds to store the objects of one file, retries included
 
 Selector = Callable[[DeadLetter], bool]
@@ -130,7 +130,7 @@ def redrive_letters(
             file.begin([letter.unit for letter in chosen])
         reports.append(_sent(file, chosen, pipeline, dry_run=dry_run))
     elif len(file.waiting) < len(file.letters) and not dry_run:
-        file.settle([], [], "")  # stored again by Lambda, and rows already
+        file.settle([], [])  # stored again by Lambda, and rows already
     return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
 
 
@@ -140,7 +140,7 @@ def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline
     letters = [letter for letter in both if letter.unit in begun]
     if letters:
         return [_sent(file, letters, pipeline, dry_run=False)]
-    file.settle([], [], "")
+    file.settle([], [])
     return []
 
 
@@ -151,10 +151,11 @@ def _is_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
 
 def _sent(file: "_File", chosen: list[DeadLetter], pipeline: Pipeline, *, dry_run: bool) -> Report:
     """Send dead letters, and record what became of them."""
-    label = _label(file.key, chosen)
-    report, failing = _send(chosen, label, pipeline, dry_run=dry_run)
+    letters = to_replay(chosen, _which(file.key, chosen))
+    report, failing = _send(letters, pipeline, dry_run=dry_run)
     if not dry_run:
-        file.settle(chosen, failing, label)
+        dataset, _, hour = file.key.rpartition("/")[0].partition("/")
+        file.settle(chosen, failing, ObjectKeys(letters.batch).dead_letters(dataset, hour, 0))
     return report
 
 
@@ -189,16 +190,20 @@ class _File:
         """Record what is about to be sent."""
         self.store.put(self._journal, msgspec.json.encode(units))
 
-    def settle(self, sent: list[DeadLetter], failing: list[DeadLetter], label: str) -> None:
-        """Record which dead letters are rows now and which still fail; `label` names new files."""
+    def settle(
+        self, sent: list[DeadLetter], failing: list[DeadLetter], opened_key: str = ""
+    ) -> None:
+        """Record which dead letters are rows now, and which still fail.
+
+        Documents of what could be unpacked at last, and which fail, become the file `opened_key`.
+        """
         still = {letter.unit for letter in failing}
         rows = [letter for letter in sent if letter.unit not in still]
         gone = {letter.unit for letter in sent}
         rest = [letter for letter in self.waiting if letter.unit not in gone]
         if any(len(unit) < DOCUMENT for unit in gone):
             parts = [letter for letter in failing if letter.unit not in gone]
-            folder = self.key.rpartition("/")[0]
-            self._write(f"{folder}/{label}.jsonl.gz", _distinct(parts))
+            self._write(opened_key, _distinct(parts))
         same = [letter for letter in failing if letter.unit in gone]
         self._write(ARCHIVE + self.key, _distinct([*self.done, *rows]))
         self._write(self.key, _distinct([*rest, *same]))
@@ -237,7 +242,7 @@ def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: 
 
 
 def _send(
-    letters: list[DeadLetter], label: str, pipeline: Pipeline, *, dry_run: bool
+    letters: ReplayBatch, pipeline: Pipeline, *, dry_run: bool
 ) -> tuple[Report, list[DeadLetter]]:
     """Replay dead letters of one file; return the report, and those that are dead letters again."""
     failing = MemoryStore()
@@ -245,7 +250,7 @@ def _send(
     if dry_run:
         pipeline = msgspec.structs.replace(pipeline, output=MemoryStore())
     attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
-    report = attempt.replay(to_replay(letters, label))
+    report = attempt.replay(letters)
     again = [
         letter for key in failing.list() for letter in decode_dead_letters(failing.get(key), key)
     ]
@@ -258,8 +263,7 @@ def _distinct(letters: list[DeadLetter]) -> list[DeadLetter]:
     return [by_unit[unit] for unit in sorted(by_unit)]
 
 
-def _label(key: str, letters: list[DeadLetter]) -> str:
-    """Name the objects made of these dead letters: after their batch, and unlike all others."""
-    name = _AGAIN.sub("", key.rpartition("/")[2].removesuffix(".jsonl.gz"))
-    units = ",".join(str(letter.unit) for letter in _distinct(letters))
-    return f"{name}-redrive-{hashlib.sha256(f'{key} {units}'.encode()).hexdigest()[:16]}"
+def _which(key: str, letters: list[DeadLetter]) -> str:
+    """Say which dead letters these are, of which file: other ones must not have the same names."""
+    units = msgspec.json.encode([letter.unit for letter in _distinct(letters)])
+    return hashlib.sha256(units + key.encode()).hexdigest()

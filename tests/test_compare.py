@@ -46,7 +46,7 @@ def test_a_ratio_above_the_limit_is_a_failure(other: Path) -> None:
 
 def test_checkouts_that_store_different_objects_are_not_compared(other: Path) -> None:
     with (other / "pipeline" / "core" / "layout.py").open("a") as module:
-        module.write("\n_right = batch_name\nbatch_name = lambda batch: _right(batch) + '0'\n")
+        module.write("\n_right = _stem\n_stem = lambda batch: _right(batch) + '0'\n")
     done = compare("--before", other)
     assert done.returncode == 1
     assert "the two checkouts store different objects" in done.stderr

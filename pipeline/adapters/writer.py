@@ -13,6 +13,7 @@ import msgspec
 from pipeline.adapters.retry import StoreHealth
 from pipeline.adapters.store import ObjectStore
 from pipeline.core.errors import DeadlineExceeded, StoreUnavailable
+from pipeline.core.records import folded
 
 
 class _Write(msgspec.Struct, frozen=True):
@@ -75,9 +76,10 @@ class ConcurrentWriter:
         """Hand over an object; block while `most_waiting` are in hand.
 
         Raises what `wait` raises as soon as a write has failed or time has run out, and
-        `ValueError` for an object that this batch has written already: a bug of the caller.
+        `ValueError` for an object that this batch has written already, or whose name some file
+        system would not tell from one that it has: a bug of the caller.
         """
-        address = (store.uri, key)
+        address = (store.uri, folded(key))
         with self._changed:
             if address in self._addresses:
                 message = (

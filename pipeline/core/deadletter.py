@@ -159,10 +159,10 @@ def encode_lines(letters: Iterable[DeadLetter]) -> bytes:
     return _packed(b"".join(letter.line + b"\n" for letter in letters))
 
 
-def to_replay(letters: Sequence[DeadLetter], label: str) -> ReplayBatch:
+def to_replay(letters: Sequence[DeadLetter], replayed: str) -> ReplayBatch:
     """Put dead letters of one source back where they left the road, with their own positions.
 
-    `label` names the objects that they become.
+    `replayed` says which dead letters they are, and goes into the names of what they become.
     """
     source = letters[0].source
     ordered = sorted(letters, key=lambda letter: letter.position)
@@ -172,7 +172,7 @@ def to_replay(letters: Sequence[DeadLetter], label: str) -> ReplayBatch:
         )
         for letter in ordered
     )
-    batch = Batch(source, source.rpartition("/")[2], records, label)
+    batch = Batch(source, source.rpartition("/")[2], records, replayed)
     user_records, documents = _no_chunk(batch), _no_chunk(batch)
     stream_records: list[int] = []
     for number, letter in enumerate(ordered):

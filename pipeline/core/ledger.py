@@ -4,6 +4,7 @@ The unit is the document; a record that did not open, or held none, counts as on
 ledger counts are units (indices into `Provenance`), not totals: two mistakes cannot cancel out.
 """
 
+import threading
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,16 @@ from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
 from pipeline.core.integers import INT32, INT64, Integers, integers, to_arrow, up_to, zeros
 from pipeline.core.magic import KPL_MAGIC
-from pipeline.core.records import Batch, Chunk, OutputObject, Provenance, Reject, Units, units_of
+from pipeline.core.records import (
+    Batch,
+    Chunk,
+    OutputObject,
+    Provenance,
+    Reject,
+    Units,
+    folded,
+    units_of,
+)
 
 DEAD_LETTERS = "dead-letters"
 
@@ -144,6 +154,35 @@ class Coverage:
             f"{loss}, in {batch.source}, {batch.first} to {batch.last}. This is a defect of the "
             "pipeline; the batch will be delivered again."
         )
+
+
+class Names:
+    """Whose the names of the last objects are, so that no batch is given the name of another's.
+
+    Two names are one where some file system takes them for one. Only the last ones are known, as
+    a file of any size has to fit in memory; what keeps names apart is their digest, see `layout`.
+    Safe to use from several threads.
+    """
+
+    def __init__(self, least: int = 25_000) -> None:
+        """Know the last `least` names, and up to twice as many."""
+        self._least = least
+        self._owners: dict[int, int] = {}
+        self._earlier: dict[int, int] = {}
+        self._changing = threading.Lock()
+
+    def claim(self, store: str, key: str, owner: int) -> None:
+        """Enter an object of a batch; raise `ConservationError` if it is another batch's."""
+        name = hash((store, folded(key)))
+        with self._changing:
+            known = self._owners.setdefault(name, self._earlier.get(name, owner))
+            if len(self._owners) >= self._least:
+                self._earlier, self._owners = self._owners, {}
+        if known != owner:
+            raise ConservationError(
+                f"Two batches would be stored as one object, {store}/{key}, and one of them would "
+                "be lost. This is a defect of the pipeline; nothing was overwritten."
+            )
 
 
 _Flat = dict[int, Integers]

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import msgspec
 
@@ -37,15 +38,16 @@ class Batch(msgspec.Struct, frozen=True):
     """The stream records of one invocation: one shard's, in order, at least one.
 
     `source` is the stream's ARN and the shard id, the first part of every row's identity.
-    `key_stem` names the batch's objects where its place on the stream does not: what is sent again
-    must not overwrite what its batch stored. `one_document_per_record` says that each record is
-    one document, as those of a file are, whatever its lines look like.
+    For a file they are the file, with what tells its content from another, and its name.
+    `replayed` says which dead letters these are, where they are sent again: their objects must
+    not overwrite what their batch stored. `one_document_per_record` says that each record is one
+    document, as those of a file are, whatever its lines look like.
     """
 
     source: str
     shard: str
     records: tuple[StreamRecord, ...]
-    key_stem: str | None = None
+    replayed: str | None = None
     one_document_per_record: bool = False
 
     @property
@@ -295,3 +297,10 @@ class OutputObject(msgspec.Struct, frozen=True):
     format: str
     units: Units
     size: int
+
+
+def folded(key: str) -> str:
+    """Return a key as a file system has it that tells neither case nor normal forms apart."""
+    if key.isascii():
+        return key.lower()
+    return normalize("NFD", normalize("NFD", key).casefold())

@@ -25,8 +25,7 @@ from support import (
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
-from pipeline.core.formats import Format
-from pipeline.core.layout import data_key, path_bytes
+from pipeline.core.layout import path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
@@ -308,14 +307,6 @@ def test_the_bound_on_keys_is_the_one_that_is_set() -> None:
     assert path_bytes(BY_NAME, key_bytes) < 245
     stored = deliver(kinesis_event([document]), [BY_NAME], limits=Limits(key_bytes=key_bytes))
     assert [letter["reason"] for letter in stored.letters] == [Reason.PARTITION_TOO_LONG]
-
-
-def test_a_verdict_does_not_depend_on_the_cut_of_the_batch() -> None:
-    """Keys hold sequence numbers, and these may be of any length; paths must not care."""
-    chunk = chunk_of(b"{}")
-    batch = chunk.provenance.batch
-    name = data_key(batch, BY_NAME, Format.PARQUET, "", 10**6).rpartition("/")[2]
-    assert len(name) <= 255
 
 
 def test_no_rows_make_no_partition() -> None:

@@ -24,7 +24,7 @@ from pipeline import flow
 from pipeline.core.deadletter import encode_dead_letters
 from pipeline.core.errors import ConservationError
 from pipeline.core.kpl import UserRecord, aggregate
-from pipeline.core.layout import ARCHIVE, dead_letter_key
+from pipeline.core.layout import ARCHIVE, ObjectKeys
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Partition, Provenance, Reject, Rows, Violation
 from pipeline.core.routing import Router
@@ -72,7 +72,7 @@ def redriven(stored: Stored, _: Function) -> None:
             )
         )
     ]
-    key = dead_letter_key(batch, "orders", "date=2026-11-23/hour=09", 0)
+    key = ObjectKeys(batch).dead_letters("orders", "date=2026-11-23/hour=09", 0)
     stored.dead_letters.put(key, encode_dead_letters(rejects))
     pipeline = Pipeline(Router([ORDERS]), Limits(), stored.output, stored.dead_letters, FAST_PATHS)
     redrive_letters(stored.dead_letters, key, pipeline, lambda _: True, dry_run=False)

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import fields
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from simulation.faults import Rates
 from simulation.history import SimulationFailed
@@ -53,12 +55,24 @@ def response_before_the_write() -> AbstractContextManager[Any]:
 
 
 def key_from_the_clock() -> AbstractContextManager[Any]:
-    batch_name = layout.batch_name
+    stem = layout._stem
 
     def with_time(batch: Batch) -> str:
-        return f"{batch_name(batch)}-{time.time_ns()}"
+        return f"{stem(batch)}-{time.time_ns()}"
 
-    return patch.object(layout, "batch_name", with_time)
+    return patch.object(layout, "_stem", with_time)
+
+
+def key_blind_to_holes(owner: Callable[[Batch], int]) -> AbstractContextManager[Any]:
+    """Plant keys of a batch's first and last record alone; `owner` says whose names they are."""
+
+    def of_the_ends(batch: Batch) -> layout.ObjectKeys:
+        ends = (batch.records[0], batch.records[-1])
+        keys = layout.ObjectKeys(msgspec.structs.replace(batch, records=ends))
+        keys.owner = owner(batch)
+        return keys
+
+    return patch("pipeline.flow.ObjectKeys", of_the_ends)
 
 
 def lowest_sequence_ignored() -> AbstractContextManager[Any]:
@@ -155,6 +169,14 @@ REFUSED = "The handler raised ConservationError: "
 PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "response before the write": (response_before_the_write, "Laws 1 and 2: .* reported"),
     "key from the clock": (key_from_the_clock, "Law 5: "),
+    "key blind to holes": (
+        partial(key_blind_to_holes, lambda _: 0),
+        "document .* was acknowledged as .* and is there no more",
+    ),
+    "key blind to holes, and noticed": (
+        partial(key_blind_to_holes, hash),
+        f"{REFUSED}Two batches would be stored as one object",
+    ),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
     "sub-sequence reset": (
         sub_sequence_reset,

@@ -98,15 +98,13 @@ class Laws:
                     )
 
     def judge_end(self) -> None:
-        """Judge the stores at rest: every document is there by identity, or it is given up."""
+        """Judge the stores at rest: what was acknowledged, and what was not given up, is there."""
         present: dict[Identity, set[str]] = defaultdict(set)
         for (uri, key), body in self._bodies.items():
             for found in _read(uri, key, body):
                 present[found.identity].add(found.format)
         for identity, formats in self._safe.items():
-            # A batch out of whose middle a record was given up has the key of the whole one, and
-            # overwrites it: the record is in its failure document alone, until it is sent again.
-            if identity[:2] not in self.given_up and not formats <= present[identity]:
+            if not formats <= present[identity]:
                 raise LawBroken(
                     f"{_name(identity)} was acknowledged as {sorted(formats)} and is there no "
                     f"more; there is {sorted(present[identity])}."

@@ -45,6 +45,7 @@ LEAST_INVOCATIONS = 15
 LEAST_FAULTS = 3
 _MOST_TURNS = 5_000
 _MOST_SHARDS = 4  # open at once
+_HOLE = 0.4
 _REDRIVEN = 5  # failed batches of a history, at most: each takes as long as an invocation
 _REAL_ENCODERS = 10  # one seed in so many has the real ones
 
@@ -70,13 +71,17 @@ def simulate(seed: int) -> History:
 
 @dataclass(slots=True)
 class Poller:
-    """One shard of the mapping, how much of it was read, and how much was settled at some time."""
+    """One shard of the mapping, how much of it was read, and how much was settled at some time.
+
+    `delivered` is what the function was invoked with last.
+    """
 
     shard: Shard
     settings: Mapping
     mapping: ShardMapping
     read: int = 0
     settled: int = 0
+    delivered: tuple[StreamRecord, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -235,15 +240,23 @@ class World:
         if self.faults.strikes("invocation_throttled"):
             self.history.add(f"{poller.shard.short}: not invoked, throttled")
             return poller.mapping.settle(Throttled(), self.clock.now)
+        poller.delivered = invoke.records
         delivery = f"{poller.shard.short} {_numbers(invoke.records)}, attempt {invoke.attempt}"
         outcome = self._invoke(poller.shard, invoke.event, invoke.records, delivery)
         return poller.mapping.settle(outcome, self.clock.now)
 
     def _deliver_again(self, poller: Poller) -> None:
-        """Deliver what was delivered before, cut otherwise; Lambda ignores the response."""
+        """Deliver what was delivered before, cut otherwise; Lambda ignores the response.
+
+        Or the last batch comes without a record of its middle: Lambda gives it up by its age alone.
+        """
         start = self.random.randint(0, poller.read)
         end = min(start + self.random.randint(1, 6), poller.read)
         records = tuple(poller.shard.records[start:end])
+        last = poller.delivered
+        if len(last) > 2 and self.random.random() < _HOLE:
+            hole = self.random.randrange(1, len(last) - 1)
+            records = last[:hole] + last[hole + 1 :]
         if records:
             event = kinesis_event(records, ARN, poller.shard.id)
             self._invoke(poller.shard, event, records, f"{poller.shard.short} {_numbers(records)}")
