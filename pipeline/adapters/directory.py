@@ -6,12 +6,15 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 from pipeline.adapters.store import LONGEST_KEY, check_key, key_order
 from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
+from pipeline.core.records import folded
 
 _PARTIAL_NAME: Final = re.compile(r"\A\..*\.partial\Z", re.DOTALL)
 """The file names of unfinished writes."""
@@ -25,6 +28,10 @@ class DirectoryStore:
     temporary name, `.<random>.partial`, is invisible to `list`; after a crash one may stay behind,
     and anyone may delete it while nothing writes. When `put` returns, the file, its name and the
     directories above it, up to the root, would survive a power cut.
+
+    Some file systems open a file under other names than its own: in other letter case, in another
+    normal form of Unicode, with a dot at the end. There an object is never replaced, nor deleted,
+    under the key of another one. Directories that such a file system takes for one are shared.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,7 +46,7 @@ class DirectoryStore:
         target = self._path(key)
         with _translate_errors("write", self.uri, key):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_then_rename(target, body)
+            _write_then_rename(target, body, lambda: self._check_replaced(key, body))
             _sync_directories(self._root, target.parent)
 
     def get(self, key: str) -> bytes:
@@ -60,7 +67,7 @@ class DirectoryStore:
         target = self._path(key)
         with _translate_errors("delete", self.uri, key):
             # A directory is not an object, and a file above the key means there is none under it.
-            if not target.is_dir():
+            if not target.is_dir() and self._stored_key(key) == key:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     target.unlink()
 
@@ -73,6 +80,36 @@ class DirectoryStore:
             )
             raise KeyRefused(message)
         return self._root / key
+
+    def _check_replaced(self, key: str, body: bytes) -> None:
+        """Raise `StoreRefused` if what is there under `key` is another object."""
+        stored = self._stored_key(key)
+        if stored == key:
+            return
+        target = self._root / key
+        # In a directory that two keys share, this may be what the same batch stored before.
+        same_name = stored.rpartition("/")[2] == target.name
+        if same_name and target.read_bytes() == body:
+            return
+        earlier = "delete that, if it is what this was before, or " if same_name else ""
+        message = (
+            f"Could not write {self.uri}/{key}: this file system takes it for {stored}, which "
+            f"would be lost; {earlier}use a directory on a file system that tells such names apart."
+        )
+        raise StoreRefused(message)
+
+    def _stored_key(self, key: str) -> str:
+        """Return the key whose file is opened under `key`: another one, where names are mixed up.
+
+        Looking through directories is left to where that happens at all.
+        """
+        spellings = (self._root / other for other in _other_spellings(key))
+        if not (self._root / key).exists() or not any(map(_exists, spellings)):
+            return key
+        here = self._root
+        for name in key.split("/"):
+            here = _own_name(here / name)
+        return here.relative_to(self._root).as_posix()
 
     def _walk(self, base: str, prefix: str) -> Iterator[str]:
         """Yield the keys under `base`, a key prefix that is empty or ends with `/`."""
@@ -100,8 +137,36 @@ class DirectoryStore:
         return sorted((name for name in names if not _PARTIAL_NAME.match(name)), key=key_order)
 
 
-def _write_then_rename(target: Path, body: bytes) -> None:
-    """Give `target` the contents `body` in one step, or leave it as it was."""
+def _other_spellings(key: str) -> set[str]:
+    """Return how a file system that mixes names up would also open the file of a key."""
+    in_ascii = key.encode().swapcase().decode()
+    forms = {in_ascii, key.swapcase(), normalize("NFC", key), normalize("NFD", key), f"{key}."}
+    return forms - {key}
+
+
+def _own_name(path: Path) -> Path:
+    """Return a path that is there as its directory has it; with "?" if nobody can tell."""
+    names = os.listdir(path.parent)  # noqa: PTH208 - names, of which there may be many
+    if path.name in names:
+        return path
+    # Not by inodes: what is opened under two names has two in some file systems.
+    wanted = folded(path.name).rstrip(".")
+    return path.with_name(next((name for name in names if folded(name).rstrip(".") == wanted), "?"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name
+        return False
+
+
+_renaming = threading.Lock()
+"""Between looking at what would be replaced, and replacing it."""
+
+
+def _write_then_rename(target: Path, body: bytes, check: Callable[[], None]) -> None:
+    """Give `target` the contents `body` in one step, or leave it as it was; `check` may refuse."""
     # Beside the target: a rename is one step only within one file system.
     partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
@@ -109,7 +174,9 @@ def _write_then_rename(target: Path, body: bytes) -> None:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(target)
+        with _renaming:
+            check()
+            partial.replace(target)
     except BaseException:
         # KeyboardInterrupt too: whatever ends the write early, no litter stays.
         with contextlib.suppress(OSError):
