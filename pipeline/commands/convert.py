@@ -1,10 +1,13 @@
 """`pipeline convert`: process files of documents like a stream."""
 
 import argparse
+import functools
 import os
 import stat
+import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,9 +24,12 @@ from pipeline.commands.options import (
     settings_of,
     timestamp_option,
 )
+from pipeline.commands.terminal import printable
 
 if TYPE_CHECKING:
     from pipeline.commands.balance import Balance
+    from pipeline.files.blocks import Block
+    from pipeline.files.local import PinnedFile, Version
     from pipeline.flow import Pipeline
 
 
@@ -34,9 +40,12 @@ def register(commands: Commands) -> None:
         help="convert files of JSON documents to the tables of their datasets",
         description="Convert files of JSON documents, in any framing (plain, gzip, zlib or zstd; - "
         "is standard input), exactly as the function would, in limited memory. A row's identity is "
-        "its file (the absolute path; for standard input and pipes, its arrival) and byte offset: "
-        "converting an unchanged file again overwrites what it wrote. A file that has grown since "
-        "is another file: delete what was made of it first, or convert only the new lines.",
+        "its file (the absolute path, the size and a digest of the content; for standard input and "
+        "pipes, the arrival and a digest of each block) and byte offset: converting the same file "
+        "again overwrites what it wrote, and another file under the same path overwrites nothing. "
+        "A file that has grown since is another file, too: the command says so, as what both hold "
+        "is then stored twice; convert only what was appended, or delete the earlier rows. A file "
+        "is read twice, first for its digest, and must not change meanwhile.",
         epilog="Exit codes: 0 every document is stored; 1 some are not; 3 with --strict, every "
         "document is stored and some are dead letters.",
     )
@@ -71,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         for name in options.files:
             with open_input(name) as file:
-                _convert(_source_of(name, file, arrived_at), pipeline, done)
+                _convert(_input_of(name, file, arrived_at), pipeline, done)
     finally:
         seconds = time.perf_counter() - start
         if done.balance.documents:
@@ -88,41 +97,94 @@ class _Done:
 
     balance: "Balance"
     size: int = 0
+    sources: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A file to convert.
+class _Input:
+    """A file to convert, or a pipe.
 
-    `identity` is what its rows have as `_source`; `size` is in bytes (None: unknown), `arrived_at`
-    in microseconds since 1970.
+    `name` is the first part of what its rows have as `_source`; `size` is in bytes (None: unknown),
+    `arrived_at` in microseconds since 1970.
     """
 
     file: BinaryIO
-    identity: str
+    name: str
     size: int | None
     arrived_at: int
+    is_file: bool
 
 
-def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
-    """Convert one file."""
+def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
+    """Convert one file, or what comes through a pipe."""
+    from pipeline.files.local import passing_source
+
+    if not given.is_file:
+        _store(given, functools.partial(passing_source, given.name), pipeline, done)
+        return
+    pinned = _pin(given, pipeline)
+    if pinned.source in done.sources:
+        print(f"{printable(given.name)} is given twice; it is converted once.", file=sys.stderr)
+        return
+    done.sources.add(pinned.source)
+
+    def unchanged(_: "Block") -> str:
+        pinned.check()
+        return pinned.source
+
+    _store(given, unchanged, pipeline, done)
+    pinned.check()
+
+
+def _pin(given: _Input, pipeline: "Pipeline") -> "PinnedFile":
+    """Take a file's digest, and say so if the file has grown since it was converted."""
+    from pipeline.attempt import Attempt, countdown
+    from pipeline.commands.progress import progress
+    from pipeline.files.local import PathHistory, PinnedFile
+
+    history = PathHistory(Attempt(pipeline, countdown(_PATIENCE), 0.0).output, given.name)
+    with progress(f"{given.name}: digest", given.size) as advance:
+        pinned = PinnedFile(given.file, given.name, history.versions, advance)
+    if pinned.grown_from:
+        print(_grown(given.name, pinned.grown_from), file=sys.stderr)
+    history.add(pinned.version)
+    return pinned
+
+
+def _grown(path: str, earlier: Sequence["Version"]) -> str:
+    """Say which rows are there twice, now that a file has grown."""
+    longest = max(earlier, key=lambda version: version.size)
+    more = len(earlier) - 1
+    others = f", and those of {more} shorter ones that it was before" if more else ""
+    return (
+        f"{printable(path)} has grown: its first {longest.size:,} bytes were converted before, and "
+        "are now stored once more, with the rest, as another file. Delete the rows whose _source "
+        f"is '{printable(longest.source(path))}'{others}; and convert only what is appended next "
+        "time (tail -c +N FILE | pipeline convert -)."
+    )
+
+
+def _store(
+    given: _Input, source: Callable[["Block"], str], pipeline: "Pipeline", done: _Done
+) -> None:
+    """Store the documents of one input."""
     from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
     from pipeline.files.blocks import batches_of, start_of
 
-    with progress(source.identity, source.size) as advance:
+    with progress(given.name, given.size) as advance:
         done_before = 0
 
         def count(unpacked: int) -> None:
             nonlocal done_before
             done.size += unpacked
             # Where the size of the file is known, progress is how far it was read, packed or not.
-            offset = source.file.tell() if source.size else done_before + unpacked
+            offset = given.file.tell() if given.size else done_before + unpacked
             advance(offset - done_before)
             done_before = offset
 
         start = start_of(each_line=pipeline.each_line)
-        for batch in batches_of(source.file, source.identity, source.arrived_at, count, start):
+        for batch in batches_of(given.file, given.name, source, given.arrived_at, count, start):
             attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
             done.balance.add(attempt.process(batch))
 
@@ -130,20 +192,20 @@ def _convert(source: _Source, pipeline: "Pipeline", done: _Done) -> None:
 _PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
 
 
-def _source_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Source:
+def _input_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Input:
     """Describe an open file, or standard input."""
     if name == STANDARD_INPUT:
         arrival = time.time_ns() // 1_000 if arrived_at is None else arrived_at
-        return _Source(file, _passing("stdin", arrival), None, arrival)
+        return _Input(file, _passing("stdin", arrival), None, arrival, is_file=False)
     status = os.fstat(file.fileno())
     arrival = status.st_mtime_ns // 1_000 if arrived_at is None else arrived_at
-    # Absolute: the same relative path is another file in another directory, and the rows of one
-    # would overwrite the other's. Names may hold bytes that are not UTF-8.
+    # Absolute: the same relative path is another file in another directory. Names may hold bytes
+    # that are not UTF-8, and are not to be taken for those that hold what these are written as.
     path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
-    identity = path.decode("utf-8", "backslashreplace")
+    written = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
     if stat.S_ISREG(status.st_mode):
-        return _Source(file, identity, status.st_size or None, arrival)
-    return _Source(file, _passing(identity, arrival), None, arrival)
+        return _Input(file, written, status.st_size or None, arrival, is_file=True)
+    return _Input(file, _passing(written, arrival), None, arrival, is_file=False)
 
 
 def _passing(name: str, arrived_at: int) -> str:

@@ -1,16 +1,16 @@
 """Files of JSON as batches: streamed, in bounded memory, cut by bytes and by documents.
 
 A file holds its documents in any framing (see `core.framing`), and may be compressed (see
-`unpacking`). A document's identity is its file and the offset of its first byte, counted in what
-the file unpacks to. The cut depends on the file alone, so converting it again writes the same
-objects again, and work that was stopped goes on from the end of any block.
+`unpacking`). A document's identity is its file, with its content (see `local` and `objects`), and
+the offset of its first byte, counted in what the file unpacks to. The cut depends on the file
+alone, so converting it again writes the same objects again, and work that was stopped goes on from
+the end of any block.
 
 What is broken is judged as in a payload, as far as a block shows it: a document that stands in a
 block before a break was found is a row already. A file of which nothing is certain any more is
 kept in pieces of a block each.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -21,8 +21,6 @@ from pipeline.core.foreign import is_binary
 from pipeline.core.framing import Document, Mode, head_of, is_conserved, scan
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.files.unpacking import Peeked, Readable, read, unpacked
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -62,35 +60,34 @@ class Block(msgspec.Struct, frozen=True):
     end: Place
     documents: list[Document]
 
-    def batch(self, name: str, arrived_at: int) -> Batch:
+    def batch(self, source: str, arrived_at: int) -> Batch:
         """Make the batch of a block that holds documents; see `batches_of`."""
-        # Of a file in S3 its version, too, which tells files of one name apart. Athena and Spark
-        # hide what begins with "_" or ".", and would not show these rows.
-        shard = _NOT_IN_NAMES.sub("_", Path(name).name)[-64:].rstrip(".").lstrip("._-") or "file"
         records = (
             StreamRecord(str(offset), None, arrived_at, text) for offset, text in self.documents
         )
-        batch = Batch(name, shard, tuple(records), one_document_per_record=True)
+        batch = Batch(source, Path(source).name, tuple(records), one_document_per_record=True)
         if [record.data for record in batch.records] != [text for _, text in self.documents]:
-            raise _lost(name, self.start.offset, self.end.offset)
+            raise _lost(source, self.start.offset, self.end.offset)
         return batch
 
 
 def batches_of(
     file: Readable,
     name: str,
+    source: Callable[[Block], str],
     arrived_at: int,
     progress: Callable[[int], None],
     start: Place = START,
 ) -> Iterator[Batch]:
     """Cut a file, plain or compressed, into batches of whole documents.
 
-    `name` is the first part of the documents' identity, `arrived_at` their arrival in microseconds
-    since 1970. `progress` is called with the bytes of each batch, unpacked. Raises `FileError`.
+    `source` returns the first part of the identity of a block's documents, and is called when these
+    are about to be stored. `arrived_at` is their arrival in microseconds since 1970. `progress` is
+    called with the bytes of each batch, unpacked. Raises `FileError`, which calls the file `name`.
     """
     for block in without_gaps(blocks_of(file, name, start), name, start):
         if block.documents:
-            yield block.batch(name, arrived_at)
+            yield block.batch(source(block), arrived_at)
         progress(block.end.offset - block.start.offset)
 
 

@@ -248,7 +248,7 @@ def test_a_block_that_was_left_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     found = blocks_in(FRAMINGS["lines"], block_documents=50)
     monkeypatch.setattr(blocks, "blocks_of", lambda *_given, **_how: [found[0], *found[2:]])
     with pytest.raises(ConservationError, match="Bytes of in were lost"):
-        list(blocks.batches_of(io.BytesIO(), "in", 0, lambda _size: None))
+        list(blocks.batches_of(io.BytesIO(), "in", lambda _block: "in", 0, lambda _size: None))
 
 
 def test_a_batch_that_lost_a_document_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
