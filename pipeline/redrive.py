@@ -38,11 +38,10 @@ from pipeline.core.deadletter import (
 )
 from pipeline.core.errors import DeadLetterError, ObjectMissing
 from pipeline.core.events import read_failed_batch
-from pipeline.core.layout import ARCHIVE, ObjectKeys
+from pipeline.core.layout import ARCHIVE, JOURNAL, ObjectKeys
 from pipeline.core.report import Report
 from pipeline.flow import Pipeline
 
-JOURNAL = ".sending"
 _LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
 _FAILED_BATCH = re.compile(
     r"(?:.*/)?(?:aws/lambda/.+|shardId-[0-9]+/[0-9]{4}/[0-9]{2}/[0-9]{2}/[^/]+)"

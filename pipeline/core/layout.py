@@ -27,16 +27,18 @@ _SUFFIXES = [
 # Kept free for the file's name in every key: its length changes with the batch's cut, and what
 # fits a partition must not. No file system takes a longer one.
 FILE_NAME_BYTES = 255
+PROGRESS = "_parts/"
+ARCHIVE = "_redriven/"
+"""Of the dead letters' store: where those are kept that were sent again."""
+JOURNAL = ".sending"
+"""What the name of an archived file ends with while its dead letters are sent."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _SHARD_BYTES = 64
 _DIGITS = 32  # of a digest: 128 bits, so that nobody finds two batches of one name
 _REDRIVE = "redrive-"
 _LONGEST_PART = len("-9999999999")
-_LONGEST_SUFFIX = len(f".{_DEAD_LETTERS_SUFFIX}")
+_LONGEST_SUFFIX = len(f".{_DEAD_LETTERS_SUFFIX}{JOURNAL}")
 _STEM_BYTES = FILE_NAME_BYTES - len(f"-{_REDRIVE}") - _DIGITS - _LONGEST_PART - _LONGEST_SUFFIX
-PROGRESS = "_parts/"
-ARCHIVE = "_redriven/"
-"""Of the dead letters' store: where those are kept that were sent again."""
 _OURS = re.compile(
     rf"({PROGRESS}|{ARCHIVE}).*|[a-z][a-z0-9_]*/({'|'.join(Format)}|date=[^/]+)/(.*/)?"
     rf"[^/]*[0-9]-[0-9]+-[0-9]+-({_REDRIVE})?[0-9a-f]{{{_DIGITS}}}(-[0-9]+)?\.({'|'.join(_SUFFIXES)})",

@@ -149,7 +149,8 @@ def test_a_files_name_fits_every_file_system_and_is_seen_by_every_reader(
         keys.dead_letters("orders", "date=2026-11-23/hour=09", part),
     ):
         name = key.rpartition("/")[2]
-        assert len(name.encode()) <= FILE_NAME_BYTES
+        longest = f"{name}.sending" if name.endswith(".gz") else name  # while it is sent again
+        assert len(longest.encode()) <= FILE_NAME_BYTES
         assert name[0].isalnum()
         assert name.isascii()
         assert is_pipeline_key(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
+from unicodedata import normalize
 
 import pyarrow as pa
 from support import ARN
@@ -100,6 +101,10 @@ class Laws:
     def judge_end(self) -> None:
         """Judge the stores at rest: what was acknowledged, and what was not given up, is there."""
         present: dict[Identity, set[str]] = defaultdict(set)
+        mixed_up = Counter((uri, normalize("NFC", key.casefold())) for uri, key in self._bodies)
+        for (_, key), count in mixed_up.items():
+            if count > 1:
+                raise LawBroken(f"Law 13: some store takes {count} objects for one, {key}.")
         for (uri, key), body in self._bodies.items():
             for found in _read(uri, key, body):
                 present[found.identity].add(found.format)
