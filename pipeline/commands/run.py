@@ -212,7 +212,7 @@ def _failures(options: argparse.Namespace, output: str) -> str:
 def _default_state(stream_arn: str, output: str) -> Path:
     """Return a directory for this stream and output: another output holds nothing of it yet."""
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    digest = hashlib.sha256(f"{stream_arn} {output}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{stream_arn} {output}".encode()).hexdigest()[:32]
     return Path(home) / "kinesis-s3-pipeline" / f"{stream_arn.rpartition('/')[2]}-{digest}"
 
 
