@@ -29,7 +29,7 @@ from pipeline.commands.terminal import printable
 if TYPE_CHECKING:
     from pipeline.commands.balance import Balance
     from pipeline.files.blocks import Block
-    from pipeline.files.local import PinnedFile, Version
+    from pipeline.files.local import PathHistory, PinnedFile, Version
     from pipeline.flow import Pipeline
 
 
@@ -122,7 +122,7 @@ def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
     if not given.is_file:
         _store(given, functools.partial(passing_source, given.name), pipeline, done)
         return
-    pinned = _pin(given, pipeline)
+    pinned, history = _pin(given, pipeline)
     if pinned.source in done.sources:
         print(f"{printable(given.name)} is given twice; it is converted once.", file=sys.stderr)
         return
@@ -130,13 +130,14 @@ def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
 
     def unchanged(_: "Block") -> str:
         pinned.check()
+        history.add(pinned.version)
         return pinned.source
 
     _store(given, unchanged, pipeline, done)
     pinned.check()
 
 
-def _pin(given: _Input, pipeline: "Pipeline") -> "PinnedFile":
+def _pin(given: _Input, pipeline: "Pipeline") -> tuple["PinnedFile", "PathHistory"]:
     """Take a file's digest, and say so if the file has grown since it was converted."""
     from pipeline.attempt import Attempt, countdown
     from pipeline.commands.progress import progress
@@ -147,8 +148,7 @@ def _pin(given: _Input, pipeline: "Pipeline") -> "PinnedFile":
         pinned = PinnedFile(given.file, given.name, history.versions, advance)
     if pinned.grown_from:
         print(_grown(given.name, pinned.grown_from), file=sys.stderr)
-    history.add(pinned.version)
-    return pinned
+    return pinned, history
 
 
 def _grown(path: str, earlier: Sequence["Version"]) -> str:
