@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from support import (
     FAST_PATHS,
     ORDERS,
+    SHARD,
     Stored,
     as_json,
     dataset,
@@ -25,12 +27,13 @@ from support import (
 )
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.attempt import Attempt
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import DeadLetter
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.kpl import UserRecord, aggregate
-from pipeline.core.layout import ARCHIVE
-from pipeline.core.records import Limits
+from pipeline.core.layout import ARCHIVE, is_pipeline_key
+from pipeline.core.records import Batch, Limits, StreamRecord
 from pipeline.core.routing import Router
 from pipeline.core.unpack import unpack
 from pipeline.flow import Pipeline
@@ -341,3 +344,39 @@ def test_a_dead_letter_keeps_the_exact_bytes_through_redrive_and_back(
 def number_of(letter: dict[str, Any]) -> int:
     """Return which of an event's records a dead letter came from."""
     return int(letter["sequence_number"]) - int(sequence_number(0))
+
+
+def test_what_is_sent_again_has_names_of_this_program_unlike_all_others() -> None:
+    """Law 13: neither its batch, nor another redrive of the same file, has one of them."""
+    lines = b"\n".join(as_json({"n": n}) for n in (1, 99, 2))
+    stored = deliver(
+        kinesis_event([lines, as_json({"n": 5})]), [STRICT], limits=Limits(documents=2)
+    )
+    for select in (
+        lambda letter: letter.reason == "above_maximum",
+        lambda letter: letter.reason == "too_many_documents",
+    ):
+        redrive(stored, LOOSER, select=select)
+    redrive(stored, LOOSE)
+    keys = [*stored.output.list(), *stored.dead_letters.list()]
+    assert all(map(is_pipeline_key, keys))
+    names = {key.rpartition("/")[2] for key in keys if not key.startswith(ARCHIVE)}
+    found = [
+        re.fullmatch(rf"{SHARD}-\d+-\d+-1-redrive-[0-9a-f]{{32}}\.\w+", name) for name in names
+    ]
+    assert len(list(filter(None, found))) == len(names) == 3
+    assert sorted(row["n"] for row in stored.rows) == [1, 2, 5, 99]
+
+
+def test_dead_letters_of_a_file_are_sent_again_under_names_that_any_store_takes() -> None:
+    """The source of a file may hold anything; what its objects are called may not."""
+    source = "s3://bucket/in/\u65e5 a=b?c*.json?3HL4kqtJvjVBH40Nrjfkd"
+    records = (StreamRecord("0", None, 0, as_json({"n": 5})),)
+    batch = Batch(source, "ignored", records, one_document_per_record=True)
+    stored = Stored()
+    pipeline = Pipeline(Router([STRICT]), Limits(), stored.output, stored.dead_letters, FAST_PATHS)
+    Attempt(pipeline, lambda: 60.0, 0.0).process(batch)
+    redrive(stored, LOOSE)
+    (key,) = stored.output.list()
+    assert re.fullmatch(r"things/parquet/a_b_c_\.json-0-0-1-redrive-[0-9a-f]{32}\.parquet", key)
+    assert [row["_source"] for row in stored.rows] == [source]
