@@ -83,7 +83,7 @@ def test_they_are_counted_by_dataset_reason_path_and_day(
         ("things", "above_maximum", "$.n"): 2,
         ("things", "wrong_type", "$.list[].price"): 2,
         ("unrouted", "no_dataset", "$"): 1,
-        ("unrouted", "not_utf8", "$"): 1,
+        ("unrouted", "other_format", "$"): 1,
     }
     expected = {(*group, day[:10]): count for group, count in each.items() for day in DAYS}
     found = counts(as_json)
@@ -98,9 +98,9 @@ def test_they_are_counted_by_dataset_reason_path_and_day(
     ("options", "reasons"),
     [
         (["--dataset", "things"], {"above_maximum": 4, "wrong_type": 4}),
-        (["--dataset", "unrouted"], {"no_dataset": 2, "not_utf8": 2}),
+        (["--dataset", "unrouted"], {"no_dataset": 2, "other_format": 2}),
         (["--reason", "wrong_type"], {"wrong_type": 4}),
-        (["--reason", "not_utf8", "--dataset", "things"], {}),
+        (["--reason", "other_format", "--dataset", "things"], {}),
     ],
 )
 def test_filters_leave_the_rest_out_of_counts_and_samples(
