@@ -84,6 +84,12 @@ VARIABLES = (
         "NAME=VALUE,…",
         f"up to {MOST_TAGS} tags of each object written",
     ),
+    Variable(
+        "PIPELINE_S3_CLIENT",
+        "--s3-client",
+        "CLIENT",
+        'what writes: "auto", the faster client where it does what boto3 would, or "boto3"',
+    ),
 )
 
 
@@ -98,10 +104,12 @@ class S3Settings(msgspec.Struct, frozen=True):
     expected_owner: str | None = None
     storage_class: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    boto3_alone: bool = False
+    """Whether boto3 does all of it; by default a faster client writes."""
 
     def of_reader(self) -> "S3Settings":
         """Return what holds for buckets that are only read, which may be somebody else's."""
-        return S3Settings(requester_pays=self.requester_pays)
+        return S3Settings(requester_pays=self.requester_pays, boto3_alone=self.boto3_alone)
 
 
 NO_DEMANDS = S3Settings()
@@ -119,6 +127,7 @@ def read_s3_settings(environment: Mapping[str, str], faults: list[str]) -> S3Set
         read.expected_owner(),
         read.one_of("PIPELINE_S3_STORAGE_CLASS", STORAGE_CLASSES),
         read.tags(),
+        read.one_of("PIPELINE_S3_CLIENT", ("auto", "boto3")) == "boto3",
     )
 
 

@@ -18,12 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+from pipeline.adapters.aws.fast_s3 import FastS3Store, fast_store
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.retry import RetryingStore
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.uri import open_store
+from pipeline.bucket_settings import NO_DEMANDS
 from pipeline.core.errors import KeyRefused, ObjectMissing, StoreRefused, StoreUnavailable
 
 Fresh = Callable[[], ObjectStore]
@@ -41,7 +43,22 @@ def s3_endpoint(aws: str) -> Iterator[str]:
         yield aws
 
 
-KINDS = ["memory", "directory", "s3", "s3-whole-bucket"]
+KINDS = ["memory", "directory", "s3", "s3-whole-bucket", "s3-fast"]
+
+
+def fast_s3(bucket: str, prefix: str) -> FastS3Store:
+    """Return the store that writes by the fast client, where boto3 is there to read."""
+    store = fast_store(
+        bucket,
+        prefix,
+        NO_DEMANDS,
+        {name: value for name, value in os.environ.items() if "CA_BUNDLE" not in name},
+        lambda: S3Store(bucket, prefix, s3_client()),
+        connect_timeout=30,
+        read_timeout=30,
+    )
+    assert store is not None
+    return store
 
 
 @pytest.fixture(params=[f"{kind}{wrapped}" for kind in KINDS for wrapped in ("", "+retries")])
@@ -61,6 +78,8 @@ def fresh(
             store = DirectoryStore(tmp_path_factory.mktemp("store"))
         elif kind == "s3":
             store = S3Store(BUCKET, f"some/prefix-{next(_numbers)}", client)
+        elif kind == "s3-fast":
+            store = fast_s3(BUCKET, f"some/prefix-{next(_numbers)}")
         else:
             bucket = f"whole-bucket-{next(_numbers)}"
             client.create_bucket(Bucket=bucket)

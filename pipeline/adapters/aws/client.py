@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any
 
 from botocore.config import Config
 
 from pipeline.adapters.aws.errors import Call, Service, translate_errors
-
-_PROJECT: Final = "kinesis-s3-pipeline"
+from pipeline.adapters.aws.requests import user_agent
 
 
 def make_client(
@@ -38,7 +36,7 @@ def make_client(
         max_pool_connections=concurrency,
         retries={"total_max_attempts": tries, "mode": "standard"},
         tcp_keepalive=True,
-        user_agent_extra=_user_agent(),
+        user_agent_extra=user_agent(),
     )
     name = service.name.lower()
     call = Call(service, "make a client for", f"{name}:*", service.name, "*")
@@ -51,11 +49,3 @@ def make_client(
         # What botocore raises for an endpoint that is not a URL.
         sentence = call.sentence(str(error), f"check {service.settings}")
         raise service.refused(sentence) from error
-
-
-def _user_agent() -> str:
-    """Return what AWS' logs show of this program; the Lambda artifact has no metadata."""
-    try:
-        return f"{_PROJECT}/{version(_PROJECT)}"
-    except PackageNotFoundError:
-        return _PROJECT

@@ -13,27 +13,18 @@ import base64
 import contextlib
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
+from pipeline.adapters.aws.requests import content_type_of
 from pipeline.adapters.store import LONGEST_KEY, check_key
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.errors import StoreRefused, StoreUnavailable
-from pipeline.core.formats import Format
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-_CONTENT_TYPES: Final = {
-    **{f".{as_format.suffix}": as_format.content_type for as_format in Format},
-    ".json": "application/json",
-    ".jsonl": "application/x-ndjson",
-    # A gzip file, and no Content-Encoding: with one, HTTP clients would unpack it on the way, and
-    # readers that go by the name ".gz" would try to do so again.
-    ".gz": "application/gzip",
-}
 
 
 def s3_client(
@@ -126,14 +117,13 @@ class S3Store:
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`."""
         check_key(key, self.longest_key, self.uri)
-        suffix = "." + key.rpartition(".")[2]
         call = self._call("write", "s3:PutObject", key)
         with translate_errors(call):
             response = self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._base + key,
                 Body=body,
-                ContentType=_CONTENT_TYPES.get(suffix, "application/octet-stream"),
+                ContentType=content_type_of(key),
             )
         _check_stored(response, call, body)
 
