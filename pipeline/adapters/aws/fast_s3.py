@@ -20,7 +20,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as FastClient
 
-from pipeline.adapters.aws.requests import content_type_of, user_agent
+from pipeline.adapters.aws.requests import PROJECT, content_type_of
 from pipeline.adapters.store import LONGEST_KEY, check_key
 from pipeline.bucket_settings import S3Settings
 from pipeline.core.errors import StoreUnavailable
@@ -135,7 +135,7 @@ def fast_store(
         client_options={
             "connect_timeout": timedelta(seconds=connect_timeout),
             "read_timeout": timedelta(seconds=read_timeout),
-            "user_agent": user_agent(),
+            "user_agent": PROJECT,
             "allow_http": config.get("endpoint", "").startswith("http://"),
         },
         retry_config={"max_retries": 0},

@@ -1,11 +1,10 @@
 """What requests of any client say of themselves and of what they carry."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from pipeline.core.formats import Format
 
-_PROJECT: Final = "kinesis-s3-pipeline"
+PROJECT: Final = "kinesis-s3-pipeline"
 _CONTENT_TYPES: Final = {
     **{as_format.suffix: as_format.content_type for as_format in Format},
     "json": "application/json",
@@ -23,7 +22,12 @@ def content_type_of(key: str) -> str:
 
 def user_agent() -> str:
     """Return what AWS' logs show of this program; the Lambda artifact has no metadata."""
+    from importlib.metadata import (  # noqa: PLC0415 - 15 ms, which boto3 imports, too
+        PackageNotFoundError,
+        version,
+    )
+
     try:
-        return f"{_PROJECT}/{version(_PROJECT)}"
+        return f"{PROJECT}/{version(PROJECT)}"
     except PackageNotFoundError:
-        return _PROJECT
+        return PROJECT

@@ -13,7 +13,7 @@ import base64
 import contextlib
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from pipeline.adapters.aws.client import make_client
