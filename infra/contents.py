@@ -29,6 +29,9 @@ _LEFT_OUT = (
     "boto3/data/*",
     "boto3/examples/*",
     "*/examples-1.json",
+    # For a library that is not there, and for type checkers: msgspec would import it at each start.
+    "obstore/fsspec.py",
+    "typing_extensions.py",
 )
 # Of a distribution's metadata, the files that its licence requires to be kept with it.
 _LICENCES = re.compile(
