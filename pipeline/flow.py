@@ -20,6 +20,7 @@ from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
+from pipeline.core.errors import DeadlineExceeded
 from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
@@ -96,7 +97,25 @@ def _deliver(
     Parts are unpacked one at a time, as the loop asks for the next: only one is in memory.
     """
     report = Report(batch, milliseconds=timings.milliseconds)
-    keys = ObjectKeys(batch)
+    try:
+        _store(report, unopened, parts, coverage, pipeline, writer, timings)
+    except DeadlineExceeded as error:
+        raise DeadlineExceeded(f"{error}{report.too_fine}", report.partitions) from error
+    coverage.check()
+    return report
+
+
+def _store(
+    report: Report,
+    unopened: list[Reject],
+    parts: Iterator[Part],
+    coverage: Coverage,
+    pipeline: Pipeline,
+    writer: ConcurrentWriter,
+    timings: Stopwatch,
+) -> None:
+    """Take part after part through the stations; give up when time has run out."""
+    keys = ObjectKeys(report.batch)
     route, fast = pipeline.router.route, pipeline.fast_paths
     for documents, refused in timings.each("decode", parts):
         part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
@@ -107,15 +126,13 @@ def _deliver(
             rows = part.run("rules", check_rules, rows, dataset)
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
             partitions = part.run("partition", split, rows, dataset, pipeline.limits, room)
-            for partition in partitions:
-                part.put_rows(partition, dataset)
             tally = report.tally(dataset.name)
             tally.documents += len(chunk)
             tally.add_rows(rows, partitions)
+            for partition in partitions:
+                part.put_rows(partition, dataset)
         part.put_dead_letters()
         part.settle(coverage)
-    coverage.check()
-    return report
 
 
 class _Part:
@@ -146,7 +163,8 @@ class _Part:
         *args: _Args.args,
         **kwargs: _Args.kwargs,
     ) -> _Good:
-        """Run a station; what it rejects becomes dead letters, what is good goes on."""
+        """Run a station if there is time; what it rejects becomes dead letters."""
+        self._writer.check()
         good, rejects = self._timings.run(phase, station, *args, **kwargs)
         self.rejects += rejects
         return good
@@ -162,6 +180,7 @@ class _Part:
 
     def put_dead_letters(self) -> None:
         """Hand the part's dead letters to the writer."""
+        self._writer.check()
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
             body = self._timings.run("encode", encode_dead_letters, letters)

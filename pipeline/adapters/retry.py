@@ -12,29 +12,38 @@ import msgspec
 
 from pipeline.adapters.store import ObjectStore, key_order
 from pipeline.backoff import backoff
-from pipeline.core.errors import StoreError, StoreRefused, StoreUnavailable
+from pipeline.core.errors import (
+    NoTimeToRetry,
+    StoreError,
+    StoreRefused,
+    StoreThrottled,
+    StoreUnavailable,
+)
 
 _Result = TypeVar("_Result")
 
 
 class StoreHealth:
-    """How many store errors were seen, and the last one's sentence.
+    """How many store errors were seen, how many of them were throttles, and the last's sentence.
 
-    One object is shared by the stores and the writer of one invocation: a writer that runs out of
-    time must know whether the store was ill (deliver the batch again, whole) or the batch too much
-    (bisect it), and an error that a retry may still put right is known to the store alone.
+    One object is shared by the stores and the writer of one invocation. The writer writes slower
+    while a store throttles; and when it runs out of time and nothing was acknowledged, it must know
+    whether the store was down (deliver the batch again, whole) or the batch too much (bisect it).
+    An error that a retry may still put right is known to the store alone.
     """
 
     def __init__(self) -> None:
         """Start healthy."""
         self._lock = threading.Lock()
         self._errors = 0
+        self._throttles = 0
         self._last: str | None = None
 
     def record(self, error: StoreError) -> None:
         """Count `error`. Its text alone is kept: a traceback would hold the body in memory."""
         with self._lock:
             self._errors += 1
+            self._throttles += isinstance(error, StoreThrottled)
             self._last = str(error)
 
     @property
@@ -42,6 +51,12 @@ class StoreHealth:
         """How many errors were seen, those that a retry put right included."""
         with self._lock:
             return self._errors
+
+    @property
+    def throttles(self) -> int:
+        """How many of the errors said that the store gets too many requests."""
+        with self._lock:
+            return self._throttles
 
     @property
     def last(self) -> str | None:
@@ -147,15 +162,19 @@ class Retrier:
                 self._pause(attempts, error)
 
     def _pause(self, attempts: _Attempts, error: StoreUnavailable) -> None:
-        """Wait before the next try, or raise `error` with what was tried if there is no time."""
+        """Wait before the next try, or raise `error` with what was tried if there is no time.
+
+        It is `NoTimeToRetry` where the invocation's time ends, and not the policy's patience.
+        """
         policy = self._policy
         attempts.failed += 1
         delay = backoff(attempts.failed, policy.first_delay, policy.longest_delay, policy.jitter())
         spent = policy.clock() - attempts.started
-        if delay >= min(self._remaining() - policy.reserve, policy.longest - spent):
+        left = self._remaining() - policy.reserve
+        if delay >= min(left, policy.longest - spent):
             tries = "1 try" if attempts.failed == 1 else f"{attempts.failed} tries"
             message = f"Gave up after {tries} over {spent:.1f} s, with no time for another: {error}"
-            raise StoreUnavailable(message) from error
+            raise (NoTimeToRetry if delay >= left else StoreUnavailable)(message) from error
         with self._lock:
             self._retries += 1
         policy.on_retry(Retry(attempts.operation, self.uri, attempts.failed, delay, error))

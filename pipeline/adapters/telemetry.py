@@ -18,8 +18,8 @@ from pipeline.core.report import Report, Tally, UnknownFields
 
 Unit = Literal["Count", "Bytes", "Milliseconds"]
 MetricName = Literal[
-    "Documents", "Rows", "Rejects", "UnknownFields", "BytesIn", "BytesOut", "Objects", "Retries",
-    "LagMilliseconds", "BatchFailed", "DecodeMilliseconds", "RouteMilliseconds",
+    "Documents", "Rows", "Rejects", "UnknownFields", "BytesIn", "BytesOut", "Partitions", "Objects",
+    "Retries", "LagMilliseconds", "BatchFailed", "DecodeMilliseconds", "RouteMilliseconds",
     "ConvertMilliseconds", "RulesMilliseconds", "PartitionMilliseconds", "EncodeMilliseconds",
     "StoreMilliseconds", "CheckMilliseconds", "FilesStored", "FilesGone", "FilesUnfinished",
     "FilesFailed",
@@ -57,6 +57,9 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "BytesIn": Metric("Bytes", "Data of the stream records, after base64."),
     "BytesOut": Metric("Bytes", "Objects stored, dead letters included."),
+    "Partitions": Metric(
+        "Count", "Hive partitions that the rows fall into; each is an object in every format."
+    ),
     "Objects": Metric("Count", "Objects stored, dead letters included."),
     "Retries": Metric("Count", "Store calls that were tried again."),
     "LagMilliseconds": Metric(
@@ -104,6 +107,7 @@ class Telemetry(msgspec.Struct, frozen=True):
             "UnknownFields": report.unknown_fields,
             "BytesIn": report.bytes_in,
             "BytesOut": report.total("bytes_out"),
+            "Partitions": report.total("partitions"),
             "Objects": report.total("objects"),
             "Retries": report.retries,
             "LagMilliseconds": round(lag),
@@ -134,15 +138,23 @@ class Telemetry(msgspec.Struct, frozen=True):
         timings: Stopwatch,
         retries: int,
         request_id: str | None,
+        partitions: Mapping[str, int] | None = None,
     ) -> None:
-        """Report a batch that is not stored; `message` says why, and quotes no payload."""
+        """Report a batch that is not stored; `message` says why, and quotes no payload.
+
+        `partitions` is into how many the batch falls, by dataset, where that is known.
+        """
         values: dict[MetricName, float] = {
             "BatchFailed": 1,
             "Retries": retries,
             **_phases(timings.milliseconds),
         }
+        if partitions:
+            values["Partitions"] = sum(partitions.values())
         self._log(outcome, batch, request_id, {**values, "message": message})
         self._metrics(_origin(batch), values)
+        for name, count in sorted((partitions or {}).items()):
+            self._metrics({"Dataset": name}, {"Partitions": count})
 
     def file(
         self,
@@ -206,6 +218,7 @@ def totals_of(tally: Tally) -> dict[MetricName, float]:
         "Rows": tally.rows,
         "Rejects": tally.rejects.total(),
         "UnknownFields": tally.unknown.documents,
+        "Partitions": tally.partitions,
         "Objects": tally.objects,
         "BytesOut": tally.bytes_out,
     }

@@ -10,16 +10,26 @@ from typing import Final, Self
 
 import msgspec
 
+from pipeline.adapters.concurrency import AdaptiveConcurrency
 from pipeline.adapters.retry import StoreHealth
 from pipeline.adapters.store import ObjectStore
-from pipeline.core.errors import DeadlineExceeded, StoreUnavailable
+from pipeline.core.errors import DeadlineExceeded, NoTimeToRetry, StoreUnavailable
 from pipeline.core.records import folded
+
+_REMEDY: Final = "raise the time-out or the memory of the function, or make its batches smaller"
 
 
 class _Write(msgspec.Struct, frozen=True):
     store: ObjectStore
     key: str
     body: bytes
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """A write, and how many seconds were left when it began."""
+
+    write: _Write
+    remaining: float
 
 
 class ConcurrentWriter:
@@ -31,6 +41,8 @@ class ConcurrentWriter:
     the interpreter's exit, and a write that still lands late is harmless, because keys and bytes
     are a function of the batch: it stores what the next delivery of the batch stores as well (or,
     if that is cut differently, rows that their identity shows to be the same).
+
+    While a store throttles, fewer writes are in flight, down to one: see `AdaptiveConcurrency`.
 
     Used as a context manager, leaving it without an error waits, and leaving it with one cancels
     what has not begun. A failed write cancels what has not begun, too.
@@ -47,7 +59,7 @@ class ConcurrentWriter:
     ) -> None:
         """Write for one batch, then let this object go.
 
-        `remaining` and `reserve` are in seconds. `concurrency` is the number of threads, and
+        `remaining` and `reserve` are in seconds. `concurrency` is the most threads, and
         `most_waiting` the number of bodies in hand, in writing or waiting for it: it limits the
         memory. `health` is the one that the retrying stores of this batch report to.
         """
@@ -59,10 +71,11 @@ class ConcurrentWriter:
             raise ValueError(message)
         self._remaining = remaining
         self._reserve = reserve
-        self._concurrency: Final = concurrency
+        self._concurrency: Final = AdaptiveConcurrency(concurrency)
         self._most_waiting: Final = most_waiting
         self._health = health or StoreHealth()
         self._errors_before = self._health.errors
+        self._throttles_counted = self._health.throttles
         # Guards all that follows, and is notified whenever a write ends.
         self._changed = threading.Condition()
         self._waiting: deque[_Write] = deque()
@@ -70,6 +83,7 @@ class ConcurrentWriter:
         self._begun: list[float] = []  # what was left of the time when each of these began
         self._threads = 0
         self._addresses: set[tuple[str, str]] = set()
+        self._acknowledged = 0
         self._failures: list[BaseException] = []
 
     def put(self, store: ObjectStore, key: str, body: bytes) -> None:
@@ -89,16 +103,29 @@ class ConcurrentWriter:
                 raise ValueError(message)
             self._block_until(lambda: self._failures or self._in_hand() < self._most_waiting)
             self._raise_failure()
+            self._check_time()
             self._addresses.add(address)
             self._waiting.append(_Write(store, key, body))
             self._start_thread()
+
+    def check(self) -> None:
+        """Raise what `wait` raises, but wait for nothing: for the work between two writes.
+
+        A batch that cannot be stored in time any more is then given up while there is time to
+        say so, however long it takes to encode.
+        """
+        with self._changed:
+            self._raise_failure()
+            self._check_time()
 
     def wait(self) -> None:
         """Return when every object handed over is acknowledged; more may follow.
 
         Raises the first `StoreRefused`, else the first `StoreUnavailable`, of the writes that
-        failed. If time runs out first, raises `StoreUnavailable` when a store reported any error
-        during this batch, even one that a retry put right, and `DeadlineExceeded` when none did.
+        failed for good. If time runs out first, it is an outage, and raises `StoreUnavailable`,
+        when not one object of this batch was acknowledged and a store reported an error. It is
+        `DeadlineExceeded` otherwise, whatever errors retries have put right: the stores work, and
+        the batch is too much for the time.
         """
         with self._changed:
             # A temporary failure waits for the rest: a refusal among them would be the better
@@ -132,33 +159,57 @@ class ConcurrentWriter:
         return next(fatal, None)
 
     def _raise_failure(self) -> None:
+        """Raise the error of a write that failed for good, or was given up for want of time."""
         if self._failures:
-            raise self._fatal() or self._failures[0]
+            for_good = (error for error in self._failures if not isinstance(error, NoTimeToRetry))
+            failure = self._fatal() or next(for_good, None)
+            if failure is not None:
+                raise failure
+            self._raise_out_of_time()
 
     def _block_until(self, done: Callable[[], object]) -> None:
         """Return when `done()`; raise when time runs out before."""
         while not done():
-            left = self._remaining() - self._reserve
-            if left <= 0:
-                self._raise_out_of_time()
-            self._changed.wait(min(left, threading.TIMEOUT_MAX))
+            self._check_time()
+            self._changed.wait(min(self._remaining() - self._reserve, threading.TIMEOUT_MAX))
+
+    def _check_time(self) -> None:
+        if self._remaining() <= self._reserve:
+            self._raise_out_of_time()
 
     def _raise_out_of_time(self) -> None:
-        unfinished = f"{self._in_hand()} of {len(self._addresses)} objects"
+        """Raise what the end of the time means: an outage of the store, or too large a batch."""
         self._waiting.clear()
-        self._raise_failure()
-        if self._health.errors > self._errors_before:
+        errors = self._health.errors - self._errors_before
+        if not errors:
             message = (
-                f"Time ran out before {unfinished} were acknowledged, and the store had reported "
-                f"errors, the last of them: {self._health.last}"
+                f"{self._out_of_time()}, though no store reported an error{self._silence()}; "
+                f"{_REMEDY}."
             )
-            raise StoreUnavailable(message)
+            raise DeadlineExceeded(message)
+        if self._acknowledged:
+            tries = "1 try" if errors == 1 else f"{errors:,} tries"
+            message = (
+                f"{self._out_of_time()}, though the store works: it acknowledged "
+                f"{self._acknowledged:,}, and {tries} failed meanwhile; {_REMEDY}. The last error: "
+                f"{self._health.last}"
+            )
+            raise DeadlineExceeded(message)
+        if self._failures:
+            raise self._failures[0]
         message = (
-            f"Time ran out before {unfinished} were acknowledged, though no store reported an "
-            f"error{self._silence()}; raise the time-out or the memory of the function, or make "
-            "its batches smaller."
+            f"{self._out_of_time()}, and the store had reported errors, the last of them: "
+            f"{self._health.last}"
         )
-        raise DeadlineExceeded(message)
+        raise StoreUnavailable(message)
+
+    def _out_of_time(self) -> str:
+        total, left = len(self._addresses), len(self._addresses) - self._acknowledged
+        if not total:
+            return "Time ran out before the first object of the batch was ready"
+        if not left:
+            return f"Time ran out with {total:,} of the objects stored, and more to come"
+        return f"Time ran out before {left:,} of {total:,} objects were acknowledged"
 
     def _silence(self) -> str:
         """Say how long a store has not responded: it hangs, if that is longer than a write takes.
@@ -178,37 +229,59 @@ class ConcurrentWriter:
 
         None lingers for more: the interpreter may end meanwhile, and would abort on it.
         """
-        if self._threads < self._concurrency:
+        if self._threads < self._concurrency.limit:
             threading.Thread(target=self._work, name="store-writer", daemon=True).start()
             self._threads += 1
 
     def _work(self) -> None:
         while self._write_next():
-            pass
+            with self._changed:
+                if self._waiting:
+                    self._start_thread()  # there may be room again for one that had ended
 
     def _write_next(self) -> bool:
-        """Write what has waited longest; return whether there was anything.
+        """Write what has waited longest; return whether this thread is to go on.
 
         A function of its own, so that no body is kept alive between two writes.
         """
+        begun = self._begin()
+        if begun is None:
+            return False
+        self._end(begun, _try(begun.write))
+        return True
+
+    def _begin(self) -> _Begun | None:
+        """Take what has waited longest, unless this thread is one too many, or nothing waits."""
         with self._changed:
-            if not self._waiting:
+            if not self._waiting or self._threads > self._concurrency.limit:
                 self._threads -= 1
-                return False
-            write = self._waiting.popleft()
+                return None
             self._writing += 1
-            begun = self._remaining()
-            self._begun.append(begun)
-        failure: BaseException | None = None
-        try:
-            write.store.put(write.key, write.body)
-        except BaseException as error:  # noqa: BLE001 - not swallowed: put() and wait() raise it
-            failure = error
+            begun = _Begun(self._waiting.popleft(), self._remaining())
+            self._begun.append(begun.remaining)
+            return begun
+
+    def _end(self, begun: _Begun, failure: BaseException | None) -> None:
+        """Note how a write ended; one that failed cancels those that have not begun."""
         with self._changed:
             self._writing -= 1
-            self._begun.remove(begun)
-            if failure is not None:
+            self._begun.remove(begun.remaining)
+            if failure is None:
+                self._acknowledged += 1
+            else:
                 self._failures.append(failure)
                 self._waiting.clear()
+            throttles = self._health.throttles
+            throttled = throttles - self._throttles_counted
+            self._throttles_counted = throttles
+            self._concurrency.count(written=int(failure is None), throttled=throttled)
             self._changed.notify_all()
-        return True
+
+
+def _try(write: _Write) -> BaseException | None:
+    """Write an object; return what it failed with."""
+    try:
+        write.store.put(write.key, write.body)
+    except BaseException as error:  # noqa: BLE001 - not swallowed: put() and wait() raise it
+        return error
+    return None

@@ -11,14 +11,15 @@
         FileError               a file of documents
         DeadLetterError         a file of dead letters
       ServiceError            something outside did not do what it was asked
-        StoreError              > StoreUnavailable; StoreRefused > KeyRefused, UriRefused;
+        StoreError              > StoreUnavailable > StoreThrottled, NoTimeToRetry;
+                                  StoreRefused > KeyRefused, UriRefused;
                                   ObjectMissing > ObjectChanged
         StreamError             > StreamUnavailable > StreamThrottled; IteratorExpired;
                                   StreamRefused > StreamMissing, ArgumentRefused
         FunctionError           Lambda
         NotifyError             SNS
         ProducerError           in `pipeline.producer`, with the records that were given up
-      DeadlineExceeded        time ran out, and nothing else is wrong
+      DeadlineExceeded        time ran out, and it is no outage
       NotFinished             some of it is stored, and the next invocation goes on
         FileUnfinished, FilesFailed > FilesUnfinished
       Defect                  a bug of this program
@@ -29,6 +30,7 @@ what an operator must mend; what a producer sent is a *reject*, see `reasons`.
 """
 
 import traceback
+from collections.abc import Mapping
 from pathlib import PurePath
 
 
@@ -91,6 +93,14 @@ class StoreError(ServiceError):
 
 class StoreUnavailable(StoreError):
     """The store failed for now (throttling, server error, time-out, lost connection): retry."""
+
+
+class StoreThrottled(StoreUnavailable):
+    """The store gets more requests than it accepts (503 SlowDown, 429): retry, and write slower."""
+
+
+class NoTimeToRetry(StoreUnavailable):
+    """The store failed for now, and there was no time left to wait for another try."""
 
 
 class StoreRefused(StoreError):
@@ -166,11 +176,16 @@ class NotifyError(ServiceError):
 
 
 class DeadlineExceeded(PipelineError):
-    """Time ran out although no store reported an error.
+    """Time ran out although the stores work: the batch is too much for the time it has.
 
-    Not a `StoreError`: the batch is too much for the time it has. The handler lets it pass, so
-    that Lambda bisects the batch instead of delivering the same one again.
+    Not a `StoreError`, whatever errors were put right by retries meanwhile. The handler lets it
+    pass, so that Lambda bisects the batch instead of delivering the same one again. `partitions`
+    says into how many partitions the batch falls, by dataset, as far as that was known by then.
     """
+
+    def __init__(self, message: str, partitions: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.partitions = dict(partitions or {})
 
 
 class NotFinished(PipelineError):

@@ -17,6 +17,7 @@ from pipeline.core.records import (
 
 MOST_FIELDS = 50
 LONGEST_FIELD = 128  # characters of its path
+_MANY_PARTITIONS = 100  # of one dataset in one batch: from here on they may be why it is slow
 
 
 class UnknownFields(msgspec.Struct):
@@ -80,14 +81,16 @@ class Tally(msgspec.Struct):
 
     documents: int = 0
     rows: int = 0
+    partitions: int = 0
     objects: int = 0
     bytes_out: int = 0
     rejects: Counter[str] = msgspec.field(default_factory=Counter)
     unknown: UnknownFields = msgspec.field(default_factory=UnknownFields)
 
     def add_rows(self, rows: Rows, partitions: Iterable[Partition]) -> None:
-        """Count the rows that are stored, and what is unknown in their documents."""
+        """Count the rows to store, their partitions, and what is unknown in their documents."""
         parts = [partition.rows for partition in partitions]
+        self.partitions += len(parts)
         stored = sum(map(len, parts))
         self.rows += stored
         if not rows.unknown.documents:
@@ -122,7 +125,7 @@ class Report(msgspec.Struct):
         return min(record.arrived_at for record in self.batch.records)
 
     def total(self, name: str) -> int:
-        """Sum `documents`, `rows`, `objects` or `bytes_out` over all datasets."""
+        """Sum `documents`, `rows`, `partitions`, `objects` or `bytes_out` over all datasets."""
         return sum(getattr(tally, name) for tally in self.datasets.values())
 
     @property
@@ -134,6 +137,22 @@ class Report(msgspec.Struct):
     def rejects(self) -> int:
         """All dead letters of the batch."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
+
+    @property
+    def partitions(self) -> dict[str, int]:
+        """How many partitions the rows fall into, by dataset."""
+        return {name: tally.partitions for name, tally in self.datasets.items() if tally.partitions}
+
+    @property
+    def too_fine(self) -> str:
+        """Sentences, each after a blank, about the datasets with many partitions in this batch."""
+        return "".join(
+            f" The {tally.rows:,} rows of dataset {name} fall into {tally.partitions:,} "
+            "partitions, and each of these is an object in every format; a coarser partition_by "
+            "makes fewer."
+            for name, tally in self.datasets.items()
+            if tally.partitions >= _MANY_PARTITIONS
+        )
 
     def tally(self, dataset: str) -> Tally:
         """Return a dataset's share, to add to."""

@@ -1,11 +1,12 @@
 """The response to a batch of a stream.
 
 It is a promise that Lambda acts on, so the whole of it stands here: success only for a batch that
-is stored; the first sequence number for a store that failed, which has the same batch delivered
-again; an exception for what a smaller batch may mend, which makes Lambda bisect it.
+is stored; the first sequence number for an outage, which has the same batch delivered again; an
+exception for what a smaller batch may mend, which makes Lambda bisect it. So a batch that is too
+slow gets smaller until it fits, whatever errors retries have put right meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.adapters.telemetry import Telemetry
@@ -13,7 +14,12 @@ from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, UnexpectedError
 from pipeline.core.events import ends_window, read_kinesis_event, state_of_window
 from pipeline.flow import Pipeline
-from pipeline.handlers.invocation import describe_unexpected, remaining_time, reserve_within
+from pipeline.handlers.invocation import (
+    describe_unexpected,
+    remaining_time,
+    reserve_within,
+    what_lambda_does,
+)
 
 AttemptOpener = Callable[[Pipeline, Callable[[], float], float], Attempt]
 
@@ -39,9 +45,11 @@ def respond(
     attempt = open_attempt(pipeline, remaining, reserve_within(remaining(), response_reserve))
     request_id = getattr(context, "aws_request_id", None)
 
-    def report_failure(outcome: str, message: str) -> None:
+    def report_failure(
+        outcome: str, message: str, partitions: Mapping[str, int] | None = None
+    ) -> None:
         timings, retries = attempt.timings, attempt.retries
-        telemetry.failed(outcome, message, batch, timings, retries, request_id)
+        telemetry.failed(outcome, message, batch, timings, retries, request_id, partitions)
 
     try:
         report = attempt.process(batch)
@@ -49,8 +57,9 @@ def respond(
         report_failure("store_failed", str(error))
         return {"batchItemFailures": [{"itemIdentifier": batch.first}], **state}
     except DeadlineExceeded as error:
-        report_failure("too_slow", str(error))
-        raise
+        message = f"{error} {what_lambda_does(batch)}"
+        report_failure("too_slow", message, error.partitions)
+        raise DeadlineExceeded(message, error.partitions) from error
     except PipelineError as error:
         report_failure("defect", str(error))
         raise

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.attempt import countdown
 from pipeline.core.errors import place_of
+from pipeline.core.records import Batch
 
 _LARGEST_RESERVE = 0.25
 """Share of the time left that the response may keep, so that short time-outs leave time to work."""
@@ -22,6 +23,19 @@ def remaining_time(context: Any) -> Callable[[], float]:
 def reserve_within(seconds: float, reserve: float) -> float:
     """Return how many of the seconds left are kept for the response."""
     return min(reserve, seconds * _LARGEST_RESERVE)
+
+
+def what_lambda_does(batch: Batch) -> str:
+    """Say what becomes of a batch that was too slow, once the handler has raised."""
+    count = len(batch.records)
+    if count > 1:
+        return f"Lambda delivers its {count:,} stream records again, in halves."
+    return (
+        f"It is a single stream record ({batch.source}, {batch.first}), which Lambda cannot halve: "
+        "it delivers it again until it is older than the mapping's maximum record age, and then "
+        "sends it to the on-failure destination, for `pipeline redrive`; the shard waits until "
+        "then, unless the function gets more time or memory."
+    )
 
 
 def print_line(line: str) -> None:

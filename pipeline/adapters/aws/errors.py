@@ -26,6 +26,7 @@ from pipeline.core.errors import (
     ObjectMissing,
     ServiceError,
     StoreRefused,
+    StoreThrottled,
     StoreUnavailable,
     StreamMissing,
     StreamRefused,
@@ -228,17 +229,21 @@ S3: Final = Service(
     unavailable=StoreUnavailable,
     refused=StoreRefused,
     bad_argument=StoreRefused,
-    throttled=Meaning(StoreUnavailable),
+    throttled=Meaning(StoreThrottled),
     is_transient=lambda status: (
         status in {307, 408, 409} or (status >= 500 and status not in {501, 505})  # noqa: PLR2004 - HTTP
     ),
     codes=_codes(
-        Meaning(StoreUnavailable),
+        Meaning(StoreThrottled),
+        # S3 answers 503 with the text "Please reduce your request rate", under several codes.
         "SlowDown RequestLimitExceeded LimitExceededException BandwidthLimitExceeded "
-        "TooManyRequests TooManyRequestsException PriorRequestNotComplete "
-        "ProvisionedThroughputExceededException Busy ServerBusy ServiceUnavailable "
-        "InternalError InternalFailure RequestTimeout RequestTimeoutException "
-        "OperationAborted ConditionalRequestConflict TemporaryRedirect "
+        "TooManyRequests TooManyRequestsException "
+        "ProvisionedThroughputExceededException Busy ServerBusy ServiceUnavailable 503",
+    )
+    | _codes(
+        Meaning(StoreUnavailable),
+        "PriorRequestNotComplete InternalError InternalFailure RequestTimeout "
+        "RequestTimeoutException OperationAborted ConditionalRequestConflict TemporaryRedirect "
         "KMS.InternalException KMS.DependencyTimeoutException KMS.KeyUnavailableException "
         # What arrived is not what was sent: the bytes changed, or ended early, on the way.
         "BadDigest IncompleteBody XAmzContentChecksumMismatch XAmzContentSHA256Mismatch",
