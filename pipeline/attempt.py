@@ -11,10 +11,12 @@ from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, 
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.unfinished import Stored
 from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
+from pipeline.core.errors import DeadlineExceeded, StoreError
 from pipeline.core.records import Batch
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
@@ -61,9 +63,19 @@ class Attempt:
         return self.output.retries + self.dead_letters.retries
 
     def process(self, batch: Batch) -> Report:
-        """Take a batch all the way; see `flow.process`."""
-        with self._writer() as writer:
-            report = process(batch, self.pipeline, writer, self.timings)
+        """Take a batch all the way; see `flow.process`.
+
+        What an attempt that failed has stored of the batch is not stored again.
+        """
+        unfinished = self.pipeline.unfinished
+        writer = self._writer(unfinished.stored(batch))
+        unfinished.forget(batch)
+        try:
+            with writer:
+                report = process(batch, self.pipeline, writer, self.timings)
+        except (StoreError, DeadlineExceeded):
+            unfinished.remember(batch, writer.stored)
+            raise
         report.retries = self.retries
         return report
 
@@ -74,12 +86,13 @@ class Attempt:
         report.retries = self.retries
         return report
 
-    def _writer(self) -> ConcurrentWriter:
+    def _writer(self, stored: Stored | None = None) -> ConcurrentWriter:
         return self._writing(
             remaining=self.remaining,
             reserve=self.reserve,
             most_waiting=self.pipeline.limits.open_partitions,
             health=self.health,
+            stored=stored,
         )
 
 

@@ -8,6 +8,7 @@ decides anything about a document: read the stations in `pipeline.core` for that
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.unfinished import Unfinished
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset
@@ -39,7 +41,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
-    `each_line` the owner of the stream says that each line of a payload is a document.
+    `each_line` the owner of the stream says that each line of a payload is a document. Only
+    `unfinished` changes: it spares work when a batch comes again, and no result depends on it.
     """
 
     router: Router
@@ -49,6 +52,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     each_line: bool = False
     names: Names = msgspec.field(default_factory=Names)
+    unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
 
 
 def process(
@@ -174,18 +178,19 @@ class _Part:
         path, rows = partition.path, partition.rows
         for as_format in dataset.formats:
             key = self._keys.rows(dataset, as_format, path, self._report.parts)
-            body = self._timings.run("encode", encode, rows, dataset, as_format)
-            output_object = OutputObject(key, dataset.name, as_format, rows.units, len(body))
-            self._hand_over(self._pipeline.output, output_object, body)
+            encoder = partial(encode, rows, dataset, as_format)
+            size = self._put(self._pipeline.output, key, encoder)
+            self._handed_over.append(OutputObject(key, dataset.name, as_format, rows.units, size))
 
     def put_dead_letters(self) -> None:
         """Hand the part's dead letters to the writer."""
         self._writer.check()
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
-            body = self._timings.run("encode", encode_dead_letters, letters)
-            output_object = OutputObject(key, dataset, DEAD_LETTERS, units_of(letters), len(body))
-            self._hand_over(self._pipeline.dead_letters, output_object, body)
+            encoder = partial(encode_dead_letters, letters)
+            size = self._put(self._pipeline.dead_letters, key, encoder)
+            units = units_of(letters)
+            self._handed_over.append(OutputObject(key, dataset, DEAD_LETTERS, units, size))
 
     def settle(self, coverage: Coverage) -> None:
         """Wait until everything is acknowledged, and prove that it is everything."""
@@ -197,7 +202,12 @@ class _Part:
         if self._handed_over:
             self._report.add_part(self.rejects, self._handed_over)
 
-    def _hand_over(self, store: ObjectStore, output_object: OutputObject, body: bytes) -> None:
-        self._pipeline.names.claim(store.uri, output_object.key, self._keys.owner)
-        self._timings.run("store", self._writer.put, store, output_object.key, body)
-        self._handed_over.append(output_object)
+    def _put(self, store: ObjectStore, key: str, encoder: Callable[[], bytes]) -> int:
+        """Encode and hand over an object that is not stored yet; return its size."""
+        self._pipeline.names.claim(store.uri, key, self._keys.owner)
+        size = self._writer.size_stored(store, key)
+        if size is None:
+            body = self._timings.run("encode", encoder)
+            self._timings.run("store", self._writer.put, store, key, body)
+            size = len(body)
+        return size

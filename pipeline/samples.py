@@ -13,6 +13,7 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import DeadLetter, decode_dead_letters
 from pipeline.core.errors import DatasetError
 from pipeline.core.records import Batch, Limits, StreamRecord
+from pipeline.core.report import Report, Tally
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
 
@@ -43,35 +44,44 @@ class _Bad(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SampleRun:
-    """How many samples of each kind there were, and which were not as they should be."""
+    """How many samples of each kind there were, and which were not as they should be.
+
+    `rows` is how many good ones became rows of the dataset, in so many `partitions`.
+    """
 
     good: int
     bad: int
     faults: tuple[str, ...]
+    rows: int = 0
+    partitions: int = 0
 
 
 def run_samples(folder: Path, dataset: Dataset, datasets: tuple[Dataset, ...]) -> SampleRun:
     """Run a folder's samples: each good one must become a row, each bad one its dead letter."""
     good, bad = _lines(folder / "good.ndjson"), _bad_lines(folder / "bad.ndjson")
-    faults = [*_run_good(good, dataset, datasets), *_run_bad(bad, datasets)]
-    return SampleRun(len(good), len(bad), tuple(f"{folder}/{fault}" for fault in faults))
+    of_good, tally = _run_good(good, dataset, datasets)
+    faults = [f"{folder}/{fault}" for fault in (*of_good, *_run_bad(bad, datasets))]
+    return SampleRun(len(good), len(bad), tuple(faults), tally.rows, tally.partitions)
 
 
 def _run_good(
     lines: list[tuple[int, bytes]], dataset: Dataset, datasets: tuple[Dataset, ...]
-) -> list[str]:
-    letters, rows = _process([line for _, line in lines], datasets, dataset)
+) -> tuple[list[str], Tally]:
+    letters, report = _process([line for _, line in lines], datasets)
+    tally = report.tally(dataset.name) if report else Tally()
     faults = [
         f"good.ndjson, line {lines[index][0]} is rejected: {letter.reason} at {letter.path}: "
         f"{letter.message}"
         for index, letter in sorted(letters.items())
     ]
-    elsewhere = len(lines) - len(letters) - rows
-    return [*faults, f"good.ndjson: {elsewhere} go to other datasets."] if elsewhere else faults
+    elsewhere = len(lines) - len(letters) - tally.rows
+    if elsewhere:
+        faults.append(f"good.ndjson: {elsewhere} go to other datasets.")
+    return faults, tally
 
 
 def _run_bad(lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...]) -> list[str]:
-    letters, _ = _process([payload for _, _, payload in lines], datasets, None)
+    letters, _ = _process([payload for _, _, payload in lines], datasets)
     faults = []
     for index, (number, sample, _) in enumerate(lines):
         letter = letters.get(index)
@@ -86,11 +96,11 @@ def _run_bad(lines: list[tuple[int, _Bad, bytes]], datasets: tuple[Dataset, ...]
 
 
 def _process(
-    payloads: list[bytes], datasets: tuple[Dataset, ...], dataset: Dataset | None
-) -> tuple[dict[int, DeadLetter], int]:
-    """Return the dead letters by index of payload, and the number of rows of a dataset."""
+    payloads: list[bytes], datasets: tuple[Dataset, ...]
+) -> tuple[dict[int, DeadLetter], Report | None]:
+    """Return the dead letters by index of payload, and the report, if there were any payloads."""
     if not payloads:
-        return {}, 0
+        return {}, None
     records = tuple(
         StreamRecord(str(index), None, _ARRIVED_AT, payload)
         for index, payload in enumerate(payloads)
@@ -104,7 +114,7 @@ def _process(
         for key in dead_letters.list()
         for letter in decode_dead_letters(dead_letters.get(key), key)
     }
-    return letters, report.tally(dataset.name).rows if dataset else 0
+    return letters, report
 
 
 def _lines(file: Path) -> list[tuple[int, bytes]]:

@@ -13,6 +13,7 @@ import msgspec
 from pipeline.adapters.concurrency import AdaptiveConcurrency
 from pipeline.adapters.retry import StoreHealth
 from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.unfinished import Stored
 from pipeline.core.errors import DeadlineExceeded, NoTimeToRetry, StoreUnavailable
 from pipeline.core.records import folded
 
@@ -56,12 +57,14 @@ class ConcurrentWriter:
         concurrency: int = 8,
         most_waiting: int = 16,
         health: StoreHealth | None = None,
+        stored: Stored | None = None,
     ) -> None:
         """Write for one batch, then let this object go.
 
         `remaining` and `reserve` are in seconds. `concurrency` is the most threads, and
         `most_waiting` the number of bodies in hand, in writing or waiting for it: it limits the
-        memory. `health` is the one that the retrying stores of this batch report to.
+        memory. `health` is the one that the retrying stores of this batch report to. `stored` is
+        what earlier attempts at the batch have stored: see `Unfinished`.
         """
         if concurrency < 1 or most_waiting < 1:
             message = (
@@ -83,8 +86,20 @@ class ConcurrentWriter:
         self._begun: list[float] = []  # what was left of the time when each of these began
         self._threads = 0
         self._addresses: set[tuple[str, str]] = set()
-        self._acknowledged = 0
+        self._stored: Final = dict(stored or {})
+        self._acknowledged = 0  # in this attempt
         self._failures: list[BaseException] = []
+
+    @property
+    def stored(self) -> Stored:
+        """Every object of the batch that was acknowledged, now or in an earlier attempt."""
+        with self._changed:
+            return dict(self._stored)
+
+    def size_stored(self, store: ObjectStore, key: str) -> int | None:
+        """Return how large an object is that is stored already; None for one that is not."""
+        with self._changed:
+            return self._stored.get((store.uri, key))
 
     def put(self, store: ObjectStore, key: str, body: bytes) -> None:
         """Hand over an object; block while `most_waiting` are in hand.
@@ -267,6 +282,8 @@ class ConcurrentWriter:
             self._writing -= 1
             self._begun.remove(begun.remaining)
             if failure is None:
+                write = begun.write
+                self._stored[write.store.uri, write.key] = len(write.body)
                 self._acknowledged += 1
             else:
                 self._failures.append(failure)

@@ -12,6 +12,11 @@ LOG = (
     """'{ $.level = "ERROR" || $.record.status = "timeout" || $.record.status = "error" """
     """|| $.record.status = "failure" }'"""
 )
+# The metrics of each dataset are lines of their own.
+PARTITIONS = (
+    "aws logs tail {log} --since 1h --filter-pattern "
+    """'{ $.Partitions > 100 && $.Dataset = "*" }'"""
+)
 SIZE = "aws lambda get-function-configuration --function-name {function}"
 MAPPING = "aws lambda list-event-source-mappings --function-name {function}"
 
@@ -48,12 +53,13 @@ ADVICE: dict[str, Advice] = {
         "The function receives records again.",
     ),
     "BatchFailed": Advice(
-        "Batches cannot be stored and are delivered again. Nothing is lost until their records "
-        "are older than the mapping's maximum age.",
+        "Batches cannot be stored and are delivered again: as they are in an outage, in halves "
+        "where they were too slow. Nothing is lost until their records are older than the "
+        "mapping's maximum age.",
         (
             "S3 refuses: a permission, a bucket policy or a KMS key was changed",
-            "S3 is throttling or unavailable: this passes by itself",
-            "a batch is too much for the time-out",
+            "S3 is unavailable: this passes by itself",
+            "S3 throttles, or batches have grown or fall into many partitions: they are halved",
         ),
         LOG,
         "Batches are stored again, and those that waited have been delivered again.",
@@ -67,6 +73,17 @@ ADVICE: dict[str, Advice] = {
         ),
         LOG,
         "Invocations succeed again.",
+    ),
+    "Partitions": Advice(
+        "One batch falls into very many partitions, and each is an object in every format. That is "
+        "slow to store, dear, and slow to read; a batch that is too slow is halved until it fits.",
+        (
+            "partition_by names a field of many values, as an id: pipeline check names it",
+            "a producer sends values that it did not send before, or times far apart",
+            "old records are caught up with: then it passes by itself",
+        ),
+        PARTITIONS,
+        "Batches fall into fewer partitions again.",
     ),
     "Throttles": Advice(
         "Lambda does not start the function as often as it should: shards wait.",

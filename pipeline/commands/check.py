@@ -23,7 +23,8 @@ def register(commands: Commands) -> None:
         help="check schemas, their versions and their samples",
         description="Check a folder of datasets: that each can be used, that readers of old files "
         "can read what a new version of a schema makes, and that good.ndjson and bad.ndjson become "
-        "what they should. Then print each dataset's table.",
+        "what they should. Then print each dataset's table, with remarks on what works but is "
+        "seldom meant, such as a partition for each document.",
     )
     parser.add_argument("schemas", metavar="SCHEMAS", help="the folder that holds the datasets")
     parser.add_argument("--quiet", action="store_true", help="do not print the tables")
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     for folder, dataset in datasets:
         if not options.quiet:
             _show_table(dataset)
-        for remark in dataset.remarks:
+        for remark in (*dataset.remarks, *_fine_partitions(folder, dataset)):
             print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
     for fault in faults:
@@ -100,6 +101,7 @@ def _samples(
     faults: list[str],
 ) -> str:
     """Run a dataset's samples, add what is wrong to `faults`, and return the verdict."""
+    from pipeline.authoring.cardinality import fine_samples
     from pipeline.core.errors import DatasetError
     from pipeline.samples import run_samples
 
@@ -109,8 +111,19 @@ def _samples(
         faults.append(str(error))
         return f"{dataset.name}: samples cannot be read\n"
     faults += ran.faults
+    fine = fine_samples(ran.rows, ran.partitions)
+    if fine is not None:
+        print(f"REMARK  {folder}/good.ndjson: {fine}")
     verdict = f"{len(ran.faults)} of them wrong" if ran.faults else "all as they should be"
     return f"{dataset.name}: {ran.good} good and {ran.bad} bad samples, {verdict}\n"
+
+
+def _fine_partitions(folder: Path, dataset: "Dataset") -> Iterator[str]:
+    """Yield a sentence for each level of the path that may have as many values as documents."""
+    from pipeline.authoring.cardinality import fine_partitions
+
+    for sentence in fine_partitions(dataset):
+        yield f"{folder}/dataset.toml, {sentence}"
 
 
 def _show_table(dataset: "Dataset") -> None:

@@ -19,7 +19,7 @@
         FunctionError           Lambda
         NotifyError             SNS
         ProducerError           in `pipeline.producer`, with the records that were given up
-      DeadlineExceeded        time ran out, and it is no outage
+      DeadlineExceeded        time ran out, and the stores work
       NotFinished             some of it is stored, and the next invocation goes on
         FileUnfinished, FilesFailed > FilesUnfinished
       Defect                  a bug of this program

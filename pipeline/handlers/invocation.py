@@ -32,9 +32,10 @@ def what_lambda_does(batch: Batch) -> str:
         return f"Lambda delivers its {count:,} stream records again, in halves."
     return (
         f"It is a single stream record ({batch.source}, {batch.first}), which Lambda cannot halve: "
-        "it delivers it again until it is older than the mapping's maximum record age, and then "
-        "sends it to the on-failure destination, for `pipeline redrive`; the shard waits until "
-        "then, unless the function gets more time or memory."
+        "it delivers it again, and the function continues behind the objects that this instance of "
+        "it has stored. If that does not get through, the shard waits until the record is older "
+        "than the mapping's maximum record age and goes to the on-failure destination, for "
+        "`pipeline redrive`; give the function more time or memory before."
     )
 
 

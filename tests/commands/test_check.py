@@ -16,7 +16,7 @@ SCHEMA = {
     "name": "Thing",
     "fields": [
         {"name": "id", "type": "int", "minimum": 1},
-        {"name": "note", "type": ["null", "string"]},
+        {"name": "note", "type": ["null", "string"], "maxLength": 4},
     ],
 }
 
@@ -216,3 +216,68 @@ def test_it_remarks_on_a_logical_type_that_nobody_knows(
         "REMARK schemas/things/1.avsc, field v: there is no logical type 'varchar'; it is read as "
         "the string that it is beneath."
     ) in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "sentence"),
+    [
+        ("string", {}, 'a string may have any number of values, {}, or limit the field by a "pattern" or make it an enum.'),
+        ("string", {"maxLength": 36}, 'a string may have any number of values, {}, or limit the field by a "pattern" or make it an enum.'),
+        ({"type": "string", "logicalType": "uuid"}, {}, "a uuid may have any number of values, {}."),
+        ("long", {"minimum": 0}, 'a long may have any number of values, {}, or limit the field by a "minimum" and a "maximum" close together.'),
+        ("int", {"minimum": 0, "maximum": 1_000_000}, 'an int may have any number of values, {}, or limit the field by a "minimum" and a "maximum" close together.'),
+        ("string", {"pattern": "^[A-Z]{2}$"}, None),
+        ("string", {"maxLength": 2}, None),
+        ("long", {"minimum": 1, "maximum": 12}, None),
+        ("boolean", {}, None),
+        ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, {}, None),
+        ({"type": "int", "logicalType": "date"}, {}, None),
+    ],
+)  # fmt: skip
+def test_it_remarks_on_a_partition_of_any_number_of_values(
+    kind: object,
+    rules: dict[str, object],
+    sentence: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    things = tmp_path / "schemas" / "things"
+    things.mkdir(parents=True)
+    inner = {"type": "record", "name": "I", "fields": [{"name": "by", "type": kind, **rules}]}
+    fields = [{"name": "by", "type": kind, **rules}]
+    if isinstance(kind, str):
+        fields.append({"name": "inner", "type": inner})
+    schema = {"type": "record", "name": "T", "fields": fields}
+    (things / "1.avsc").write_text(json.dumps(schema))
+    levels = ["date()", *("inner.by" for _ in fields[1:]), "by"]
+    (things / "dataset.toml").write_text(f"partition_by = {levels[:2]}")
+    assert check(things, "--quiet") == 0
+    remarks = [line for line in capsys.readouterr().out.splitlines() if "REMARK" in line]
+    consequence = (
+        "and each partition of a batch is an object in every format, slow to store and to read; "
+        "partition by something coarser"
+    )
+    if sentence is None:
+        assert remarks == []
+    else:
+        assert remarks == [
+            f"REMARK  {things}/dataset.toml, partition_by {levels[1]!r}: "
+            + sentence.format(consequence)
+        ]
+
+
+@pytest.mark.parametrize(("ids", "remarked"), [(40, True), (18, False), (2, False)])
+def test_it_remarks_on_samples_that_are_nearly_all_partitions_of_their_own(
+    ids: int, remarked: bool, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "good.ndjson").write_text(
+        "".join(f'{{"id": 1, "note": "{n % ids}"}}\n' for n in range(40))
+    )
+    assert check(folder, "--quiet") == 0
+    remarks = [line for line in capsys.readouterr().out.splitlines() if "REMARK" in line]
+    remark = (
+        f"REMARK  {folder}/good.ndjson: its 40 rows fall into 40 partitions, and each partition of "
+        "a batch is an object in every format, slow to store and to read; partition by something "
+        "coarser."
+    )
+    assert remarks == ([remark] if remarked else [])

@@ -96,6 +96,7 @@ RESOURCES = {
     "NearTimeoutAlarm": "AWS::CloudWatch::Alarm",
     "OutputBucket": "AWS::S3::Bucket",
     "OutputBucketPolicy": "AWS::S3::BucketPolicy",
+    "PartitionsAlarm": "AWS::CloudWatch::Alarm",
     "StalledAlarm": "AWS::CloudWatch::Alarm",
     "Stream": "AWS::Kinesis::Stream",
     "ThrottlesAlarm": "AWS::CloudWatch::Alarm",
@@ -609,6 +610,7 @@ ALARMS = {
     "ErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum", 0, 2, 3),
     "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 0, 1, 1),
+    "PartitionsAlarm": ("Pipeline", "Partitions", OF_STREAM, "Maximum", 1_000, 1, 1),
     "FailedBatchesAlarm": (
         "AWS/Lambda", "OnFailureDestinationDeliveredEventCount", OF_MAPPING, "Sum", 0, 1, 1,
     ),

@@ -22,7 +22,7 @@ from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, totals_of
-from pipeline.alerts.advice import LOG
+from pipeline.alerts.advice import LOG, PARTITIONS
 from pipeline.authoring.ddl import statements
 from pipeline.core.formats import Format
 from pipeline.core.report import Tally
@@ -275,12 +275,27 @@ def test_another_mapping_is_to_a_version_as_lambda_allows_one_to_a_function() ->
 
 
 def test_the_log_is_searched_for_what_ends_an_invocation_from_outside_too() -> None:
-    (words,) = [words for words in commands_of("aws") if "--filter-pattern" in words]
-    pattern = words[words.index("--filter-pattern") + 1]
+    (pattern,) = [pattern for pattern in patterns() if "$.level" in pattern]
     for status in ("timeout", "error", "failure"):  # of Lambda's platform.report
         assert f'$.record.status = "{status}"' in pattern
     assert pattern.startswith('{ $.level = "ERROR" || ')
     assert f"--filter-pattern '{pattern}'" in LOG  # what a message of an alarm tells to type
+
+
+def test_the_log_is_searched_for_the_metric_of_each_dataset() -> None:
+    (pattern,) = [pattern for pattern in patterns() if "$.Partitions" in pattern]
+    assert pattern == '{ $.Partitions > 100 && $.Dataset = "*" }'
+    assert "Partitions" in totals_of(Tally())
+    assert f"--filter-pattern '{pattern}'" in PARTITIONS
+
+
+def patterns() -> list[str]:
+    """Return what the page searches the log for."""
+    return [
+        words[words.index("--filter-pattern") + 1]
+        for words in commands_of("aws")
+        if "--filter-pattern" in words
+    ]
 
 
 def test_each_alarm_has_a_heading_and_something_to_do() -> None:
@@ -368,14 +383,14 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
     datasets = len(list((ROOT / "schemas").glob("*/dataset.toml")))
     assert datasets == 7
     of_a_dataset = len(totals_of(Tally()))
-    assert len(METRICS) + datasets * of_a_dataset + 1 == 61
+    assert len(METRICS) + datasets * of_a_dataset + 1 == 69
     watched = [
         len([metric for metric in alarm["Properties"].get("Metrics", ()) if "MetricStat" in metric])
         or 1
         for alarm in TEMPLATE["Resources"].values()
         if alarm["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in alarm
     ]
-    assert sum(watched) == 13
+    assert sum(watched) == 14
 
 
 @pytest.mark.parametrize(("gigabytes", "batches", "seconds"), MONTHS)
@@ -386,8 +401,8 @@ def test_what_stands_around_costs_what_the_prices_come_to(
     stream = 720 * price["Kinesis, on-demand stream"]
     stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
     stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
-    metrics = 61 * price["CloudWatch, metric"]
-    shown = 13 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
+    metrics = 69 * price["CloudWatch, metric"]
+    shown = 14 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
     log = batches * LOG_BYTES / 1e9 * price["CloudWatch, log"]
     around = stream + metrics + shown + log
     with_work = around + work(batches, seconds)

@@ -12,6 +12,7 @@ formats.py     stored objects back to identities and verdicts; the cheap encoder
 invariants.py  the laws, checked from outside
 world.py       one history: all of these together
 history.py     what happened, for people
+slow.py        a store that is slow and sometimes fails: how many invocations it then takes
 
 `python -m simulation 1-500`, from the folder of the tests, runs 500 histories.
 """

@@ -7,7 +7,8 @@ import sys
 import time
 from collections import Counter
 
-from .history import History, SimulationFailed
+from . import slow
+from .history import History, LawBroken, SimulationFailed
 from .world import simulate
 
 _EVERY = 100  # histories between two lines of progress
@@ -26,7 +27,8 @@ def main() -> int:
     for number, seed in enumerate(seeds, 1):
         try:
             history = simulate(seed)
-        except SimulationFailed as error:
+            slow.judge_progress(seed)
+        except (SimulationFailed, LawBroken) as error:
             _say(str(error))
             return 1
         totals.add(history)

@@ -6,9 +6,12 @@ import functools
 from random import Random
 from typing import Any
 
+import msgspec
+
 from pipeline import handlers
 from pipeline.adapters.retry import RetryPolicy
 from pipeline.adapters.telemetry import Telemetry
+from pipeline.adapters.unfinished import Unfinished
 from pipeline.attempt import Attempt
 from pipeline.core.errors import DeadlineExceeded, PipelineError
 from pipeline.core.records import Batch, Limits
@@ -25,6 +28,7 @@ from .store import SimulatedStore, SimulatedWriter
 
 _RESERVE = 1.5  # seconds
 _PATIENCE = 300.0  # seconds that a redrive has
+_ELSEWHERE = 0.2  # the share of invocations by another process than the last one
 _COLUMNS = Router([dataset.by_columns() for dataset in DATASETS])
 _ROWS = Router([dataset.by_rows() for dataset in DATASETS])
 
@@ -54,9 +58,12 @@ class SimulatedFunction:
         router = _COLUMNS if random.random() < 0.25 else _ROWS
         self.pipeline = Pipeline(router, limits, lake, dead_letters)
         self._usual_steps = 60
+        self._elsewhere = Random(0)
 
     def invoke(self, event: Any, *, poisoned: bool) -> Returned | Raised:
         """Run the handler on an event; a `poisoned` one needs more memory than there is."""
+        if self._elsewhere.random() < _ELSEWHERE:
+            self._start_anew()
         dies_at, cause = self._fate(poisoned=poisoned)
         machine = self._machine(dies_at, cause)
         telemetry = Telemetry(
@@ -72,6 +79,8 @@ class SimulatedFunction:
             if self.faults.strikes("response_lost"):
                 machine.die("its response was lost")
         except (Killed, DeadlineExceeded) as error:
+            if isinstance(error, Killed):
+                self._start_anew()
             return Raised(str(error) if isinstance(error, Killed) else "too slow")
         except PipelineError as error:
             raise LawBroken(f"The handler raised {type(error).__name__}: {error}") from error
@@ -82,6 +91,10 @@ class SimulatedFunction:
         machine = self._machine(None, "", _PATIENCE)
         attempt = self._attempt(machine, self.pipeline, lambda: _PATIENCE, 0.0)
         attempt.process(batch)
+
+    def _start_anew(self) -> None:
+        """Let go of what a process remembers."""
+        self.pipeline = msgspec.structs.replace(self.pipeline, unfinished=Unfinished())
 
     def _fate(self, *, poisoned: bool) -> tuple[int | None, str]:
         """Decide whether the invocation dies, at which step, and of what."""

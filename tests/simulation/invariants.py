@@ -45,6 +45,7 @@ class Laws:
         self._verdicts: dict[Identity, tuple[Verdict, str]] = {}
         self._safe: dict[Identity, set[str]] = defaultdict(set)
         self._written: dict[Cut, dict[Address, bytes]] = {}
+        self._acknowledged: dict[Cut, dict[Address, bytes]] = defaultdict(dict)
         self._whole: dict[Cut, frozenset[Address]] = {}
 
     # ------------------------------------------------------------- called while the handler runs
@@ -75,9 +76,13 @@ class Laws:
         for event in events:
             if event.kind == "attempted":
                 self._same_batch_same_bytes(cut, event)
-        acknowledged = {
+        # What an earlier invocation has stored of the same batch need not be stored again.
+        acknowledged = self._acknowledged[cut]
+        acknowledged |= {
             event.address: event.body for event in events if event.kind == "acknowledged"
         }
+        for address in [key for key, body in acknowledged.items() if self._bodies[key] != body]:
+            del acknowledged[address]
         if response == {"batchItemFailures": []}:
             self._all_is_stored(shard, records, acknowledged)
             self._same_batch_same_keys(cut, frozenset(acknowledged))

@@ -11,7 +11,7 @@ import functools
 import heapq
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -32,6 +32,7 @@ from pipeline.esm import FailedBatch, Invoke, Mapping, Raised, Returned, ShardMa
 from pipeline.flow import Pipeline
 
 from .clock import SECOND, SimulatedClock
+from .history import LawBroken
 
 _SENSORS = dataset(
     {"name": "sensor_id", "type": "string"}, config='partition_by = ["sensor_id"]', name="sensors"
@@ -39,6 +40,16 @@ _SENSORS = dataset(
 _REFUSED_AFTER = 0.005  # seconds
 _RESERVE = 1.5  # seconds
 _MOST_INVOCATIONS = 500
+
+MOST_ERRORS = 0.2
+"""The largest share of PUTs that fail for now of which progress is asserted."""
+FACTOR = 3
+"""How many times as many invocations errors may make of what there are without them.
+
+With 20 % of errors a write takes at most twice its time: 1.25 tries, and 8 ms of waiting between
+them, beside the 20 ms and more of a PUT. So of what fits an invocation without errors, half fits
+with them: that is one more level of halving, which makes 2n + 1 invocations of n.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,31 @@ class Day:
     failed: float = 0.0
     capacity: int | None = None
     record_age: int = -1
+
+    @classmethod
+    def drawn(cls, random: Random) -> Day:
+        """Draw a day on which a single stream record fits an invocation easily."""
+        timeout = random.choice((3.0, 4.0, 10.0, 30.0))
+        put_seconds = random.choice((0.02, 0.03, 0.1, 0.5))
+        encode_seconds = random.choice((0.0, 0.002, 0.01))
+        errors = random.uniform(0.0, MOST_ERRORS)
+        throttled = errors * random.choice((0.0, 1.0, random.random()))
+        fits = (timeout - _RESERVE) / 4 / (put_seconds / 8 + encode_seconds)
+        return cls(
+            records=random.randint(1, 40),
+            documents=min(random.choice((1, 5, 20, 50)), int(fits)),
+            put_seconds=put_seconds,
+            encode_seconds=encode_seconds,
+            timeout=timeout,
+            throttled=throttled,
+            failed=errors - throttled,
+            capacity=random.choice((None, None, None, 4)),
+        )
+
+    @property
+    def without_errors(self) -> Day:
+        """The same day, on which the store does what it is asked, if it has the capacity."""
+        return replace(self, throttled=0.0, failed=0.0)
 
 
 @dataclass(slots=True)
@@ -81,6 +117,20 @@ class Outcome:
 def live(day: Day, seed: int = 0) -> Outcome:
     """Deliver a shard's records until all of them are stored or given up."""
     return _World(day, seed).run()
+
+
+def judge_progress(seed: int) -> tuple[Outcome, Outcome]:
+    """Live a day of chance, with its errors and without; raises `LawBroken` if it stands still."""
+    day = Day.drawn(Random(seed))
+    fair, foul = live(day.without_errors, seed), live(day, seed)
+    if len(foul.stored) < day.records * day.documents or foul.given_up:
+        raise LawBroken(f"Seed {seed}: not everything is stored on {day}.")
+    if foul.invocations > FACTOR * fair.invocations:
+        raise LawBroken(
+            f"Seed {seed}: {foul.invocations} invocations on {day}, and {fair.invocations} without "
+            "errors."
+        )
+    return fair, foul
 
 
 class _World:
@@ -107,7 +157,8 @@ class _World:
                     self.clock.move_to(step.until or self.clock.now + SECOND)
                     continue
                 if isinstance(step, Invoke):
-                    assert self.outcome.invocations < _MOST_INVOCATIONS, "It stands still."
+                    if self.outcome.invocations == _MOST_INVOCATIONS:
+                        raise LawBroken(f"It stands still on {self.day}.")
                     step = mapping.settle(self._invoke(step), self.clock.now)
                 self.outcome.given_up += step.failures
         return self.outcome
@@ -138,7 +189,8 @@ class _World:
             self.outcome.messages.append(str(error))
             return Raised(str(error))
         finally:
-            assert context.get_remaining_time_in_millis() > 0, "Lambda would have ended it."
+            if not context.get_remaining_time_in_millis():
+                raise LawBroken(f"An invocation ran into its time-out on {self.day}.")
         said = "replayed" if value["batchItemFailures"] else "stored"
         self.outcome.said.append((len(invoke.records), said))
         return Returned(value)
