@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -25,6 +26,7 @@ from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
 
 _PATIENT = RetryPolicy(longest=60.0)
+_UNTIMED = RetryPolicy(longest=300.0)  # seconds without success until a store counts as down
 
 
 class Attempt:
@@ -48,6 +50,7 @@ class Attempt:
         self.remaining = remaining
         self.reserve = reserve
         self._writing = writing
+        self._stores = (pipeline.output, pipeline.dead_letters)
         self.health = StoreHealth()
         policy = msgspec.structs.replace(policy, reserve=reserve)
         self.output = RetryingStore(pipeline.output, remaining, policy, self.health)
@@ -56,6 +59,11 @@ class Attempt:
             pipeline, output=self.output, dead_letters=self.dead_letters
         )
         self.timings = Stopwatch(clock)
+
+    @classmethod
+    def untimed(cls, pipeline: Pipeline) -> Self:
+        """Return one that no Lambda times: it ends when a store is down, not when it is slow."""
+        return cls(pipeline, lambda: math.inf, 0.0, policy=_UNTIMED)
 
     @property
     def retries(self) -> int:
@@ -68,13 +76,13 @@ class Attempt:
         What an attempt that failed has stored of the batch is not stored again.
         """
         unfinished = self.pipeline.unfinished
-        writer = self._writer(unfinished.stored(batch))
+        writer = self._writer(unfinished.stored(batch, self._stores))
         unfinished.forget(batch)
         try:
             with writer:
                 report = process(batch, self.pipeline, writer, self.timings)
         except (StoreError, DeadlineExceeded):
-            unfinished.remember(batch, writer.stored)
+            unfinished.remember(batch, self._stores, writer.stored)
             raise
         report.retries = self.retries
         return report

@@ -27,7 +27,7 @@ import msgspec
 
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.store import ObjectStore
-from pipeline.attempt import Attempt, countdown
+from pipeline.attempt import Attempt
 from pipeline.core.deadletter import (
     DOCUMENT,
     DeadLetter,
@@ -50,7 +50,6 @@ _INSIDE = re.compile(r"(?:date=[^/]+/)?(?:hour=[^/]+/)?[^/]+\.jsonl\.gz")
 _INSIDE_URI = re.compile(
     rf".*/{ARCHIVE[:-1]}(?:/.*)?|.*/date=[^/]+(?:/hour=[^/]+)?|.*\.jsonl\.gz", re.DOTALL
 )
-_PATIENCE = 300.0  # seconds to store the objects of one file, retries included
 
 Selector = Callable[[DeadLetter], bool]
 
@@ -233,7 +232,7 @@ def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: 
         pipeline = msgspec.structs.replace(
             pipeline, output=MemoryStore(), dead_letters=MemoryStore()
         )
-    report = Attempt(pipeline, countdown(_PATIENCE), 0.0).process(batch)
+    report = Attempt.untimed(pipeline).process(batch)
     if not dry_run:
         store.put(ARCHIVE + key, body)
         store.delete(key)
@@ -248,7 +247,7 @@ def _send(
     pipeline = msgspec.structs.replace(pipeline, dead_letters=failing)
     if dry_run:
         pipeline = msgspec.structs.replace(pipeline, output=MemoryStore())
-    attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
+    attempt = Attempt.untimed(pipeline)
     report = attempt.replay(letters)
     again = [
         letter for key in failing.list() for letter in decode_dead_letters(failing.get(key), key)

@@ -5,14 +5,26 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
+from pipeline.adapters.store import ObjectStore
 from pipeline.core.records import Batch
 
 Stored = Mapping[tuple[str, str], int]
 """Acknowledged objects, by URI of the store and key, with their sizes in bytes."""
 
+Stores = tuple[ObjectStore, ObjectStore]
+"""Of the rows, and of the dead letters."""
+
 _MOST_BATCHES: Final = 8
+
+
+class _Unfinished(NamedTuple):
+    """What is stored of a batch: its sequence numbers, where, and which objects."""
+
+    records: tuple[str, ...]
+    stores: Stores
+    stored: Stored
 
 
 class Unfinished:
@@ -27,23 +39,26 @@ class Unfinished:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lock = threading.Lock()
-        # By source, first and last sequence number, with all sequence numbers.
-        self._batches: OrderedDict[tuple[str, ...], tuple[tuple[str, ...], Stored]] = OrderedDict()
+        # By source, first and last sequence number.
+        self._batches: OrderedDict[tuple[str, ...], _Unfinished] = OrderedDict()
 
-    def stored(self, batch: Batch) -> Stored:
-        """Return what is stored of exactly this batch."""
+    def stored(self, batch: Batch, stores: Stores) -> Stored:
+        """Return what is stored of exactly this batch in these very stores."""
         with self._lock:
-            records, stored = self._batches.get(_name(batch), ((), {}))
-            return stored if records == _records(batch) else {}
+            found = self._batches.get(_name(batch))
+        if found is None or found.records != _records(batch):
+            return {}
+        same = all(one is other for one, other in zip(found.stores, stores, strict=True))
+        return found.stored if same else {}
 
-    def remember(self, batch: Batch, stored: Stored) -> None:
+    def remember(self, batch: Batch, stores: Stores, stored: Stored) -> None:
         """Note what has been acknowledged of a batch that failed."""
-        with self._lock:
-            self._batches.pop(_name(batch), None)
-            if stored:
-                self._batches[_name(batch)] = (_records(batch), stored)
-            while len(self._batches) > _MOST_BATCHES:
-                self._batches.popitem(last=False)
+        if stored:
+            with self._lock:
+                self._batches[_name(batch)] = _Unfinished(_records(batch), stores, stored)
+                self._batches.move_to_end(_name(batch))
+                while len(self._batches) > _MOST_BATCHES:
+                    self._batches.popitem(last=False)
 
     def forget(self, batch: Batch) -> None:
         """Note that a batch is done, or that its objects may have been replaced."""

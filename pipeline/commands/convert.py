@@ -139,11 +139,11 @@ def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
 
 def _pin(given: _Input, pipeline: "Pipeline") -> tuple["PinnedFile", "PathHistory"]:
     """Take a file's digest, and say so if the file has grown since it was converted."""
-    from pipeline.attempt import Attempt, countdown
+    from pipeline.attempt import Attempt
     from pipeline.commands.progress import progress
     from pipeline.files.local import PathHistory, PinnedFile
 
-    history = PathHistory(Attempt(pipeline, countdown(_PATIENCE), 0.0).output, given.name)
+    history = PathHistory(Attempt.untimed(pipeline).output, given.name)
     with progress(f"{given.name}: digest", given.size) as advance:
         pinned = PinnedFile(given.file, given.name, history.versions, advance)
     if pinned.grown_from:
@@ -168,7 +168,7 @@ def _store(
     given: _Input, source: Callable[["Block"], str], pipeline: "Pipeline", done: _Done
 ) -> None:
     """Store the documents of one input."""
-    from pipeline.attempt import Attempt, countdown
+    from pipeline.attempt import Attempt
     from pipeline.commands.progress import progress
     from pipeline.files.blocks import batches_of, start_of
 
@@ -185,11 +185,8 @@ def _store(
 
         start = start_of(each_line=pipeline.each_line)
         for batch in batches_of(given.file, given.name, source, given.arrived_at, count, start):
-            attempt = Attempt(pipeline, countdown(_PATIENCE), 0.0)
+            attempt = Attempt.untimed(pipeline)
             done.balance.add(attempt.process(batch))
-
-
-_PATIENCE = 300.0  # seconds that the objects of one batch may take to store, retries included
 
 
 def _input_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Input:
