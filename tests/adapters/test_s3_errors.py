@@ -15,7 +15,13 @@ import pytest
 
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.retry import RetryingStore, RetryPolicy
-from pipeline.core.errors import ObjectMissing, StoreError, StoreRefused, StoreUnavailable
+from pipeline.core.errors import (
+    ObjectMissing,
+    StoreError,
+    StoreRefused,
+    StoreThrottled,
+    StoreUnavailable,
+)
 from pipeline.files.notifications import ObjectReference
 from pipeline.files.objects import S3Objects
 
@@ -408,6 +414,23 @@ def test_what_s3_echoes_of_a_checksum_is_compared(server: BadServer, body: bytes
     server.headers["x-amz-checksum-crc32"] = "AAAAAQ=="
     with pytest.raises(StoreUnavailable, match=r"has the checksum of other bytes; try again, and"):
         open_s3().put("a/b", body)
+
+
+THROTTLES = [
+    *[(503, "SlowDown"), (503, "ServiceUnavailable"), (503, ""), (429, ""), (400, "Throttling")],
+    *[(400, "RequestLimitExceeded"), (403, "RequestThrottled"), (400, "KMS.ThrottlingException")],
+]
+
+
+@pytest.mark.parametrize(("status", "code"), TRANSIENT + THROTTLES)
+def test_what_passes_by_asking_less_often_is_throttled(
+    server: BadServer, status: int, code: str
+) -> None:
+    """What the writer slows down for is told from what is only tried again."""
+    server.status = status
+    server.body = error_body(code) if code else b""
+    throttles = (*THROTTLES, *[(400, "ThrottlingException"), (400, "TooManyRequestsException")])
+    assert isinstance(failure_of("write"), StoreThrottled) == ((status, code) in throttles)
 
 
 def test_retries_see_an_outage_through(server: BadServer) -> None:

@@ -435,6 +435,37 @@ def test_every_metric_is_declared_and_each_record_has_its_dimensions(
     )
 
 
+def test_a_batch_of_too_many_partitions_is_named_as_one(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch that is too slow says how many partitions it falls into, as a metric and in words."""
+    function.stored = Stored(FaultyStore(lambda _: time.sleep(0.1)))
+    codes = [f"{first}{second}" for first in "ABCDEF" for second in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    documents = [as_json(order(country=code)) for code in codes]
+    with pytest.raises(DeadlineExceeded) as error:
+        function(kinesis_event([b"\n".join(documents), GOOD]), 1.0)
+    log, of_stream, of_dataset = lines(capsys)
+    assert log["message"] == str(error.value)
+    assert log["message"].endswith(
+        " The 157 rows of dataset orders fall into 156 partitions, and each of these is an object "
+        "in every format; a coarser partition_by makes fewer. Lambda delivers its 2 stream records "
+        "again, in halves."
+    )
+    assert (log["outcome"], log["level"], log["Partitions"]) == ("too_slow", "ERROR", 156)
+    assert (of_stream["Stream"], of_stream["Partitions"]) == ("shop", 156)
+    assert (of_dataset["Dataset"], of_dataset["Partitions"]) == ("orders", 156)
+
+
+def test_the_partitions_of_what_is_stored_are_counted(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each partition is counted once, whatever formats it is stored in."""
+    function(kinesis_event([GOOD, as_json(order(country="FR")), GOOD, b"{"]))
+    log, _, of_dataset, *_ = lines(capsys)
+    assert (log["Partitions"], log["Objects"]) == (2, 5)
+    assert (of_dataset["Dataset"], of_dataset["Partitions"]) == ("orders", 2)
+
+
 SECRET = "do-not-log-me"
 
 
