@@ -15,10 +15,14 @@ _Args = ParamSpec("_Args")
 
 
 class Stopwatch(msgspec.Struct):
-    """Adds up how long each phase takes. `clock` is in seconds, and only its steps count."""
+    """Adds up how long each phase takes. `clock` is in seconds, and only its steps count.
+
+    `phase` is the one that was begun last.
+    """
 
     clock: Callable[[], float]
     milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
+    phase: Phase | None = None
 
     def run(
         self,
@@ -28,6 +32,7 @@ class Stopwatch(msgspec.Struct):
         **kwargs: _Args.kwargs,
     ) -> _Result:
         """Call a function on behalf of a phase."""
+        self.phase = phase
         start = self.clock()
         try:
             return call(*args, **kwargs)

@@ -156,6 +156,10 @@ class Telemetry(msgspec.Struct, frozen=True):
         for name, count in sorted((partitions or {}).items()):
             self._metrics({"Dataset": name}, {"Partitions": count})
 
+    def about_to_end(self, message: str, batch: Batch, request_id: str | None) -> None:
+        """Report an invocation that Lambda is about to end; `message` quotes no payload."""
+        self._log("about_to_end", batch, request_id, {"message": message})
+
     def file(
         self,
         outcome: str,

@@ -16,6 +16,7 @@ from pipeline.core.events import ends_window, read_kinesis_event, state_of_windo
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import (
     describe_unexpected,
+    last_words,
     remaining_time,
     reserve_within,
     what_lambda_does,
@@ -51,8 +52,17 @@ def respond(
         timings, retries = attempt.timings, attempt.retries
         telemetry.failed(outcome, message, batch, timings, retries, request_id, partitions)
 
+    def say_last_words(seconds: float) -> None:
+        message = (
+            f"There are {seconds:.1f} s left, and the invocation is still in the phase "
+            f"{attempt.timings.phase}: Lambda is about to end it; make batches smaller, or give "
+            f"the function more time or memory. {what_lambda_does(batch)}"
+        )
+        telemetry.about_to_end(message, batch, request_id)
+
     try:
-        report = attempt.process(batch)
+        with last_words(remaining, attempt.reserve, say_last_words):
+            report = attempt.process(batch)
     except StoreError as error:
         report_failure("store_failed", str(error))
         return {"batchItemFailures": [{"itemIdentifier": batch.first}], **state}

@@ -1,6 +1,8 @@
 """What every handler needs: an invocation's time, its log, a safe text for unexpected errors."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.attempt import countdown
@@ -37,6 +39,25 @@ def what_lambda_does(batch: Batch) -> str:
         "than the mapping's maximum record age and goes to the on-failure destination, for "
         "`pipeline redrive`; give the function more time or memory before."
     )
+
+
+@contextlib.contextmanager
+def last_words(
+    remaining: Callable[[], float], reserve: float, say: Callable[[float], object]
+) -> Iterator[None]:
+    """Call `say` with the seconds left, if the work goes on until half of the reserve is gone.
+
+    The work looks at the time between its steps. Where a single step takes too long, nothing can
+    end it but Lambda, which does so without a word: so they are said before, from another thread.
+    """
+    left = remaining() - reserve / 2
+    timer = threading.Timer(max(left, 0.0), say, [reserve / 2])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def print_line(line: str) -> None:

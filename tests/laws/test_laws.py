@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import re
+import threading
 import time
 import zlib
 from collections import Counter
@@ -299,6 +300,34 @@ def test_a_store_that_is_slow_without_an_error_raises_in_time(function: Function
     with pytest.raises(DeadlineExceeded):
         function(kinesis_event([GOOD]), 1.0)
     assert time.monotonic() - start < 1.0
+
+
+def test_an_invocation_that_lambda_is_about_to_end_says_so_before(
+    function: Function, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 4: no single step can be ended, but one that takes too long is named while it runs."""
+    said = threading.Event()
+    about_to_end = Telemetry.about_to_end
+
+    def say(*args: Any) -> None:
+        about_to_end(*args)
+        said.set()
+
+    def convert(*_: Any, **__: Any) -> None:
+        assert said.wait(30)
+        raise DeadlineExceeded("Too late.")
+
+    monkeypatch.setattr(Telemetry, "about_to_end", say)
+    monkeypatch.setattr("pipeline.flow.convert", convert)
+    with pytest.raises(DeadlineExceeded):
+        function(kinesis_event([GOOD]), 0.5)
+    log, *_ = lines(capsys)
+    assert (log["outcome"], log["level"]) == ("about_to_end", "ERROR")
+    assert log["message"].startswith(
+        "There are 0.1 s left, and the invocation is still in the phase convert: Lambda is about "
+        "to end it; make batches smaller, or give the function more time or memory. It is a single "
+        "stream record ("
+    )
 
 
 def test_wrong_settings_stop_the_start_with_every_fault_named(
