@@ -88,6 +88,7 @@ class ConcurrentWriter:
         self._addresses: set[tuple[str, str]] = set()
         self._stored: Final = dict(stored or {})
         self._acknowledged = 0  # in this attempt
+        self._is_last = False  # whether everything has been handed over, for all that is known
         self._failures: list[BaseException] = []
 
     @property
@@ -110,6 +111,7 @@ class ConcurrentWriter:
         """
         address = (store.uri, folded(key))
         with self._changed:
+            self._is_last = False
             if address in self._addresses:
                 message = (
                     f"The object {store.uri}/{key} was submitted twice in one batch, and one would "
@@ -143,6 +145,7 @@ class ConcurrentWriter:
         the batch is too much for the time.
         """
         with self._changed:
+            self._is_last = True
             # A temporary failure waits for the rest: a refusal among them would be the better
             # error, as it says what to fix.
             self._block_until(lambda: self._fatal() or not self._in_hand())
@@ -176,11 +179,14 @@ class ConcurrentWriter:
     def _raise_failure(self) -> None:
         """Raise the error of a write that failed for good, or was given up for want of time."""
         if self._failures:
-            for_good = (error for error in self._failures if not isinstance(error, NoTimeToRetry))
-            failure = self._fatal() or next(for_good, None)
-            if failure is not None:
-                raise failure
+            self._raise_failure_for_good()
             self._raise_out_of_time()
+
+    def _raise_failure_for_good(self) -> None:
+        for_good = (error for error in self._failures if not isinstance(error, NoTimeToRetry))
+        failure = self._fatal() or next(for_good, None)
+        if failure is not None:
+            raise failure
 
     def _block_until(self, done: Callable[[], object]) -> None:
         """Return when `done()`; raise when time runs out before."""
@@ -195,7 +201,8 @@ class ConcurrentWriter:
     def _raise_out_of_time(self) -> None:
         """Raise what the end of the time means: an outage of the store, or too large a batch."""
         self._waiting.clear()
-        errors = self._health.errors - self._errors_before
+        self._raise_failure_for_good()
+        errors = max(self._health.errors - self._errors_before, len(self._failures))
         if not errors:
             message = (
                 f"{self._out_of_time()}, though no store reported an error{self._silence()}; "
@@ -205,7 +212,7 @@ class ConcurrentWriter:
         if self._acknowledged:
             tries = "1 try" if errors == 1 else f"{errors:,} tries"
             message = (
-                f"{self._out_of_time()}, though the store works: it acknowledged "
+                f"{self._out_of_time()}, though the stores work: they acknowledged "
                 f"{self._acknowledged:,}, and {tries} failed meanwhile; {_REMEDY}. The last error: "
                 f"{self._health.last}"
             )
@@ -224,7 +231,8 @@ class ConcurrentWriter:
             return "Time ran out before the first object of the batch was ready"
         if not left:
             return f"Time ran out with {total:,} of the objects stored, and more to come"
-        return f"Time ran out before {left:,} of {total:,} objects were acknowledged"
+        more = "" if self._is_last else ", and more were to come"
+        return f"Time ran out before {left:,} of {total:,} objects were acknowledged{more}"
 
     def _silence(self) -> str:
         """Say how long a store has not responded: it hangs, if that is longer than a write takes.

@@ -297,8 +297,9 @@ def test_a_hanging_store_does_not_outlast_the_deadline(gated: GatedStore, blocke
     sentence = (
         r"before 2 of 2 objects were acknowledged.* has had no response for 0\.\d s: .*; raise"
     )
-    with pytest.raises(DeadlineExceeded, match=sentence):
+    with pytest.raises(DeadlineExceeded, match=sentence) as caught:
         writer.wait() if blocked_in == "wait" else writer.put(gated, "c", b"3")
+    assert (", and more were to come, though" in str(caught.value)) == (blocked_in == "put")
     assert 0.1 < time.monotonic() - begun < 0.8
     gated.gate.set()
     finish_threads()
@@ -318,8 +319,8 @@ def test_an_error_that_a_retry_put_right_does_not_make_a_slow_batch_an_outage(
     with pytest.raises(DeadlineExceeded) as caught:
         writer.wait()
     assert str(caught.value) == (
-        "Time ran out before 1 of 2 objects were acknowledged, though the store works: it "
-        "acknowledged 1, and 1 try failed meanwhile; raise the time-out or the memory of the "
+        "Time ran out before 1 of 2 objects were acknowledged, though the stores work: "
+        "they acknowledged 1, and 1 try failed meanwhile; raise the time-out or the memory of the "
         "function, or make its batches smaller. The last error: The store is busy; try again later."
     )
 
@@ -384,6 +385,21 @@ def test_a_write_whose_patience_ended_has_failed_for_good() -> None:
     with pytest.raises(StoreUnavailable, match=r"^Gave up after ") as caught:
         writer.wait()
     assert not isinstance(caught.value, NoTimeToRetry)
+
+
+def test_a_write_that_failed_for_good_is_told_though_another_hangs_to_the_end(
+    gated: GatedStore,
+) -> None:
+    """A deadline does not hide what failed for good before it."""
+    store = MemoryStore()
+    writer = ConcurrentWriter(remaining=seconds(0.3), reserve=0)
+    writer.put(store, "a", b"1")
+    writer.wait()
+    writer.put(gated, "b", b"2")
+    writer.put(FlakyStore(SLOW_DOWN), "c", b"3")
+    with pytest.raises(StoreUnavailable) as caught:
+        writer.wait()
+    assert caught.value is SLOW_DOWN
 
 
 def test_work_between_two_writes_ends_with_the_time() -> None:
