@@ -214,7 +214,7 @@ class ConcurrentWriter:
             message = (
                 f"{self._out_of_time()}, though the stores work: they acknowledged "
                 f"{self._acknowledged:,}, and {tries} failed meanwhile; {_REMEDY}. The last error: "
-                f"{self._health.last}"
+                f"{self._health.last or self._failures[-1]}"
             )
             raise DeadlineExceeded(message)
         if self._failures:
