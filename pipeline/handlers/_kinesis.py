@@ -15,6 +15,7 @@ from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, Un
 from pipeline.core.events import ends_window, read_kinesis_event, state_of_window
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import (
+    describe_end,
     describe_unexpected,
     last_words,
     remaining_time,
@@ -53,11 +54,7 @@ def respond(
         telemetry.failed(outcome, message, batch, timings, retries, request_id, partitions)
 
     def say_last_words(seconds: float) -> None:
-        message = (
-            f"There are {seconds:.1f} s left, and the invocation is still in the phase "
-            f"{attempt.timings.phase}: Lambda is about to end it; make batches smaller, or give "
-            f"the function more time or memory. {what_lambda_does(batch)}"
-        )
+        message = describe_end(seconds, attempt.timings.phase, batch)
         telemetry.about_to_end(message, batch, request_id)
 
     try:

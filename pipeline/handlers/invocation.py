@@ -41,6 +41,15 @@ def what_lambda_does(batch: Batch) -> str:
     )
 
 
+def describe_end(seconds: float, phase: str | None, batch: Batch) -> str:
+    """Say that Lambda is about to end an invocation, and in the middle of what."""
+    return (
+        f"There are {seconds:.1f} s left, and the invocation is still in the phase {phase}: Lambda "
+        "is about to end it; make batches smaller, or give the function more time or memory. "
+        f"{what_lambda_does(batch)}"
+    )
+
+
 @contextlib.contextmanager
 def last_words(
     remaining: Callable[[], float], reserve: float, say: Callable[[float], object]
