@@ -366,7 +366,7 @@ def test_a_write_that_was_given_up_for_want_of_time_has_not_failed_for_good(
     writer.put(store, "a", b"1")
     if taken:
         writer.wait()
-    writer.put(store, "b", b"2")
+        writer.put(store, "b", b"2")
     with pytest.raises(error):
         writer.wait()
 
