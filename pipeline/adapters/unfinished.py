@@ -67,7 +67,7 @@ class Unfinished:
 
 
 def _name(batch: Batch) -> tuple[str, ...]:
-    return batch.source, batch.key_stem or "", batch.first, batch.last
+    return batch.source, batch.replayed or "", batch.first, batch.last
 
 
 def _records(batch: Batch) -> tuple[str, ...]:

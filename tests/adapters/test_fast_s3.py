@@ -19,7 +19,7 @@ from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.uri import open_store
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
-from pipeline.core.errors import StoreError, StoreRefused, StoreUnavailable
+from pipeline.core.errors import StoreError, StoreRefused, StoreThrottled, StoreUnavailable
 
 BODY = b"the payload, which no message may show"
 KEY = "orders/parquet/date=2026-11-23/by_city=S%C3%A3o Paulo/shard-1.parquet"
@@ -173,7 +173,7 @@ def test_a_store_that_asks_for_fewer_requests_gets_no_second_one(
     server.status = status
     server.body = b"<Error><Code>SlowDown</Code><Message>Slow down.</Message></Error>"
     error = error_of(fast())
-    assert isinstance(error, StoreUnavailable)
+    assert isinstance(error, StoreThrottled)
     assert str(error) == (
         f"Could not write s3://bucket/lake/{KEY}: S3 answered HTTP {status}; try again later."
     )

@@ -23,7 +23,7 @@ from obstore.store import S3Store as FastClient
 from pipeline.adapters.aws.requests import PROJECT, content_type_of
 from pipeline.adapters.store import LONGEST_KEY, check_key
 from pipeline.bucket_settings import S3Settings
-from pipeline.core.errors import StoreUnavailable
+from pipeline.core.errors import StoreThrottled
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.s3 import S3Store
@@ -88,7 +88,7 @@ class FastS3Store:
                     f"Could not write {self.uri}/{key}: S3 answered HTTP "
                     f"{throttled[0][-3:]}; try again later."
                 )
-                raise StoreUnavailable(message) from None
+                raise StoreThrottled(message) from None
         else:
             if result["e_tag"] is not None:  # or it was not S3 that answered
                 return
