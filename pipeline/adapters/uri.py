@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.writer import CONCURRENCY
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.errors import UriRefused
 
@@ -21,7 +22,7 @@ def open_store(
     uri: str,
     s3: S3Settings = NO_DEMANDS,
     *,
-    concurrency: int = 8,
+    concurrency: int = CONCURRENCY,
     connect_timeout: float = 2.0,
     read_timeout: float = 10.0,
 ) -> ObjectStore:

@@ -20,6 +20,10 @@ from pipeline.core.records import folded
 _REMEDY: Final = "raise the time-out or the memory of the function, or make its batches smaller"
 
 
+CONCURRENCY: Final = 32
+"""Objects written at once: S3 takes 100 ms for each, and an event may have hundreds."""
+
+
 class _Write(msgspec.Struct, frozen=True):
     store: ObjectStore
     key: str
@@ -54,17 +58,19 @@ class ConcurrentWriter:
         *,
         remaining: Callable[[], float],
         reserve: float,
-        concurrency: int = 8,
-        most_waiting: int = 16,
+        concurrency: int = CONCURRENCY,
+        most_waiting: int = 2 * CONCURRENCY,
+        most_bytes: int = 64 * 2**20,
         health: StoreHealth | None = None,
         stored: Stored | None = None,
     ) -> None:
         """Write for one batch, then let this object go.
 
         `remaining` and `reserve` are in seconds. `concurrency` is the most threads, and
-        `most_waiting` the number of bodies in hand, in writing or waiting for it: it limits the
-        memory. `health` is the one that the retrying stores of this batch report to. `stored` is
-        what earlier attempts at the batch have stored: see `Unfinished`.
+        `most_waiting` the number of bodies in hand, in writing or waiting for it; `most_bytes` is
+        what they may measure together (one alone may measure more), which limits the memory.
+        `health` is the one that the retrying stores of this batch report to. `stored` is what
+        earlier attempts at the batch have stored: see `Unfinished`.
         """
         if concurrency < 1 or most_waiting < 1:
             message = (
@@ -76,6 +82,8 @@ class ConcurrentWriter:
         self._reserve = reserve
         self._concurrency: Final = AdaptiveConcurrency(concurrency)
         self._most_waiting: Final = most_waiting
+        self._most_bytes: Final = most_bytes
+        self._bytes_in_hand = 0
         self._health = health or StoreHealth()
         self._errors_before = self._health.errors
         self._throttles_counted = self._health.throttles
@@ -103,7 +111,7 @@ class ConcurrentWriter:
             return self._stored.get((store.uri, key))
 
     def put(self, store: ObjectStore, key: str, body: bytes) -> None:
-        """Hand over an object; block while `most_waiting` are in hand.
+        """Hand over an object; block while `most_waiting` are in hand, or `most_bytes`.
 
         Raises what `wait` raises as soon as a write has failed or time has run out, and
         `ValueError` for an object that this batch has written already, or whose name some file
@@ -118,10 +126,11 @@ class ConcurrentWriter:
                     "overwrite the other; give every object of a batch a key of its own."
                 )
                 raise ValueError(message)
-            self._block_until(lambda: self._failures or self._in_hand() < self._most_waiting)
+            self._block_until(lambda: self._failures or self._has_room(len(body)))
             self._raise_failure()
             self._check_time()
             self._addresses.add(address)
+            self._bytes_in_hand += len(body)
             self._waiting.append(_Write(store, key, body))
             self._start_thread()
 
@@ -167,6 +176,12 @@ class ConcurrentWriter:
         else:
             with self._changed:
                 self._waiting.clear()
+
+    def _has_room(self, size: int) -> bool:
+        """Tell whether one more body may be in hand."""
+        in_hand = self._in_hand()
+        fits = self._bytes_in_hand + size <= self._most_bytes
+        return in_hand == 0 or (in_hand < self._most_waiting and fits)
 
     def _in_hand(self) -> int:
         return self._writing + len(self._waiting)
@@ -288,6 +303,7 @@ class ConcurrentWriter:
         """Note how a write ended; one that failed cancels those that have not begun."""
         with self._changed:
             self._writing -= 1
+            self._bytes_in_hand -= len(begun.write.body)
             self._begun.remove(begun.remaining)
             if failure is None:
                 write = begun.write

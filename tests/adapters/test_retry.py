@@ -266,14 +266,25 @@ def test_writes_overlap(gated: GatedStore) -> None:
     assert len(gated.objects) == 10
 
 
-def test_the_bodies_in_hand_are_bounded(gated: GatedStore) -> None:
-    """Put blocks while most_waiting bodies are in hand, and goes on when one is written."""
-    writer = ConcurrentWriter(remaining=seconds(30), reserve=0, concurrency=2, most_waiting=3)
+@pytest.mark.parametrize(
+    ("most_waiting", "most_bytes", "size"), [(3, 1_000, 0), (1_000, 30, 10), (1_000, 35, 10)]
+)
+def test_the_bodies_in_hand_are_bounded(
+    gated: GatedStore, most_waiting: int, most_bytes: int, size: int
+) -> None:
+    """Put blocks while three bodies are in hand, and goes on when one is written."""
+    writer = ConcurrentWriter(
+        remaining=seconds(30),
+        reserve=0,
+        concurrency=2,
+        most_waiting=most_waiting,
+        most_bytes=most_bytes,
+    )
     submitted = threading.Semaphore(0)
 
     def submit() -> None:
         for n in range(8):
-            writer.put(gated, str(n), b"")
+            writer.put(gated, str(n), bytes(size))
             submitted.release()
 
     thread = threading.Thread(target=submit)
@@ -285,6 +296,13 @@ def test_the_bodies_in_hand_are_bounded(gated: GatedStore) -> None:
     thread.join(10)
     writer.wait()
     assert len(gated.objects) == 8
+
+
+def test_one_body_may_be_larger_than_all_may_be_together(gated: GatedStore) -> None:
+    gated.gate.set()
+    with ConcurrentWriter(remaining=seconds(30), reserve=0, most_bytes=10) as writer:
+        writer.put(gated, "large", bytes(1_000))
+    assert len(gated.objects["large"]) == 1_000
 
 
 @pytest.mark.parametrize("blocked_in", ["wait", "put"])
@@ -443,7 +461,8 @@ def test_threads_end_and_begin_again_as_the_limit_falls_and_rises() -> None:
                 in_flight[0] -= 1
 
     store = Store()
-    with ConcurrentWriter(remaining=seconds(60), reserve=0, health=health) as writer:
+    writer = ConcurrentWriter(remaining=seconds(60), reserve=0, concurrency=8, health=health)
+    with writer:
         for phase, throttled in enumerate((True, True, False, False)):
             (busy.set if throttled else busy.clear)()
             most[0] = 0

@@ -39,6 +39,7 @@ _SENSORS = dataset(
 ).by_rows()
 _REFUSED_AFTER = 0.005  # seconds
 _RESERVE = 1.5  # seconds
+_LANES = 8  # fewer than the product has, so that days are slow with few objects
 _MOST_INVOCATIONS = 500
 
 MOST_ERRORS = 0.2
@@ -272,7 +273,7 @@ class _LaneWriter(ConcurrentWriter):
     """
 
     def __init__(self, *, world: _World, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(concurrency=_LANES, **settings)
         self._world = world
         self._lanes: list[tuple[int, int, _Begun, BaseException | None]] = []
         self._numbers = itertools.count()
