@@ -127,7 +127,8 @@ def read_s3_settings(environment: Mapping[str, str], faults: list[str]) -> S3Set
         read.expected_owner(),
         read.one_of("PIPELINE_S3_STORAGE_CLASS", STORAGE_CLASSES),
         read.tags(),
-        read.one_of("PIPELINE_S3_CLIENT", ("auto", "boto3")) == "boto3",
+        read.one_of("PIPELINE_S3_CLIENT", ("auto", "boto3")) == "boto3"
+        or environment.get("PIPELINE_FAST_PATHS") == "off",
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.adapters.aws.fast_s3 import FastS3Store, fast_store
 from pipeline.adapters.aws.s3 import S3Store, s3_client
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.uri import open_store
-from pipeline.bucket_settings import NO_DEMANDS, S3Settings
+from pipeline.bucket_settings import NO_DEMANDS, S3Settings, read_s3_settings
 from pipeline.core.errors import StoreError, StoreRefused, StoreThrottled, StoreUnavailable
 
 BODY = b"the payload, which no message may show"
@@ -225,6 +225,18 @@ def test_boto3_does_what_only_boto3_knows(
 def test_a_bucket_that_is_no_host_name_is_boto3_s(server: Recorder, bucket: str) -> None:
     assert server.url
     assert isinstance(open_store(f"s3://{bucket}/lake"), S3Store)
+
+
+@pytest.mark.parametrize(
+    "variable", [("PIPELINE_S3_CLIENT", "boto3"), ("PIPELINE_FAST_PATHS", "off")]
+)
+def test_the_fast_client_can_be_switched_off(server: Recorder, variable: tuple[str, str]) -> None:
+    faults = list[str]()
+    settings = read_s3_settings(dict([variable]), faults)
+    assert isinstance(open_store("s3://bucket/lake", settings), S3Store)
+    assert not isinstance(open_store("s3://bucket/lake", read_s3_settings({}, faults)), S3Store)
+    assert not faults
+    assert server.requests == []
 
 
 def test_a_start_that_only_writes_does_not_import_boto3(server: Recorder) -> None:
