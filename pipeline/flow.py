@@ -27,7 +27,8 @@ from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
-from pipeline.core.payload import Part, check_documents, unpack_payloads
+from pipeline.core.parts import Part
+from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.records import Batch, Limits, OutputObject, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
@@ -80,7 +81,7 @@ def replay(
     parts = chain(
         unpack_payloads(user_records, limits, each_line=pipeline.each_line, fast=fast),
         unpack_payloads(letters.user_records, limits, each_line=pipeline.each_line, fast=fast),
-        [check_documents(letters.documents, limits)],
+        check_documents(letters.documents, limits),
     )
     opened = [user_records, letters.user_records, letters.documents]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
