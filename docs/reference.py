@@ -60,6 +60,8 @@ _LIMITS = {
     "objects",
     "part_documents": "documents of a batch in memory at once; beyond it, the batch makes more "
     "objects",
+    "part_values": "values of a batch in memory at once, absent ones, too: documents times "
+    "columns, or objects in arrays times theirs; beyond it, more objects",
     "open_partitions": "encoded objects in memory at once",
 }
 # What a record may be, and beyond which it is rejected; the other limits reject nothing.

@@ -30,6 +30,7 @@ LIMITS = {
     "record_documents": ("PIPELINE_MAX_RECORD_DOCUMENTS", 1, _LARGEST),
     "part_bytes": ("PIPELINE_PART_BYTES", 1, _LARGEST),
     "part_documents": ("PIPELINE_PART_DOCUMENTS", 1, _LARGEST),
+    "part_values": ("PIPELINE_PART_VALUES", 1, _LARGEST),
     "open_partitions": ("PIPELINE_OPEN_PARTITIONS", 1, _LARGEST),
 }
 

@@ -10,19 +10,21 @@ may hold a million documents.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.core.errors import ConservationError
 from pipeline.core.integers import INT32, INT64, Integers, between, integers, zeros
 from pipeline.core.reasons import RejectStage
-from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation
+from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
 
 Part = tuple[Chunk, list[Reject]]
 LOST = (
     "Documents of a payload were lost as it was opened. This is a defect of the pipeline; the "
     "batch will be delivered again."
 )
+NARROW = Width()
+_BYTES_AN_OBJECT = 3  # at least: two brackets and a comma
 _NONE: Mapping[int, Violation] = {}
 
 
@@ -41,9 +43,12 @@ _START = _Place()
 class Parts:
     """Fills parts with user records, one after the other, and hands out the full ones."""
 
-    def __init__(self, origins: Provenance, limits: Limits) -> None:
+    def __init__(self, origins: Provenance, limits: Limits, width: Width) -> None:
         self._origins = origins
         self._limits = limits
+        self._width = width
+        self._most_documents = min(limits.part_documents, max(1, limits.part_values // width.row))
+        self._most_objects = limits.part_values // max(1, width.item)
         self._added = self._handed_out = 0
         self._record = -1  # the stream record that is being added
         self._clear()
@@ -54,6 +59,7 @@ class Parts:
         self._documents: list[bytes] = []
         self._rejects: list[tuple[int, RejectStage, Violation, bytes]] = []
         self._size = 0
+        self._objects = self._looked_at = 0  # in documents, and how many of these were looked at
         self._record_start = _START
 
     def add(
@@ -70,13 +76,13 @@ class Parts:
         self._added += len(texts)
         size = sum(map(len, texts))
         self._begin_record(self._origins.record[unit])
-        if not self._has_room(size, len(texts)) and self._record_start != _START:
+        if not self._has_room(size, texts) and self._record_start != _START:
             yield self._cut(self._record_start)
-        if not self._has_room(size, len(texts)) and len(self._provenance):
+        if not self._has_room(size, texts) and len(self._provenance):
             yield self._cut(self._place)
         first = 0
-        while not self._has_room(size, len(texts)) and len(texts) > 1:
-            count = fitting(texts, self._limits)
+        while not self._has_room(size, texts) and len(texts) > 1:
+            count = self.fitting(texts)
             self._append(unit, first, texts[:count], violations, stage)
             first, size = first + count, size - self._size
             del texts[:count]
@@ -89,7 +95,7 @@ class Parts:
         Returns whether they have. To the same end as `add`, many times as fast.
         """
         size = sum(map(len, payloads))
-        if not self._has_room(size, len(units)):
+        if not self._has_room(size, payloads):
             return False
         records = _taken(self._origins.record, units)
         new = next((n for n, record in enumerate(records) if record == records[-1]), 0)
@@ -127,11 +133,38 @@ class Parts:
         if record != self._record:
             self._record, self._record_start = record, self._place
 
-    def _has_room(self, size: int, count: int) -> bool:
+    def have_surely_room(self, size: int, count: int) -> bool:
+        """Tell whether so many bytes and documents fit, without a look at what is in them."""
         return (
             self._size + size <= self._limits.part_bytes
-            and len(self._provenance) + count <= self._limits.part_documents
+            and len(self._provenance) + count <= self._most_documents
+            and (self._size + size) * self._width.item
+            <= _BYTES_AN_OBJECT * self._limits.part_values
         )
+
+    def _has_room(self, size: int, texts: Sequence[bytes]) -> bool:
+        if self.have_surely_room(size, len(texts)):
+            return True
+        if (
+            self._size + size > self._limits.part_bytes
+            or len(self._provenance) + len(texts) > self._most_documents
+        ):
+            return False
+        self._objects += _objects_in(self._documents[self._looked_at :])
+        self._looked_at = len(self._documents)
+        return self._objects + _objects_in(texts) <= self._most_objects
+
+    def fitting(self, texts: Sequence[bytes]) -> int:
+        """Count the texts, from the first on, that fit in an empty part; one at least."""
+        size = objects = 0
+        for count, text in enumerate(texts[: self._most_documents]):
+            size += len(text)
+            if size * self._width.item > _BYTES_AN_OBJECT * self._limits.part_values:
+                objects = objects or _objects_in(texts[:count])
+                objects += _objects_in([text])
+            if size > self._limits.part_bytes or objects > self._most_objects:
+                return max(1, count)
+        return min(len(texts), self._most_documents)
 
     def _append(
         self,
@@ -188,14 +221,11 @@ class Parts:
         ]
 
 
-def fitting(texts: Sequence[bytes], limits: Limits) -> int:
-    """Count the texts, from the first on, that fit in an empty part; one at least."""
-    size = 0
-    for count, text in enumerate(texts[: limits.part_documents]):
-        size += len(text)
-        if size > limits.part_bytes:
-            return max(1, count)
-    return min(len(texts), limits.part_documents)
+def _objects_in(texts: Iterable[bytes]) -> int:
+    """Count what may be an object in an array; `null` may stand for one."""
+    return sum(
+        min(text.count(b"{") + text.count(b"null"), len(text) // _BYTES_AN_OBJECT) for text in texts
+    )
 
 
 def _taken(column: Integers, units: Integers) -> Integers:

@@ -19,9 +19,9 @@ from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
 from pipeline.core.integers import INT64
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
-from pipeline.core.parts import LOST, Part, Parts, fitting
+from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation
+from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
 from pipeline.core.unpack import Meter, is_packed, unpack
 
 _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
@@ -32,16 +32,22 @@ _RUN = 64  # user records looked at together, where some of a batch are odd
 
 
 def unpack_payloads(
-    chunk: Chunk, limits: Limits, *, each_line: bool = False, fast: bool = True
+    chunk: Chunk,
+    limits: Limits,
+    width: Width = NARROW,
+    *,
+    each_line: bool = False,
+    fast: bool = True,
 ) -> Iterator[Part]:
     """Open user records into documents, in parts that fit in memory together; at least one part.
 
     With `each_line`, a payload's lines are its documents, whatever is in them. Without `fast`, all
-    are opened one by one, to the same documents in the same parts.
+    are opened one by one, to the same documents in the same parts. `width` is how many values the
+    documents may become.
     """
-    parts = Parts(chunk.provenance, limits)
+    parts = Parts(chunk.provenance, limits, width)
     text = _text_of_documents(chunk.payloads, limits) if fast else None
-    if text is not None:
+    if text is not None and parts.have_surely_room(len(text), len(chunk)):
         yield _as_they_are(chunk, text, parts), []
         return
     opener = _Opener(chunk.provenance, limits, each_line=each_line, fast=fast)
@@ -55,11 +61,11 @@ def unpack_payloads(
     yield parts.finish()
 
 
-def check_documents(chunk: Chunk, limits: Limits) -> Iterator[Part]:
+def check_documents(chunk: Chunk, limits: Limits, width: Width = NARROW) -> Iterator[Part]:
     """Check replayed documents against the limits again; some were rejected for exceeding them."""
-    start = 0
+    parts, start = Parts(chunk.provenance, limits, width), 0
     while start < len(chunk):
-        end = start + fitting(chunk.payloads[start : start + limits.part_documents], limits)
+        end = start + parts.fitting(chunk.payloads[start : start + limits.part_documents])
         units, payloads = chunk.unit[start:end], chunk.payloads[start:end]
         violations = [_document_violation(payload, limits) for payload in payloads]
         good = [index for index, violation in enumerate(violations, start) if violation is None]
@@ -113,7 +119,7 @@ def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | Non
     text = SEAM.join(payloads)
     if b"\n" in text or any(map(contains, payloads, repeat(_SEAM_BYTE))):
         return None
-    if len(text) - len(payloads) >= limits.part_bytes or len(payloads) > limits.part_documents:
+    if len(text) - len(payloads) >= limits.part_bytes:
         return None
     if not text.isascii() and not all(map(_is_utf8, payloads)):
         return None

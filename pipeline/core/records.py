@@ -78,7 +78,15 @@ class Limits(msgspec.Struct, frozen=True):
     record_documents: int = 2_500_000
     part_bytes: int = 32 * 2**20
     part_documents: int = 100_000
+    part_values: int = 10_000_000
     open_partitions: int = 16
+
+
+class Width(msgspec.Struct, frozen=True):
+    """How many values there may be: columns of a `row`, and of an `item`, an object in an array."""
+
+    row: int = 1
+    item: int = 0
 
 
 class Provenance(msgspec.Struct):

@@ -71,6 +71,7 @@ class Scanner:
         self._streamed = hold
         self._fast = fast
         self._exact_until = 0  # where many at once are tried again, after they could not be read
+        self._exact_lines_until = 0
         self._open_lines: dict[tuple[int, int], bool] = {}
         self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
         self._pieces: tuple[int, int] | None = (
@@ -164,11 +165,14 @@ class Scanner:
         """Take values of which each is a line, as `_fast_run` takes objects, and more seldom."""
         text = self.text
         while (
-            self._fast and self._exact_until <= start < len(text) and len(self.found) < self._enough
+            self._fast
+            and self._exact_lines_until <= start < len(text)
+            and len(self.found) < self._enough
         ):
             end = text.rfind(b"\n", start, start + _RUN_BYTES)
             values = fast_lines(text[start:end]) if end > start else None
             if values is None:
+                self._exact_lines_until = start + _RUN_BYTES
                 break
             room = self._enough - len(self.found)
             self.found += [(start + offset, value) for offset, value in values[:room]]
