@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -18,6 +19,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # +1 and -1, in a byte
 _OPEN, _CLOSE = b"{}"
 _STEPS_AT_ONCE = 2**20
+_FEW_STEPS = 1_000  # for which Arrow is not worth its calls
 _MOST_PIECES = 2**20
 _first, _last = itemgetter(0), itemgetter(-1)
 
@@ -117,12 +119,15 @@ def deeper_than(text: bytes, limit: int) -> bool:
 
 def _deepest(steps: bytes, depth: int) -> tuple[int, int]:
     """Go up and down from a depth; return the deepest that was reached, and the last."""
+    if len(steps) < _FEW_STEPS:
+        depths = list(accumulate([1 if step == 1 else -1 for step in steps], initial=depth))
+        return max(depths), depths[-1]
     import pyarrow as pa  # noqa: PLC0415 - a producer knows JSON, and no Arrow
     import pyarrow.compute as pc  # noqa: PLC0415
 
     signed = pa.Array.from_buffers(pa.int8(), len(steps), [None, pa.py_buffer(steps)])
-    depths = pc.cumulative_sum(signed.cast(pa.int32()), start=depth)
-    return pc.max(depths).as_py(), depths[-1].as_py()
+    column = pc.cumulative_sum(signed.cast(pa.int32()), start=depth)
+    return pc.max(column).as_py(), column[-1].as_py()
 
 
 def read_exactly(text: bytes) -> Any:

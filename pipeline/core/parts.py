@@ -89,6 +89,28 @@ class Parts:
             yield self._cut(self._place)
         self._append(unit, first, texts, violations, stage)
 
+    def add_one(
+        self, unit: int, opened: tuple[list[bytes], Mapping[int, Violation], object]
+    ) -> bool:
+        """Add a user record that is one good document, if it has room; else return False.
+
+        To the same end as `add`, in a third of its time.
+        """
+        texts, violations, _ = opened
+        if len(texts) > 1 or violations or not self.have_surely_room(len(texts[0]), 1):
+            return False
+        origins, columns = self._origins, self._provenance
+        self._begin_record(origins.record[unit])
+        self._units.append(len(columns.record))
+        columns.record.append(origins.record[unit])
+        columns.sub.append(origins.sub[unit])
+        columns.document.append(0)
+        columns.partition_key.append(origins.partition_key[unit])
+        self._documents += texts
+        self._size += len(texts[0])
+        self._added += 1
+        return True
+
     def add_run(self, units: Integers, payloads: Sequence[bytes]) -> bool:
         """Add user records of which each is one good document, if all of them have room.
 

@@ -18,7 +18,7 @@ from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
 from pipeline.core.integers import INT64
-from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
+from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_json
 from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
@@ -28,6 +28,9 @@ _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
 _BEHIND_A_BRACKET = re.compile(rb"\}[^,\]}]")
 _EMPTY = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\[[ \t\r\n]*+\])*+")
 _SEAM_BYTE = SEAM[0]  # a number is looked for in a third of the time
+# Scalars that are JSON, and text: no header of any compression begins like one.
+_SCALAR = re.compile(rb'-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?|true|false|null|"[ !#-\[\]-~]*+"')
+_SHORT = 100
 _RUN = 64  # user records looked at together, where some of a batch are odd
 
 
@@ -53,11 +56,13 @@ def unpack_payloads(
     opener = _Opener(chunk.provenance, limits, each_line=each_line, fast=fast)
     for run in _runs(chunk.payloads) if fast else [slice(0, len(chunk))]:
         units, payloads = chunk.unit[run], chunk.payloads[run]
-        is_plain = fast and _text_of_documents(payloads, limits) is not None
+        is_plain = fast and _are_plain(payloads, limits, each_line=each_line)
         if is_plain and parts.add_run(units, payloads):
             continue
         for unit, payload in zip(units, payloads, strict=True):
-            yield from parts.add(unit, *opener.open(unit, payload))
+            opened = opener.open(unit, payload)
+            if not parts.add_one(unit, opened):
+                yield from parts.add(unit, *opened)
     yield parts.finish()
 
 
@@ -82,18 +87,29 @@ def check_documents(chunk: Chunk, limits: Limits, width: Width = NARROW) -> Iter
 
 def _runs(payloads: Sequence[bytes]) -> Iterator[slice]:
     """Cut user records into runs that are looked at together: each odd one is a run of its own."""
-    start = 0
-    for end, payload in enumerate(payloads):
-        if not is_framed(payload):
-            if start < end:
-                yield slice(start, end)
-            yield slice(end, end + 1)
-            start = end + 1
-        elif end - start == _RUN:
+    start, kinds = 0, list(map(_kind_of, payloads))
+    for end, kind in enumerate(kinds):
+        if start < end and (kind is not kinds[start] or not kind or end - start == _RUN):
             yield slice(start, end)
             start = end
     if start < len(payloads):
         yield slice(start, len(payloads))
+
+
+def _kind_of(payload: bytes) -> bytes | None:
+    """Return what many user records may have in common, by which they are known together."""
+    if payload[-1:] == b"}" and payload[:1] == b"{":
+        return b"{"
+    return b"1" if len(payload) < _SHORT and _SCALAR.fullmatch(payload) else None
+
+
+def _are_plain(payloads: Sequence[bytes], limits: Limits, *, each_line: bool) -> bool:
+    """Tell whether each of a run of user records is plainly one document within the limits."""
+    kind = _kind_of(payloads[0]) if payloads else None
+    if kind == b"{":
+        return _text_of_documents(payloads, limits) is not None
+    most = min(limits.unpacked_bytes, limits.document_bytes)
+    return kind == b"1" and not each_line and max(map(len, payloads)) <= most
 
 
 def _as_they_are(chunk: Chunk, text: bytes, parts: Parts) -> Chunk:

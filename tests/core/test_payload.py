@@ -269,7 +269,7 @@ def test_keys_as_long_as_documents_are_not_kept_in_memory() -> None:
 # ------------------------------------------------------------------- all payloads at once, or one
 
 ODD_PAYLOADS = st.sampled_from([
-    b'{"a":1}', b' {"a":1}', b'{"a":1}\n', b'{"a":1}\n{"b":2}\n\n', b'{\n"a":1}', b"", b" \n", b"[1]",
+    b"1", b'"a"', b"true", b"-0.5", b"00", b'{"a":1}', b' {"a":1}', b'{"a":1}\n', b'{"a":1}\n{"b":2}\n\n', b'{\n"a":1}', b"", b" \n", b"[1]",
     b"{", b"{a}", b'{"a":"\xff"}', '{"a":"é"}'.encode(), b'{"a":' + b"[" * 9 + b"]" * 9 + b"}",
     b'{"a":"' + b"x" * 40 + b'"}', gzip.compress(b'{"a":1}\n{"b":2}'), gzip.compress(b"{")[:-1],
     zstd(b'{"a":1}'), b"\x1f\x8b", bytes.fromhex("28b52ffd"), b'{"a":1}\0{"b":2}',

@@ -79,7 +79,10 @@ def is_conserved(text: bytes, documents: Sequence[Document]) -> bool:
     This is how losses are found: it looks at the bytes, and knows nothing of how they were cut.
     """
     pieces = [document for _, document in documents]
-    if pieces:
+    for separator in (b"\n", b""):
+        if text.removesuffix(b"\n") == separator.join(pieces):
+            return True
+    if len(pieces) > 1:
         begin, end = documents[0][0], documents[-1][0] + len(pieces[-1])
         if any(text[begin:end] == separator.join(pieces) for separator in (b"\n", b"", b",")):
             return is_between(text[:begin]) and is_between(text[end:])
