@@ -79,7 +79,7 @@ def run(recipe: Recipe) -> Cost:
     """Take an input down the road in this process."""
     void = _Void("void")
     pipeline = Pipeline(Router([dataset_of(recipe)]), Limits(), void, void)
-    told = list[str]()
+    messages = list[str]()
     make = file_of if recipe.kind == "files" else stream_records_of
     made: Any = make(recipe)
     unpacked, count = _size_of(recipe)
@@ -95,15 +95,15 @@ def run(recipe: Recipe) -> Cost:
         if recipe.kind == "files":
             documents = _store_file(made, pipeline)
         else:
-            respond(made, _Context(), pipeline, 1.0, Telemetry(told.append, lambda: 0.0))
-            documents = sum(json.loads(line).get("Documents", 0) for line in told)
+            respond(made, _Context(), pipeline, 1.0, Telemetry(messages.append, lambda: 0.0))
+            documents = sum(json.loads(line).get("Documents", 0) for line in messages)
     except PipelineError as error:
-        told.append(str(error))
+        messages.append(str(error))
         documents, failed = 0, str(error) if isinstance(error, Defect) else ""
     seconds, megabytes = _spent() - begun, (_peak() - memory) / _KIB
     units = unpacked / _MIB + max(documents, count) / _DOCUMENTS_A_UNIT
     units += void.stored / _OBJECTS_A_UNIT
-    return Cost(seconds, megabytes, max(units, 0.5), MARK in "\n".join(told), failed)
+    return Cost(seconds, megabytes, max(units, 0.5), MARK in "\n".join(messages), failed)
 
 
 def _size_of(recipe: Recipe) -> tuple[int, int]:

@@ -48,13 +48,13 @@ class Elements(msgspec.Struct, frozen=True):
     by_hand: frozenset[int]
 
 
-def split_elements(text: bytes, enough: int = 2**63) -> Elements:
+def split_elements(text: bytes, enough: int = 2**63, start: int = 0) -> Elements:
     """Cut a stretch that begins behind an array's opening bracket, or behind one of its commas.
 
-    It is left off soon after `enough` elements. White space does not belong to an element, and
-    between two commas there may be none.
+    That is at `start`. It is left off soon after `enough` elements. White space does not belong to
+    an element, and between two commas there may be none.
     """
-    found, offset, by_hand = Found(), 0, set[int]()
+    found, offset, by_hand = Found(), start, set[int]()
     while len(found) < enough:
         run, offset = _run(text, offset)
         found += run

@@ -405,9 +405,9 @@ class Scanner:
     def array(self, start: int) -> tuple[int, Mode]:
         """Read elements from behind the bracket, or behind a comma, of an array."""
         text, room = self.text, self._enough - len(self.found)
-        elements = split_elements(text[start:], room)
-        end, first = start + elements.end, len(self.found)
-        self.found += [(start + offset, element) for offset, element in elements.found[:room]]
+        elements = split_elements(text, room, start)
+        end, first = elements.end, len(self.found)
+        self.found += elements.found[:room]
         for number in sorted(elements.by_hand):
             if first + number >= len(self.found):
                 break
@@ -424,7 +424,7 @@ class Scanner:
                 del self.found[first + number :]
                 return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
         if room < len(elements.found):
-            return start + elements.found[room][0], Mode.ARRAY
+            return elements.found[room][0], Mode.ARRAY
         if elements.closed:
             return end, Mode.SEQUENCE
         return self._end_of_array(end)

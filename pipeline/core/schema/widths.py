@@ -13,7 +13,7 @@ def width_of(records: Iterable[Record]) -> Width:
 
 
 def _columns(schema_type: Type) -> int:
-    """Count the columns of a value that is no array's item and no map's value."""
+    """Count the columns of a value that is not within an array or a map."""
     if isinstance(schema_type, Record):
         return sum(_columns(field.type) for field in schema_type.fields)
     return 1
