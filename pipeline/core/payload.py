@@ -230,7 +230,7 @@ class _Opener:
         if text and self._is_text:
             is_plain = is_meant_as_json(text) or is_json(text)
             return (None if is_plain else violation_of(text)) or [(0, text)]
-        most, is_packed = self._limits.documents, text is not payload
+        most, was_packed = self._limits.documents, text is not payload
         found = split_documents(text, each_line=self._each_line, limit=most, fast=self._fast)
         documents = found.documents
         if not documents:
@@ -238,14 +238,14 @@ class _Opener:
                 return violation_of(text, payload) or [(0, text)]
             message = "The record holds no document: it is empty, white space, or an empty array."
             return Violation(Reason.EMPTY_RECORD, message)
-        if is_packed:
+        if was_packed:
             self._documents_left -= min(len(documents), most)
         if len(documents) > most:
             return Violation(
                 Reason.TOO_MANY_DOCUMENTS,
                 f"The payload holds more than {most} documents; send it in several records.",
             )
-        if is_packed and self._documents_left < 0:
+        if was_packed and self._documents_left < 0:
             documents_of = f"{self._limits.record_documents} documents"
             return _of_record(Reason.TOO_MANY_DOCUMENTS, documents_of)
         if not is_conserved(text, documents):

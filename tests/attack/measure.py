@@ -114,7 +114,8 @@ def _size_of(recipe: Recipe) -> tuple[int, int]:
 def _store_file(body: bytes, pipeline: Pipeline) -> int:
     count = 0
     with suppress(FileError):
-        for batch in batches_of(io.BytesIO(body), "s3://bucket/file", _ARRIVED, lambda _: None):
+        file = io.BytesIO(body)
+        for batch in batches_of(file, "file", lambda _: "file", _ARRIVED, lambda _: None):
             attempt = Attempt(pipeline, lambda: 900.0, 1.0)
             count += attempt.process(batch).total("documents")
     return count
