@@ -42,6 +42,13 @@ SEEDS ?= 500
 simulate: $(STAMP) ## run simulated histories with faults (SEEDS=500, or one seed again: SEEDS=7-7)
 	@cd tests && ../$(BIN)/python -m simulation $(SEEDS)
 
+# Bounds are per unit of input, and several times what is usual: a slow machine does not break them.
+SECONDS ?= 60
+
+.PHONY: attack
+attack: $(STAMP) ## look for inputs that cost too much time or memory (SECONDS=60, ARGS="--seed 2")
+	@cd tests && ../$(BIN)/python -m attack $(SECONDS) $(ARGS)
+
 # The folder of the datasets that the function serves; `pipeline check` first is a good idea.
 SCHEMAS ?= schemas
 

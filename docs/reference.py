@@ -54,13 +54,20 @@ _LIMITS = {
     "depth": "levels of nesting in a document",
     "partition_bytes": "bytes of one partition directory, `name=value`",
     "key_bytes": "bytes of a whole object key, of which 255 are kept for the file name",
+    "record_bytes": "bytes that all compressed payloads of one stream record may unpack to",
+    "record_documents": "documents in all compressed payloads of one stream record",
     "part_bytes": "unpacked bytes of a batch in memory at once; beyond it, the batch makes more "
     "objects",
+    "part_documents": "documents of a batch in memory at once; beyond it, the batch makes more "
+    "objects",
+    "part_values": "values of a batch in memory at once, absent ones, too: documents times "
+    "columns, or objects in arrays times theirs; beyond it, more objects",
     "open_partitions": "encoded objects in memory at once",
 }
 # What a record may be, and beyond which it is rejected; the other limits reject nothing.
 _REJECTING = (
-    "unpacked_bytes", "documents", "document_bytes", "depth", "partition_bytes", "key_bytes",
+    "unpacked_bytes", "documents", "record_bytes", "record_documents", "document_bytes", "depth",
+    "partition_bytes", "key_bytes",
 )  # fmt: skip
 _REQUIRED = (
     Setting("PIPELINE_OUTPUT", "required", "where rows go: `s3://bucket/prefix` or `file:///dir`"),

@@ -27,8 +27,9 @@ from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
-from pipeline.core.payload import Part, check_documents, unpack_payloads
-from pipeline.core.records import Batch, Limits, OutputObject, Partition, Reject, units_of
+from pipeline.core.parts import Part
+from pipeline.core.payload import check_documents, unpack_payloads
+from pipeline.core.records import Batch, Chunk, Limits, OutputObject, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
@@ -65,7 +66,7 @@ def process(
     """
     fast = pipeline.fast_paths
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
-    parts = unpack_payloads(user_records, pipeline.limits, each_line=pipeline.each_line, fast=fast)
+    parts = _unpacked(user_records, pipeline)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
@@ -74,17 +75,27 @@ def replay(
     letters: ReplayBatch, pipeline: Pipeline, writer: ConcurrentWriter, timings: Stopwatch
 ) -> Report:
     """Take dead letters the rest of the way, each from the stage that had rejected it."""
-    batch, limits, fast = letters.batch, pipeline.limits, pipeline.fast_paths
+    batch, fast = letters.batch, pipeline.fast_paths
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
     parts = chain(
-        unpack_payloads(user_records, limits, each_line=pipeline.each_line, fast=fast),
-        unpack_payloads(letters.user_records, limits, each_line=pipeline.each_line, fast=fast),
-        [check_documents(letters.documents, limits)],
+        _unpacked(user_records, pipeline),
+        _unpacked(letters.user_records, pipeline),
+        check_documents(letters.documents, pipeline.limits, pipeline.router.width),
     )
     opened = [user_records, letters.user_records, letters.documents]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+
+
+def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
+    return unpack_payloads(
+        user_records,
+        pipeline.limits,
+        pipeline.router.width,
+        each_line=pipeline.each_line,
+        fast=pipeline.fast_paths,
+    )
 
 
 def _deliver(

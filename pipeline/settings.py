@@ -26,7 +26,11 @@ LIMITS = {
     "depth": ("PIPELINE_MAX_DEPTH", 1, _DEEPEST),
     "partition_bytes": ("PIPELINE_MAX_PARTITION_BYTES", 1, _LONGEST_DIRECTORY),
     "key_bytes": ("PIPELINE_MAX_KEY_BYTES", _SHORTEST_KEY, _LONGEST_KEY),
+    "record_bytes": ("PIPELINE_MAX_RECORD_BYTES", 1, _LARGEST),
+    "record_documents": ("PIPELINE_MAX_RECORD_DOCUMENTS", 1, _LARGEST),
     "part_bytes": ("PIPELINE_PART_BYTES", 1, _LARGEST),
+    "part_documents": ("PIPELINE_PART_DOCUMENTS", 1, _LARGEST),
+    "part_values": ("PIPELINE_PART_VALUES", 1, _LARGEST),
     "open_partitions": ("PIPELINE_OPEN_PARTITIONS", 1, _LARGEST),
 }
 

@@ -22,7 +22,7 @@ MetricName = Literal[
     "Retries", "LagMilliseconds", "BatchFailed", "DecodeMilliseconds", "RouteMilliseconds",
     "ConvertMilliseconds", "RulesMilliseconds", "PartitionMilliseconds", "EncodeMilliseconds",
     "StoreMilliseconds", "CheckMilliseconds", "FilesStored", "FilesGone", "FilesUnfinished",
-    "FilesFailed",
+    "FilesFailed", "FilesDamaged",
 ]  # fmt: skip
 Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
@@ -83,7 +83,12 @@ FILE_METRICS: dict[MetricName, Metric] = {
     "FilesUnfinished": Metric(
         "Count", "Files stored in part when time was over; the next invocation goes on. No failure."
     ),
-    "FilesFailed": Metric("Count", "Files not stored to their end, to be delivered again."),
+    "FilesFailed": Metric(
+        "Count", "Files not stored to their end; all but the damaged ones are delivered again."
+    ),
+    "FilesDamaged": Metric(
+        "Count", "Files that cannot be unpacked to their end: replace them. Not delivered again."
+    ),
 }
 
 # The log levels of outcomes that come with a message and are not errors.

@@ -150,7 +150,7 @@ ADVICE: dict[str, Advice] = {
         "them is not processed again.",
         (
             "the function may not read the bucket, or not use its KMS key",
-            "a file is damaged: it cannot be unpacked to its end",
+            "a file is damaged: replace it, as it is not delivered again",
             "a file is too much for one invocation: not a single part of it was stored in time",
         ),
         LOG,
@@ -160,7 +160,6 @@ ADVICE: dict[str, Advice] = {
         "Files in S3 failed so often that they are no longer retried. They stay where they are; "
         "their notifications are in the dead letter queue, and deleted 14 days after they arrived.",
         (
-            "a file is damaged: it cannot be unpacked to its end",
             "a file needs more invocations than its queue allows: raise maxReceiveCount",
             "what made files fail lasted longer than the queue retries",
             "something other than S3's notifications is sent to the queue",

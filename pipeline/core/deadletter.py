@@ -31,6 +31,7 @@ dataset and hour of arrival, in stream order, and without a clock: the same batc
 bytes.
 """
 
+import codecs
 import gzip
 import re
 import zlib
@@ -40,7 +41,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import pybase64
@@ -50,11 +51,15 @@ from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Batch, Chunk, Provenance, Reject, StreamRecord
+from pipeline.core.unpack import GZIP_WINDOW
 
 _BEFORE_DOCUMENTS = frozenset({RejectStage.AGGREGATE, RejectStage.PAYLOAD})
 _STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
+_PIECE = 3 * 2**16  # bytes, a multiple of what base64 writes at once
+_encode = msgspec.json.Encoder().encode
+_utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 def group_by_arrival_hour(rejects: Iterable[Reject]) -> Iterator[tuple[str, str, list[Reject]]]:
@@ -69,12 +74,22 @@ def group_by_arrival_hour(rejects: Iterable[Reject]) -> Iterator[tuple[str, str,
 
 def encode_dead_letters(rejects: Iterable[Reject]) -> bytes:
     """Encode rejects as one file."""
-    return _packed(msgspec.json.Encoder().encode_lines([_letter(reject) for reject in rejects]))
+    return _packed(_lines(rejects))
 
 
-def _packed(lines: bytes) -> bytes:
+def _packed(pieces: Iterable[bytes]) -> bytes:
+    """Compress a file as it is written: uncompressed it may be many times what memory holds."""
     # Level 3 takes half the time of the usual 6, for a tenth more bytes.
-    return gzip.compress(lines, compresslevel=3, mtime=0)
+    packer = zlib.compressobj(3, wbits=GZIP_WINDOW)
+    packed, waiting, size = list[bytes](), list[bytes](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            packed.append(packer.compress(b"".join(waiting)))
+            waiting, size = [], 0
+    packed += packer.compress(b"".join(waiting)), packer.flush()
+    return b"".join(packed)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -156,7 +171,7 @@ def decode_dead_letters(body: bytes, where: str) -> list[DeadLetter]:
 
 def encode_lines(letters: Iterable[DeadLetter]) -> bytes:
     """Write letters again as they were read."""
-    return _packed(b"".join(letter.line + b"\n" for letter in letters))
+    return _packed(letter.line + b"\n" for letter in letters)
 
 
 def to_replay(letters: Sequence[DeadLetter], replayed: str) -> ReplayBatch:
@@ -242,38 +257,100 @@ def _read_letter(line: bytes) -> DeadLetter:
     )
 
 
-def _letter(reject: Reject) -> dict[str, Any]:
-    provenance, unit = reject.provenance, reject.unit
-    record = provenance.batch.records[provenance.record[unit]]
-    encoding, payload = _as_text(reject.payload)
-    return {
-        "stage": reject.stage,
-        "reason": reject.violation.reason,
-        "message": reject.violation.message,
-        "path": reject.violation.path,
-        "dataset": reject.dataset,
-        "schema_version": reject.schema_version,
-        "source": provenance.batch.source,
-        "sequence_number": record.sequence_number,
-        "sub_sequence_number": provenance.sub[unit],
-        "document": provenance.document[unit],
-        "arrived_at": _written(record.arrived_at),
-        "partition_key": _writable(provenance.partition_key[unit]),
-        "payload_encoding": encoding,
-        "payload": payload,
-    }
+class _Frame:
+    """What the lines of dead letters have in common that stand one after the other.
+
+    A part of a batch may be bad altogether, and hold a hundred thousand documents of two bytes:
+    only their number and their payload are written for each.
+    """
+
+    def __init__(self, reject: Reject) -> None:
+        provenance, unit = reject.provenance, reject.unit
+        self._provenance = provenance
+        self._record = provenance.record[unit]
+        self._sub = provenance.sub[unit]
+        self._key = provenance.partition_key[unit]
+        self._like = reject
+        record = provenance.batch.records[self._record]
+        before = {
+            "stage": reject.stage,
+            "reason": reject.violation.reason,
+            "message": reject.violation.message,
+            "path": reject.violation.path,
+            "dataset": reject.dataset,
+            "schema_version": reject.schema_version,
+            "source": provenance.batch.source,
+            "sequence_number": record.sequence_number,
+            "sub_sequence_number": self._sub,
+        }
+        behind = {
+            "arrived_at": _written(record.arrived_at),
+            "partition_key": _writable(self._key),
+        }
+        self.before = _encode(before)[:-1] + b',"document":'
+        self.behind = b"," + _encode(behind)[1:-1] + b',"payload_encoding":"'
+
+    def fits(self, reject: Reject) -> bool:
+        """Tell whether a dead letter has the same of all that stands in the frame."""
+        like, provenance, unit = self._like, reject.provenance, reject.unit
+        return (
+            provenance is self._provenance
+            and provenance.record[unit] == self._record
+            and provenance.sub[unit] == self._sub
+            and provenance.partition_key[unit] == self._key
+            and (reject.violation is like.violation or reject.violation == like.violation)
+            and reject.stage is like.stage
+            and reject.dataset == like.dataset
+            and reject.schema_version == like.schema_version
+        )
+
+
+def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
+    """Yield the lines of dead letters, in pieces."""
+    frame: _Frame | None = None
+    for reject in rejects:
+        if frame is None or not frame.fits(reject):
+            frame = _Frame(reject)
+        yield frame.before
+        yield b"%d" % reject.provenance.document[reject.unit]
+        yield frame.behind
+        if len(reject.payload) > _PIECE:
+            yield from _long_payload(reject.payload)
+        else:
+            try:
+                yield b'utf-8","payload":%b' % _encode(reject.payload.decode())
+            except UnicodeDecodeError:
+                yield b'base64","payload":"%b"' % pybase64.b64encode(reject.payload)
+        yield b"}\n"
+
+
+def _long_payload(payload: bytes) -> Iterator[bytes]:
+    """Write a payload piece by piece: as one text, it takes up to four times its bytes, or six."""
+    try:
+        for _ in _texts(payload):
+            pass
+    except UnicodeDecodeError:
+        yield b'base64","payload":"'
+        for start in range(0, len(payload), _PIECE):
+            yield pybase64.b64encode(payload[start : start + _PIECE])
+    else:
+        yield b'utf-8","payload":"'
+        for text in _texts(payload):
+            yield _encode(text)[1:-1]
+    yield b'"'
+
+
+def _texts(payload: bytes) -> Iterator[str]:
+    """Decode UTF-8 piece by piece. Raises `UnicodeDecodeError` where it is not."""
+    decoder = _utf8()
+    for start in range(0, len(payload), _PIECE):
+        yield decoder.decode(payload[start : start + _PIECE])
+    yield decoder.decode(b"", final=True)
 
 
 def _writable(key: str | None) -> str | None:
     """Return a partition key without half surrogate pairs, which JSON has and UTF-8 has not."""
     return key if key is None or key.isascii() else key.encode(errors="replace").decode()
-
-
-def _as_text(payload: bytes) -> tuple[str, str]:
-    try:
-        return "utf-8", payload.decode()
-    except UnicodeDecodeError:
-        return "base64", pybase64.b64encode(payload).decode()
 
 
 def _arrived_at(reject: Reject) -> int:

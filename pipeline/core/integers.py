@@ -19,6 +19,7 @@ else:
 
 INT32: Final = "i"
 INT64: Final = "q"
+_INT32_BYTES = 4
 _ramps = {INT32: array(INT32), INT64: array(INT64)}  # 0, 1, 2, …, as far as anyone has counted
 
 
@@ -57,9 +58,9 @@ def to_arrow(values: Integers) -> pa.Array:
 
 
 def from_arrow(values: pa.Array) -> Integers:
-    """Return the numbers of an Arrow array of 32 bits without nulls."""
+    """Return the numbers of an Arrow array of 32 or 64 bits without nulls."""
     size = values.type.bit_width // 8
     data = memoryview(values.buffers()[1])
-    found = array(INT32)
+    found = array(INT32 if size == _INT32_BYTES else INT64)
     found.frombytes(data[values.offset * size : (values.offset + len(values)) * size])
     return found

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -14,9 +15,12 @@ SEAM = b"\r"
 
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _string = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_brackets = re.compile(rb"[\[\]{}]")
-_OPENING = frozenset(b"[{")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # +1 and -1, in a byte
 _OPEN, _CLOSE = b"{}"
+_STEPS_AT_ONCE = 2**20
+_FEW_STEPS = 1_000  # for which Arrow is not worth its calls
+_MOST_PIECES = 2**20
 _first, _last = itemgetter(0), itemgetter(-1)
 
 
@@ -101,12 +105,29 @@ def deeper_than(text: bytes, limit: int) -> bool:
     """Whether arrays and objects are nested deeper than `limit` levels."""
     if text.count(b"[") + text.count(b"{") <= limit:
         return False
+    # Without escapes, every other piece between quotes is outside of strings.
+    is_plain = b"\\" not in text and text.count(b'"') < _MOST_PIECES
+    outside = b"".join(text.split(b'"')[::2]) if is_plain else _string.sub(b"", text)
+    steps = outside.translate(_STEPS, _NO_BRACKETS)
     depth = 0
-    for bracket in _brackets.findall(_string.sub(b"", text)):
-        depth += 1 if bracket[0] in _OPENING else -1
-        if depth > limit:
+    for start in range(0, len(steps), _STEPS_AT_ONCE):
+        deepest, depth = _deepest(steps[start : start + _STEPS_AT_ONCE], depth)
+        if deepest > limit:
             return True
     return False
+
+
+def _deepest(steps: bytes, depth: int) -> tuple[int, int]:
+    """Go up and down from a depth; return the deepest that was reached, and the last."""
+    if len(steps) < _FEW_STEPS:
+        depths = list(accumulate([1 if step == 1 else -1 for step in steps], initial=depth))
+        return max(depths), depths[-1]
+    import pyarrow as pa  # noqa: PLC0415 - a producer knows JSON, and no Arrow
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    signed = pa.Array.from_buffers(pa.int8(), len(steps), [None, pa.py_buffer(steps)])
+    column = pc.cumulative_sum(signed.cast(pa.int32()), start=depth)
+    return pc.max(column).as_py(), column[-1].as_py()
 
 
 def read_exactly(text: bytes) -> Any:

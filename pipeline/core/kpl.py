@@ -46,6 +46,7 @@ _key_index = attrgetter("partition_key_index")
 _hash_key_index = attrgetter("explicit_hash_key_index")
 _has_hash_key = methodcaller("HasField", "explicit_hash_key_index")
 _data = attrgetter("data")
+_WIDEST_VARINT = 70  # bits in ten bytes: protobuf reads no more
 _LENGTH_DELIMITED_TAGS = frozenset({0x0A, 0x12, 0x1A})  # the three fields of AggregatedRecord
 
 
@@ -311,7 +312,7 @@ def _end_of_fields(data: bytes) -> int | None:
     while offset + DIGEST_BYTES < len(data) and data[offset] in _LENGTH_DELIMITED_TAGS:
         length, shift, offset = 0, 0, offset + 1
         while True:
-            if offset >= len(data):
+            if offset >= len(data) or shift >= _WIDEST_VARINT:
                 return None
             length |= (data[offset] & 0x7F) << shift
             shift, offset = shift + 7, offset + 1

@@ -15,7 +15,16 @@ import pyarrow.compute as pc
 from pipeline.core.aggregates import count_user_records
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.errors import ConservationError
-from pipeline.core.integers import INT32, INT64, Integers, integers, to_arrow, up_to, zeros
+from pipeline.core.integers import (
+    INT32,
+    INT64,
+    Integers,
+    from_arrow,
+    integers,
+    to_arrow,
+    up_to,
+    zeros,
+)
 from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.records import (
     Batch,
@@ -78,8 +87,9 @@ class Coverage:
     """The units that the parts of a batch held, against all that the batch must hold.
 
     A ledger knows what was routed; a document that decoding or routing lost is in none. So this
-    begins at the stream records: each owns at least one unit, each unit was in a ledger, and an
-    aggregate owns as many user records as its bytes say, read by other code than the decoder's.
+    begins at the stream records: each owns at least one user record, and an aggregate as many as
+    its bytes say, read by other code than the decoder's; each user record has a first document in
+    one part, or was settled itself; and each unit of a part was in its ledger.
     """
 
     def __init__(
@@ -91,14 +101,21 @@ class Coverage:
         """
         self._batch = batch
         self._stream_records = stream_records
-        self._opened = opened
-        self._seen = {id(origins): (origins, array(INT32)) for origins in opened}
+        self._opened = {id(origins): _Opened(origins) for origins in opened}
         self._unopened = set[int]()
 
     def add(self, ledger: Ledger, rejects: Iterable[Reject]) -> None:
         """Enter the units of a part whose ledger was checked, and its rejects."""
+        settled: dict[int, tuple[Provenance, Integers]] = {}
         for origins, units in ledger.units():
-            self._seen.setdefault(id(origins), (origins, array(INT32)))[1].extend(units)
+            settled.setdefault(id(origins), (origins, array(INT32)))[1].extend(units)
+        for origins, units in settled.values():
+            if origins.opened_from is None:
+                self._opened_as(origins).settled.extend(units)
+            else:
+                if not _is_all_of(origins, units):
+                    raise self._error("Units were lost, or doubled, before they were routed")
+                self._opened_as(origins.opened_from).add_part(origins)
         for reject in rejects:
             if reject.is_stream_record:
                 number = reject.provenance.record[reject.unit]
@@ -107,23 +124,24 @@ class Coverage:
 
     def check(self) -> None:
         """Raise `ConservationError` unless no unit, and no stream record, was left out."""
-        for origins, units in self._seen.values():
-            every = up_to(len(origins))
-            if units != every and to_arrow(units).sort() != to_arrow(every):
+        for opened in self._opened.values():
+            if not opened.is_complete():
                 raise self._error("Units were lost, or doubled, before they were routed")
         self._check_user_records()
         # Of those that were deaggregated, this has been shown.
         records = set(self._stream_records)
-        for origins, _ in self._seen.values():
-            if origins is not self._opened[0]:
-                records.update(origins.record)
+        for opened in list(self._opened.values())[1:]:
+            records.update(opened.origins.record)
         if len(records) != len(self._batch.records):
             missing = next(n for n in range(len(self._batch.records)) if n not in records)
             raise self._error(f"Nothing came of {self._batch.records[missing].sequence_number}")
 
+    def _opened_as(self, origins: Provenance) -> "_Opened":
+        return self._opened.setdefault(id(origins), _Opened(origins))
+
     def _check_user_records(self) -> None:
         """Hold the user records that there are against those that the stream records hold."""
-        numbers, origins = self._stream_records, self._opened[0]
+        numbers, origins = self._stream_records, next(iter(self._opened.values())).origins
         counts = [self._user_records(number) for number in numbers]
         if sum(counts) == len(counts):
             records, subs = integers(numbers), zeros(len(counts), INT64)
@@ -132,13 +150,7 @@ class Coverage:
             for number, count in zip(numbers, counts, strict=True):
                 records.extend(array(INT32, (number,)) * count)
                 subs.extend(up_to(count, INT64))
-        if origins.document == zeros(len(origins)):
-            same = (origins.record, origins.sub) == (records, subs)
-        else:  # each user record has one document that is its first
-            first = pc.equal(to_arrow(origins.document), 0)
-            found = (to_arrow(column).filter(first) for column in (origins.record, origins.sub))
-            same = list(found) == [to_arrow(records), to_arrow(subs)]
-        if not same:
+        if (origins.record, origins.sub) != (records, subs):
             raise self._error("User records were lost, or doubled, as aggregates were opened")
 
     def _user_records(self, number: int) -> int:
@@ -185,7 +197,55 @@ class Names:
             )
 
 
+class _Opened:
+    """What came of the units of one provenance: they were settled, or opened into parts."""
+
+    def __init__(self, origins: Provenance) -> None:
+        self.origins = origins
+        self.settled = array(INT32)
+        self._record = array(INT32)
+        self._sub = array(INT64)
+
+    def add_part(self, part: Provenance) -> None:
+        """Enter the user records whose first document is in a part, which is complete."""
+        record, sub = part.record, part.sub
+        if part.document != zeros(len(part)):
+            is_first = pc.equal(to_arrow(part.document), 0)
+            record, sub = (
+                from_arrow(to_arrow(column).filter(is_first)) for column in (record, sub)
+            )
+        self._record.extend(record)
+        self._sub.extend(sub)
+
+    def is_complete(self) -> bool:
+        """Tell whether each unit was settled once, or opened once."""
+        origins = self.origins
+        if not self.settled and (self._record, self._sub) == (origins.record, origins.sub):
+            return True
+        if not self._record:
+            return _is_all_of(origins, self.settled)
+        settled = to_arrow(self.settled)
+        columns = zip((self._record, self._sub), (origins.record, origins.sub), strict=True)
+        found = [
+            pa.concat_arrays([to_arrow(opened), to_arrow(every).take(settled)])
+            for opened, every in columns
+        ]
+        every = [to_arrow(origins.record), to_arrow(origins.sub)]
+        return bool(_in_order_of_stream(found).equals(_in_order_of_stream(every)))
+
+
+def _in_order_of_stream(columns: list[pa.Array]) -> pa.Table:
+    table = pa.Table.from_arrays(columns, ["record", "sub"])
+    return table.sort_by([("record", "ascending"), ("sub", "ascending")]).combine_chunks()
+
+
 _Flat = dict[int, Integers]
+
+
+def _is_all_of(origins: Provenance, units: Integers) -> bool:
+    """Tell whether these are all units of a provenance, each of them once."""
+    every = up_to(len(origins))
+    return units == every or to_arrow(units).sort() == to_arrow(every)
 
 
 def _flat(entries: list[Units]) -> _Flat:

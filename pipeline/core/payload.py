@@ -6,7 +6,7 @@ Compression and registries' headers are taken off (`unpack`), and the text is cu
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import contains
 
@@ -17,62 +17,109 @@ import pyarrow.compute as pc
 from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
-from pipeline.core.integers import INT32, INT64, between
-from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json
+from pipeline.core.integers import INT64
+from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_json
+from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation
-from pipeline.core.unpack import is_packed, unpack
+from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
+from pipeline.core.unpack import Meter, is_packed, unpack
 
 _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
 _BEHIND_A_BRACKET = re.compile(rb"\}[^,\]}]")
 _EMPTY = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\[[ \t\r\n]*+\])*+")
 _SEAM_BYTE = SEAM[0]  # a number is looked for in a third of the time
+# Scalars that are JSON, and text: no header of any compression begins like one.
+_SCALAR = re.compile(rb'-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?|true|false|null|"[ !#-\[\]-~]*+"')
+_SHORT = 100
 _RUN = 64  # user records looked at together, where some of a batch are odd
-
-Part = tuple[Chunk, list[Reject]]
 
 
 def unpack_payloads(
-    chunk: Chunk, limits: Limits, *, each_line: bool = False, fast: bool = True
+    chunk: Chunk,
+    limits: Limits,
+    width: Width = NARROW,
+    *,
+    each_line: bool = False,
+    fast: bool = True,
 ) -> Iterator[Part]:
-    """Open user records into documents, in parts that fit in memory together.
+    """Open user records into documents, in parts that fit in memory together; at least one part.
 
     With `each_line`, a payload's lines are its documents, whatever is in them. Without `fast`, all
-    are opened one by one, to the same documents.
-
-    A part ends at the first stream record boundary where it holds `limits.part_bytes` unpacked;
-    within one stream record only where that record alone unpacks to so much. At least one part.
+    are opened one by one, to the same documents in the same parts. `width` is how many values the
+    documents may become.
     """
+    parts = Parts(chunk.provenance, limits, width)
     text = _text_of_documents(chunk.payloads, limits) if fast else None
-    if text is not None:
-        yield msgspec.structs.replace(chunk, text=text), []
+    if text is not None and parts.have_surely_room(len(text), len(chunk)):
+        yield _as_they_are(chunk, text, parts), []
         return
-    part = _Part(chunk.provenance, each_line=each_line, fast=fast)
-    if fast and _fits_in_one_part(chunk.payloads, limits):
-        part.open_in_runs(chunk, limits)
-        yield part.finished()
-        return
-    record, record_bytes = -1, 0
-    for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
-        starts_record = chunk.provenance.record[unit] != record
-        if starts_record:
-            record, record_bytes = chunk.provenance.record[unit], 0
-        if (part.size if starts_record else record_bytes) >= limits.part_bytes:
-            yield part.finished()
-            part, record_bytes = _Part(chunk.provenance, each_line=each_line, fast=fast), 0
-        record_bytes += part.open(unit, payload, limits)
-    yield part.finished()
+    opener = _Opener(chunk.provenance, limits, each_line=each_line, fast=fast)
+    for run in _runs(chunk.payloads) if fast else [slice(0, len(chunk))]:
+        units, payloads = chunk.unit[run], chunk.payloads[run]
+        is_plain = fast and _are_plain(payloads, limits, each_line=each_line)
+        if is_plain and parts.add_run(units, payloads):
+            continue
+        for unit, payload in zip(units, payloads, strict=True):
+            opened = opener.open(unit, payload)
+            if not parts.add_one(unit, opened):
+                yield from parts.add(unit, *opened)
+    yield parts.finish()
 
 
-def check_documents(chunk: Chunk, limits: Limits) -> Part:
+def check_documents(chunk: Chunk, limits: Limits, width: Width = NARROW) -> Iterator[Part]:
     """Check replayed documents against the limits again; some were rejected for exceeding them."""
-    violations = [_document_violation(payload, limits) for payload in chunk.payloads]
-    good = chunk.take([index for index, violation in enumerate(violations) if violation is None])
-    return good, [
-        Reject(chunk.provenance, unit, RejectStage.DOCUMENT, violation, payload)
-        for unit, payload, violation in zip(chunk.unit, chunk.payloads, violations, strict=True)
-        if violation is not None
-    ]
+    parts, start = Parts(chunk.provenance, limits, width), 0
+    while start < len(chunk):
+        end = start + parts.fitting(chunk.payloads[start : start + limits.part_documents])
+        units, payloads = chunk.unit[start:end], chunk.payloads[start:end]
+        violations = [_document_violation(payload, limits) for payload in payloads]
+        good = [index for index, violation in enumerate(violations, start) if violation is None]
+        yield (
+            chunk.take(good),
+            [
+                Reject(chunk.provenance, unit, RejectStage.DOCUMENT, violation, payload)
+                for unit, payload, violation in zip(units, payloads, violations, strict=True)
+                if violation is not None
+            ],
+        )
+        start = end
+
+
+def _runs(payloads: Sequence[bytes]) -> Iterator[slice]:
+    """Cut user records into runs that are looked at together: each odd one is a run of its own."""
+    start, kinds = 0, list(map(_kind_of, payloads))
+    for end, kind in enumerate(kinds):
+        if start < end and (kind is not kinds[start] or not kind or end - start == _RUN):
+            yield slice(start, end)
+            start = end
+    if start < len(payloads):
+        yield slice(start, len(payloads))
+
+
+def _kind_of(payload: bytes) -> bytes | None:
+    """Return what many user records may have in common, by which they are known together."""
+    if payload[-1:] == b"}" and payload[:1] == b"{":
+        return b"{"
+    return b"1" if len(payload) < _SHORT and _SCALAR.fullmatch(payload) else None
+
+
+def _are_plain(payloads: Sequence[bytes], limits: Limits, *, each_line: bool) -> bool:
+    """Tell whether each of a run of user records is plainly one document within the limits."""
+    kind = _kind_of(payloads[0]) if payloads else None
+    if kind == b"{":
+        return _text_of_documents(payloads, limits) is not None
+    most = min(limits.unpacked_bytes, limits.document_bytes)
+    return kind == b"1" and not each_line and max(map(len, payloads)) <= most
+
+
+def _as_they_are(chunk: Chunk, text: bytes, parts: Parts) -> Chunk:
+    """Return the documents of user records of which each is one, joined as `text`."""
+    origins = chunk.provenance
+    if len(chunk) == len(origins):  # most often: then nothing has to be copied
+        columns = origins.record, origins.sub, origins.document, origins.partition_key
+        return Chunk(Provenance(origins.batch, *columns, origins), chunk.unit, chunk.payloads, text)
+    parts.add_run(chunk.unit, chunk.payloads)
+    return msgspec.structs.replace(parts.finish()[0], text=text)
 
 
 def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | None:
@@ -114,13 +161,6 @@ def _is_one(payload: bytes) -> bool:
     return _BEHIND_A_BRACKET.search(payload) is None or is_json(payload)
 
 
-def _fits_in_one_part(payloads: Sequence[bytes], limits: Limits) -> bool:
-    """Tell whether one part can hold the payloads, and nothing in them has to be unpacked."""
-    if sum(map(len, payloads)) >= limits.part_bytes:
-        return False
-    return not any(is_packed(payload) for payload in payloads if payload[:1] != b"{")
-
-
 def _is_too_deep(document: bytes, limits: Limits) -> bool:
     # A document of n bytes nests at most n / 2 deep.
     return len(document) > 2 * limits.depth and deeper_than(document, limits.depth)
@@ -134,66 +174,63 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-class _Part:
-    """Documents and rejects in the making.
+class _Opener:
+    """Opens user records, one by one.
 
-    The first document of a user record takes over its position; further ones get their own.
+    What is unpacked, and the documents in it, are counted for each stream record: beyond its limits
+    a packed user record is not looked into any more. Without that, some kilobytes could hold more
+    than there is time for, and nothing would ever come after them.
     """
 
-    def __init__(self, provenance: Provenance, *, each_line: bool, fast: bool) -> None:
-        self.provenance = provenance
-        self.units = array(INT32)
-        self.payloads: list[bytes] = []
-        self.rejects: list[Reject] = []
-        self.size = 0
+    def __init__(self, origins: Provenance, limits: Limits, *, each_line: bool, fast: bool) -> None:
+        self._origins = origins
+        self._limits = limits
         self._each_line = each_line
         self._fast = fast
+        self._is_text = origins.batch.one_document_per_record
+        self._begin(-1)
 
-    def finished(self) -> Part:
-        return Chunk(self.provenance, self.units, self.payloads), self.rejects
+    def _begin(self, record: int) -> None:
+        self._record = record
+        self._unpacked = Meter()
+        self._documents_left = self._limits.record_documents
 
-    def open_in_runs(self, chunk: Chunk, limits: Limits) -> None:
-        """Open user records, those between the odd ones together."""
-        odd = [index for index, payload in enumerate(chunk.payloads) if not is_framed(payload)]
-        start = 0
-        for end in [*odd, len(chunk)]:
-            for first in range(start, end, _RUN):
-                self._open_run(chunk, first, min(first + _RUN, end), limits)
-            if end < len(chunk):
-                self.open(chunk.unit[end], chunk.payloads[end], limits)
-            start = end + 1
-
-    def _open_run(self, chunk: Chunk, start: int, end: int, limits: Limits) -> None:
-        """Open user records of which most likely each is plainly a document."""
-        units, payloads = chunk.unit[start:end], chunk.payloads[start:end]
-        if _text_of_documents(payloads, limits) is not None:
-            self.units += units
-            self.payloads += payloads
-            return
-        for unit, payload in zip(units, payloads, strict=True):
-            self.open(unit, payload, limits)
-
-    def open(self, unit: int, payload: bytes, limits: Limits) -> int:
-        """Open one user record and return its unpacked size in bytes."""
-        is_text = self.provenance.batch.one_document_per_record
-        text = payload if is_text else unpack(payload, limits.unpacked_bytes)
+    def open(
+        self, unit: int, payload: bytes
+    ) -> tuple[list[bytes], Mapping[int, Violation], RejectStage]:
+        """Return a user record's documents, and which are rejected; or its payload, rejected."""
+        if self._origins.record[unit] != self._record:
+            self._begin(self._origins.record[unit])
+        text = payload if self._is_text else self._unpack(payload)
         if isinstance(text, Violation):
-            self._reject(unit, RejectStage.PAYLOAD, text, payload)
-            return 0
-        documents = self._documents(text, payload, limits)
+            return [payload], {0: text}, RejectStage.PAYLOAD
+        documents = self._documents(text, payload)
         if isinstance(documents, Violation):
-            self._reject(unit, RejectStage.PAYLOAD, documents, payload)
-            return 0
-        self._add(unit, documents, limits)
-        self.size += len(text)
-        return len(text)
+            return [payload], {0: documents}, RejectStage.PAYLOAD
+        texts = [document for _, document in documents]
+        return texts, _violations(texts, self._limits), RejectStage.DOCUMENT
 
-    def _documents(self, text: bytes, payload: bytes, limits: Limits) -> list[Document] | Violation:
+    def _unpack(self, payload: bytes) -> bytes | Violation:
+        """Take off what stands around a payload's text, as far as its stream record may go."""
+        limits, left = self._limits, self._limits.record_bytes - self._unpacked.spent
+        is_near = left < limits.unpacked_bytes or self._documents_left <= 0
+        if not (is_near and is_packed(payload)):
+            return unpack(payload, limits.unpacked_bytes, self._unpacked)
+        if left > 0 and self._documents_left <= 0:
+            return _of_record(Reason.TOO_MANY_DOCUMENTS, f"{limits.record_documents} documents")
+        text = unpack(payload, left, self._unpacked) if left > 0 else None
+        if text is None or (
+            isinstance(text, Violation) and text.reason is Reason.UNPACKED_TOO_LARGE
+        ):
+            return _of_record(Reason.UNPACKED_TOO_LARGE, f"{limits.record_bytes} unpacked bytes")
+        return text
+
+    def _documents(self, text: bytes, payload: bytes) -> list[Document] | Violation:
         """Cut the text of a payload into its documents, at least one."""
-        if text and self.provenance.batch.one_document_per_record:
+        if text and self._is_text:
             is_plain = is_meant_as_json(text) or is_json(text)
             return (None if is_plain else violation_of(text)) or [(0, text)]
-        most = limits.documents
+        most, was_packed = self._limits.documents, text is not payload
         found = split_documents(text, each_line=self._each_line, limit=most, fast=self._fast)
         documents = found.documents
         if not documents:
@@ -201,55 +238,30 @@ class _Part:
                 return violation_of(text, payload) or [(0, text)]
             message = "The record holds no document: it is empty, white space, or an empty array."
             return Violation(Reason.EMPTY_RECORD, message)
+        if was_packed:
+            self._documents_left -= min(len(documents), most)
         if len(documents) > most:
             return Violation(
                 Reason.TOO_MANY_DOCUMENTS,
                 f"The payload holds more than {most} documents; send it in several records.",
             )
+        if was_packed and self._documents_left < 0:
+            documents_of = f"{self._limits.record_documents} documents"
+            return _of_record(Reason.TOO_MANY_DOCUMENTS, documents_of)
         if not is_conserved(text, documents):
-            raise ConservationError(_LOST)
+            raise ConservationError(LOST)
         if found.is_broken or self._each_line:
             return _text_or_not(text, payload, documents, each_line=self._each_line)
         return documents
 
-    def _add(self, unit: int, documents: Sequence[Document], limits: Limits) -> None:
-        """Give each document a unit, and reject those that are beyond the limits."""
-        units = self._units(unit, len(documents))
-        texts = [document for _, document in documents]
-        before = len(self.payloads) + len(self.rejects)
-        if _are_within(texts, limits):
-            self.units.extend(units)
-            self.payloads += texts
-        else:
-            for one, text in zip(units, texts, strict=True):
-                violation = _document_violation(text, limits)
-                if violation is None:
-                    self.units.append(one)
-                    self.payloads.append(text)
-                else:
-                    self._reject(one, RejectStage.DOCUMENT, violation, text)
-        if len(self.payloads) + len(self.rejects) != before + len(documents):
-            raise ConservationError(_LOST)
 
-    def _units(self, unit: int, count: int) -> Sequence[int]:
-        """Return a unit for each document of a user record, which has the first one already."""
-        if count == 1:
-            return (unit,)
-        origins, start = self.provenance, len(self.provenance)
-        origins.record.extend(array(INT32, [origins.record[unit]]) * (count - 1))
-        origins.sub.extend(array(INT64, [origins.sub[unit]]) * (count - 1))
-        origins.document.extend(between(1, count))
-        origins.partition_key.extend([origins.partition_key[unit]] * (count - 1))
-        return (unit, *between(start, start + count - 1))
-
-    def _reject(self, unit: int, stage: RejectStage, violation: Violation, payload: bytes) -> None:
-        self.rejects.append(Reject(self.provenance, unit, stage, violation, payload))
-
-
-_LOST = (
-    "Documents of a payload were lost as it was opened. This is a defect of the pipeline; the "
-    "batch will be delivered again."
-)
+def _of_record(reason: Reason, most: str) -> Violation:
+    """Say that a payload is beyond what its stream record may hold."""
+    return Violation(
+        reason,
+        f"With this payload, the compressed ones of its stream record hold more than {most}; send "
+        "them in several stream records.",
+    )
 
 
 def _text_or_not(
@@ -284,6 +296,14 @@ def _are_within(documents: Sequence[bytes], limits: Limits) -> bool:
     if longest > min(limits.document_bytes, 2 * limits.depth):
         return False
     return all(map(bytes.isascii, documents))
+
+
+def _violations(documents: Sequence[bytes], limits: Limits) -> Mapping[int, Violation]:
+    """Return the violations of those documents that are beyond the limits, by their number."""
+    if _are_within(documents, limits):
+        return {}
+    found = ((number, _document_violation(text, limits)) for number, text in enumerate(documents))
+    return {number: violation for number, violation in found if violation is not None}
 
 
 def _document_violation(document: bytes, limits: Limits) -> Violation | None:

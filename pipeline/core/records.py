@@ -74,21 +74,35 @@ class Limits(msgspec.Struct, frozen=True):
     depth: int = 256
     partition_bytes: int = 255
     key_bytes: int = 1_024
-    part_bytes: int = 64 * 2**20
+    record_bytes: int = 256 * 2**20
+    record_documents: int = 2_500_000
+    part_bytes: int = 32 * 2**20
+    part_documents: int = 100_000
+    part_values: int = 10_000_000
     open_partitions: int = 16
+
+
+class Width(msgspec.Struct, frozen=True):
+    """How many values there may be: columns of a `row`, and of an `item`, an object in an array."""
+
+    row: int = 1
+    item: int = 0
 
 
 class Provenance(msgspec.Struct):
     """Where each unit (a document, or a record that did not open) stands in its batch.
 
-    It grows. One object is shared by a batch's chunk, all parts that are made of it, and all
-    rejects; a station that finds another unit, as the second document of a payload, adds it, and
-    refers to it by its index. Nothing is ever removed or changed, so that an index stays valid.
-    Units of different provenances are told apart by the object's `id`.
+    It grows, while a batch is deaggregated or a part of it is filled. From then on one object is
+    shared by a chunk, all that is made of it, and its rejects, which refer to units by their index.
+    A batch's user records have one, and each part of its documents has one of its own. Units of
+    different provenances are told apart by the object's `id`.
 
     Four columns of one length: index of the stream record in the batch (32 bits), position in the
     aggregate (64 bits; 0 outside one), document number within the user record (32 bits), and the
     partition key the producer gave.
+
+    The units of a part of a batch are `opened_from` those of user records, of which each is the
+    first of one user record's documents, and several of them where it has several.
     """
 
     batch: Batch
@@ -96,6 +110,7 @@ class Provenance(msgspec.Struct):
     sub: Integers = msgspec.field(default_factory=partial(array, INT64))
     document: Integers = msgspec.field(default_factory=partial(array, INT32))
     partition_key: list[str | None] = msgspec.field(default_factory=list)
+    opened_from: Provenance | None = None
 
     def __len__(self) -> int:
         return len(self.record)
@@ -136,7 +151,7 @@ class Chunk(msgspec.Struct, frozen=True):
         )
 
 
-class Violation(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """What is wrong with one document: a stable reason, a sentence, and a JSON path."""
 
     reason: Reason
@@ -144,7 +159,7 @@ class Violation(msgspec.Struct, frozen=True):
     path: str = "$"
 
 
-class Reject(msgspec.Struct, frozen=True):
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """A unit that becomes a dead letter: its bytes, its violation, and where it came from."""
 
     provenance: Provenance

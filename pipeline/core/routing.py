@@ -10,6 +10,7 @@ from pipeline.core.jsontext import is_json, why_not_json
 from pipeline.core.matching import Match
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Reject, Violation
+from pipeline.core.schema.widths import width_of
 
 
 class Router:
@@ -21,6 +22,7 @@ class Router:
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
         self._datasets = tuple(datasets)
+        self.width = width_of(dataset.record for dataset in datasets)
         self._rest = next((dataset for dataset in datasets if dataset.match is None), None)
         self._by_value = {
             (type(dataset.match.value), dataset.match.value): dataset

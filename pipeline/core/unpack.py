@@ -44,27 +44,34 @@ class _Corrupt(Exception):
     """What began as a format does not go on as it; the text says why."""
 
 
+class Meter(msgspec.Struct):
+    """Counts the bytes that came out of compression, those that were thrown away again, too."""
+
+    spent: int = 0
+
+
 class _Codec(msgspec.Struct, frozen=True):
     """A compression format: how it is known, and how one stretch of it is unpacked.
 
-    `unpack` takes the data, an offset, and the most bytes that are wanted; it returns what it
-    unpacked, and the offset behind what it unpacked it from.
+    `unpack` takes the data, an offset, the most bytes that are wanted, and a meter; it returns what
+    it unpacked, and the offset behind what it unpacked it from.
     """
 
     name: str
-    unpack: Callable[[bytes, int, int], tuple[bytes, int]]
+    unpack: Callable[[bytes, int, int, Meter], tuple[bytes, int]]
 
 
-def unpack(payload: bytes, limit: int) -> bytes | Violation:
+def unpack(payload: bytes, limit: int, meter: Meter | None = None) -> bytes | Violation:
     """Take off what stands around a payload's text; what has nothing around it comes back as it is.
 
-    Stops at most a piece past `limit` bytes.
+    Stops at most a piece past `limit` bytes. The meter counts what was unpacked.
     """
+    meter = meter or Meter()
     for _ in range(DEEPEST):
         start = _start_of_member(payload, 0)
         codec = _codec_of(payload, start)
         try:
-            inner = _members(payload, limit) if codec else _without_header(payload)
+            inner = _members(payload, limit, meter) if codec else _without_header(payload)
         except _Corrupt as error:
             if codec is _ZLIB and not start and not _is_meant_as_zlib(payload):
                 break
@@ -149,7 +156,7 @@ def _codec_of(data: bytes, start: int) -> _Codec | None:
     return _ZLIB if is_zlib(data[start : start + 2]) else None
 
 
-def _members(data: bytes, limit: int) -> bytes:
+def _members(data: bytes, limit: int, meter: Meter) -> bytes:
     """Unpack members or frames, one after the other, to at most about one piece past the limit."""
     pieces, size, start = list[bytes](), 0, 0
     while start < len(data) and size <= limit:
@@ -157,7 +164,7 @@ def _members(data: bytes, limit: int) -> bytes:
         following = _codec_of(data, start)
         if following is None:
             raise _Corrupt(f"it goes on with something else at byte {start}")
-        piece, end = following.unpack(data, start, limit + 1 - size)
+        piece, end = following.unpack(data, start, limit + 1 - size, meter)
         pieces.append(piece)
         size += len(piece)
         padding = _PADDING.match(data, end)
@@ -165,10 +172,10 @@ def _members(data: bytes, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _inflate(window: int) -> Callable[[bytes, int, int], tuple[bytes, int]]:
+def _inflate(window: int) -> Callable[[bytes, int, int, Meter], tuple[bytes, int]]:
     """Make what unpacks one member of gzip, or one stream of zlib."""
 
-    def unpack_member(data: bytes, start: int, most: int) -> tuple[bytes, int]:
+    def unpack_member(data: bytes, start: int, most: int, meter: Meter) -> tuple[bytes, int]:
         member, pieces, bite = zlib.decompressobj(window), list[bytes](), _FIRST_BITE
         wanted = most
         try:
@@ -182,6 +189,8 @@ def _inflate(window: int) -> Callable[[bytes, int, int], tuple[bytes, int]]:
                 wanted -= len(pieces[-1])
         except zlib.error as error:
             raise _Corrupt(str(error)) from None
+        finally:
+            meter.spent += most - wanted
         if not member.eof and wanted > 0:
             raise _Corrupt("it ends before its trailer")
         return b"".join(pieces), start - len(member.unused_data)
@@ -189,7 +198,7 @@ def _inflate(window: int) -> Callable[[bytes, int, int], tuple[bytes, int]]:
     return unpack_member
 
 
-def _unpack_frames(data: bytes, start: int, most: int) -> tuple[bytes, int]:
+def _unpack_frames(data: bytes, start: int, most: int, meter: Meter) -> tuple[bytes, int]:
     """Unpack frames of zstd that follow each other without anything between them."""
     end = start
     while ZSTD.match(data, end):
@@ -203,6 +212,8 @@ def _unpack_frames(data: bytes, start: int, most: int) -> tuple[bytes, int]:
                 size += len(piece)
     except (OSError, pa.ArrowException) as error:
         raise _Corrupt(str(error)) from None
+    finally:
+        meter.spent += size
     return b"".join(pieces), end
 
 

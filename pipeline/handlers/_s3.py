@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.adapters.telemetry import Telemetry, Values
 from pipeline.core.errors import (
     DeadlineExceeded,
+    FileError,
     FilesFailed,
     FilesUnfinished,
     FileUnfinished,
@@ -39,7 +40,8 @@ def respond(
 ) -> dict[str, Any]:
     """Store the files that an event names, and report those that are not stored to its sender.
 
-    To SQS, the response names the messages to deliver again, as ReportBatchItemFailures has it.
+    To SQS, the response names the messages to deliver again, as ReportBatchItemFailures has it. A
+    damaged file is not among them: its bytes would be the same.
     Any other sender gets an exception, after all files were tried: `FilesFailed`, or
     `FilesUnfinished` where time alone was missing and some was stored. A sender that waits for the
     response gets a count of the latter, as it is not an error. What was stored is not done again.
@@ -87,6 +89,7 @@ class _Files:
         self.request_id = request_id
         # Why they are not stored, and whether they only are not yet.
         self.failures: list[tuple[str, bool]] = []
+        self.damaged: list[str] = []  # why they never will be
         self.counts = Counter[str]()
 
     def store(self, delivery: Delivery) -> bool:
@@ -100,8 +103,14 @@ class _Files:
         return len(self.failures) == before
 
     def raise_failures(self, *, awaited: bool) -> None:
-        """Raise the error for those that are not stored, if there are any."""
+        """Raise the error for those that are not stored, if there are any.
+
+        Of damaged files only who waits for the response is told: for others it would be a retry.
+        """
         unfinished = all(unfinished for _, unfinished in self.failures)
+        if awaited and self.damaged:
+            unfinished = False
+            self.failures += [(why, False) for why in self.damaged]
         if self.failures and not (awaited and unfinished):
             sentences = " ".join(why for why, _ in self.failures)
             raise (FilesUnfinished if unfinished else FilesFailed)(sentences)
@@ -123,6 +132,8 @@ class _Files:
             self._failed("store_failed", report.source, str(error))
         except DeadlineExceeded as error:
             self._failed("too_slow", report.source, str(error))
+        except FileError as error:
+            self._damaged(report.source, str(error))
         except PipelineError as error:
             self._failed("failed", report.source, str(error))
         except Exception as error:  # noqa: BLE001 - reported as failed, only without its text
@@ -141,6 +152,13 @@ class _Files:
     ) -> None:
         self.counts[outcome] += 1
         self.telemetry.file(outcome, report.source, values, self.request_id, message)
+
+    def _damaged(self, source: str, why: str) -> None:
+        """Refuse a file for good: it is the same file whenever it is delivered again."""
+        self.counts["damaged"] += 1
+        self.damaged.append(why)
+        values: Values = {"FilesFailed": 1, "FilesDamaged": 1}
+        self.telemetry.file("damaged", source, values, self.request_id, why)
 
     def _failed(self, outcome: str, source: str, why: str) -> None:
         self.failures.append((f"{source}: {why}" if source not in why else why, False))

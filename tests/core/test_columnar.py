@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import PLAIN, ROOT, chunk_of, order
+from support import PLAIN, ROOT, chunk_of, dataset, order
 
 from pipeline.adapters.schemas import read_dataset
 from pipeline.core.convert import convert
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.documents.columnar import ColumnarReader, Unreadable
+from pipeline.core.documents.columnar.decimals import PLANS_KEPT
 from pipeline.core.documents.columnar.kernels import kernel_of
 from pipeline.core.errors import DatasetError
 from pipeline.core.payload import unpack_payloads
@@ -488,3 +489,18 @@ def test_the_columnar_path_begins_at_as_many_documents_as_the_dataset_says(
     assert given == []
     assert len(convert(chunk, dataset)[0]) == count
     assert given == tried
+
+
+def test_plans_are_kept_for_a_few_spellings_alone() -> None:
+    """Twenty optional decimals are spelled in a million ways; a warm function meets many."""
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    names = [f"d{number}" for number in range(8)]
+    things = dataset(*({"name": name, "type": ["null", decimal]} for name in names)).by_columns()
+    reader = things.reader
+    if reader is None:
+        pytest.fail("the dataset has no reader")
+    for spelled in range(2 * PLANS_KEPT):
+        numbers = {name: 1.25 for bit, name in enumerate(names) if spelled >> bit & 1}
+        reader.read([json.dumps(numbers).encode()])
+    kept = reader._plan.cache_info(), reader._spelling._nonplain.cache_info()
+    assert [info.currsize for info in kept] == [PLANS_KEPT, PLANS_KEPT]

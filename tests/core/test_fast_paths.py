@@ -10,6 +10,7 @@ from support import Function, Stored, as_json, kinesis_event, order
 from pipeline.core import convert, events, kpl, payload, routing
 from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.parts import Parts
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FAST = [
     (kpl, "_fast_unaggregated"),
     (kpl, "fast_parse"),
     (payload, "_text_of_documents"),
-    (payload._Part, "open_in_runs"),
+    (Parts, "add_run"),
     (routing.Router, "_fast_find"),
     (convert, "_fast_columns"),
 ]

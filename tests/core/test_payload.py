@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import weakref
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -13,10 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import PLAIN, chunk_of
 
+from pipeline.core import payload as payload_module
 from pipeline.core.documents import jsonpath as paths
-from pipeline.core.payload import Part, check_documents, unpack_payloads
+from pipeline.core.integers import INT64, up_to
+from pipeline.core.jsontext import deeper_than
+from pipeline.core.parts import Part
+from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import Limits
+from pipeline.core.records import Chunk, Limits, Violation
+from pipeline.core.unpack import Meter, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,13 +208,17 @@ def test_a_document_that_is_not_utf8_is_a_reject(text: bytes) -> None:
 # ---------------------------------------------------------------------------- parts of a batch
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(1, 40))
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(1, 40), st.integers(1, 9))
 def test_parts_hold_all_documents_in_order_and_end_between_records(
-    lines: list[int], part_bytes: int
+    lines: list[int], part_bytes: int, part_documents: int
 ) -> None:
-    """Each record is whole within one part, unless it alone reaches the bound."""
+    """Each part is within its bounds, and each record in one part unless it alone is more."""
     payloads = [b'{"a":1}\n' * count for count in lines]
-    parts = list(unpack_payloads(chunk_of(*payloads), Limits(part_bytes=part_bytes)))
+    limits = Limits(part_bytes=part_bytes, part_documents=part_documents)
+    parts = list(unpack_payloads(chunk_of(*payloads), limits))
+    for part, rejects in parts:
+        assert len(part) + len(rejects) <= part_documents
+        assert sum(map(len, part.payloads)) <= max(part_bytes, len(b'{"a":1}'))
     found = [
         (part.provenance.record[unit], part.provenance.document[unit])
         for part, _ in parts
@@ -218,7 +229,11 @@ def test_parts_hold_all_documents_in_order_and_end_between_records(
     ]
     assert sum(len(rejects) for _, rejects in parts) == lines.count(0)
     homes = [{part.provenance.record[unit] for unit in part.unit} for part, _ in parts]
-    assert all(not one & other for one, other in pairwise(homes))
+    cut = {record for one, other in pairwise(homes) for record in one & other}
+    assert all(
+        lines[record] > part_documents or lines[record] * len(b'{"a":1}') > part_bytes
+        for record in cut
+    )
 
 
 def test_there_is_always_a_part() -> None:
@@ -237,7 +252,7 @@ def test_zstd_may_begin_with_a_skippable_frame(magic: int) -> None:
 def test_documents_that_come_again_are_held_against_the_bounds_again() -> None:
     """As a dead letter that was no UTF-8 does: no reader of Parquet would open what it became."""
     again = chunk_of(b'{"a":"\xff"}', b"{}", b'{"a":' + b"[" * 300 + b"]" * 300 + b"}")
-    good, rejects = check_documents(again, PLAIN)
+    ((good, rejects),) = check_documents(again, PLAIN)
     assert good.payloads == [b"{}"]
     assert [(reject.unit, reject.stage, reject.violation.reason) for reject in rejects] == [
         (0, RejectStage.DOCUMENT, Reason.NOT_UTF8),
@@ -254,7 +269,7 @@ def test_keys_as_long_as_documents_are_not_kept_in_memory() -> None:
 # ------------------------------------------------------------------- all payloads at once, or one
 
 ODD_PAYLOADS = st.sampled_from([
-    b'{"a":1}', b' {"a":1}', b'{"a":1}\n', b'{"a":1}\n{"b":2}\n\n', b'{\n"a":1}', b"", b" \n", b"[1]",
+    b"1", b'"a"', b"true", b"-0.5", b"00", b'{"a":1}', b' {"a":1}', b'{"a":1}\n', b'{"a":1}\n{"b":2}\n\n', b'{\n"a":1}', b"", b" \n", b"[1]",
     b"{", b"{a}", b'{"a":"\xff"}', '{"a":"é"}'.encode(), b'{"a":' + b"[" * 9 + b"]" * 9 + b"}",
     b'{"a":"' + b"x" * 40 + b'"}', gzip.compress(b'{"a":1}\n{"b":2}'), gzip.compress(b"{")[:-1],
     zstd(b'{"a":1}'), b"\x1f\x8b", bytes.fromhex("28b52ffd"), b'{"a":1}\0{"b":2}',
@@ -266,6 +281,9 @@ ODD_LIMITS = st.builds(
     document_bytes=st.sampled_from([20, 2**20]),
     depth=st.sampled_from([2, 256]),
     part_bytes=st.sampled_from([1, 30, 2**20]),
+    part_documents=st.sampled_from([1, 3, 100]),
+    record_bytes=st.sampled_from([10, 50, 2**20]),
+    record_documents=st.sampled_from([1, 3, 100]),
 )
 
 
@@ -282,3 +300,91 @@ def test_the_fast_path_unpacks_as_the_exact_one_does(payloads: list[bytes], limi
         for fast in (True, False)
     )
     assert fast == exact
+
+
+# --------------------------------------------------------------- what a stream record may hold
+
+
+def aggregated(*payloads: bytes) -> Chunk:
+    """Return the chunk of one stream record's user records."""
+    chunk = chunk_of(*payloads)
+    provenance = chunk.provenance
+    provenance.record[:], provenance.sub[:] = provenance.document, up_to(len(payloads), INT64)
+    return chunk
+
+
+def test_beyond_what_a_stream_record_may_unpack_to_a_payload_is_kept_packed() -> None:
+    """The plain ones among them are read on: what they cost is bounded by the record's size."""
+    packed = [gzip.compress(b'{"a":%d}' % number) for number in range(4)]
+    limits = Limits(record_bytes=16)
+    payloads = [packed[0], b'{"p":1}', packed[1], packed[2], b'{"p":2}\n', packed[3]]
+    ((chunk, rejects),) = unpack_payloads(aggregated(*payloads), limits)
+    assert chunk.payloads == [b'{"a":0}', b'{"p":1}', b'{"a":1}', b'{"p":2}']
+    assert [reject.payload for reject in rejects] == packed[2:]
+    assert {reject.violation for reject in rejects} == {
+        Violation(
+            Reason.UNPACKED_TOO_LARGE,
+            "With this payload, the compressed ones of its stream record hold more than 16 unpacked "
+            "bytes; send them in several stream records.",
+        )
+    }
+    # Each stream record has as much, whatever comes before it.
+    ((chunk, rejects),) = unpack_payloads(chunk_of(*packed), limits)
+    assert (len(chunk), rejects) == (4, [])
+
+
+def test_beyond_the_documents_of_a_stream_record_a_payload_is_kept_packed() -> None:
+    packed = gzip.compress(b"{}\n" * 3)
+    payloads = [packed, packed, b"{}\n" * 3, packed]
+    ((chunk, rejects),) = unpack_payloads(aggregated(*payloads), Limits(record_documents=5))
+    assert chunk.payloads == [b"{}"] * 6
+    assert [(reject.payload, reject.violation.reason) for reject in rejects] == [
+        (packed, Reason.TOO_MANY_DOCUMENTS)
+    ] * 2
+
+
+def test_what_is_beyond_a_stream_records_limit_is_not_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A record of a few kilobytes cannot make more work than its limit allows, plus one payload."""
+    unpacked = list[int]()
+
+    def counted(data: bytes, limit: int, meter: Meter) -> Any:
+        before = meter.spent
+        text = unpack(data, limit, meter)
+        unpacked.append(meter.spent - before)
+        return text
+
+    monkeypatch.setattr(payload_module, "unpack", counted)
+    bomb = gzip.compress(b" " * 10_000)
+    for broken in (bomb, bomb[:-9], bomb[:-8] + b"x" * 8):
+        unpacked.clear()
+        limits = Limits(unpacked_bytes=9_000, record_bytes=50_000)
+        ((chunk, rejects),) = unpack_payloads(aggregated(*[broken] * 100), limits)
+        assert len(chunk) + len(rejects) == 100
+        assert sum(unpacked) <= limits.record_bytes + 1
+
+
+def test_a_part_lets_go_of_what_it_held() -> None:
+    """A million documents of one record are never all in memory, nor are their positions."""
+    payload = gzip.compress(b"1\n" * 9_999)
+    held = []
+    for part, _ in unpack_payloads(aggregated(*[payload] * 50), Limits(part_documents=20_000)):
+        held.append(weakref.ref(part.provenance.record))
+        assert len(part.provenance) <= 20_000
+        del part, _
+    assert len(held) == 25
+    assert sum(ref() is not None for ref in held) <= 1
+
+
+@pytest.mark.parametrize("limit", [1, 255, 256])
+@given(st.data())
+def test_depth_is_counted_outside_of_strings(limit: int, data: st.DataObject) -> None:
+    """Law: however it is counted, a text is too deep if its brackets say so one after the other."""
+    few = st.text('[]{}"\\a', max_size=40).map(str.encode)
+    text = b"[" * data.draw(st.integers(0, limit + 1)) + data.draw(few)
+    depth, deepest = 0, 0
+    for bracket in re.sub(rb'(?s)"(?:[^"\\]|\\.)*"?', b"", text):
+        depth += {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}.get(bracket, 0)
+        deepest = max(deepest, depth)
+    assert deeper_than(text, limit) == (deepest > limit)

@@ -376,7 +376,7 @@ class Clock:
 def told_of_files(out: str) -> list[dict[str, Any]]:
     """The metrics of files, without those of their parts."""
     lines = [json.loads(line) for line in out.splitlines()]
-    named = ("FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed")
+    named = ("FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged")
     return [
         {name: line[name] for name in named if name in line}
         for line in lines
@@ -556,32 +556,51 @@ def test_of_a_versioned_object_the_version_is_read_that_was_told_of(
 
 
 def test_of_a_queue_only_the_messages_that_failed_come_again(
-    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     good, damaged = bucket.put(LINES), bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
     events = [through_sqs("no JSON", "a"), through_sqs(damaged, "b"), through_sqs(good, "c")]
     answer = invoke({"Records": [item for event in events for item in event["Records"]]})
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+    assert told_of_files(capsys.readouterr().out) == [
+        {"FilesFailed": 1},
+        {"FilesFailed": 1, "FilesDamaged": 1},
+        {"FilesStored": 1},
+    ]
     assert ids(function.stored) == ORDER_IDS
 
 
 def test_without_a_queue_every_file_is_tried_and_then_it_raises(
     bucket: Bucket, function: Function, invoke: Callable[..., Any]
 ) -> None:
-    damaged, good = bucket.put(gzip.compress(LINES)[:-9], "damaged.gz"), bucket.put(LINES)
+    bucket.put(gzip.compress(LINES)[:-9], "damaged.gz")
+    bucket.put(LINES)
+    both = [ObjectReference(bucket.name, key) for key in ("damaged.gz", "in.ndjson")]
     with pytest.raises(FilesFailed, match=r"damaged\.gz.* cannot be read past byte 0"):
-        invoke({"Records": [*damaged["Records"], *good["Records"]]})
+        invoke(notify_of(both, awaited=True))
+    assert ids(function.stored) == ORDER_IDS
+
+
+def test_a_damaged_file_is_not_asked_for_again(
+    bucket: Bucket, function: Function, invoke: Callable[..., Any]
+) -> None:
+    """Who does not wait for the response would only deliver the same bytes again."""
+    damaged, good = bucket.put(gzip.compress(LINES)[:-9], "damaged.gz"), bucket.put(LINES)
+    answer = invoke({"Records": [*damaged["Records"], *good["Records"]]})
+    assert (answer["damaged"], answer["stored"]) == (1, 1)
     assert ids(function.stored) == ORDER_IDS
 
 
 def test_what_follows_a_gzip_file_is_told_and_not_quoted(
-    bucket: Bucket, invoke: Callable[..., Any]
+    bucket: Bucket, invoke: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(FilesFailed) as error:
-        invoke(bucket.put(gzip.compress(LINES) + b"secret"))
-    assert "a compressed part is followed by something else; it is damaged, or not whole" in str(
-        error.value
-    )
+    assert invoke(bucket.put(gzip.compress(LINES) + b"secret"))["damaged"] == 1
+    out = capsys.readouterr().out
+    assert "a compressed part is followed by something else; it is damaged, or not whole" in out
+    assert "secret" not in out
 
 
 @pytest.mark.parametrize(

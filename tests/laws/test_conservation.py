@@ -160,8 +160,9 @@ def every_part(_: Iterator[Any]) -> Iterator[Any]:
     return iter(())
 
 
-def document_checked_again(part: Any) -> Any:
-    return without_last(part[0]), part[1]
+def document_checked_again(parts: Iterator[Any]) -> Iterator[Any]:
+    for documents, rejects in parts:
+        yield without_last(documents), rejects
 
 
 def document_routed(result: Any) -> Any:

@@ -24,10 +24,11 @@ from support import ROOT
 
 from pipeline import handlers
 from pipeline.adapters.writer import ConcurrentWriter
-from pipeline.core import layout, payload
+from pipeline.core import layout
 from pipeline.core.dataset import Dataset
 from pipeline.core.integers import INT64, zeros
 from pipeline.core.kpl import deaggregate
+from pipeline.core.parts import Parts
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Batch, Chunk, Limits, Provenance, Reject
 from pipeline.core.routing import Router
@@ -162,7 +163,12 @@ def rows_of(provenance: Provenance) -> Iterator[tuple[int, int, int, str | None]
 
 
 def reject_dropped() -> AbstractContextManager[Any]:
-    return patch.object(payload._Part, "_reject", lambda *_: None)
+    add = Parts.add
+
+    def without_rejects(parts: Parts, unit: int, texts: list[bytes], *rejected: Any) -> Any:
+        return iter(()) if rejected[0] else add(parts, unit, texts, *rejected)
+
+    return patch.object(Parts, "add", without_rejects)
 
 
 REFUSED = "The handler raised ConservationError: "

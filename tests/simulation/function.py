@@ -50,8 +50,10 @@ class SimulatedFunction:
         self.stores = (lake, dead_letters)
         self.timeout = random.choice((3.0, 10.0, 60.0))
         self.skew = random.uniform(-300.0, 300.0)
+        part_bytes, part_documents = random.choice(((1_000, 3), (2**25, 100_000), (2**25, 100_000)))
         limits = Limits(
-            part_bytes=random.choice((1_000, 2**26, 2**26)),
+            part_bytes=part_bytes,
+            part_documents=part_documents,
             open_partitions=random.choice((1, 3, 16)),
         )
         # Documents are few in a batch here, and then the columnar path is the slow one.

@@ -82,11 +82,15 @@ def is_conserved(text: bytes, documents: Sequence[Document]) -> bool:
     for separator in (b"\n", b""):
         if text.removesuffix(b"\n") == separator.join(pieces):
             return True
-    end = 0
+    if len(pieces) > 1:
+        begin, end = documents[0][0], documents[-1][0] + len(pieces[-1])
+        if any(text[begin:end] == separator.join(pieces) for separator in (b"\n", b"", b",")):
+            return is_between(text[:begin]) and is_between(text[end:])
+    end, gaps = 0, set[bytes]()
     for offset, document in documents:
-        if offset < end or not is_between(text[end:offset]):
+        if offset < end or not text.startswith(document, offset):
             return False
+        gaps.add(text[end:offset])
         end = offset + len(document)
-        if text[offset:end] != document:
-            return False
-    return is_between(text[end:])
+    gaps.add(text[end:])
+    return all(map(is_between, gaps))

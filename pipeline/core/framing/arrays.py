@@ -6,6 +6,7 @@ brackets and quotes are whole.
 """
 
 import re
+from itertools import accumulate
 
 import msgspec
 
@@ -14,10 +15,19 @@ from pipeline.core.jsontext import WHITESPACE, is_json
 # Possessive, so that a string which ends beyond the stretch is looked through once, not again
 # from each of its bytes.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
-_DELIMITER = re.compile(rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*+([\[\]{},])', re.DOTALL)
+_BEFORE_BRACKET = rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+'
+_BRACKET = re.compile(_BEFORE_BRACKET + rb"([\[\]{}])", re.DOTALL)
+# One after the other; where none follows, all of the rest: it would be looked for at each byte.
+_BRACKETS = re.compile(_BEFORE_BRACKET + rb"(?:([\[\]{}])|.*+)", re.DOTALL)
+# A closing brace opens nothing here, and so is a part of what is wrong.
+_DELIMITER = re.compile(rb'[^"\[\]{,]*+(?:' + _STRING + rb'[^"\[\]{,]*+)*+([\[\]{,])', re.DOTALL)
+_EMPTY_ELEMENTS = re.compile(rb"(?:[ \t\r\n]*+,)*+")
+_SPACE_BEFORE = re.compile(rb"[ \t\r\n]*+")
 _OPENING = frozenset({b"[", b"{"})
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_TRUNCATED = "Input data was truncated"
+_TRAILING = re.compile(r"JSON is malformed: trailing characters \(byte ([0-9]+)\)")
 _RUN_BYTES = 2**16
 _TRIES = 8
 _DEEPEST = 4_096
@@ -38,18 +48,19 @@ class Elements(msgspec.Struct, frozen=True):
     by_hand: frozenset[int]
 
 
-def split_elements(text: bytes, enough: int = 2**63) -> Elements:
+def split_elements(text: bytes, enough: int = 2**63, start: int = 0) -> Elements:
     """Cut a stretch that begins behind an array's opening bracket, or behind one of its commas.
 
-    It is left off soon after `enough` elements. White space does not belong to an element, and
-    between two commas there may be none.
+    That is at `start`. It is left off soon after `enough` elements. White space does not belong to
+    an element, and between two commas there may be none.
     """
-    found, offset, by_hand = Found(), 0, set[int]()
+    found, offset, by_hand = Found(), start, set[int]()
     while len(found) < enough:
         run, offset = _run(text, offset)
         found += run
         until = offset if run else offset + _RUN_BYTES
         while offset < until and len(found) < enough:
+            offset = _behind(_EMPTY_ELEMENTS, text, offset)
             mark, end = _delimiter(text, offset)
             if not mark:
                 return Elements(found, offset, closed=False, by_hand=frozenset(by_hand))
@@ -72,23 +83,40 @@ def _run(text: bytes, offset: int) -> tuple[Found, int]:
 
     What parses between brackets of its own holds whole elements, so the comma behind it is the
     array's. Returns them, and the offset behind the last comma; none, and the same offset, where
-    one of them is not JSON, or not an object.
+    one of them is not JSON.
     """
-    found, end = Found(), offset + _RUN_BYTES
+    end, begin = offset + _RUN_BYTES, _behind(_SPACE_BEFORE, text, offset)
+    # The comma behind an element like the first is more likely the array's than any other one.
+    comma = {b"{": b"},", b"[": b"],"}.get(text[begin : begin + 1], b",")
     for _ in range(_TRIES):
-        end = text.rfind(b"},", offset, end)
+        end = text.rfind(comma, begin, end)
         if end < 0:
             break
+        run = text[begin : end + len(comma) - 1]
         try:
-            raws = _elements.decode(b"[%b]" % text[offset : end + 1])
+            raws = list(map(bytes, _elements.decode(b"[%b]" % run)))
         except (msgspec.DecodeError, RecursionError):
             continue
-        for raw in map(bytes, raws):
-            offset = text.index(raw, offset)
-            found.append((offset, raw))
-            offset += len(raw)
-        return found, end + 2
-    return found, offset
+        return _placed(raws, run, begin), end + len(comma)
+    return Found(), offset
+
+
+def _placed(elements: list[bytes], run: bytes, begin: int) -> Found:
+    """Find the offset of each element of a run that begins at `begin`."""
+    if b",".join(elements) == run:
+        offsets = accumulate([len(element) + 1 for element in elements[:-1]], initial=begin)
+        return list(zip(offsets, elements, strict=True)) if elements else []
+    found, offset = Found(), 0
+    for element in elements:
+        offset = run.index(element, offset)
+        found.append((begin + offset, element))
+        offset += len(element)
+    return found
+
+
+def _behind(pattern: re.Pattern[bytes], text: bytes, offset: int) -> int:
+    found = pattern.match(text, offset)
+    return found.end() if found else offset
 
 
 def is_bounded(element: bytes) -> bool:
@@ -131,7 +159,7 @@ def _delimiter(text: bytes, offset: int) -> tuple[bytes, int]:
             offset = behind_brackets(text, offset)
             if offset < 0:
                 break
-        elif mark != b"}":  # which opens nothing here, and so is a part of what is wrong
+        else:
             return mark, offset
     return b"", offset
 
@@ -142,10 +170,35 @@ def behind_brackets(text: bytes, offset: int) -> int:
     What nests deeper than any reader follows counts as never closed: it is not searched to its end.
     """
     depth = 1
-    while 0 < depth < _DEEPEST:
-        bracket = _BRACKET.match(text, offset)
-        if bracket is None:
-            return -1
+    for bracket in _BRACKETS.finditer(text, offset):
+        if bracket[1] is None:
+            break
         depth += 1 if bracket[1] in _OPENING else -1
-        offset = bracket.end()
-    return offset if depth == 0 else -1
+        if depth == 0:
+            return bracket.end()
+        if depth == _DEEPEST:
+            break
+    return -1
+
+
+def fast_behind_value(text: bytes, start: int) -> int | None:
+    """Return the offset behind a JSON value in brackets, -1 if it does not end; None if not sure.
+
+    The decoder stops at the first byte that belongs to no value, and says where that is.
+    """
+    try:
+        _raw.decode(memoryview(text)[start:])
+    except msgspec.DecodeError as error:
+        behind = _TRAILING.fullmatch(str(error))
+        if behind is None:
+            # It says so of half a surrogate pair, too.
+            is_cut = str(error) == _TRUNCATED and text.find(b"\\u", start) < 0
+            return -1 if is_cut else None
+        end = start + int(behind[1]) - 1
+    except RecursionError:
+        return None
+    else:
+        end = len(text)
+    while text[end - 1] in WHITESPACE:
+        end -= 1
+    return end

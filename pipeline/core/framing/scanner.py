@@ -5,8 +5,13 @@ from enum import StrEnum
 
 import msgspec
 
-from pipeline.core.framing.arrays import behind_brackets, is_bounded, split_elements
-from pipeline.core.framing.fast import fast_objects
+from pipeline.core.framing.arrays import (
+    behind_brackets,
+    fast_behind_value,
+    is_bounded,
+    split_elements,
+)
+from pipeline.core.framing.fast import fast_lines, fast_objects
 from pipeline.core.framing.marks import (
     GOES_ON,
     OPENING,
@@ -66,6 +71,7 @@ class Scanner:
         self._streamed = hold
         self._fast = fast
         self._exact_until = 0  # where many at once are tried again, after they could not be read
+        self._exact_lines_until = 0
         self._open_lines: dict[tuple[int, int], bool] = {}
         self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
         self._pieces: tuple[int, int] | None = (
@@ -79,7 +85,7 @@ class Scanner:
         """Read values one after the other, as long as they are whole."""
         while len(self.found) < self._enough:
             start = self._fast_run(self._behind_space(start), (b"\n", b"", b"\r\n"))
-            start = self._behind_space(start)
+            start = self._fast_lines(self._behind_space(start))
             if start == len(self.text):
                 return self._held(start), Mode.SEQUENCE
             end = self._value(start)
@@ -94,7 +100,7 @@ class Scanner:
         """Take a whole value, and return the offset behind it; None where there is none."""
         text = self.text
         if text[start] in OPENING:
-            end = behind_brackets(text, start + 1)
+            end = self._behind_brackets(start)
             if end < 0 or not is_json(text[start:end]):
                 return None
             if text[start] == _OBJECT:
@@ -111,6 +117,11 @@ class Scanner:
             return None
         self.found.append((start, scalar.group()))
         return end
+
+    def _behind_brackets(self, start: int) -> int:
+        """Return the offset behind a value in brackets, -1 where it does not end."""
+        end = fast_behind_value(self.text, start) if self._fast else None
+        return behind_brackets(self.text, start + 1) if end is None else end
 
     def _take_array(self, start: int, end: int) -> None:
         """Take the elements of a whole array; one without an object in it is one document."""
@@ -148,6 +159,24 @@ class Scanner:
             else:
                 self.found += objects
             start = start + objects[room][0] if room < len(objects) else self._behind_space(end)
+        return start
+
+    def _fast_lines(self, start: int) -> int:
+        """Take values of which each is a line, as `_fast_run` takes objects, and more seldom."""
+        text = self.text
+        while (
+            self._fast
+            and self._exact_lines_until <= start < len(text)
+            and len(self.found) < self._enough
+        ):
+            end = text.rfind(b"\n", start, start + _RUN_BYTES)
+            values = fast_lines(text[start:end]) if end > start else None
+            if values is None:
+                self._exact_lines_until = start + _RUN_BYTES
+                break
+            room = self._enough - len(self.found)
+            self.found += [(start + offset, value) for offset, value in values[:room]]
+            start = start + values[room][0] if room < len(values) else self._behind_space(end)
         return start
 
     def _held(self, end: int) -> int:
@@ -375,37 +404,45 @@ class Scanner:
 
     def array(self, start: int) -> tuple[int, Mode]:
         """Read elements from behind the bracket, or behind a comma, of an array."""
-        text = self.text
-        room = self._enough - len(self.found)
-        elements = split_elements(text[start:], room)
-        end = start + elements.end
-        for number, (offset, element) in enumerate(elements.found):
-            begin = start + offset
-            if number == room:
-                return begin, Mode.ARRAY
-            if number in elements.by_hand and not is_json(element):
-                self.is_broken = True
-                visible = self._line_end(begin + len(element))
-                if visible is None and elements.closed:
-                    visible = end
-                line_start = text.rfind(b"\n", 0, begin) + 1
-                is_certain = text[begin] not in GOES_ON and is_bounded(element)
-                if not is_certain or visible is None or self._has_open(line_start, visible):
-                    return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
-            self.found.append((begin, element))
+        text, room = self.text, self._enough - len(self.found)
+        elements = split_elements(text, room, start)
+        end, first = elements.end, len(self.found)
+        self.found += elements.found[:room]
+        for number in sorted(elements.by_hand):
+            if first + number >= len(self.found):
+                break
+            begin, element = self.found[first + number]
+            if is_json(element):
+                continue
+            self.is_broken = True
+            visible = self._line_end(begin + len(element))
+            if visible is None and elements.closed:
+                visible = end
+            line_start = text.rfind(b"\n", 0, begin) + 1
+            is_certain = text[begin] not in GOES_ON and is_bounded(element)
+            if not is_certain or visible is None or self._has_open(line_start, visible):
+                del self.found[first + number :]
+                return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
+        if room < len(elements.found):
+            return elements.found[room][0], Mode.ARRAY
         if elements.closed:
             return end, Mode.SEQUENCE
+        return self._end_of_array(end)
+
+    def _end_of_array(self, end: int) -> tuple[int, Mode]:
+        """Take what is behind the last comma of an array that is not closed, if nothing follows."""
+        text = self.text
         rest = text[end:].strip(WHITESPACE)
-        if self._ended and rest and len(self.found) < self._enough:
-            if is_json(rest):  # the last element, and no bracket behind it
-                self.found.append(trimmed(text, end, len(text)))
-                return len(text), Mode.ARRAY
-            begin = end + len(text[end:]) - len(text[end:].lstrip(WHITESPACE))
-            if text[begin] not in GOES_ON and self._ends_too_early(begin, b"["):
-                return self._take_rest(begin)
-            line_start = text.rfind(b"\n", 0, begin) + 1
-            return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
-        return end, Mode.ARRAY
+        if not (self._ended and rest and len(self.found) < self._enough):
+            return end, Mode.ARRAY
+        if is_json(rest):  # the last element, and no bracket behind it
+            self.found.append(trimmed(text, end, len(text)))
+            return len(text), Mode.ARRAY
+        begin = end + len(text[end:]) - len(text[end:].lstrip(WHITESPACE))
+        if text[begin] not in GOES_ON and self._ends_too_early(begin, b"["):
+            return self._take_rest(begin)
+        line_start = text.rfind(b"\n", 0, begin) + 1
+        return self._take_rest(self._first_uncertain(line_start, begin, len(text)))
 
     def _has_open(self, start: int, end: int) -> bool:
         """Tell whether a string is open on these lines, which may hold many broken elements."""

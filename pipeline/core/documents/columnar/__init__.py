@@ -35,6 +35,7 @@ chunk `Unreadable`; `convert` then has the row decoder find it and tries once mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -43,10 +44,10 @@ import pyarrow.compute as pc
 
 from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar.arrow_json import Unreadable, read_table
-from pipeline.core.documents.columnar.decimals import Spelling
+from pipeline.core.documents.columnar.decimals import PLANS_KEPT, Spelling
 from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
 from pipeline.core.documents.columnar.kernels import mask_from_indices, or_masks
-from pipeline.core.documents.columnar.plan import RecordPlan, is_readable, make_record_plan
+from pipeline.core.documents.columnar.plan import is_readable, make_record_plan
 from pipeline.core.documents.columnar.unexpected import Unexpected
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
@@ -80,7 +81,8 @@ class ColumnarReader:
         self._rejects_unknown = record.rejects_unknown_fields and all_readable
         self._unexpected = Unexpected(census) if census and all_readable else None
         self._spelling = Spelling(self._fields)
-        self._plans: dict[frozenset[str], RecordPlan] = {}
+        # One for each set of decimals that documents spell as numbers, which may be any.
+        self._plan = lru_cache(maxsize=PLANS_KEPT)(partial(make_record_plan, self._fields))
 
     def read(self, documents: Sequence[bytes], text: bytes | None = None) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`.
@@ -117,11 +119,6 @@ class ColumnarReader:
         if note is not None:
             note(documents, indices, unknown)
         return Columns(in_order, indices, unknown)
-
-    def _plan(self, numbers: frozenset[str]) -> RecordPlan:
-        if numbers not in self._plans:
-            self._plans[numbers] = make_record_plan(self._fields, numbers)
-        return self._plans[numbers]
 
 
 def _arrays(table: pa.Table, rows: int, columns: int) -> list[pa.Array]:

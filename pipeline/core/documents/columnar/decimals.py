@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from pipeline.core.schema.types import Array, Field, FieldType, Record, Scalar, Type
 
+PLANS_KEPT = 64
+"""How many ways of spelling are remembered; with twenty decimals there are a million."""
 _SAMPLE = 8
 # A key may be spelled with escapes for the characters it has itself. These patterns match the last
 # escape in it, so that no text is searched twice; a match in a string's value only costs time.
@@ -31,7 +34,7 @@ class Spelling:
     def __init__(self, fields: Sequence[Field]) -> None:
         self._fields = tuple(field for field in fields if has_decimal(field.type))
         self._decimals = list(_decimals_of(self._fields))
-        self._nonplain: dict[frozenset[str], re.Pattern[bytes]] = {}
+        self._nonplain = lru_cache(maxsize=PLANS_KEPT)(self._pattern)
 
     def as_numbers(self, documents: Sequence[bytes]) -> frozenset[str]:
         """Return the keys of decimals that a sample of the documents spells as numbers."""
@@ -58,9 +61,7 @@ class Spelling:
         """
         if not numbers:
             return indices
-        if numbers not in self._nonplain:
-            self._nonplain[numbers] = self._pattern(numbers)
-        search = self._nonplain[numbers].search
+        search = self._nonplain(numbers).search
         if not search(text):
             return indices
         return [index for index in indices if not search(documents[index])]
