@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 WRONG = {
     'part.run("convert", convert, chunk, dataset, fast=fast)': 'part.run("convert", convert, chunk, dataset, "extra", fast=fast)',
     'part.run("partition", split, rows, dataset, pipeline.limits, room)': 'part.run("partition", split, rows, dataset, room)',
-    'self._timings.run("encode", encode, rows, dataset, as_format)': 'self._timings.run("encode", encode, dataset, as_format)',
+    'partial(encode, rows, dataset, as_format)': 'partial(encode, dataset, as_format)',
 }
 
 
