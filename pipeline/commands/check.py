@@ -136,15 +136,15 @@ def _show_table(dataset: "Dataset") -> None:
         match = f"documents whose {dataset.match.name!r} equals {dataset.match.value!r}"
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
-    columns = [
-        column.name if column.in_files else _partition(column) for column in dataset.partition_by
-    ]
+    columns = [_partition(column) for column in dataset.partition_by]
     print(f"  partitions  {', '.join(columns) or 'none'}")
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
 
 
 def _partition(column: "PartitionColumn") -> str:
     """Say what a level of the path is made of, where its name is not enough."""
+    if column.part == "value":
+        return column.name
     zone = f" in {column.zone}" if column.zone else ""
     return f"{column.name} of {column.field or 'arrival'}{zone}"
 

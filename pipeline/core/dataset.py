@@ -357,9 +357,11 @@ class _Folder:
             if names.count(column.name.lower()) > 1:
                 raise self.config.refuse(f"two partition columns are named {column.name!r}.")
             for field in record.fields:
-                if not column.in_files and field.name.lower() == column.name.lower():
+                if field.name.lower() == column.name.lower():
                     raise self.config.refuse(
-                        f"the partition column {column.name!r} has the name of another field."
+                        f"the partition column {column.name!r} has the name of a field of "
+                        f"{self.avsc}. Give that field another name, and its JSON key by "
+                        f'"jsonName": "{field.key}".'
                     )
         return columns
 

@@ -1,4 +1,8 @@
-"""`partition_by`: the levels of the Hive path, and where each has its values from."""
+"""`partition_by`: the levels of the Hive path, and where each has its values from.
+
+A level is never named like a column of the files: many readers guess its type from the text in the
+path (01067 is the number 1067), and some then take it for the column, or refuse the table.
+"""
 
 import re
 from typing import Literal, cast
@@ -42,11 +46,6 @@ class PartitionColumn(msgspec.Struct, frozen=True):
         """The names of the fields that lead to its value."""
         return () if self.field is None else tuple(self.field.split("."))
 
-    @property
-    def in_files(self) -> bool:
-        """Whether a column of the files has its name and its values."""
-        return self.part == "value" and len(self.fields) == 1
-
 
 def read_partition_column(text: str, record: Record, schema_file: str) -> PartitionColumn:
     """Read one level, as in `country` or `date(placed_at)`. Raises `UnusablePartition`."""
@@ -63,7 +62,7 @@ def read_partition_column(text: str, record: Record, schema_file: str) -> Partit
         kind = find_fields(plain, record, schema_file)[-1].type
         if not isinstance(kind, Scalar) or kind.logical not in _BY_VALUE:
             raise UnusablePartition(f"one cannot partition by {plain}; its type has no short text.")
-        return PartitionColumn(plain.replace(".", "_"), "value", plain)
+        return PartitionColumn(f"by_{plain.replace('.', '_')}", "value", plain)
     arrow = pa.timestamp("us", "UTC")
     if time is not None:
         arrow = find_fields(time, record, schema_file)[-1].type.arrow

@@ -225,7 +225,7 @@ NESTED = dataset(
         "year(shop.at)", "month(shop.at)", "date(shop.at, 'Europe/Berlin')", "shop.place"]""",
     name="nested",
 )  # fmt: skip
-# Beside a partition for which the path is not asked.
+# Beside the path's columns of all kinds.
 ASIDE = dataset(
     {"name": "id", "type": ["null", "string"], "default": None},
     {
@@ -272,7 +272,8 @@ def everything() -> tuple[list[bytes], list[Row]]:
             else:
                 row[f"{name}_null"] = None
         documents.append(as_json(sent))
-        rows.append(identity(number, ARRIVED) | row | {"date": day, "hour": hour})
+        path = {"date": day, "hour": hour, "by_Place": place or None}
+        rows.append(identity(number, ARRIVED) | row | path)
     return documents, rows
 
 
@@ -292,7 +293,9 @@ def kinds() -> tuple[list[bytes], list[Row]]:
             "date": date(2026, 1, 2) if odd else None,
             "hour": ARRIVED.hour,
         }
-        rows.append(identity(number, ARRIVED) | sent | read)
+        row = sent | read
+        by = {f"by_{name}": row[name] for name in ("flag", "number", "day", "choice")}
+        rows.append(identity(number, ARRIVED) | row | by | {"by_Place": place or None})
     return documents, rows
 
 
@@ -308,7 +311,7 @@ def nested() -> tuple[list[bytes], list[Row]]:
         row: Row = {"id": str(number), "shop": shop and {"place": place, "at": moment}}
         path = {
             "year": shop and 2026, "month": shop and 12, "date": shop and date(2027, 1, 1),
-            "shop_place": shop and (place or None),
+            "by_shop_place": shop and (place or None),
         }  # fmt: skip
         rows.append(identity(number, ARRIVED) | row | path)
     return documents, rows
@@ -316,7 +319,7 @@ def nested() -> tuple[list[bytes], list[Row]]:
 
 def aside() -> tuple[list[bytes], list[Row]]:
     documents, rows = nested()
-    return documents, [row | {"hour": row["shop"] and 5} for row in rows]
+    return documents, [row | {"hour": row["shop"] and 5, "by_id": row["id"]} for row in rows]
 
 
 # ------------------------------------------------------------------------------------ the lake
@@ -370,9 +373,10 @@ def with_path(dataset: Dataset, row: Row) -> Row:
         for name, value in row.items()
     }
     for column in dataset.partition_by:
-        moment = row[column.field or "_arrived_at"]
+        source = row[column.field or "_arrived_at"]
+        row[column.name] = source
         if column.part != "value":
-            row[column.name] = moment.date() if column.part == "date" else moment.hour
+            row[column.name] = source.date() if column.part == "date" else source.hour
     return row
 
 
@@ -476,9 +480,9 @@ def test_duckdb_shows_every_delivery_but_each_identity_once(dataset: Dataset, la
 @pytest.mark.parametrize(
     ("dataset", "condition"),
     [
-        (SHIPPED[1], "country = 'FR'"),
+        (SHIPPED[1], "by_country = 'FR'"),
         (SHIPPED[1], "date = '2026-11-22'"),
-        (KINDS, "Place = ''"),
+        (KINDS, "by_Place IS NULL"),
         (EVERYTHING, "date = '1969-12-31'"),
         (EVERYTHING, "hour = 9"),
     ],
@@ -636,11 +640,11 @@ def spark_reads_files_that_lack_the_newest_field(spark: Any, lake: Lake) -> None
 
 def spark_skips_files_by_their_path_through_the_view_of_once(spark: Any, lake: Lake) -> None:
     declare(spark, SHIPPED[1], lake.uri)
-    query = "EXPLAIN SELECT * FROM orders_once WHERE country = 'FR' AND date = '2026-11-22'"
+    query = "EXPLAIN SELECT * FROM orders_once WHERE by_country = 'FR' AND date = '2026-11-22'"
     plan = spark.sql(query).collect()[0][0]
     filters = re.search(r"PartitionFilters: \[(.*?)\], ", plan)
     assert filters
-    assert "country" in filters[1]
+    assert "by_country" in filters[1]
     assert "date" in filters[1]
 
 
@@ -696,7 +700,7 @@ def hives_csv_reader_gives_what_was_sent(spark: Any) -> None:
     row = serde.deserialize(jvm.org.apache.hadoop.io.Text(csv.split("\n")[1]))
     read = dict(zip(names, row, strict=True))
     assert read["coupon"] == coupon
-    assert read["country_in_file"] == "DE"
+    assert read["country"] == "DE"
     assert json.loads(read["items"])[0]["sku"] == "BOOK-042"
     assert read["customer__email"] == "ada@example.org"
 
@@ -825,8 +829,8 @@ def parameters(partition_by: str, *fields: Any, config: str = "", since: str = "
         ('["date(at)"]', [], WINDOW, {"date.range": "2024-02-28,NOW+3DAYS"}),
         ('["hour(at)"]', [], "", {"hour.type": "integer", "hour.range": "0,23"}),
         ('["month(at)"]', [], "", {"month.type": "integer", "month.range": "1,12"}),
-        ('["kind"]', [{"name": "kind", "type": SYMBOLS}], "", {"kind.values": "new,old"}),
-        ('["gift"]', [{"name": "gift", "type": "boolean"}], "", {"gift.values": "true,false"}),
+        ('["kind"]', [{"name": "kind", "type": SYMBOLS}], "", {"by_kind.values": "new,old"}),
+        ('["gift"]', [{"name": "gift", "type": "boolean"}], "", {"by_gift.values": "true,false"}),
     ],
     ids=["arrival", "event time in a window", "hour", "month", "enum", "boolean"],
 )
@@ -836,7 +840,8 @@ def test_projection_lists_all_partitions_there_can_be(
     found = parameters(partition_by, *fields, config=config)
     assert found["projection.enabled"] == "true"
     assert {f"projection.{key}": value for key, value in expected.items()}.items() <= found.items()
-    names = [part.partition("(")[0] for part in json.loads(partition_by)]
+    given = json.loads(partition_by)
+    names = [part.partition("(")[0] if "(" in part else f"by_{part}" for part in given]
     template = "".join(f"{name}=${{{name}}}/" for name in names)
     assert found["storage.location.template"] == f"{LAKE}/things/parquet/{template}"
 
@@ -889,7 +894,6 @@ def test_flattened_names_that_clash_step_aside() -> None:
         {"name": "c", "type": record("C", b="int")},
         {"name": "c__B", "type": ["null", "int"], "default": None},
         {"name": "x", "type": "string"},
-        {"name": "x_in_file", "type": "string"},
         {"name": "_copy", "type": "string"},
         config=BOTH + 'partition_by = ["x"]',
     )
@@ -899,10 +903,9 @@ def test_flattened_names_that_clash_step_aside() -> None:
         "a__b",
         "c__b_",
         "c__b",
-        "x_in_file_",
-        "x_in_file",
-        "_copy",
         "x",
+        "_copy",
+        "by_x",
     ]
     assert 'AS "_copy_"' in statements(made, LAKE, "athena")
 

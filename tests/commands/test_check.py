@@ -63,7 +63,7 @@ def test_it_prints_the_table_as_readers_see_it(
         "things, schema version 1",
         "  accepts     what no other dataset accepts",
         "  formats     parquet",
-        "  partitions  date of arrival, note",
+        "  partitions  date of arrival, by_note",
     ]
     columns = [line.split() for line in lines if line.startswith("    ")]
     assert ["id", "int32", "id"] in columns

@@ -182,7 +182,7 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
         ('partition_by = ["at"]', "no short text"),
         ('partition_by = ["date(at)", "date()"]', "two partition columns"),
         ('partition_by = ["id", "id"]', "two partition columns"),
-        ('partition_by = ["hour()"]', "name of another field"),
+        ('partition_by = ["hour()"]', "name of a field of schemas/.*/1.avsc. Give that"),
         ('formats = "csv"', "formats"),
         ("formats = []", "formats"),
         ('formats = ["orc"]', "formats"),

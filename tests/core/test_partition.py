@@ -101,7 +101,8 @@ def test_every_row_is_in_the_partition_of_its_value(names: list[str | None]) -> 
     """Null and "" share one; rows keep their order within."""
     found = paths_of(BY_NAME, *[{"name": name} for name in names])
     assert found == {
-        index: f"name={HIVE_NULL if not name else escape(name)}" for index, name in enumerate(names)
+        index: f"by_name={HIVE_NULL if not name else escape(name)}"
+        for index, name in enumerate(names)
     }
 
 
@@ -113,7 +114,7 @@ def test_nothing_climbs_out_of_its_prefix(names: list[str | None]) -> None:
     assert [row["name"] for row in stored.rows] == names
     for key in stored.output.objects:
         folder, as_format, directory, file = key.split("/")
-        assert (folder, directory.partition("=")[0]) == ("things", "name")
+        assert (folder, directory.partition("=")[0]) == ("things", "by_name")
         assert file.endswith(f".{as_format}")
 
 
@@ -130,7 +131,9 @@ def test_the_name_of_null_as_a_value_comes_back_from_the_path_as_itself(tmp_path
         path = tmp_path / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-    query = "SELECT name FROM read_parquet(?, hive_partitioning = true) ORDER BY _sequence_number"
+    query = (
+        "SELECT by_name FROM read_parquet(?, hive_partitioning = true) ORDER BY _sequence_number"
+    )
     found = duckdb.execute(query, [f"{tmp_path}/**/*.parquet"]).fetchall()
     assert [name for (name,) in found] == names
 
@@ -222,10 +225,10 @@ def test_a_nested_field_is_partitioned_by_like_any_other(places: list[str | None
     documents = [{"shop": {"the place": place, "opened": "0726-03-01"}} for place in places]
     assert paths_of(BY_NESTED, *documents, {}) == {
         **{
-            index: f"year=0726/month=03/shop_place={HIVE_NULL if not place else escape(place)}"
+            index: f"year=0726/month=03/by_shop_place={HIVE_NULL if not place else escape(place)}"
             for index, place in enumerate(places)
         },
-        len(places): f"year={HIVE_NULL}/month={HIVE_NULL}/shop_place={HIVE_NULL}",
+        len(places): f"year={HIVE_NULL}/month={HIVE_NULL}/by_shop_place={HIVE_NULL}",
     }
 
 
@@ -235,10 +238,34 @@ def test_a_nested_value_that_is_too_long_is_found_where_it_is() -> None:
 
 
 def test_a_partition_named_like_a_field_stops_the_start() -> None:
-    with pytest.raises(DatasetError, match="'shop_place' has the name of another field"):
+    with pytest.raises(DatasetError) as error:
         dataset(
-            {"name": "shop", "type": SHOP}, {"name": "Shop_Place", "type": "string"},
+            {"name": "shop", "type": SHOP}, {"name": "By_Shop_Place", "type": "string"},
             config='partition_by = ["shop.place"]',
+        )  # fmt: skip
+    assert str(error.value) == (
+        "schemas/things/dataset.toml: the partition column 'by_shop_place' has the name of a field "
+        "of schemas/things/1.avsc. Give that field another name, and its JSON key by "
+        '"jsonName": "By_Shop_Place".'
+    )
+
+
+def test_no_partition_is_named_like_a_column_of_the_files() -> None:
+    """Readers that guess types from the path never touch what is in the files."""
+    made = dataset(
+        NAME, {"name": "shop", "type": SHOP}, {"name": "shop_place", "type": "string"},
+        config='partition_by = ["name", "shop.place", "date()", "hour()"]',
+    )  # fmt: skip
+    names = [column.name for column in made.partition_by]
+    assert names == ["by_name", "by_shop_place", "date", "hour"]
+    assert not set(names) & set(made.schema.names)
+
+
+def test_two_fields_of_one_partition_name_stop_the_start() -> None:
+    with pytest.raises(DatasetError, match="two partition columns are named 'by_shop_place'"):
+        dataset(
+            {"name": "shop", "type": SHOP}, {"name": "shop_place", "type": "string"},
+            config='partition_by = ["shop.place", "shop_place"]',
         )  # fmt: skip
 
 
@@ -254,7 +281,7 @@ def test_other_types_are_written_as_their_text() -> None:
     uuid = "7C9E6679-7425-40DE-944B-E07FC1F90AE7"
     document = {"b": True, "i": -5, "d": "2026-11-23", "e": "A", "u": uuid}
     (path,) = paths_of(made, document).values()
-    assert path == f"b=true/i=-5/d=2026-11-23/date=2026-11-23/e=A/u={uuid.lower()}"
+    assert path == (f"by_b=true/by_i=-5/by_d=2026-11-23/date=2026-11-23/by_e=A/by_u={uuid.lower()}")
 
 
 # --------------------------------------------------------------------------------- bounds
@@ -273,14 +300,14 @@ def verdicts(
 def test_a_directory_is_bounded_in_bytes() -> None:
     """`name=` and the escaped value together; its neighbours do not suffer."""
     too_long = (Reason.PARTITION_TOO_LONG, "$.name")
-    documents = [{"name": text} for text in ("a" * 250, "a" * 251, "é" * 125, "é" * 126, "/" * 84)]
+    documents = [{"name": text} for text in ("a" * 247, "a" * 248, "é" * 123, "é" * 124, "/" * 83)]
     assert verdicts(BY_NAME, *documents) == [None, too_long, None, too_long, too_long]
-    assert verdicts(BY_NAME, {"name": "ab"}, limits=Limits(partition_bytes=6)) == [too_long]
+    assert verdicts(BY_NAME, {"name": "ab"}, limits=Limits(partition_bytes=9)) == [too_long]
 
 
 def test_a_whole_path_is_bounded_in_bytes() -> None:
-    assert verdicts(BY_NAME, {"name": "abc"}, room=8) == [None]
-    assert verdicts(BY_NAME, {"name": "abc"}, room=7) == [(Reason.PARTITION_TOO_LONG, "$.name")]
+    assert verdicts(BY_NAME, {"name": "abc"}, room=11) == [None]
+    assert verdicts(BY_NAME, {"name": "abc"}, room=10) == [(Reason.PARTITION_TOO_LONG, "$.name")]
 
 
 THREE = dataset(

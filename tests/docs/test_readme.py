@@ -91,7 +91,7 @@ def test_the_configuration_is_one_of_orders() -> None:
     schema = (ORDERS / "1.avsc").read_text("utf-8")
     dataset = parse_dataset("orders", {1: schema}, block("toml"))
     assert dataset.formats == ("parquet", "csv")
-    assert [column.name for column in dataset.partition_by] == ["date", "country"]
+    assert [column.name for column in dataset.partition_by] == ["date", "by_country"]
 
 
 def test_the_readme_lists_every_command() -> None:

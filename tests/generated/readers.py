@@ -85,7 +85,7 @@ def folders_of(made: Made, row: dict[str, Any]) -> list[str]:
             text = _said(fields[name], value)
         else:
             text = f"{value.hour:02}" if part == "hour" else value.isoformat()[:10]
-        folders.append(f"{name if part == 'value' else part}={text}")
+        folders.append(f"{f'by_{name}' if part == 'value' else part}={text}")
     return folders
 
 

@@ -193,7 +193,7 @@ def first_partition_under_two_paths(result: Any) -> Any:
     partitions, rejects = result
     return [
         *partitions,
-        *(Partition("country=XX", partition.rows) for partition in partitions[:1]),
+        *(Partition("by_country=XX", partition.rows) for partition in partitions[:1]),
     ], rejects
 
 

@@ -398,13 +398,13 @@ FIRST_RECORD = (GOOD, as_json(order(country="FR")), as_json(order(total="x")))
 TWO_PARTS = kinesis_event([aggregated(*FIRST_RECORD), aggregated(b"[", GOOD)])
 BY_RECORD = Limits(part_bytes=sum(map(len, FIRST_RECORD)))
 IN_ORDER = [
-    "lake orders/parquet/date=2026-11-23/country=DE part 0",
-    "lake orders/csv/date=2026-11-23/country=DE part 0",
-    "lake orders/parquet/date=2026-11-23/country=FR part 0",
-    "lake orders/csv/date=2026-11-23/country=FR part 0",
+    "lake orders/parquet/date=2026-11-23/by_country=DE part 0",
+    "lake orders/csv/date=2026-11-23/by_country=DE part 0",
+    "lake orders/parquet/date=2026-11-23/by_country=FR part 0",
+    "lake orders/csv/date=2026-11-23/by_country=FR part 0",
     "dead orders/date=2026-11-23/hour=09 part 0",
-    "lake orders/parquet/date=2026-11-23/country=DE part 1",
-    "lake orders/csv/date=2026-11-23/country=DE part 1",
+    "lake orders/parquet/date=2026-11-23/by_country=DE part 1",
+    "lake orders/csv/date=2026-11-23/by_country=DE part 1",
     "dead unrouted/date=2026-11-23/hour=09 part 1",
 ]
 

@@ -8,11 +8,9 @@ import pyarrow as pa
 from pipeline.authoring.ddl import hive
 from pipeline.authoring.ddl.columns import (
     CsvColumn,
-    by_value,
     csv_columns,
     csv_names,
-    only_in_path,
-    text_names,
+    path_names,
 )
 from pipeline.authoring.ddl.dialect import ansi, comment, is_nested, is_wide, listed, named, once
 from pipeline.core.dataset import Dataset
@@ -35,15 +33,11 @@ def statements(dataset: Dataset, location: str, as_format: Format, since: date) 
 
 
 def _casting_view(dataset: Dataset, table: str, view: str) -> str:
-    columns, keys = csv_columns(dataset), by_value(dataset)
     selected = [
-        # The path's, which skips files; the copy in the file tells Athena no more.
-        ansi(column.name)
-        if column.name in keys
-        else named(_cast(column, ansi(name)), ansi(column.name))
-        for column, name in zip(columns, text_names(dataset), strict=True)
+        named(_cast(column, ansi(column.name)), ansi(column.name))
+        for column in csv_columns(dataset)
     ]
-    selected += [ansi(column.name) for column in only_in_path(dataset)]
+    selected += map(ansi, path_names(dataset))
     notes = comment(
         "The strings with their types. An empty string is null where the field may be null. Arrays "
         "and maps stay JSON text, for views here have no JSON type: json_parse(x) reads it, and "

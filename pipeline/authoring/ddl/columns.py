@@ -1,8 +1,8 @@
 """What a table of a dataset has: its fields, the columns of its CSV, its partition columns.
 
-A partition column by value, as `country`, is in the path and in the files. What the path says is
-unescaped and cast by the reader, and is what prunes; but null and the empty string share a
-directory, so of a nullable string only the file knows which it was.
+The path has columns of its own, which no file has: `date`, or `by_country` beside the field
+`country`. A filter on them skips files. Null and the empty string share a directory, and are null
+there; the field itself tells them apart.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class PathColumn:
     """A level of the Hive path.
 
     `source` is the field of the files it is a function of, named by its path with dots, and
-    `symbols` what an enum's values are. A time is looked at in `zone`, or in UTC.
+    `symbols` what an enum's values are. A time is looked at in `zone`, or in UTC. Of text,
+    `may_be_empty` says that null in the path may be the empty string.
     """
 
     name: str
@@ -30,7 +31,6 @@ class PathColumn:
     source: pa.Field
     symbols: tuple[str, ...]
     may_be_empty: bool
-    in_files: bool
     zone: str | None = None
 
     @property
@@ -39,16 +39,6 @@ class PathColumn:
         if self.part in ("year", "month", "hour"):
             return pa.int32()
         return pa.date32() if self.part == "date" else self.source.type
-
-    @property
-    def exact(self) -> bool:
-        """Whether the path tells the value: all but null or empty, where both may be."""
-        return not (self.may_be_empty and self.source.nullable)
-
-    @property
-    def hides_empty(self) -> bool:
-        """Whether null in the path is the empty string in truth."""
-        return self.may_be_empty and not self.source.nullable
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +62,26 @@ def path_columns(dataset: Dataset) -> tuple[PathColumn, ...]:
             nullable = any(field.nullable for field in fields)
             source, kind = pa.field(column.field, fields[-1].type.arrow, nullable), fields[-1].type
         scalar = kind if isinstance(kind, Scalar) else None
-        # Of a nested field the path's column is null where it is empty, by definition: it is a
-        # column of its own, and no copy of one in the files.
-        text = column.in_files and scalar is not None and scalar.logical is LogicalType.STRING
+        text = scalar is not None and scalar.logical is LogicalType.STRING
         symbols = scalar.symbols if scalar else ()
-        columns.append(
-            PathColumn(
-                column.name, column.part, source, symbols, text, column.in_files, column.zone
-            )
-        )
+        columns.append(PathColumn(column.name, column.part, source, symbols, text, column.zone))
     return tuple(columns)
 
 
-def only_in_path(dataset: Dataset) -> list[PathColumn]:
-    """Return the partition columns that no column of the files is named like."""
-    return [column for column in path_columns(dataset) if not column.in_files]
-
-
-def by_value(dataset: Dataset) -> dict[str, PathColumn]:
-    """Return the partition columns that are columns of the files, too."""
-    return {column.name: column for column in path_columns(dataset) if column.in_files}
+def path_names(dataset: Dataset) -> list[str]:
+    """Return the names of the levels of the path."""
+    return [column.name for column in path_columns(dataset)]
 
 
 def names(dataset: Dataset) -> list[str]:
     """Return the columns of the views over Parquet, in order."""
-    return [*dataset.schema.names, *(column.name for column in only_in_path(dataset))]
+    return [*dataset.schema.names, *path_names(dataset)]
 
 
 def csv_names(dataset: Dataset) -> list[str]:
     """Return the columns of the views over CSV, in order."""
     files = [column.name for column in csv_columns(dataset)]
-    return [*files, *(column.name for column in only_in_path(dataset))]
+    return [*files, *path_names(dataset)]
 
 
 def csv_columns(dataset: Dataset) -> list[CsvColumn]:
@@ -115,15 +94,6 @@ def csv_columns(dataset: Dataset) -> list[CsvColumn]:
         taken.add(name.lower())
         columns.append(CsvColumn(header, name, kind, nullable))
     return columns
-
-
-def text_names(dataset: Dataset) -> list[str]:
-    """Name the CSV columns of a table of strings: the file's copy of a partition steps aside."""
-    keys, taken = by_value(dataset), {name.lower() for name in csv_names(dataset)}
-    return [
-        free(f"{column.name}_in_file", taken) if column.name in keys else column.name
-        for column in csv_columns(dataset)
-    ]
 
 
 def _leaves(field: Any, above: str, *, nullable: bool) -> list[tuple[str, pa.DataType, bool]]:

@@ -154,7 +154,7 @@ def once(
     keys = dict.fromkeys([*IDENTITY_NAMES, *(column.name for column in path_columns(dataset))])
     names = [quote(name) for name in columns]
     return joined(
-        comment("Each identity once. A filter on a partition column still skips files."),
+        comment(_once_note(dataset)),
         f"{create} {quote(view + '_once')} AS",
         f"SELECT\n{listed(names)}",
         "FROM (",
@@ -166,3 +166,8 @@ def once(
         f") AS {quote('numbered')}",
         f"WHERE {quote(copy)} = 1;",
     )
+
+
+def _once_note(dataset: Dataset) -> str:
+    names = " or ".join(column.name for column in path_columns(dataset))
+    return "Each identity once." + (f" A filter on {names} skips files, here too." if names else "")

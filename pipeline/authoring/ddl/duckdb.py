@@ -1,9 +1,4 @@
-"""DuckDB: views over the files.
-
-Where a column is both in a file and in its path, DuckDB takes the path's. That skips files and is
-right, unless the column is a nullable string: then the file's is taken, and what only the path
-has is cut out of the file's name, by which DuckDB skips files just as well.
-"""
+"""DuckDB: views over the files."""
 
 import json
 import re
@@ -16,13 +11,11 @@ import pyarrow as pa
 
 from pipeline.authoring.ddl.columns import (
     CsvColumn,
-    PathColumn,
-    by_value,
     csv_columns,
     csv_names,
     names,
-    only_in_path,
     path_columns,
+    path_names,
 )
 from pipeline.authoring.ddl.dialect import (
     Spelling,
@@ -42,9 +35,6 @@ from pipeline.authoring.ddl.dialect import (
 from pipeline.core.dataset import Dataset
 from pipeline.core.formats import Format
 
-# Of a file's name, and unlike any column: names of fields are letters, digits and _.
-_FILE = "file name"
-_PARTITION_NULL = "__HIVE_DEFAULT_PARTITION__"
 # A line of CSV may be longer than its document: quotes are doubled. The default is 2 MB.
 _LINE_BYTES = 4 * 2**20
 _CSV_OPTIONS = [
@@ -88,7 +78,6 @@ def statements(dataset: Dataset, location: str, as_format: Format) -> str:
 
 
 def _parquet_view(dataset: Dataset) -> _View:
-    keys = by_value(dataset)
     return _View(
         name=dataset.name,
         files="*.parquet",
@@ -96,7 +85,7 @@ def _parquet_view(dataset: Dataset) -> _View:
         expected=[
             f"NULL::{_PARQUET.spell(field.type)} AS {ansi(field.name)}" for field in dataset.schema
         ],
-        selected=[_of_path(dataset, keys.get(name), name) for name in dataset.schema.names],
+        selected=[ansi(name) for name in dataset.schema.names],
         reader="read_parquet",
         options=[],
         notes=_parquet_notes(dataset),
@@ -109,8 +98,8 @@ def _csv_view(dataset: Dataset) -> _View:
         name=f"{dataset.name}_csv",
         files="*.csv*",  # compressed or not, as it was when they were written
         columns=csv_names(dataset),
-        expected=[f"NULL::{_cell_type(dataset, cell)} AS {ansi(cell.header)}" for cell in cells],
-        selected=[named(_of_file(dataset, cell), ansi(cell.name)) for cell in cells],
+        expected=[f"NULL::VARCHAR AS {ansi(cell.header)}" for cell in cells],
+        selected=[named(_cast(cell, ansi(cell.header)), ansi(cell.name)) for cell in cells],
         reader="read_csv",
         options=_CSV_OPTIONS,
         notes=_csv_notes(dataset),
@@ -119,13 +108,8 @@ def _csv_view(dataset: Dataset) -> _View:
 
 def _create_view(dataset: Dataset, view: _View, location: str, as_format: Format) -> str:
     """Write a view whose columns are those of the schema, whatever the files have by now."""
-    expected, selected = list(view.expected), list(view.selected)
-    for column in only_in_path(dataset):
-        selected.append(_only_in_path(dataset, column))
-        if _by_path(dataset):
-            expected.append(f"NULL::{_PARQUET.spell(column.type)} AS {ansi(column.name)}")
-    if not _by_path(dataset):
-        expected.append(f"NULL::VARCHAR AS {ansi(_FILE)}")
+    expected = [*view.expected, *(f"NULL::{kind} AS {ansi(name)}" for name, kind in _keys(dataset))]
+    selected = [*view.selected, *map(ansi, path_names(dataset))]
     files = f"{_path(location)}/{dataset.name}/{as_format}/**/{view.files}"
     arguments = [ansi_text(files), "union_by_name = true", *view.options, *_path_options(dataset)]
     return joined(
@@ -138,29 +122,17 @@ def _create_view(dataset: Dataset, view: _View, location: str, as_format: Format
     )
 
 
-def _cell_type(dataset: Dataset, cell: CsvColumn) -> str | None:
-    """Text, but for what the path has instead."""
-    return (
-        _PARQUET.spell(cell.type)
-        if _by_path(dataset) and cell.name in by_value(dataset)
-        else "VARCHAR"
-    )
-
-
-def _by_path(dataset: Dataset) -> bool:
-    """Whether the path's columns may replace the file's."""
-    return all(column.exact for column in path_columns(dataset))
+def _keys(dataset: Dataset) -> list[tuple[str, str | None]]:
+    """Return the columns of the path, with their types."""
+    return [(column.name, _PARQUET.spell(column.type)) for column in path_columns(dataset)]
 
 
 def _path_options(dataset: Dataset) -> list[str]:
     """Return the options that say what DuckDB reads of the path."""
-    if not _by_path(dataset):
-        return ["hive_partitioning = false", f"filename = {ansi_text(_FILE)}"]
     if not path_columns(dataset):
         return ["hive_partitioning = false"]
-    types = {column.name: _PARQUET.spell(column.type) for column in path_columns(dataset)}
     # Every one, so that nothing is guessed: '01' is not a number.
-    pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in types.items())
+    pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in _keys(dataset))
     return ["hive_partitioning = true", f"hive_types = {{{pairs}}}"]
 
 
@@ -169,33 +141,6 @@ def _path(location: str) -> str:
     if location.startswith("file://"):
         location = unquote(location.removeprefix("file://"))
     return re.sub(r"[*?\[]", r"[\g<0>]", location)
-
-
-def _only_in_path(dataset: Dataset, column: PathColumn) -> str:
-    if _by_path(dataset):
-        return ansi(column.name)
-    # The last such directory: the location may hold others. Files are skipped by it.
-    found = f"regexp_extract({ansi(_FILE)}, {ansi_text(f'.*/{column.name}=([^/]*)/')}, 1)"
-    text = f"NULLIF({found}, {ansi_text(_PARTITION_NULL)})"
-    if column.part == "value":
-        text = f"url_decode({text})"
-    # TRY_CAST: filters on what might fail are not pushed to the files, and none would be skipped.
-    return f"TRY_CAST({text} AS {_PARQUET.spell(column.type)}) AS {ansi(column.name)}"
-
-
-def _of_path(dataset: Dataset, column: PathColumn | None, name: str) -> str:
-    """Select a column that may have been replaced by the path's, with what that cannot say."""
-    if column is not None and column.hides_empty and _by_path(dataset):
-        return f"COALESCE({ansi(name)}, '') AS {ansi(name)}"
-    return ansi(name)
-
-
-def _of_file(dataset: Dataset, cell: CsvColumn) -> str:
-    path = by_value(dataset).get(cell.name)
-    if path is not None and _by_path(dataset):
-        column = ansi(cell.header)
-        return f"COALESCE({column}, '')" if path.hides_empty else column
-    return _cast(cell, ansi(cell.header))
 
 
 # -------------------------------------------------------------------------------------- types

@@ -1,8 +1,6 @@
 """Athena's external tables, as DDL and as the JSON of Glue's catalogue.
 
-A table may not name a column twice, and `country` is both in the files and in the path. Parquet
-goes by name: the table takes the path's. CSV goes by position: the file's keeps its place under
-another name.
+Parquet goes by name, CSV by position. The path's columns are keys, and none is in the files.
 """
 
 import json
@@ -12,7 +10,7 @@ from typing import assert_never
 
 import pyarrow as pa
 
-from pipeline.authoring.ddl.columns import PathColumn, by_value, path_columns, text_names
+from pipeline.authoring.ddl.columns import PathColumn, csv_columns, path_columns
 from pipeline.authoring.ddl.dialect import (
     LONGEST_DECIMAL,
     Spelling,
@@ -126,17 +124,12 @@ _QUOTED = Spelling(
 
 
 def _typed_columns(dataset: Dataset, spelling: Spelling) -> Columns:
-    keys = by_value(dataset)
-    spelled = [
-        (field.name, spelling.spell(field.type))
-        for field in dataset.schema
-        if field.name not in keys
-    ]
+    spelled = [(field.name, spelling.spell(field.type)) for field in dataset.schema]
     return [(name, kind) for name, kind in spelled if kind]
 
 
 def _text_columns(dataset: Dataset) -> Columns:
-    return [(name, "string") for name in text_names(dataset)]
+    return [(column.name, "string") for column in csv_columns(dataset)]
 
 
 def _key_type(column: PathColumn) -> str:
@@ -165,10 +158,13 @@ def _type_notes(dataset: Dataset) -> list[str]:
 def _key_notes(dataset: Dataset) -> list[str]:
     notes = []
     for column in path_columns(dataset):
-        if column.may_be_empty:
+        if column.part == "value":
             notes.append(
-                f"An empty {column.name} shares its directory with null, and shows as null."
+                f"WHERE {column.name} = … skips files; a condition on {column.source.name} alone "
+                "does not."
             )
+        if column.may_be_empty:
+            notes.append(f"{column.name} is null where {column.source.name} is null or empty.")
         if pa.types.is_boolean(column.type):
             notes.append(
                 f"{column.name} is a partition, and therefore a string: 'true' or 'false'."

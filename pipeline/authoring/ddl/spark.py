@@ -1,9 +1,7 @@
 """Spark: temporary views, which need no metastore.
 
-The columns are declared, not found in the files: Spark would read country=01 as the number 1.
-It lets the path's value win over the file's, in Parquet; in CSV it even counts the file's columns
-without it and reads the neighbour's. So there the file's copy has another name; and where a
-partition is a nullable string, whose null and "" share a directory, the path is not asked.
+The columns are declared, not found in the files and their paths: Spark would read by_zip=01067 as
+the number 1067.
 """
 
 import re
@@ -15,14 +13,11 @@ import pyarrow as pa
 
 from pipeline.authoring.ddl.columns import (
     CsvColumn,
-    PathColumn,
-    by_value,
     csv_columns,
     csv_names,
     names,
-    only_in_path,
     path_columns,
-    text_names,
+    path_names,
 )
 from pipeline.authoring.ddl.dialect import (
     Spelling,
@@ -49,8 +44,6 @@ _CSV_OPTIONS = {
     "charToEscapeQuoteEscaping": "'\"'",
     "nullValue": f"'{_NULL}'", "emptyValue": "''",
 }  # fmt: skip
-_MICROS_A_DAY = 86_400_000_000
-_MICROS_AN_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +51,13 @@ class _View:
     """The view over the files of one format.
 
     `columns` are its names and `selected` what it selects; `declared` are the columns of the
-    files, which are a view themselves, named `files`, and `keys` what that takes from the path.
+    files, which are a view themselves, named `files`.
     """
 
     name: str
     files: str
     columns: list[str]
     declared: list[str]
-    keys: list[PathColumn]
     selected: list[str]
     options: dict[str, str]
     notes: list[str]
@@ -80,18 +72,14 @@ def statements(dataset: Dataset, location: str, as_format: Format) -> str:
             view = _csv_view(dataset)
         case _:
             assert_never(as_format)
-    selected = [
-        *view.selected,
-        *(_only_in_path(dataset, key, as_format) for key in only_in_path(dataset)),
+    selected = [*view.selected, *map(backticked, path_names(dataset))]
+    keys = path_columns(dataset)
+    declared = [
+        *view.declared,
+        *(f"{backticked(key.name)} {_PARQUET.spell(key.type)}" for key in keys),
     ]
-    declared = view.declared
-    options = {"path": escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")}
-    if _by_path(dataset):
-        keys = [f"{backticked(key.name)} {_PARQUET.spell(key.type)}" for key in view.keys]
-        declared = [*declared, *keys]
-    else:
-        options["recursiveFileLookup"] = "'true'"
-    options |= view.options
+    path = escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")
+    options = {"path": path, **view.options}
     name, files = backticked(view.name), backticked(view.files)
     return (
         f"{comment(*view.notes)}\n"
@@ -104,15 +92,13 @@ def statements(dataset: Dataset, location: str, as_format: Format) -> str:
 
 
 def _parquet_view(dataset: Dataset) -> _View:
-    keys = by_value(dataset)
     kept = [field for field in dataset.schema if _PARQUET.spell(field.type)]
     return _View(
         name=dataset.name,
         files=f"{dataset.name}_files",
         columns=[name for name in names(dataset) if name not in _unreadable(dataset)],
         declared=[f"{backticked(field.name)} {_PARQUET.spell(field.type)}" for field in kept],
-        keys=only_in_path(dataset),
-        selected=[_of_path(dataset, keys.get(field.name), field.name) for field in kept],
+        selected=[backticked(field.name) for field in kept],
         options={},
         notes=_parquet_notes(dataset),
     )
@@ -123,17 +109,14 @@ def _csv_view(dataset: Dataset) -> _View:
         name=f"{dataset.name}_csv",
         files=f"{dataset.name}_csv_text",
         columns=csv_names(dataset),
-        declared=[f"{backticked(name)} STRING" for name in text_names(dataset)],
-        keys=list(path_columns(dataset)),
-        selected=_csv_columns(dataset),
+        declared=[f"{backticked(cell.name)} STRING" for cell in csv_columns(dataset)],
+        selected=[
+            named(_cast(cell, backticked(cell.name)), backticked(cell.name))
+            for cell in csv_columns(dataset)
+        ],
         options=_CSV_OPTIONS,
         notes=_csv_notes(dataset),
     )
-
-
-def _by_path(dataset: Dataset) -> bool:
-    """Whether Spark is to look at the path at all."""
-    return all(column.exact for column in path_columns(dataset))
 
 
 def _path(location: str) -> str:
@@ -141,46 +124,6 @@ def _path(location: str) -> str:
     if location.startswith("file://"):
         location = "file:" + unquote(location.removeprefix("file://"))
     return re.sub(r"[*?\[\]{}\\]", r"\\\g<0>", location)
-
-
-def _of_path(dataset: Dataset, key: PathColumn | None, name: str) -> str:
-    """Select a column that may be the path's, with what the path cannot say."""
-    column = backticked(name)
-    if key is None or not key.hides_empty or not _by_path(dataset):
-        return column
-    return f"COALESCE({column}, '') AS {column}"
-
-
-def _only_in_path(dataset: Dataset, column: PathColumn, as_format: Format) -> str:
-    """Select a column of the path, or work it out as the pipeline did, in UTC or its zone."""
-    if _by_path(dataset):
-        return backticked(column.name)
-    kind = column.source.type
-    # In CSV it is text; in Parquet the cast does nothing.
-    source = f"CAST({_source(dataset, column, as_format)} AS {_scalar(kind)})"
-    if column.part == "value":
-        value = f"NULLIF({source}, '')" if pa.types.is_string(kind) else source
-    elif not (pa.types.is_timestamp(kind) and kind.tz):
-        value = f"CAST({source} AS DATE)" if column.part == "date" else f"{column.part}({source})"
-    else:
-        if column.zone is not None:
-            source = f"from_utc_timestamp({source}, {escaped_text(column.zone)})"
-        days = f"CAST(floor(unix_micros({source}) / {_MICROS_A_DAY}) AS INT)"
-        value = f"date_add(DATE '1970-01-01', {days})"
-        if column.part == "hour":
-            of_day = f"pmod(unix_micros({source}), {_MICROS_A_DAY})"
-            value = f"CAST({of_day} DIV {_MICROS_AN_HOUR} AS INT)"
-        elif column.part != "date":
-            value = f"{column.part}({value})"
-    return f"{value} AS {backticked(column.name)}"
-
-
-def _source(dataset: Dataset, column: PathColumn, as_format: Format) -> str:
-    """Name what a column of the path is made of, in the view over the files."""
-    if as_format is Format.CSV:
-        cells = zip(csv_columns(dataset), text_names(dataset), strict=True)
-        return next(backticked(name) for cell, name in cells if cell.header == column.source.name)
-    return ".".join(map(backticked, column.source.name.split(".")))
 
 
 # -------------------------------------------------------------------------------------- types
@@ -218,16 +161,6 @@ def _unreadable(dataset: Dataset) -> set[str]:
     return {field.name for field in dataset.schema if not _PARQUET.spell(field.type)}
 
 
-def _csv_columns(dataset: Dataset) -> list[str]:
-    keys, by_path = by_value(dataset), _by_path(dataset)
-    return [
-        _of_path(dataset, keys[cell.name], cell.name)
-        if by_path and cell.name in keys
-        else named(_cast(cell, backticked(name)), backticked(cell.name))
-        for cell, name in zip(csv_columns(dataset), text_names(dataset), strict=True)
-    ]
-
-
 def _cast(cell: CsvColumn, column: str) -> str:
     """Turn one string of CSV into its type."""
     if pa.types.is_string(cell.type) or pa.types.is_time(cell.type) or holds(cell.type, is_wide):
@@ -253,20 +186,8 @@ _FLAT = (
 _TIMES = "Times of day are numbers since midnight: time-millis INT, time-micros BIGINT."
 
 
-def _path_notes(dataset: Dataset) -> list[str]:
-    ambiguous = ", ".join(column.name for column in path_columns(dataset) if not column.exact)
-    if not ambiguous:
-        return []
-    note = (
-        "Null and the empty string share a directory, and only the file tells them apart: "
-        f"{ambiguous}. "
-        "So Spark does not look at the path, and skips no files by it."
-    )
-    return [note]
-
-
 def _parquet_notes(dataset: Dataset) -> list[str]:
-    notes = [_USE, *_path_notes(dataset)]
+    notes = [_USE]
     if any(holds(field.type, pa.types.is_time) for field in dataset.schema):
         notes.append(_TIMES)
     lacking = _PARQUET.lacks(dataset.schema)
@@ -278,4 +199,4 @@ def _parquet_notes(dataset: Dataset) -> list[str]:
 
 
 def _csv_notes(dataset: Dataset) -> list[str]:
-    return [_USE, *_path_notes(dataset), _FLAT, *changed_text(dataset)]
+    return [_USE, _FLAT, *changed_text(dataset)]
