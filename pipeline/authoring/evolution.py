@@ -1,8 +1,10 @@
 """What a new version of a schema may change without breaking readers of the old files.
 
-Allowed: a new field that is nullable or has a default, int to long, float to double, and new
-enum symbols. Rules, JSON keys and defaults are not part of the files and may change. Where there
-is CSV, which is read by position, new fields come last.
+Judged by what readers do with files of both versions, as `tests/conformance` tries. Allowed: a new
+field that is nullable (at the top, or that has a default), a field that may be null now, new enum
+symbols, an enum that becomes a string. No type may widen: int to long is another type in the files.
+Rules, JSON keys and defaults are not part of the files and may change. Where there is CSV, which is
+read by position, new fields come last.
 """
 
 from collections.abc import Iterator
@@ -18,10 +20,17 @@ from pipeline.core.schema.types import (
     Type,
 )
 
+# What widens, and what then goes wrong with an older file's types.
 _WIDER = {
-    (LogicalType.INT, LogicalType.LONG),
-    (LogicalType.FLOAT, LogicalType.DOUBLE),
+    (LogicalType.INT, LogicalType.LONG): (
+        "pandas and pyarrow fail on what is larger, and ClickHouse reads another number"
+    ),
+    (LogicalType.FLOAT, LogicalType.DOUBLE): "pandas and pyarrow round new values",
 }
+_INSTEAD = (
+    "Add a new nullable field of that type beside it; it may take over the JSON key, if this one "
+    "becomes nullable and gets another jsonName."
+)
 
 
 def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
@@ -45,10 +54,18 @@ def _record(old: Record, new: Record, above: str, *, positional: bool) -> Iterat
             yield from _field(before, new_fields[before.name], path, positional=positional)
     known = {field.name for field in old.fields}
     for after in new.fields:
-        if after.name not in known and not after.optional:
+        if after.name in known:
+            continue
+        if not after.optional:
             yield (
                 f"field {above}{after.name} is new and required, and old documents lack it; make "
-                'it ["null", …] or give it a default.'
+                f'it ["null", …]{"" if above else " or give it a default"}.'
+            )
+        elif above and not after.nullable:
+            yield (
+                f"field {above}{after.name} is new inside a record and never null, and pandas, "
+                "pyarrow and DataFusion cannot read the records of old files that lack it; make it "
+                '["null", …].'
             )
     if positional:
         yield from _positions(old, new, above)
@@ -72,14 +89,12 @@ def _positions(old: Record, new: Record, above: str) -> Iterator[str]:
 def _field(old: Field, new: Field, path: str, *, positional: bool) -> Iterator[str]:
     if old.nullable and not new.nullable:
         yield f"field {path} was nullable and is not any more; leave it nullable."
-    elif new.nullable and not old.nullable:
-        yield f"field {path} was never null and may be now; give it a default instead."
     yield from _type(old.type, new.type, path, positional=positional)
 
 
 def _nullable_type(old: FieldType, new: FieldType, path: str, *, positional: bool) -> Iterator[str]:
-    if old.nullable != new.nullable:
-        yield f"items of {path} change whether they may be null; leave that as it was."
+    if old.nullable and not new.nullable:
+        yield f"items of {path} could be null and cannot any more; leave that as it was."
     yield from _type(old.type, new.type, path, positional=positional)
 
 
@@ -95,23 +110,25 @@ def _type(old: Type, new: Type, path: str, *, positional: bool) -> Iterator[str]
         case Scalar(), Scalar():
             yield from _scalar(old, new, path)
         case _:
-            yield f"field {path} is of another kind now; add a new field of that type beside it."
+            yield f"field {path} is of another kind now. {_INSTEAD}"
 
 
 def _scalar(old: Scalar, new: Scalar, path: str) -> Iterator[str]:
     gone = [symbol for symbol in old.symbols if symbol not in new.symbols]
-    if old.symbols and new.symbols:
-        if gone:
-            yield f"field {path} lost the symbol {gone[0]}; keep it, files hold it."
-        return
-    same = (
-        old.arrow == new.arrow
-        and bool(old.symbols) == bool(new.symbols)
-        # In JSON text a string has quotes.
-        and (old.logical is LogicalType.JSON) == (new.logical is LogicalType.JSON)
-    )
-    if not same and (old.logical, new.logical) not in _WIDER:
+    # In JSON text a string has quotes.
+    same_text = (old.logical is LogicalType.JSON) == (new.logical is LogicalType.JSON)
+    if gone and new.symbols:
+        yield f"field {path} lost the symbol {gone[0]}; keep it, files hold it."
+    elif new.symbols and not old.symbols and old.arrow == new.arrow:
         yield (
-            f"field {path} was {old.name} and is {new.name}; int may become long and float double. "
-            "Add a new field of that type beside it."
+            f"field {path} was {old.name} and is {new.name}: old files may hold other texts "
+            "than its symbols, and Athena does not look for their partitions. Leave it as it was."
         )
+    elif (old.logical, new.logical) in _WIDER:
+        yield (
+            f"field {path} was {old.name} and is {new.name}, another type in the files: Spark 3.5, "
+            "polars and DataFusion cannot read both; where an older file comes first, "
+            f"{_WIDER[old.logical, new.logical]}. {_INSTEAD}"
+        )
+    elif old.arrow != new.arrow or not same_text:
+        yield f"field {path} was {old.name} and is {new.name}. {_INSTEAD}"

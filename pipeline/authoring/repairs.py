@@ -1,4 +1,4 @@
-"""Changes by which a field reads what it does not read yet: each an attribute, or a wider type."""
+"""Changes by which a field reads what it does not read yet: each an attribute, or new symbols."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -6,19 +6,6 @@ from pipeline.authoring.infer.names import is_name
 from pipeline.authoring.infer.sample import Sample
 from pipeline.authoring.infer.times import FORMS
 from pipeline.authoring.places import Node, not_null, values_at
-
-
-def _wider(entry: Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
-    """Make an int a long, or a float a double."""
-    del path, documents
-    wider = {"int": "long", "float": "double"}
-    kind = entry["type"]
-    inner = not_null(kind)
-    if isinstance(inner, str) and inner in wider:
-        now = wider[inner]
-        is_union = isinstance(kind, list)
-        entry["type"] = [now if part == inner else part for part in kind] if is_union else now
-        yield now
 
 
 def _symbols(entry: Node, path: str, documents: Sequence[Sample]) -> Iterator[str]:
@@ -68,7 +55,6 @@ def _forms(entry: Node, path: str, documents: Sequence[Sample]) -> Iterator[str]
 Repair = Callable[[Node, str, Sequence[Sample]], Iterator[str]]
 """Changes the field at a path, for what documents hold there; yields words for what is new."""
 REPAIRS: tuple[tuple[str, Repair], ...] = (
-    ("type", _wider),
     ("new symbols", _symbols),
     ("formats", _forms),
     ("accept", _accepting("text")),
