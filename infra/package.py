@@ -28,6 +28,7 @@ from tables import deployable
 import pipeline
 from pipeline.adapters.schemas import dataset_folders
 from pipeline.core.errors import DatasetError
+from pipeline.core.stored_layout import LAYOUT_FILE
 
 Arch = Literal["arm64", "x86_64"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -177,7 +178,8 @@ def _datasets(schemas: Path) -> dict[str, bytes]:
     return {
         f"schemas/{folder.name}/{file.name}": file.read_bytes()
         for folder in dataset_folders(schemas)
-        for file in (*sorted(folder.glob("*.avsc")), folder / "dataset.toml")
+        for file in (*sorted(folder.glob("*.avsc")), folder / "dataset.toml", folder / LAYOUT_FILE)
+        if file.name != LAYOUT_FILE or file.exists()
     }
 
 

@@ -12,6 +12,7 @@ from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, 
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ObjectStore
+from pipeline.adapters.stored_rows import check_stored_rows
 from pipeline.adapters.unfinished import Stored
 from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
@@ -104,14 +105,21 @@ class Attempt:
         )
 
 
-def open_pipeline(settings: Settings) -> Pipeline:
-    """Build what outlives a batch; a wrong configuration stops the start here."""
+def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline:
+    """Build what outlives a batch; a wrong configuration stops the start here.
+
+    So do rows in a directory that lie as the datasets' settings do not say any more. With
+    `lists_output` they are looked for on S3, too, which a function may not.
+    """
     folder = Path(settings.schemas)
     datasets = read_datasets(folder)
+    output = open_store(settings.output, settings.s3)
+    if lists_output or settings.output.startswith("file:"):
+        check_stored_rows(output, datasets)
     return Pipeline(
         Router(datasets),
         settings.limits,
-        open_store(settings.output, settings.s3),
+        output,
         open_store(settings.dead_letters, settings.s3),
         settings.fast_paths,
         read_stream(folder).framing is Framing.LINES,

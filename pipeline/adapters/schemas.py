@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
 from pipeline.core.errors import DatasetError
+from pipeline.core.stored_layout import LAYOUT_FILE, check_recorded
 from pipeline.core.stream import NAME, Stream, parse_stream
 
 _VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
@@ -30,8 +31,12 @@ def dataset_folders(folder: Path) -> list[Path]:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read one dataset's folder. Raises `DatasetError`."""
-    return parse_dataset(folder.name, *read_texts(folder))
+    """Read one dataset's folder. Raises `DatasetError`, also where rows are stored otherwise."""
+    dataset = parse_dataset(folder.name, *read_texts(folder))
+    recorded = folder / LAYOUT_FILE
+    if recorded.exists():
+        check_recorded(dataset, _text(recorded))
+    return dataset
 
 
 def read_texts(folder: Path) -> tuple[dict[int, str], str]:

@@ -235,7 +235,7 @@ def _invoker(options: argparse.Namespace, objects: "S3Objects") -> Invoke:
     from pipeline.attempt import open_pipeline
 
     settings = settings_of(options)
-    pipeline = framed(open_pipeline(settings), options.framing)
+    pipeline = framed(open_pipeline(settings, lists_output=True), options.framing)
     return functools.partial(_invoke_here, pipeline, objects, settings.response_reserve)
 
 

@@ -27,6 +27,12 @@ def register(commands: Commands) -> None:
         "seldom meant, such as a partition for each document.",
     )
     parser.add_argument("schemas", metavar="SCHEMAS", help="the folder that holds the datasets")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="record how each dataset's rows are stored, in its layout.toml, where none is: a "
+        "later change that readers would trip over is then refused here and at the start",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the tables")
     parser.set_defaults(run=run)
 
@@ -35,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Check everything and print every fault; return the exit code."""
     from pipeline.adapters.schemas import dataset_folders, read_dataset, read_stream
     from pipeline.core.errors import DatasetError
+    from pipeline.core.stored_layout import LAYOUT_FILE
 
     faults = list[str]()
     try:
@@ -52,8 +59,10 @@ def run(options: argparse.Namespace) -> int:
             faults.append(str(error))
     together = _together([dataset for _, dataset in datasets], faults)
     for folder, dataset in datasets:
+        if options.write:
+            _record(folder, dataset)
         if not options.quiet:
-            _show_table(dataset)
+            _show_table(dataset, recorded=(folder / LAYOUT_FILE).exists())
         for remark in (*dataset.remarks, *_fine_partitions(folder, dataset)):
             print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
@@ -126,7 +135,16 @@ def _fine_partitions(folder: Path, dataset: "Dataset") -> Iterator[str]:
         yield f"{folder}/dataset.toml, {sentence}"
 
 
-def _show_table(dataset: "Dataset") -> None:
+def _record(folder: Path, dataset: "Dataset") -> None:
+    """Write a dataset's layout.toml, unless there is one, which then says the same."""
+    from pipeline.core.stored_layout import LAYOUT_FILE, layout_of
+
+    if not (folder / LAYOUT_FILE).exists():
+        (folder / LAYOUT_FILE).write_text(layout_of(dataset).text(), "utf-8", newline="\n")
+        print(f"wrote {folder / LAYOUT_FILE}")
+
+
+def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     """Print a dataset's table as its readers see it."""
     from pipeline.commands.table import print_table
 
@@ -138,6 +156,7 @@ def _show_table(dataset: "Dataset") -> None:
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [_partition(column) for column in dataset.partition_by]
     print(f"  partitions  {', '.join(columns) or 'none'}")
+    print(f"  layout      {'recorded' if recorded else 'not recorded; see --write'}")
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
 
 

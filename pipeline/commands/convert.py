@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         arrived_at = timestamp_option("--arrived-at", options.arrived_at)
     check_files(options.files)
     settings = settings_of(options)
-    pipeline = framed(open_pipeline(settings), options.framing)
+    pipeline = framed(open_pipeline(settings, lists_output=True), options.framing)
     done, start = _Done(Balance()), time.perf_counter()
     try:
         for name in options.files:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         for uri in uris:
             settings = settings_of(options, uri)
-            pipeline = open_pipeline(settings)
+            pipeline = open_pipeline(settings, lists_output=True)
             store = open_retrying_store(uri, settings.s3)
             found = redrivable(store)
             with progress(f"redrive {uri}", len(found), "files") as advance:

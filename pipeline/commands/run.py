@@ -184,7 +184,12 @@ def _function(options: argparse.Namespace, settings: "Settings", write: Notify) 
     from pipeline.local import Function
 
     telemetry = Telemetry(write, time.time, settings.metrics_namespace)
-    return Function(open_pipeline(settings), telemetry, settings.response_reserve, options.timeout)
+    return Function(
+        open_pipeline(settings, lists_output=True),
+        telemetry,
+        settings.response_reserve,
+        options.timeout,
+    )
 
 
 def _mapping(options: argparse.Namespace) -> "Mapping":

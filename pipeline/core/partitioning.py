@@ -42,6 +42,14 @@ class PartitionColumn(msgspec.Struct, frozen=True):
     zone: str | None = None
 
     @property
+    def text(self) -> str:
+        """The level as `partition_by` has it, in one way only."""
+        if self.part == "value":
+            return str(self.field)
+        zone = f', "{self.zone}"' if self.zone is not None else ""
+        return f"{self.part}({self.field or ''}{zone})"
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The names of the fields that lead to its value."""
         return () if self.field is None else tuple(self.field.split("."))

@@ -165,7 +165,7 @@ def test_when_all_are_rows_there_is_nothing_left(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everything = {**THINGS, "fields": [{"name": "n", "type": ["null", "string"]}]}
-    write_dataset(place.folder / "schemas" / "things", everything, "")
+    write_dataset(place.folder / "schemas" / "things", everything)
     text = json.dumps(
         {**json.loads(as_json(letters(place.dead_letters)[0])), "payload": '{"n": "1"}'}
     )

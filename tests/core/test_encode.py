@@ -395,6 +395,7 @@ def test_a_parquet_file_says_where_it_came_from() -> None:
     assert metadata == {
         "pipeline.dataset": "orders",
         "pipeline.schema_version": "1",
+        "pipeline.partition_by": '["date(placed_at)", "country"]',
         "pipeline.rows": "1",
         "pipeline.source": SOURCE,
         "pipeline.first_sequence_number": sequence_number(0),

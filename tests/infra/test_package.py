@@ -177,7 +177,11 @@ def test_the_licences_go_with_it(archive: zipfile.ZipFile) -> None:
 def test_the_datasets_go_with_it_without_their_samples(archive: zipfile.ZipFile) -> None:
     there = {name for name in archive.namelist() if name.startswith("schemas/")}
     folder = ROOT / "schemas"
-    wanted = [*folder.glob("*/*.avsc"), *folder.glob("*/dataset.toml")]
+    wanted = [
+        *folder.glob("*/*.avsc"),
+        *folder.glob("*/dataset.toml"),
+        *folder.glob("*/layout.toml"),
+    ]
     assert there == {f"schemas/{file.relative_to(folder).as_posix()}" for file in wanted}
 
 
@@ -253,7 +257,7 @@ def test_a_dataset_whose_folder_is_a_link_goes_in(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "1.avsc").write_text("{")
     assert package._datasets(tmp_path).keys() == {
-        "schemas/clicks/1.avsc", "schemas/clicks/dataset.toml",
+        "schemas/clicks/1.avsc", "schemas/clicks/dataset.toml", "schemas/clicks/layout.toml",
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Parquet: zstd, microseconds, dictionaries only where values repeat."""
 
+import json
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,6 +14,8 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.records import Rows
 
 _SAMPLE = 1_000  # values
+PARTITION_BY = "pipeline.partition_by"
+"""Of a file's metadata: the levels of its path, as JSON."""
 
 
 def encode_parquet(rows: Rows, dataset: Dataset) -> bytes:
@@ -22,6 +25,7 @@ def encode_parquet(rows: Rows, dataset: Dataset) -> bytes:
         "pipeline.dataset": dataset.name,
         "pipeline.schema_version": str(dataset.version),
         "pipeline.schema_fingerprint": dataset.fingerprint,
+        PARTITION_BY: json.dumps([column.text for column in dataset.partition_by]),
         "pipeline.rows": str(len(rows)),
         "pipeline.source": batch.source,
         "pipeline.first_sequence_number": batch.first,
