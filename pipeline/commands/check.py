@@ -1,6 +1,7 @@
 """`pipeline check`: whether a folder of datasets can be used, and the tables it makes."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -147,6 +148,7 @@ def _record(folder: Path, dataset: "Dataset") -> None:
 def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     """Print a dataset's table as its readers see it."""
     from pipeline.commands.table import print_table
+    from pipeline.core.partitioning import remark_on
 
     print(f"{dataset.name}, schema version {dataset.version}")
     match = "what no other dataset accepts"
@@ -157,6 +159,14 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     columns = [_partition(column) for column in dataset.partition_by]
     print(f"  partitions  {', '.join(columns) or 'none'}")
     print(f"  layout      {'recorded' if recorded else 'not recorded; see --write'}")
+    for column in dataset.partition_by:
+        remark = remark_on(column, dataset.record)
+        if remark is not None:
+            print(
+                textwrap.fill(
+                    remark, 96, initial_indent="  remark      ", subsequent_indent=" " * 14
+                )
+            )
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
 
 

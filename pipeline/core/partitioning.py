@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.schema.types import Field, LogicalType, Record, Scalar
 
@@ -81,6 +82,29 @@ def read_partition_column(text: str, record: Record, schema_file: str) -> Partit
         if not pa.types.is_timestamp(arrow) or arrow.tz is None:
             raise UnusablePartition(f"{text}: {time} has no time zone that could be another.")
     return PartitionColumn(part, part, time, zone)
+
+
+# As the text of numbers begins that have another text, too: 01067 and 1067.
+_NUMBERS = [first + "1" * size for first in ("0", "00") for size in range(20)]
+
+
+def remark_on(column: PartitionColumn, record: Record) -> str | None:
+    """Say what readers that guess types from paths make of a level, where they may trip over it."""
+    if column.part != "value" or column.field is None:
+        return None
+    field = find_fields(column.field, record, "")[-1]
+    if not isinstance(field.type, Scalar) or field.type.logical is not LogicalType.STRING:
+        return None
+    if field.rules.pattern is not None:
+        texts = pa.array(_NUMBERS)
+        if not pc.any(pc.match_substring_regex(texts, field.rules.pattern)).as_py():
+            return None
+    return (
+        f"{column.name} is text in the path. Where two of its values are the same "
+        "number, as 01067 and 1067 are, pandas and dask cannot read the directory as it is: use "
+        f"what `pipeline ddl --dialect pandas` prints. The field {column.field} is right in every "
+        "reader. A pattern that allows no such number ends this remark."
+    )
 
 
 def find_fields(path: str, record: Record, schema_file: str) -> tuple[Field, ...]:

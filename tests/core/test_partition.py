@@ -27,6 +27,7 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.layout import path_bytes
 from pipeline.core.partition import HIVE_NULL, escape, split
+from pipeline.core.partitioning import remark_on
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
 
@@ -259,6 +260,26 @@ def test_no_partition_is_named_like_a_column_of_the_files() -> None:
     names = [column.name for column in made.partition_by]
     assert names == ["by_name", "by_shop_place", "date", "hour"]
     assert not set(names) & set(made.schema.names)
+
+
+def test_text_in_the_path_that_may_be_a_number_is_remarked_on() -> None:
+    """Until a pattern says that it is none."""
+    zip_code = {"name": "zip", "type": "string"}
+
+    def remark(field: dict[str, Any]) -> str | None:
+        made = dataset(field, config=f'partition_by = ["{field["name"]}"]')
+        return remark_on(made.partition_by[0], made.record)
+
+    said = remark(zip_code)
+    assert said is not None
+    assert said.startswith(
+        "by_zip is text in the path. Where two of its values are the same number"
+    )
+    assert "`pipeline ddl --dialect pandas`" in said
+    for pattern in ("^[A-Z]{2}$", "^[1-9][0-9]*$"):
+        assert remark(zip_code | {"pattern": pattern}) is None
+    for kind in ("long", {"type": "enum", "name": "E", "symbols": ["A"]}):
+        assert remark({"name": "x", "type": kind}) is None
 
 
 def test_two_fields_of_one_partition_name_stop_the_start() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import duckdb
 import pytest
 import reference
 from fake_kinesis import FakeKinesis
-from support import ROOT, kinesis_event
+from support import ROOT, as_json, kinesis_event
 
 from pipeline import PUBLIC, handlers
 from pipeline.core.dataset import parse_dataset
@@ -62,6 +64,27 @@ def test_the_query_shows_each_document_once(
     assert query(f"SELECT count(*), count(DISTINCT _sequence_number) FROM ({block('sql')})") == [
         (3, 3)
     ]
+    assert len(query(block("sql"))) == 3  # as Python's values, times with a zone among them
+
+
+def test_the_query_shows_the_column_of_a_new_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas = tmp_path / "schemas"
+    shutil.copytree(ORDERS, schemas / "orders")
+    monkeypatch.setenv("PIPELINE_OUTPUT", (tmp_path / "out").as_uri())
+    monkeypatch.setenv("PIPELINE_DEAD_LETTERS", (tmp_path / "dead").as_uri())
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(schemas))
+    monkeypatch.chdir(tmp_path)
+    order = json.loads((ORDERS / "good.ndjson").read_bytes().splitlines()[0])
+    handlers.kinesis(kinesis_event([as_json(order)]), None)
+    schema = json.loads((ORDERS / "1.avsc").read_text("utf-8"))
+    schema["fields"].append({"name": "discount", "type": ["null", "double"]})
+    (schemas / "orders" / "2.avsc").write_text(json.dumps(schema), "utf-8")
+    handlers.forget()
+    handlers.kinesis(kinesis_event([as_json(order | {"discount": 0.5})], start=1), None)
+    found = query(f"SELECT discount FROM ({block('sql')}) ORDER BY _sequence_number")
+    assert found == [(None,), (0.5,)]
 
 
 def query(sql: str) -> list[Any]:

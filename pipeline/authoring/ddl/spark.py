@@ -44,6 +44,9 @@ _CSV_OPTIONS = {
     "charToEscapeQuoteEscaping": "'\"'",
     "nullValue": f"'{_NULL}'", "emptyValue": "''",
 }  # fmt: skip
+# Spark 3 asks, before it reads a time before 1900 or a date before 1582, whether it is of Spark 2
+# and its Julian calendar: one such value made its whole file unreadable. No file here is.
+_PARQUET_OPTIONS = {"datetimeRebaseMode": "'CORRECTED'", "int96RebaseMode": "'CORRECTED'"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def _parquet_view(dataset: Dataset) -> _View:
         columns=[name for name in names(dataset) if name not in _unreadable(dataset)],
         declared=[f"{backticked(field.name)} {_PARQUET.spell(field.type)}" for field in kept],
         selected=[backticked(field.name) for field in kept],
-        options={},
+        options=_PARQUET_OPTIONS,
         notes=_parquet_notes(dataset),
     )
 
