@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ from tables import deployable
 
 import pipeline
 from pipeline.adapters.schemas import dataset_folders
+from pipeline.authoring.ddl import FIRST_ARRIVAL
 from pipeline.core.errors import DatasetError
 from pipeline.core.stored_layout import LAYOUT_FILE
 
@@ -77,13 +79,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--python", default=RUNTIME, help="the function's Python (%(default)s)")
     parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
     parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
+    parser.add_argument(
+        "--since",
+        type=date.fromisoformat,
+        default=FIRST_ARRIVAL,
+        help="when the first rows arrived, as 2026-11-23: Athena looks for no partition before, "
+        "and for every one since in a query without a date (%(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     options = parser.parse_args(arguments)
     try:
         compiler = find_python(options.python, options.compiler)
         for arch in options.arch:
             target = Target(arch, options.python, compiler)
-            print(build(target, options.schemas, options.out / f"lambda-{arch}"))
+            print(build(target, options.schemas, options.out / f"lambda-{arch}", options.since))
     except DatasetError as error:
         print(f"The datasets of {options.schemas} cannot be packaged: {error}", file=sys.stderr)
         return 1
@@ -93,14 +102,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build(target: Target, schemas: Path, out: Path) -> str:
+def build(target: Target, schemas: Path, out: Path, since: date = FIRST_ARRIVAL) -> str:
     """Write `function.zip` and `template.yaml` into `out`; return a sentence about them.
 
     Both or neither: an artifact beside another one's template would deploy tables of datasets that
     it does not have.
     """
     template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
-    text = deployable(template, schemas, target.arch)  # first, as it reads every dataset
+    text = deployable(template, schemas, target.arch, since)  # first, as it reads every dataset
     files = artifact(target, schemas)
     out.mkdir(parents=True, exist_ok=True)
     archive, made = out / "function.zip", out / "function.zip.part"

@@ -4,11 +4,12 @@ import hashlib
 import json
 import re
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.schemas import read_datasets
-from pipeline.authoring.ddl import statements
+from pipeline.authoring.ddl import FIRST_ARRIVAL, statements
 from pipeline.core.errors import DatasetError
 
 _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
@@ -18,19 +19,22 @@ _BUCKET = "output-bucket"
 _LOCATION = f"s3://{_BUCKET}/lake"
 
 
-def deployable(template: str, schemas: Path, arch: str) -> str:
+def deployable(template: str, schemas: Path, arch: str, since: date = FIRST_ARRIVAL) -> str:
     """Return a template with one architecture, and with a Glue table per dataset and format."""
     one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
     resources = "".join(
-        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas).items()
+        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas, since).items()
     )
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
 
 
-def tables(schemas: Path) -> dict[str, Any]:
-    """Return the resources of the datasets' tables, as `pipeline ddl --dialect glue` has them."""
+def tables(schemas: Path, since: date = FIRST_ARRIVAL) -> dict[str, Any]:
+    """Return the resources of the datasets' tables, as `pipeline ddl --dialect glue` has them.
+
+    `since` is when the first rows arrived: a query without a date looks for every day from there.
+    """
     found = [
-        statements(dataset, _LOCATION, "glue", [as_format])
+        statements(dataset, _LOCATION, "glue", [as_format], since)
         for dataset in read_datasets(schemas)
         for as_format in dataset.formats
     ]

@@ -10,14 +10,21 @@ from pipeline.commands.options import Commands, add_schemas, as_uri
 from pipeline.core.formats import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.authoring.ddl import Dialect
     from pipeline.core.dataset import Dataset
 
 _DESCRIPTION = """\
-Print the statements that declare a dataset's output as tables: for Athena, DuckDB and Spark, or
-for the Glue catalogue. Every format has a table with types, and <dataset>_once, which shows each
-identity once, however often Lambda delivered it.
+Print the statements that declare a dataset's output as tables: for Athena, DuckDB and Spark, for
+the Glue catalogue, or as Python for pandas (and pyarrow) and polars. Every format has a table with
+types, and <dataset>_once, which shows each identity once, however often Lambda delivered it.
+
+With --dead-letters, the tables are the dead letters of all datasets: dead_letters, and
+dead_letters_once.
 
   pipeline ddl orders --dialect duckdb | duckdb
+  pipeline ddl --dead-letters --location s3://lake/dead-letters --dialect athena
   pipeline ddl orders --dialect glue > table.json
   aws glue create-table --database-name lake --table-input file://table.json
 """
@@ -30,22 +37,29 @@ def register(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "ddl",
-        help="print a dataset's tables as Athena, Glue, DuckDB and Spark declare them",
+        help="print a dataset's tables, or the dead letters, as Athena, DuckDB, Spark, pandas and "
+        "others declare them",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("dataset", metavar="DATASET", help="a dataset of --schemas")
+    parser.add_argument("dataset", metavar="DATASET", nargs="?", help="a dataset of --schemas")
+    parser.add_argument(
+        "--dead-letters",
+        action="store_true",
+        help="the dead letters of all datasets, instead of a dataset; --location is then theirs "
+        "(default: $PIPELINE_DEAD_LETTERS)",
+    )
     add_schemas(parser)
     parser.add_argument(
         "--location",
         metavar="URI",
-        default=os.environ.get("PIPELINE_OUTPUT"),
         help="the output's root: s3://…, file:///… or a directory (default: $PIPELINE_OUTPUT)",
     )
     parser.add_argument(
         "--dialect",
-        choices=[*_TITLES, "glue"],
-        help="only this one; for glue, the table as JSON (default: all but glue)",
+        choices=[*_TITLES, "glue", "pandas", "polars"],
+        help="only this one; for glue, the table as JSON, for pandas and polars, Python (default: "
+        "Athena, DuckDB and Spark)",
     )
     parser.add_argument(
         "--format",
@@ -64,17 +78,20 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the statements; return the exit code."""
-    from pipeline.authoring.ddl import FIRST_ARRIVAL, statements
     from pipeline.core.errors import SettingsError
 
-    if not options.location:
-        message = "There is no location: give --location, or set PIPELINE_OUTPUT."
+    if options.dead_letters == bool(options.dataset):
+        message = "Name a dataset, or give --dead-letters for those of all datasets."
         raise SettingsError(message)
-    dataset, location = _dataset(options), as_uri(options.location)
-    formats = [FORMATS[options.format]] if options.format else []
-    since = options.since or FIRST_ARRIVAL
+    variable = "PIPELINE_DEAD_LETTERS" if options.dead_letters else "PIPELINE_OUTPUT"
+    given = options.location or os.environ.get(variable)
+    if not given:
+        message = f"There is no location: give --location, or set {variable}."
+        raise SettingsError(message)
+    location = as_uri(given)
+    write = _writer(options, location)
     if options.dialect:
-        print(statements(dataset, location, options.dialect, formats, since))
+        print(write(options.dialect))
         return 0
     texts = list[str]()
     for dialect, title in _TITLES.items():
@@ -82,9 +99,23 @@ def run(options: argparse.Namespace) -> int:
         if dialect == "athena" and location.startswith("file://"):
             texts.append("-- Athena reads only S3, and the location is a directory.")
         else:
-            texts.append(statements(dataset, location, dialect, formats, since))
+            texts.append(write(dialect))
     print("\n\n".join(texts))
     return 0
+
+
+def _writer(options: argparse.Namespace, location: str) -> "Callable[[Dialect], str]":
+    """Return what writes the statements of a dialect."""
+    from pipeline.adapters.schemas import read_datasets
+    from pipeline.authoring.ddl import FIRST_ARRIVAL, dead_letter_statements, statements
+
+    since = options.since or FIRST_ARRIVAL
+    if options.dead_letters:
+        names = [dataset.name for dataset in read_datasets(Path(options.schemas))]
+        return lambda dialect: dead_letter_statements(names, location, dialect, since)
+    dataset = _dataset(options)
+    formats = [FORMATS[options.format]] if options.format else []
+    return lambda dialect: statements(dataset, location, dialect, formats, since)
 
 
 def _dataset(options: argparse.Namespace) -> "Dataset":

@@ -532,6 +532,33 @@ def test_duckdb_reads_files_whose_records_lack_the_newest_member(tmp_path: Path)
         assert found == [([tea], {"k": tea})]
 
 
+# -------------------------------------------------------------------------------------- polars
+
+
+def in_polars(dataset: Dataset, uri: str) -> dict[str, Any]:
+    """Run what is printed for polars."""
+    found: dict[str, Any] = {}
+    exec(statements(dataset, uri, "polars"), found)
+    return found
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_polars_reads_parquet_as_it_was_sent(dataset: Dataset, lake: Lake) -> None:
+    found, expected = in_polars(dataset, lake.uri), lake.rows[dataset.name]
+    once = found[f"{dataset.name}_once"].collect()
+    assert len(found[dataset.name].collect()) == 2 * len(expected) - 2
+    rows = by_number(once.to_dicts())
+    for name in once.columns:
+        assert [row[name] for row in rows] == [row[name] for row in by_number(expected)], name
+    left_out = {name for name in expected[0] if name.startswith("wide")}
+    assert set(once.columns) == set(expected[0]) - left_out
+
+
+def test_polars_reads_files_that_lack_the_newest_field(lake: Lake) -> None:
+    newer = in_polars(NEWER, lake.uri)["everything"].collect()
+    assert newer["news"].to_list() == [None] * len(newer)
+
+
 # --------------------------------------------------------------------------------------- Spark
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,25 @@ def test_every_parameter_has_a_default_and_says_what_it_is_for() -> None:
         "Default" in parameter and len(parameter["Description"]) > 20
         for parameter in parameters.values()
     )
+
+
+def test_projected_partitions_begin_where_it_is_said() -> None:
+    made = tables(SCHEMAS, date(2026, 11, 1))
+    settings = made["TableClicks"]["Properties"]["TableInput"]["Parameters"]
+    assert settings["projection.date.range"] == "2026-11-01,NOW+1DAYS"
+
+
+def test_the_page_names_the_tables_whose_partitions_are_to_be_registered() -> None:
+    page = (ROOT / "infra" / "README.md").read_text("utf-8")
+    said = "that is `orders` (partitioned by a country), its CSV, and the five of Zeek"
+    assert said in " ".join(page.split())
+    inputs = {name: one["Properties"]["TableInput"] for name, one in tables(SCHEMAS).items()}
+    settings = {name: one["Parameters"] for name, one in inputs.items()}
+    projected = {
+        name for name, parameters in settings.items() if "projection.enabled" in parameters
+    }
+    assert projected == {"TableClicks"}
+    assert len([name for name in settings if name.startswith("TableZeek")]) == 5
 
 
 @pytest.mark.parametrize("arch", ["arm64", "x86_64"])

@@ -233,7 +233,8 @@ def options(service: str, name: str) -> dict[str, list[str]]:
 
 
 def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
-    (query,) = options("athena", "start-query-execution")["--query-string"]
+    query, repair = options("athena", "start-query-execution")["--query-string"]
+    assert repair == "MSCK REPAIR TABLE orders"
     clicks = read_dataset(ROOT / "schemas" / "clicks")
     table = json.loads(statements(clicks, "s3://lake", "glue", [Format.PARQUET]))
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]

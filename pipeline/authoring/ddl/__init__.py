@@ -1,4 +1,4 @@
-"""A dataset as its readers declare it: Athena, Glue, DuckDB, Spark.
+"""A dataset as its readers declare it: Athena, Glue, DuckDB, Spark, pandas, polars.
 
     columns.py     what a table has: fields, flattened CSV columns, partition columns
     wording.py     what all dialects share: type spelling, comments, `<dataset>_once`
@@ -7,6 +7,9 @@
     athena.py      these tables, and Athena's views over them
     duckdb.py      DuckDB's views
     spark.py       Spark's temporary views
+    pandas.py      Python that reads the Parquet files with pandas, or pyarrow
+    polars.py      Python that reads them with polars
+    dead_letters.py  the dead letters themselves, for Athena, Glue, DuckDB and Spark
 
 For every format that is written there is `<dataset>` (CSV: `<dataset>_csv`), with types, and
 `<dataset>_once`, which shows each identity once.
@@ -16,15 +19,16 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
-from pipeline.authoring.ddl import athena, duckdb, hive, spark
+from pipeline.authoring.ddl import athena, dead_letters, duckdb, hive, pandas, polars, spark
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
 from pipeline.core.formats import Format
 
-Dialect = Literal["athena", "glue", "duckdb", "spark"]
-DIALECTS: tuple[Dialect, ...] = ("athena", "glue", "duckdb", "spark")
+Dialect = Literal["athena", "glue", "duckdb", "spark", "pandas", "polars"]
+DIALECTS: tuple[Dialect, ...] = ("athena", "glue", "duckdb", "spark", "pandas", "polars")
 # Kinesis is not older: without a date of the operator's, no row arrived before it.
 FIRST_ARRIVAL = date(2013, 11, 1)
+_S3_ALONE = "Athena and Glue read S3 alone: the location must be s3://bucket/prefix."
 
 
 def statements(
@@ -46,8 +50,7 @@ def statements(
             raise SettingsError(message)
     formats = tuple(formats) or dataset.formats
     if dialect in {"athena", "glue"} and not location.startswith("s3://"):
-        message = "Athena and Glue read S3 alone: the location must be s3://bucket/prefix."
-        raise SettingsError(message)
+        raise SettingsError(_S3_ALONE)
     if dialect == "glue":
         as_format = min(formats, key=list(Format).index)
         return hive.glue_json(hive.table(dataset, location, as_format, since))
@@ -55,8 +58,38 @@ def statements(
         return "\n\n".join(
             athena.statements(dataset, location, as_format, since) for as_format in formats
         )
+    if dialect in {"pandas", "polars"}:
+        if Format.PARQUET not in formats:
+            message = (
+                f"What is printed for {dialect} reads Parquet, which typed columns come from; of "
+                f"{dataset.name} CSV is asked for. DuckDB's views read it."
+            )
+            raise SettingsError(message)
+        return {"pandas": pandas.statements, "polars": polars.statements}[dialect](
+            dataset, location
+        )
     write = {"duckdb": duckdb.statements, "spark": spark.statements}[dialect]
     return "\n\n".join(write(dataset, location, as_format) for as_format in formats)
+
+
+def dead_letter_statements(
+    datasets: Sequence[str], location: str, dialect: Dialect, since: date = FIRST_ARRIVAL
+) -> str:
+    """Write what one reader needs for the dead letters of these datasets.
+
+    `location` is the root of the dead letters, as a URI. Raises `SettingsError`.
+    """
+    location = _root(location)
+    if dialect in {"athena", "glue"} and not location.startswith("s3://"):
+        raise SettingsError(_S3_ALONE)
+    if dialect == "glue":
+        return hive.glue_json(dead_letters.table(location, datasets, since))
+    if dialect == "athena":
+        return dead_letters.athena(location, datasets, since)
+    if dialect in {"pandas", "polars"}:
+        message = f"Dead letters are gzipped lines of JSON: {dialect} reads one file by read_json."
+        raise SettingsError(message)
+    return {"duckdb": dead_letters.duckdb, "spark": dead_letters.spark}[dialect](location)
 
 
 def _root(location: str) -> str:

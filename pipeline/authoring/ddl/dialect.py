@@ -1,8 +1,11 @@
 """What all dialects share: how nested types are spelled, comments, and `<dataset>_once`."""
 
+import keyword
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -103,6 +106,28 @@ def comment(*sentences: str) -> str:
         for line in textwrap.wrap(sentence, 96, break_long_words=False)
     ]
     return "\n".join(f"-- {line}" for line in lines)
+
+
+def python_comment(*sentences: str) -> str:
+    """Write sentences as comments of Python, one paragraph each."""
+    return re.sub("^--", "#", comment(*sentences), flags=re.MULTILINE)
+
+
+def python_name(name: str) -> str:
+    """Return a dataset's name as a variable of Python."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def local_path(location: str) -> str:
+    """Return a location as most readers take it: a URI, or a path that is not encoded."""
+    if location.startswith("file://"):
+        return unquote(location.removeprefix("file://"))
+    return location
+
+
+def glob_free(path: str) -> str:
+    """Return a path with nothing in it that DuckDB takes for a pattern."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
 def joined(*parts: str) -> str:

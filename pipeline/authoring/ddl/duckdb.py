@@ -1,11 +1,9 @@
 """DuckDB: views over the files."""
 
 import json
-import re
 from dataclasses import dataclass
 from textwrap import indent
 from typing import assert_never
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -23,11 +21,13 @@ from pipeline.authoring.ddl.dialect import (
     ansi_text,
     changed_text,
     comment,
+    glob_free,
     holds,
     is_nested,
     is_wide,
     joined,
     listed,
+    local_path,
     named,
     once,
     scalars,
@@ -110,7 +110,7 @@ def _create_view(dataset: Dataset, view: _View, location: str, as_format: Format
     """Write a view whose columns are those of the schema, whatever the files have by now."""
     expected = [*view.expected, *(f"NULL::{kind} AS {ansi(name)}" for name, kind in _keys(dataset))]
     selected = [*view.selected, *map(ansi, path_names(dataset))]
-    files = f"{_path(location)}/{dataset.name}/{as_format}/**/{view.files}"
+    files = f"{glob_free(local_path(location))}/{dataset.name}/{as_format}/**/{view.files}"
     arguments = [ansi_text(files), "union_by_name = true", *view.options, *_path_options(dataset)]
     return joined(
         f"CREATE OR REPLACE VIEW {ansi(view.name)} AS",
@@ -134,13 +134,6 @@ def _path_options(dataset: Dataset) -> list[str]:
     # Every one, so that nothing is guessed: '01' is not a number.
     pairs = ", ".join(f"{ansi_text(name)}: {kind}" for name, kind in _keys(dataset))
     return ["hive_partitioning = true", f"hive_types = {{{pairs}}}"]
-
-
-def _path(location: str) -> str:
-    """Return the location as DuckDB takes it, with nothing in it that is a pattern."""
-    if location.startswith("file://"):
-        location = unquote(location.removeprefix("file://"))
-    return re.sub(r"[*?\[]", r"[\g<0>]", location)
 
 
 # -------------------------------------------------------------------------------------- types

@@ -81,7 +81,7 @@ def statements(dataset: Dataset, location: str, as_format: Format) -> str:
         *view.declared,
         *(f"{backticked(key.name)} {_PARQUET.spell(key.type)}" for key in keys),
     ]
-    path = escaped_text(f"{_path(location)}/{dataset.name}/{as_format}")
+    path = escaped_text(f"{place(location)}/{dataset.name}/{as_format}")
     options = {"path": path, **view.options}
     name, files = backticked(view.name), backticked(view.files)
     return (
@@ -122,7 +122,7 @@ def _csv_view(dataset: Dataset) -> _View:
     )
 
 
-def _path(location: str) -> str:
+def place(location: str) -> str:
     """Return the location as Spark takes it: not encoded, with nothing in it that is a pattern."""
     if location.startswith("file://"):
         location = "file:" + unquote(location.removeprefix("file://"))
