@@ -233,7 +233,11 @@ def options(service: str, name: str) -> dict[str, list[str]]:
 
 
 def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
-    query, repair = options("athena", "start-query-execution")["--query-string"]
+    query, repair = [
+        options_of(words[2:])["--query-string"][0]
+        for words in commands_of("aws")
+        if words[:2] == ["athena", "start-query-execution"]
+    ]
     assert repair == "MSCK REPAIR TABLE orders"
     clicks = read_dataset(ROOT / "schemas" / "clicks")
     table = json.loads(statements(clicks, "s3://lake", "glue", [Format.PARQUET]))
