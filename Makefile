@@ -77,6 +77,20 @@ $(BENCH_STAMP): requirements/bench.txt | $(STAMP)
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
+# Other programs read what the pipeline wrote: pandas, DuckDB, Spark and others, of which some need
+# another pyarrow or DuckDB than ours. Spark needs a Java on the path; without one it is left out.
+READERS_STAMP := .venv-readers/.installed
+
+.PHONY: conformance
+conformance: $(STAMP) $(READERS_STAMP) ## have other programs read what the pipeline wrote, and compare
+	@PIPELINE_READERS=$(CURDIR)/.venv-readers/bin/python $(BIN)/python -m pytest tests/conformance $(ARGS)
+
+$(READERS_STAMP): requirements/readers.txt | $(STAMP)
+	@echo "Installing the readers into .venv-readers ..."
+	@$(BIN)/python -m venv .venv-readers
+	@.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	@touch $@
+
 .PHONY: check
 check: $(STAMP) ## lint, formatting, types, import contracts
 	$(BIN)/ruff check
@@ -85,8 +99,8 @@ check: $(STAMP) ## lint, formatting, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: reference
-reference: $(STAMP) ## make docs/reference, and the lists of CONTRIBUTING.md, from the code
-	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py
+reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CONTRIBUTING.md, from the code
+	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py && $(BIN)/python docs/readers.py
 
 # Universal: one file for every Python from 3.11 on and for Linux and macOS, told apart by
 # markers. No addresses are written into the files, so they install from any mirror; the hashes
@@ -102,6 +116,7 @@ lock: $(if $(filter $(BIN)/uv,$(UV)),$(STAMP)) ## pin the dependencies again, wi
 	$(LOCK) --constraints requirements/runtime.txt --extra cli --extra dev \
 		--output-file requirements/dev.txt
 	$(LOCK) --extra bench --output-file requirements/bench.txt
+	$(LOCK) --extra readers --output-file requirements/readers.txt
 	@if grep -nE '://|file:|^-' requirements/*.txt; then \
 		echo "A lock file names an address or an option of this machine (above)."; exit 1; fi
 

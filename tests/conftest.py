@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from pipeline.core.dataset import Dataset
 
+# Other programs read there what we wrote. `make conformance` runs it, which installs them.
+collect_ignore = [] if "PIPELINE_READERS" in os.environ else ["conformance"]
+
 # The same examples at every run: whether a change may stand is not left to chance.
 settings.register_profile("same", deadline=None, max_examples=60, derandomize=True)
 # New ones at every run, to look for what those do not show: HYPOTHESIS_PROFILE=search make test.

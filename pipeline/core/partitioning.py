@@ -84,27 +84,38 @@ def read_partition_column(text: str, record: Record, schema_file: str) -> Partit
     return PartitionColumn(part, part, time, zone)
 
 
-# As the text of numbers begins that have another text, too: 01067 and 1067.
-_NUMBERS = [first + "1" * size for first in ("0", "00") for size in range(20)]
+# Texts that pandas trips over: the empty one, which is null in the path, and those of numbers that
+# have another text, too (01067 and 1067).
+_TRIPPING = ["", *(first + "1" * size for first in ("0", "00") for size in range(20))]
 
 
 def remark_on(column: PartitionColumn, record: Record) -> str | None:
-    """Say what readers that guess types from paths make of a level, where they may trip over it."""
-    if column.part != "value" or column.field is None:
+    """Say where pandas, which guesses types from paths, cannot read a directory as it is."""
+    if column.field is None:
         return None
-    field = find_fields(column.field, record, "")[-1]
-    if not isinstance(field.type, Scalar) or field.type.logical is not LogicalType.STRING:
+    fields = find_fields(column.field, record, "")
+    may_be_null, cases = any(field.nullable for field in fields), list[str]()
+    if column.part == "value" and _is_text(fields[-1]) and _may_trip(fields[-1].rules.pattern):
+        cases = ["is empty", "has two values that are one number, as 01067 and 1067 are"]
+    if may_be_null:
+        cases.insert(0, "is null")
+    if not cases:
         return None
-    if field.rules.pattern is not None:
-        texts = pa.array(_NUMBERS)
-        if not pc.any(pc.match_substring_regex(texts, field.rules.pattern)).as_py():
-            return None
     return (
-        f"{column.name} is text in the path. Where two of its values are the same "
-        "number, as 01067 and 1067 are, pandas and dask cannot read the directory as it is: use "
-        f"what `pipeline ddl --dialect pandas` prints. The field {column.field} is right in every "
-        "reader. A pattern that allows no such number ends this remark."
+        f"Where {column.name} {', or '.join(cases)}, pandas and dask cannot read the directory as "
+        "it is: use what `pipeline ddl --dialect pandas` prints. What the files have of "
+        f"{column.field} is right in every reader."
     )
+
+
+def _is_text(field: Field) -> bool:
+    return isinstance(field.type, Scalar) and field.type.logical is LogicalType.STRING
+
+
+def _may_trip(pattern: str | None) -> bool:
+    if pattern is None:
+        return True
+    return bool(pc.any(pc.match_substring_regex(pa.array(_TRIPPING), pattern)).as_py())
 
 
 def find_fields(path: str, record: Record, schema_file: str) -> tuple[Field, ...]:

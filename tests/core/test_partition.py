@@ -262,24 +262,27 @@ def test_no_partition_is_named_like_a_column_of_the_files() -> None:
     assert not set(names) & set(made.schema.names)
 
 
-def test_text_in_the_path_that_may_be_a_number_is_remarked_on() -> None:
-    """Until a pattern says that it is none."""
-    zip_code = {"name": "zip", "type": "string"}
+def test_what_pandas_cannot_read_in_a_path_is_remarked_on() -> None:
+    """Text that may be a number or empty, until a pattern says that it is neither; and null."""
 
-    def remark(field: dict[str, Any]) -> str | None:
-        made = dataset(field, config=f'partition_by = ["{field["name"]}"]')
+    def remark(kind: Any, by: str = "x", **more: Any) -> str | None:
+        made = dataset({"name": "x", "type": kind, **more}, config=f'partition_by = ["{by}"]')
         return remark_on(made.partition_by[0], made.record)
 
-    said = remark(zip_code)
-    assert said is not None
-    assert said.startswith(
-        "by_zip is text in the path. Where two of its values are the same number"
+    assert remark("string") == (
+        "Where by_x is empty, or has two values that are one number, as 01067 and 1067 are, pandas "
+        "and dask cannot read the directory as it is: use what `pipeline ddl --dialect pandas` "
+        "prints. What the files have of x is right in every reader."
     )
-    assert "`pipeline ddl --dialect pandas`" in said
     for pattern in ("^[A-Z]{2}$", "^[1-9][0-9]*$"):
-        assert remark(zip_code | {"pattern": pattern}) is None
+        assert remark("string", pattern=pattern) is None
+    nullable = remark(["null", "string"], pattern="^[A-Z]{2}$")
+    assert nullable is not None
+    assert nullable.startswith("Where by_x is null, pandas and dask cannot")
+    assert str(remark(["null", TIMESTAMP], "date(x)")).startswith("Where date is null, pandas")
     for kind in ("long", {"type": "enum", "name": "E", "symbols": ["A"]}):
-        assert remark({"name": "x", "type": kind}) is None
+        assert remark(kind) is None
+    assert remark(TIMESTAMP, "date(x)") is None
 
 
 def test_two_fields_of_one_partition_name_stop_the_start() -> None:
