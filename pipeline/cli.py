@@ -41,7 +41,7 @@ COMMANDS = (
     *(dead_letters, redrive, backfill, produce, run, bench),
 )
 
-_EXTRA = ("duckdb", "rich", "rstr")  # what pyproject.toml lists as `cli`
+_EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`
 _FAILED = 1
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130

@@ -35,7 +35,7 @@ def _first(store: ObjectStore, dataset: Dataset, as_format: Format) -> str | Non
     """Return the first key of a dataset's rows in a format."""
     try:
         keys = store.list(f"{dataset.name}/{as_format}/")
-        return next((key for key in keys if key.endswith(f".{as_format.suffix}")), None)
+        return next((key for key in keys if f".{as_format.suffix}" in key.rpartition("/")[2]), None)
     except StoreError:
         return None
 

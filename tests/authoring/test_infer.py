@@ -551,13 +551,7 @@ def test_a_files_name_becomes_a_datasets(file: str, name: str) -> None:
 )
 def test_partitions_are_by_the_best_time(document: dict[str, Any], expected: list[str]) -> None:
     dataset = dataset_of(draft_of(document))
-    texts = [
-        partition.name
-        if partition.part == "value"
-        else f"{partition.part}({partition.field or ''})"
-        for partition in dataset.partition_by
-    ]
-    assert texts == expected
+    assert [partition.text for partition in dataset.partition_by] == expected
     assert dataset.event_time is None
 
 
