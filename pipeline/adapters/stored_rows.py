@@ -1,11 +1,12 @@
 """Whether the rows that are in a store lie as its datasets are partitioned now."""
 
-import io
 import json
 from collections.abc import Iterable
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+# The class behind pyarrow.parquet, which is not in the artifact and takes long to import.
+from pyarrow._parquet import ParquetReader
 
 from pipeline.adapters.store import ObjectStore
 from pipeline.core.dataset import Dataset
@@ -43,8 +44,9 @@ def _first(store: ObjectStore, dataset: Dataset, as_format: Format) -> str | Non
 def _made_by(store: ObjectStore, key: str) -> tuple[str, ...] | None:
     """Return the `partition_by` that a file was written with; None if it does not say."""
     try:
-        metadata = pq.read_metadata(io.BytesIO(store.get(key))).metadata or {}
+        reader = ParquetReader()
+        reader.open(pa.BufferReader(store.get(key)))
     except (StoreError, pa.ArrowException):
         return None
-    text = metadata.get(PARTITION_BY.encode())
+    text = (reader.metadata.metadata or {}).get(PARTITION_BY.encode())
     return None if text is None else tuple(json.loads(text))
