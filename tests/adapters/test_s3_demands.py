@@ -284,7 +284,8 @@ def test_commands_write_and_read_where_everything_is_demanded(
         else:
             monkeypatch.setenv(name, value)
     assert code_of(["convert", "in.ndjson", "--out", "s3://bucket/lake", *options]) == 0
-    assert sorted(key.split("/")[0] for key in server.objects) == ["lake", "lake-dead-letters"]
+    stored = [key for key in server.objects if "/_parts/" not in key]
+    assert sorted(key.split("/")[0] for key in stored) == ["lake", "lake-dead-letters"]
     assert code_of(["dead-letters", "s3://bucket/lake-dead-letters", *options]) == 0
     assert "wrong_type" in capsys.readouterr().out
     letters = ["redrive", "s3://bucket/lake-dead-letters", "--out", "s3://bucket/lake"]

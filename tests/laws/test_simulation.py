@@ -30,7 +30,7 @@ from pipeline.core.integers import INT64, zeros
 from pipeline.core.kpl import deaggregate
 from pipeline.core.parts import Parts
 from pipeline.core.payload import unpack_payloads
-from pipeline.core.records import Batch, Chunk, Limits, Provenance, Reject
+from pipeline.core.records import Batch, Chunk, Limits, Provenance, Reject, Width
 from pipeline.core.routing import Router
 
 CHUNK = 50
@@ -124,9 +124,9 @@ def user_record_never_seen() -> AbstractContextManager[Any]:
 
 def document_dropped() -> AbstractContextManager[Any]:
     def without_the_last(
-        chunk: Chunk, limits: Limits, **options: Any
+        chunk: Chunk, limits: Limits, width: Width, **options: Any
     ) -> Iterator[tuple[Chunk, list[Reject]]]:
-        for documents, rejects in unpack_payloads(chunk, limits, **options):
+        for documents, rejects in unpack_payloads(chunk, limits, width, **options):
             yield all_but_the_last(documents), rejects
 
     return patch("pipeline.flow.unpack_payloads", without_the_last)
@@ -134,9 +134,9 @@ def document_dropped() -> AbstractContextManager[Any]:
 
 def part_dropped() -> AbstractContextManager[Any]:
     def without_the_last(
-        chunk: Chunk, limits: Limits, **options: Any
+        chunk: Chunk, limits: Limits, width: Width, **options: Any
     ) -> Iterator[tuple[Chunk, list[Reject]]]:
-        return iter(list(unpack_payloads(chunk, limits, **options))[:-1])
+        return iter(list(unpack_payloads(chunk, limits, width, **options))[:-1])
 
     return patch("pipeline.flow.unpack_payloads", without_the_last)
 

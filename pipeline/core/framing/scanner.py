@@ -86,6 +86,8 @@ class Scanner:
         while len(self.found) < self._enough:
             start = self._fast_run(self._behind_space(start), (b"\n", b"", b"\r\n"))
             start = self._fast_lines(self._behind_space(start))
+            if len(self.found) >= self._enough:
+                break
             if start == len(self.text):
                 return self._held(start), Mode.SEQUENCE
             end = self._value(start)
