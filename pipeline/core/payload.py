@@ -26,11 +26,14 @@ from pipeline.core.unpack import Meter, is_packed, unpack
 
 _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
 _BEHIND_A_BRACKET = re.compile(rb"\}[^,\]}]")
+# One document, or one that is broken: on one line, and nothing that could begin another.
+_SURELY_ONE = re.compile(rb"\{[^\0\n}\]]*+(?:[}\]](?=[,}\]]|\Z)[^\0\n}\]]*+)*+")
 _EMPTY = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf|\[[ \t\r\n]*+\])*+")
 _SEAM_BYTE = SEAM[0]  # a number is looked for in a third of the time
 # Scalars that are JSON, and text: no header of any compression begins like one.
 _SCALAR = re.compile(rb'-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?|true|false|null|"[ !#-\[\]-~]*+"')
 _SHORT = 100
+_FEW = 16  # of so few, a look at each costs less than a call of Arrow
 _RUN = 64  # user records looked at together, where some of a batch are odd
 
 
@@ -139,7 +142,8 @@ def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | Non
         return None
     if not text.isascii() and not all(map(_is_utf8, payloads)):
         return None
-    if _may_hold_several(text) and not all(map(_is_one, payloads)):
+    several = len(payloads) < _FEW or _may_hold_several(text)
+    if several and not all(map(_is_one, payloads)):
         return None
     if longest > 2 * limits.depth and any(_is_too_deep(payload, limits) for payload in payloads):
         return None
@@ -201,6 +205,8 @@ class _Opener:
         """Return a user record's documents, and which are rejected; or its payload, rejected."""
         if self._origins.record[unit] != self._record:
             self._begin(self._origins.record[unit])
+        if self._fast and self._is_surely_one(payload):
+            return [payload], _violations([payload], self._limits), RejectStage.DOCUMENT
         text = payload if self._is_text else self._unpack(payload)
         if isinstance(text, Violation):
             return [payload], {0: text}, RejectStage.PAYLOAD
@@ -209,6 +215,11 @@ class _Opener:
             return [payload], {0: documents}, RejectStage.PAYLOAD
         texts = [document for _, document in documents]
         return texts, _violations(texts, self._limits), RejectStage.DOCUMENT
+
+    def _is_surely_one(self, payload: bytes) -> bool:
+        """Tell whether all of a payload is plainly one document, perhaps a broken one."""
+        fits = len(payload) <= self._limits.unpacked_bytes
+        return fits and _SURELY_ONE.fullmatch(payload) is not None
 
     def _unpack(self, payload: bytes) -> bytes | Violation:
         """Take off what stands around a payload's text, as far as its stream record may go."""
