@@ -75,7 +75,8 @@ class Side:
     def dead_letters(self) -> list[tuple[str, ...]]:
         """Return the dead letters that it stored: where each came from, and its bytes."""
         files = sorted((self.folder / "dead").rglob("*.jsonl.gz"))
-        letters = (json.loads(line) for file in files for line in gzip.open(file))
+        lines = (line for file in files for line in gzip.decompress(file.read_bytes()).splitlines())
+        letters = map(json.loads, lines)
         return sorted(tuple(str(letter[name]) for name in _LETTER) for letter in letters)
 
     def _environment(self) -> dict[str, str]:
