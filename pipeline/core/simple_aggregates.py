@@ -27,6 +27,7 @@ _ONE_BYTE = 0x80  # from here on a number takes two bytes
 _LONGEST_VARINT = 6  # of what a stream record holds
 _LONGEST_INDEX = 2  # bytes: no stream record holds more records than that
 _MOST_LENGTHS = 1_024
+_MOST_INDICES = 2**14  # that two bytes can tell apart
 _KEY_TAG, _HASH_KEY_TAG, _DATA_TAG = 0x08, 0x10, 0x1A
 _second = itemgetter(1)
 _TEXTS = {str}
@@ -88,7 +89,7 @@ def fast_parse(body: bytes) -> SimpleAggregate | None:
         if payloads is not None:
             return SimpleAggregate([keys[index]] * len(records), payloads)
     indices = _indices(records)
-    if max(indices) >= len(keys):
+    if max(indices) >= min(len(keys), _MOST_INDICES) or len(records) > _MOST_INDICES:
         return None
     before = list(map(_key_heads.__getitem__, indices))
     hash_indices = _hash_indices(records, indices, len(outer.explicit_hash_key_table))

@@ -203,6 +203,13 @@ def test_what_is_not_from_s3_is_no_acknowledgement(server: Recorder) -> None:
         ({"AWS_DEFAULT_REGION": "cn-north-1"}, NO_DEMANDS),
         ({"AWS_DEFAULT_REGION": ""}, NO_DEMANDS),
         ({"AWS_SECRET_ACCESS_KEY": ""}, NO_DEMANDS),
+        # Names that the fast client knows, and boto3 does not.
+        ({"AWS_ENDPOINT": "https://127.0.0.1:1"}, NO_DEMANDS),
+        ({"AWS_DISABLE_TAGGING": "true"}, NO_DEMANDS),
+        ({"AWS_SKIP_SIGNATURE": "true"}, NO_DEMANDS),
+        ({"AWS_S3_EXPRESS": "true"}, NO_DEMANDS),
+        # Elsewhere a portal may redirect to its login page, and answer that with 200.
+        ({"AWS_ENDPOINT_URL": "https://s3.example.com"}, NO_DEMANDS),
         ({}, S3Settings(acl="private")),
         ({}, S3Settings(expected_owner="123456789012")),
         ({}, S3Settings(boto3_alone=True)),
@@ -219,6 +226,22 @@ def test_boto3_does_what_only_boto3_knows(
             open_store("s3://bucket/lake", settings)
     else:
         assert isinstance(open_store("s3://bucket/lake", settings), S3Store)
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "http://", "https://127.0.0.1:x"])
+def test_an_endpoint_that_is_not_one_is_refused_by_boto3(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    assert server.url
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(StoreRefused):
+        open_store("s3://bucket/lake").put("a", b"x")
+
+
+def test_an_endpoint_that_redirects_every_request_is_named(server: Recorder) -> None:
+    server.status, server.headers = 307, {"Location": f"{server.url}/elsewhere"}
+    error = error_of(fast())
+    assert isinstance(error, (StoreRefused, StoreUnavailable))
 
 
 @pytest.mark.parametrize("bucket", ["with.dots", "UPPER", "arn-like_name"])

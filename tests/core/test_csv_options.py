@@ -223,7 +223,7 @@ def test_the_views_of_duckdb_read_all_of_it(tmp_path: Path) -> None:
 def test_every_dialect_says_that_text_is_changed() -> None:
     """Who reads a guarded text is told so where the table is made."""
     for dialect in DIALECTS:
-        if dialect == "glue":  # JSON has no comments
+        if dialect in {"glue", "pandas", "polars"}:  # no comments in JSON, and no CSV
             continue
         text, plain = (
             statements(made, "s3://bucket/lake", dialect, [Format.CSV]).replace("\n-- ", " ")

@@ -350,6 +350,20 @@ def test_what_usual_writers_write_is_cut_out(style: str, count: int) -> None:
     assert (usual.partition_keys, usual.payloads) == by_reference(body)
 
 
+@pytest.mark.parametrize("tag", [b"\x08", b"\x10"])
+def test_indices_of_three_bytes_are_left_to_protobuf(tag: bytes) -> None:
+    """A record that begins otherwise than with its index is none, whatever stands there."""
+    count = 2**14 + 2
+    body = b"".join(b"\x0a\x05%05d\x12\x05%05d" % (n, n) for n in range(count))
+    for n in range(count):
+        index = varint(n)
+        key = b"\0" if tag == b"\x08" and n >= 2**14 else b"\x08" + index
+        hash_key = b"\0" if tag == b"\x10" and n >= 2**14 else b"\x10" + index
+        record = key + hash_key + b"\x1a\x01x"
+        body += b"\x1a" + varint(len(record)) + record
+    assert fast_parse(body) is None
+
+
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384, 2**20, 2**21])
 def test_records_of_every_length_are_cut_out(length: int) -> None:
     data = bytes(length)

@@ -476,7 +476,7 @@ def test_event_time_and_partitions_work_as_on_strict_fields() -> None:
         {"name": "id", "type": "long", "accept": ["text"]},
         config='partition_by = ["date(v)", "id"]\nevent_time = "v"\nevent_time_window = ["-1d", "+1d"]',
     )
-    assert [column.name for column in made.partition_by] == ["date", "id"]
+    assert [column.name for column in made.partition_by] == ["date", "by_id"]
 
 
 def test_empty_text_of_records_arrays_and_items() -> None:

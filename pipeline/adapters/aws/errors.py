@@ -101,6 +101,11 @@ def translate_errors(call: Call) -> Iterator[None]:
         reason = f"botocore refused the arguments of {call.action}"
         remedy = "check sizes and keys against the limits of this call"
         raise call.service.bad_argument(call.sentence(reason, remedy)) from None
+    except RecursionError:
+        # botocore asks for the bucket's region after a redirect, and is redirected again.
+        reason = "the endpoint redirects every request"
+        remedy = "give the address that it redirects to, perhaps with https, as AWS_ENDPOINT_URL…"
+        raise call.service.refused(call.sentence(reason, remedy)) from None
     except (boto.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError) as error:
         raise _error_for_failure(error, call) from error
 

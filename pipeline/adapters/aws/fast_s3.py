@@ -7,7 +7,7 @@ to read, to list, to delete, or to say why a PUT failed. What the fast client ca
 again by boto3, so every error, and every sentence about it, is boto3's (see `errors`).
 
 Only what is plainly the same to both comes here (`fast_store`): credentials from the environment,
-as in Lambda, and none of the settings by which boto3 finds another endpoint, proxy or certificate.
+as in Lambda, S3's own endpoint (or one on this machine), and no other setting of either client.
 """
 
 import re
@@ -28,13 +28,19 @@ from pipeline.core.errors import StoreThrottled
 if TYPE_CHECKING:
     from pipeline.adapters.aws.s3 import S3Store
 
-# Where boto3 would look for more than a key and a region; it is not asked what it makes of these.
-_BOTO3_ALONE: Final = frozenset({
-    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
-    "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT", "AWS_S3_DISABLE_MULTIREGION_ACCESS_POINTS",
-    "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
-})  # fmt: skip
+# The fast client would make of other variables something else than boto3 does, so these alone may
+# be set: the credentials and the region, and what neither looks at to write an object.
+_KNOWN: Final = re.compile(
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION|ENDPOINT_URL(_[A-Z0-9_]+)?"
+    r"|LAMBDA_[A-Z0-9_]+|EXECUTION_ENV|XRAY_[A-Z0-9_]+|ACCOUNT_ID|EC2_METADATA_DISABLED|MAX_ATTEMPTS"
+    r"|RETRY_MODE|PAGER|DEFAULT_OUTPUT|STS_REGIONAL_ENDPOINTS|SDK_[A-Z0-9_]+)"
+)
+_BOTO3_ALONE: Final = ("REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+# Elsewhere something else than S3 may answer: the client would follow a redirect to its login page.
+_ENDPOINT: Final = re.compile(
+    r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?/?|https://[a-z0-9.-]+\.amazonaws\.com/?"
+)
+_PRINTABLE: Final = re.compile(r"[!-~]+")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 """A bucket that is a label of a host name: one with dots is not, and an access point is none."""
 _REGION: Final = re.compile(r"(?!cn-|us-iso|eu-isoe)[a-z]{2}(?:-[a-z]+)+-[0-9]")
@@ -90,7 +96,7 @@ class FastS3Store:
                 )
                 raise StoreThrottled(message) from None
         else:
-            if result["e_tag"] is not None:  # or it was not S3 that answered
+            if (result["e_tag"] or "").strip('"'):  # or it was not S3 that answered
                 return
         self._exact().put(key, body)
 
@@ -129,7 +135,15 @@ def fast_store(
     config = _config(bucket, settings, environment)
     if config is None:
         return None
-    client = FastClient(
+    try:
+        client = _client(bucket, config, connect_timeout, read_timeout)
+    except (BaseError, ValueError):  # boto3 says what is wrong
+        return None
+    return FastS3Store(client, bucket, prefix.removesuffix("/"), settings, exact)
+
+
+def _client(bucket: str, config: Any, connect_timeout: float, read_timeout: float) -> FastClient:
+    return FastClient(
         bucket,
         config=config,
         client_options={
@@ -140,7 +154,13 @@ def fast_store(
         },
         retry_config={"max_retries": 0},
     )
-    return FastS3Store(client, bucket, prefix.removesuffix("/"), settings, exact)
+
+
+def _is_unknown(name: str) -> bool:
+    """Tell whether a variable may mean to either client what it does not to the other."""
+    if name.startswith("AWS_"):
+        return _KNOWN.fullmatch(name) is None
+    return name.upper() in _BOTO3_ALONE
 
 
 def _config(bucket: str, settings: S3Settings, environment: Mapping[str, str]) -> Any:
@@ -149,13 +169,18 @@ def _config(bucket: str, settings: S3Settings, environment: Mapping[str, str]) -
     region = get("AWS_DEFAULT_REGION") or ""
     key, secret = get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")
     others = settings.acl is not None or settings.expected_owner is not None
-    if not (key and secret) or others or any(map(get, _BOTO3_ALONE)):
+    unknown = any(value and _is_unknown(name) for name, value in environment.items())
+    if not (key and secret) or others or unknown:
+        return None
+    if not all(map(_PRINTABLE.fullmatch, (key, secret, get("AWS_SESSION_TOKEN") or "-"))):
         return None
     if Path("~/.aws/config").expanduser().exists():
         return None
     if not (_BUCKET.fullmatch(bucket) and _REGION.fullmatch(region)):
         return None
-    endpoint = get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL")
+    endpoint = get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL") or None
+    if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
+        return None
     config: dict[str, Any] = {
         "access_key_id": key,
         "secret_access_key": secret,
