@@ -89,6 +89,11 @@ def _positions(old: Record, new: Record, above: str) -> Iterator[str]:
 def _field(old: Field, new: Field, path: str, *, positional: bool) -> Iterator[str]:
     if old.nullable and not new.nullable:
         yield f"field {path} was nullable and is not any more; leave it nullable."
+    if not new.optional and old.key not in new.keys:
+        yield (
+            f"field {path} is required and read from the key {new.key!r} now, which documents so "
+            f"far lack; add {old.key!r} to its aliases, or make it nullable."
+        )
     yield from _type(old.type, new.type, path, positional=positional)
 
 

@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -113,6 +113,7 @@ class _Input:
     size: int | None
     arrived_at: int
     is_file: bool
+    arrival_is_given: bool = True
 
 
 def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
@@ -127,14 +128,29 @@ def _convert(given: _Input, pipeline: "Pipeline", done: _Done) -> None:
         print(f"{printable(given.name)} is given twice; it is converted once.", file=sys.stderr)
         return
     done.sources.add(pinned.source)
+    given = _as_before(given, history.arrival_of(pinned.version))
 
     def unchanged(_: "Block") -> str:
         pinned.check()
-        history.add(pinned.version)
+        history.add(pinned.version, given.arrived_at)
         return pinned.source
 
     _store(given, unchanged, pipeline, done)
     pinned.check()
+
+
+def _as_before(given: _Input, known: int | None) -> _Input:
+    """Let a file that was converted before arrive when it did, unless another time is given."""
+    if known is None or known == given.arrived_at:
+        return given
+    if not given.arrival_is_given:
+        return replace(given, arrived_at=known)
+    print(
+        f"{printable(given.name)} was converted before, with another arrival: what arrival decides "
+        "(partitions of it, dead letters) is now stored twice.",
+        file=sys.stderr,
+    )
+    return given
 
 
 def _pin(given: _Input, pipeline: "Pipeline") -> tuple["PinnedFile", "PathHistory"]:
@@ -201,7 +217,9 @@ def _input_of(name: str, file: BinaryIO, arrived_at: int | None) -> _Input:
     path = os.fsencode(Path(os.path.abspath(name)).as_posix())  # noqa: PTH100 - not through links
     written = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
     if stat.S_ISREG(status.st_mode):
-        return _Input(file, written, status.st_size or None, arrival, is_file=True)
+        is_given = arrived_at is not None
+        size = status.st_size or None
+        return _Input(file, written, size, arrival, is_file=True, arrival_is_given=is_given)
     return _Input(file, _passing(written, arrival), None, arrival, is_file=False)
 
 

@@ -31,6 +31,8 @@ class Version(msgspec.Struct, frozen=True):
 
     size: int
     digest: str
+    arrived_at: int | None = None
+    """When it arrived as it was first converted, in microseconds since 1970, where that is kept."""
 
     def source(self, path: str) -> str:
         """Return the first part of its documents' identity."""
@@ -101,7 +103,8 @@ def passing_source(name: str, block: Block) -> str:
 class PathHistory:
     """What was converted under one path, kept beside the rows, as far as the store lets it be read.
 
-    It tells that a file has grown, and nothing more depends on it.
+    It tells that a file has grown, and when it had arrived: the same file again arrives at the same
+    time, though it was copied or touched meanwhile, and so is stored under the same keys.
     """
 
     def __init__(self, store: ObjectStore, path: str) -> None:
@@ -110,10 +113,17 @@ class PathHistory:
         self._readable = True
         self.versions = self._read()
 
-    def add(self, version: Version) -> None:
+    def arrival_of(self, version: Version) -> int | None:
+        """Return when this content had arrived, if it was converted before."""
+        found = (known for known in self.versions if _is_same(known, version))
+        return next((known.arrived_at for known in found), None)
+
+    def add(self, version: Version, arrived_at: int) -> None:
         """Note what is about to be converted."""
-        if self._readable and version.size and version not in self.versions:
-            self.versions = [*self.versions, version][-_MOST_VERSIONS:]
+        is_known = any(_is_same(known, version) for known in self.versions)
+        if self._readable and version.size and not is_known:
+            noted = Version(version.size, version.digest, arrived_at)
+            self.versions = [*self.versions, noted][-_MOST_VERSIONS:]
             self._store.put(self._key, msgspec.json.encode(self.versions))
 
     def _read(self) -> list[Version]:
@@ -124,6 +134,10 @@ class PathHistory:
         except StoreRefused:  # whoever may only write
             self._readable = False
             return []
+
+
+def _is_same(one: Version, other: Version) -> bool:
+    return (one.size, one.digest) == (other.size, other.digest)
 
 
 def _state(file: BinaryIO) -> tuple[int, int]:

@@ -150,7 +150,7 @@ def test_another_type_is_refused_with_its_place_its_reason_and_a_way_out(
     "new",
     [
         [field("a", "int", minimum=1)],
-        [field("a", "int", jsonName="@a")],
+        [field("a", "int", jsonName="@a", aliases=["a"])],
         [field("a", "int", default=3)],
         [field("b", null("string")), field("a", "int")],
         [field("a", "int"), field("b", "string", default="x"), field("c", null(rec()))],
@@ -160,6 +160,15 @@ def test_another_type_is_refused_with_its_place_its_reason_and_a_way_out(
 )
 def test_what_is_no_part_of_the_files_may_change(new: Fields) -> None:
     assert refused([field("a", "int")], new) == []
+
+
+def test_a_required_field_is_not_read_from_another_key_alone() -> None:
+    sentence = (
+        "field a is required and read from the key '@a' now, which documents so far lack; add 'a' "
+        "to its aliases, or make it nullable."
+    )
+    assert refused([field("a", "int")], [field("a", "int", jsonName="@a")]) == [sentence]
+    assert refused([field("a", "int")], [field("a", null("int"), jsonName="@a")]) == []
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,7 @@ class WriteOnly:
 def test_who_may_only_write_is_not_told_and_is_not_stopped() -> None:
     history = PathHistory(WriteOnly(), "/data/in")  # type: ignore[arg-type]  # see above
     assert history.versions == []
-    history.add(Version(1, "a"))
+    history.add(Version(1, "a"), 0)
 
 
 def test_a_history_that_nobody_can_read_is_begun_anew(place: Place) -> None:
@@ -352,11 +352,29 @@ def test_a_history_that_nobody_can_read_is_begun_anew(place: Place) -> None:
     assert json.loads(history.read_text())[0]["size"] == place.file.stat().st_size
 
 
+def test_a_file_that_was_touched_is_the_same_file(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What partitions by arrival, and dead letters, are where they were: nothing is there twice."""
+    (place.folder / "schemas" / "reads" / "dataset.toml").write_text('partition_by = ["date()"]\n')
+    place.file.write_text(reads(("A", 1)) + "broken\n")
+    os.utime(place.file, (1_700_000_000, 1_700_000_000))
+    assert place.convert() == 0
+    before = {
+        path: path.read_bytes() for path in place.folder.rglob("lake*/**/*") if path.is_file()
+    }
+    os.utime(place.file, (1_790_000_000, 1_790_000_000))
+    assert place.convert() == 0
+    after = {path: path.read_bytes() for path in place.folder.rglob("lake*/**/*") if path.is_file()}
+    assert after == before
+    assert "another arrival" not in capsys.readouterr().err
+
+
 def test_a_history_is_bounded() -> None:
     store = MemoryStore()
     history = PathHistory(store, "/data/in")
     for number in range(local._MOST_VERSIONS + 2):
-        history.add(Version(number, "a"))
+        history.add(Version(number, "a"), 0)
     assert [version.size for version in PathHistory(store, "/data/in").versions] == list(
         range(2, local._MOST_VERSIONS + 2)
     )
