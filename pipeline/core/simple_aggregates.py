@@ -25,7 +25,6 @@ _SHORTEST = 4  # bytes of a record: a key index, and no data
 _SHORTEST_DATA = 2  # bytes: a tag and a length
 _ONE_BYTE = 0x80  # from here on a number takes two bytes
 _LONGEST_VARINT = 6  # of what a stream record holds
-_LONGEST_INDEX = 2  # bytes: no stream record holds more records than that
 _MOST_LENGTHS = 1_024
 _MOST_INDICES = 2**14  # that two bytes can tell apart
 _KEY_TAG, _HASH_KEY_TAG, _DATA_TAG = 0x08, 0x10, 0x1A
@@ -81,7 +80,7 @@ def fast_parse(body: bytes) -> SimpleAggregate | None:
         keys = list(map(text_of, keys))
     lengths = list(map(len, records))
     sizes = set(lengths)  # far fewer
-    if min(sizes, default=0) < _SHORTEST:
+    if min(sizes, default=0) < _SHORTEST or len(records) > _MOST_INDICES:
         return None
     index, tag = records[0][1:3]
     if index < min(len(keys), _ONE_BYTE) and index == records[-1][1] and tag == _DATA_TAG:
@@ -89,7 +88,7 @@ def fast_parse(body: bytes) -> SimpleAggregate | None:
         if payloads is not None:
             return SimpleAggregate([keys[index]] * len(records), payloads)
     indices = _indices(records)
-    if max(indices) >= min(len(keys), _MOST_INDICES) or len(records) > _MOST_INDICES:
+    if max(indices) >= min(len(keys), _MOST_INDICES):
         return None
     before = list(map(_key_heads.__getitem__, indices))
     hash_indices = _hash_indices(records, indices, len(outer.explicit_hash_key_table))
@@ -193,15 +192,14 @@ class _Heads(dict[int, bytes]):
 
 
 class _IndexHeads(dict[int, bytes]):
-    """How an index is written behind a tag; one too large for two bytes is written as no record."""
+    """How an index is written behind a tag."""
 
     def __init__(self, tag: int) -> None:
         super().__init__()
         self._tag = bytes((tag,))
 
     def __missing__(self, index: int) -> bytes:
-        written = varint(index)
-        head = self._tag + written if len(written) <= _LONGEST_INDEX else b"\0"
+        head = self._tag + varint(index)
         if len(self) < _MOST_LENGTHS:
             self[index] = head
         return head
