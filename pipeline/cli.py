@@ -9,13 +9,14 @@ Exit codes: 0 done, 1 failed or refused, 2 used wrongly; 130, 141 and 143 as a s
 a closed pipe and SIGTERM. An error is one sentence on stderr, and never shows a payload.
 """
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,7 @@ COMMANDS = (
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`
 _FAILED = 1
+_MISUSED = 2
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -95,8 +97,13 @@ def _has_streams() -> bool:
 
 def _run(arguments: Sequence[str] | None) -> int:
     _check_extra()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser().parse_args(arguments)
+        parser = _parser(words)
+        if not words:
+            parser.print_help(sys.stderr)
+            parser.exit(_MISUSED)
+        options = parser.parse_args(words)
     except SystemExit:
         sys.stdout.flush()  # --help
         raise
@@ -133,7 +140,8 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise Terminated
 
 
-def _parser() -> Parser:
+def _parser(words: Sequence[str] = ()) -> Parser:
+    """Return the parser. Refuses a first word that is neither a command nor an option."""
     parser = Parser(
         prog="pipeline",
         description="JSON events from Kinesis to Parquet and CSV on S3, with nothing lost.",
@@ -141,12 +149,26 @@ def _parser() -> Parser:
         "Exit codes: 0 done, 1 failed or refused, 2 used wrongly.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {version('kinesis-s3-pipeline')}"
+        *("-V", "--version"), action=_Version, nargs=0, help="show the version and exit"
     )
     subparsers = parser.add_subparsers(title="commands", metavar="<command>", required=True)
     for command in COMMANDS:
         command.register(subparsers)
+    if words and not words[0].startswith("-"):
+        parser.check_word("command", words[0], subparsers.choices)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is read only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            number = version("kinesis-s3-pipeline")
+        except PackageNotFoundError:
+            number = "of a checkout that is not installed"
+        print("pipeline", number)
+        parser.exit()
 
 
 def _failed(sentence: str, code: int = _FAILED) -> int:

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -25,9 +25,36 @@ STANDARD_INPUT = "-"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of a command, whose help names the environment variables that it reads."""
+    """A parser of a command, whose help names the environment variables that it reads.
+
+    What it does not know is refused with the usage of the command at hand, and with what was
+    probably meant.
+    """
 
     reads_settings = False
+
+    def parse_known_args(  # type: ignore[override]  # others are for namespaces of one's own
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse. An option that is not known ends the program, where argparse hands it upwards."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("-"):
+                self.check_word("option", word.partition("=")[0], self._option_string_actions)
+        if unknown:
+            self.error(f"unexpected: {' '.join(unknown)}")
+        return parsed, unknown
+
+    def check_word(self, kind: str, word: str, known: Iterable[str]) -> None:
+        """End the program with a sentence if `word` is not known: as wrong usage, exit code 2."""
+        words = list(known)
+        if word in words:
+            return
+        import difflib  # only for a fault, and it costs a start
+
+        close = difflib.get_close_matches(word, words, 1)
+        meant = f"; probably {close[0]!r} is meant" if close else ""
+        self.error(f"there is no {kind} {word!r}{meant}.")
 
     def format_help(self) -> str:
         """Return the help; only now is there time to ask for the variables."""

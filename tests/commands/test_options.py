@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -69,3 +70,55 @@ def test_every_count_is_refused_in_the_same_words(
         main(arguments)
     assert ended.value.code == 2
     assert f"argument {arguments[-2]}: '0' is not a positive integer." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "sentence"),
+    [
+        ("covert x", "pipeline [-h]", "there is no command 'covert'; probably 'convert' is meant."),
+        ("zzz", "pipeline [-h]", "there is no command 'zzz'."),
+        (
+            "convert x --outt y",
+            "pipeline convert",
+            "there is no option '--outt'; probably '--out' is meant.",
+        ),
+        (
+            "check x --quite=yes",
+            "pipeline check",
+            "there is no option '--quite'; probably '--quiet' is meant.",
+        ),
+        ("convert x -o y", "pipeline convert", "there is no option '-o'."),
+        ("ddl a b c", "pipeline ddl", "unexpected: b c"),
+    ],
+)
+def test_what_is_misspelt_is_told_with_the_usage_at_hand(
+    arguments: str, usage: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    told_by_stderr = capsys.readouterr().err
+    assert told_by_stderr.startswith(f"usage: {usage}")
+    assert told_by_stderr.endswith(f"error: {sentence}\n")
+
+
+def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert all(name in shown for name in ("demo", "convert", "--version"))
+
+
+def test_the_version_is_read_only_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def not_installed(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr("pipeline.cli.version", not_installed)
+    with pytest.raises(SystemExit) as ended:
+        main(["-V"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "pipeline of a checkout that is not installed\n"
+    assert "documents" in help_of("convert", capsys)
