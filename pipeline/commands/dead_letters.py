@@ -6,9 +6,12 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands, add_s3, existing, s3_of
+from pipeline.commands.options import Commands, add_s3, existing, moment_option, s3_of
 from pipeline.commands.terminal import printable
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.reasons import Reason
@@ -16,8 +19,9 @@ from pipeline.core.reasons import Reason
 if TYPE_CHECKING:
     from pipeline.adapters.store import ObjectStore
     from pipeline.core.deadletter import DeadLetter
-    from pipeline.redrive import Selector
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR_OF_KEY = re.compile(r"[^/]+/date=([0-9-]+)/hour=([0-9]+)/")
 _SHOWN = 200  # characters of a sample's payload
 
 
@@ -43,12 +47,17 @@ def register(commands: Commands) -> None:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add `--dataset` and `--reason`, which `selector` reads."""
+    """Add `--dataset`, `--reason` and `--since`, which `selection` reads."""
     parser.add_argument(
         "--dataset", metavar="D", help="only dead letters of this dataset, or unrouted"
     )
     parser.add_argument(
         "--reason", metavar="R", type=_reason, help="only dead letters with this reason"
+    )
+    parser.add_argument(
+        "--since",
+        metavar="T",
+        help="only what arrived since T: 90m, 12h or 7d ago, or a time as 2026-11-23T09:30:00Z",
     )
 
 
@@ -62,16 +71,52 @@ def _reason(text: str) -> str:
     raise argparse.ArgumentTypeError(message)
 
 
-def selector(options: argparse.Namespace) -> "Selector":
-    """Return a function that says whether a dead letter is asked for."""
-    dataset = None if options.dataset == "unrouted" else options.dataset
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters are asked for; `since` is an arrival in microseconds since 1970."""
 
-    def selected(letter: "DeadLetter") -> bool:
-        return (not options.dataset or letter.dataset == dataset) and (
-            not options.reason or letter.reason == options.reason
+    dataset: str | None
+    reason: str | None
+    since: int | None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self.dataset or self.reason or self.since is not None)
+
+    def takes(self, letter: "DeadLetter") -> bool:
+        """Return whether a dead letter is asked for."""
+        dataset = letter.dataset or "unrouted"
+        return (
+            (not self.dataset or dataset == self.dataset)
+            and (not self.reason or letter.reason == self.reason)
+            and (self.since is None or letter.arrived_at >= self.since)
         )
 
-    return selected
+    def takes_file(self, key: str) -> bool:
+        """Return whether a file can hold any: its path tells the hour in which they arrived."""
+        hour = _HOUR_OF_KEY.match(key)
+        if self.since is None or hour is None:
+            return True
+        since = (_EPOCH + timedelta(microseconds=self.since)).isoformat()
+        return "T".join(hour.groups()) >= since[: len("2026-11-23T09")]
+
+    def note_dataset(self, keys: Iterable[str]) -> None:
+        """Say on stderr that the dataset asked for has no file, where others have."""
+        known = {key.partition("/")[0] for key in keys if _HOUR_OF_KEY.match(key)}
+        if not self.dataset or not known or self.dataset in known:
+            return
+        near = ", ".join(difflib.get_close_matches(self.dataset, known) or sorted(known))
+        print(
+            f"pipeline: no dead letters are of dataset {self.dataset!r}; there are some of {near}.",
+            file=sys.stderr,
+        )
+
+
+def selection(options: argparse.Namespace) -> Selection:
+    """Read what `add_selection` added. Raises `SettingsError` for a time that is none."""
+    since = moment_option("--since", options.since) if options.since else None
+    return Selection(options.dataset, options.reason, since)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,20 +124,22 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.adapters.uri import open_store
     from pipeline.redrive import redrivable
 
-    store, wanted = open_store(existing(options.uri), s3_of(options)), selector(options)
+    store, wanted = open_store(existing(options.uri), s3_of(options)), selection(options)
     counts = Counter[tuple[str, str, str, str]]()
     samples = list[dict[str, Any]]()
     batches, unreadable = 0, list[str]()
-    for key, is_batch in redrivable(store).items():
+    found = redrivable(store)
+    wanted.note_dataset(found)
+    for key, is_batch in found.items():
         batches += is_batch
-        if is_batch:
+        if is_batch or not wanted.takes_file(key):
             continue
         try:
             letters = _read(store, key)
         except DeadLetterError as error:
             unreadable.append(str(error))
             continue
-        for letter in filter(wanted, letters):
+        for letter in filter(wanted.takes, letters):
             entry = json.loads(letter.line)
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _any_index(letter.path), day] += 1

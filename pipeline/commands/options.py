@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import re
 import sys
 import textwrap
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -274,6 +276,21 @@ def timestamp_option(option: str, text: str) -> int:
     except ConversionError as error:
         message = f"{option} {text}: {error}"
         raise SettingsError(message) from None
+
+
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def moment_option(option: str, text: str) -> int:
+    """Read a time, or how long ago it was (`12h`; 1970 at most), in microseconds since 1970.
+
+    Raises `SettingsError` that names the option.
+    """
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return max(0, time.time_ns() // 1_000 - int(ago[1]) * _SECONDS[ago[2]] * 1_000_000)
+    return timestamp_option(option, text)
 
 
 def check_files(names: Sequence[str]) -> None:

@@ -3,7 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from pipeline.commands.dead_letters import add_selection, report_unreadable, selector
+from pipeline.commands.dead_letters import (
+    Selection,
+    add_selection,
+    report_unreadable,
+    selection,
+)
 from pipeline.commands.options import Commands, add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
 from pipeline.core.errors import DeadLetterError, EventError
@@ -42,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.commands.balance import Balance
     from pipeline.redrive import redrivable
 
-    uris = [existing(uri) for uri in options.uris]
+    uris, wanted = [existing(uri) for uri in options.uris], selection(options)
     balance, waiting, unreadable = Balance(), 0, list[str]()
     try:
         for uri in uris:
@@ -50,10 +55,14 @@ def run(options: argparse.Namespace) -> int:
             pipeline = open_pipeline(settings, lists_output=True)
             store = open_retrying_store(uri, settings.s3)
             found = redrivable(store)
+            if len(uris) == 1:
+                wanted.note_dataset(found)
             with progress(f"redrive {uri}", len(found), "files") as advance:
                 for key, is_batch in found.items():
                     try:
-                        outcome = _redrive(store, key, pipeline, options, is_batch=is_batch)
+                        outcome = _redrive(
+                            (store, key), pipeline, wanted, is_batch=is_batch, dry=options.dry_run
+                        )
                     except (DeadLetterError, EventError) as error:
                         unreadable.append(str(error))  # and go on with the next file
                     else:
@@ -65,21 +74,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _redrive(
-    store: "ObjectStore",
-    key: str,
+    place: "tuple[ObjectStore, str]",
     pipeline: "Pipeline",
-    options: argparse.Namespace,
+    wanted: Selection,
     *,
     is_batch: bool,
+    dry: bool,
 ) -> "Outcome | None":
     """Redrive one object; return None where nothing of it was asked for."""
     from pipeline.redrive import redrive_batch, redrive_letters
 
-    if not is_batch:
-        return redrive_letters(store, key, pipeline, selector(options), dry_run=options.dry_run)
-    if options.reason or options.dataset:
-        return None  # a batch that nobody unpacked yet has neither
-    return redrive_batch(store, key, pipeline, dry_run=options.dry_run)
+    store, key = place
+    if is_batch:
+        # A batch that nobody unpacked yet has neither dataset nor reason, nor a time of arrival.
+        return None if wanted.chooses else redrive_batch(store, key, pipeline, dry_run=dry)
+    return redrive_letters(store, key, pipeline, wanted.takes, dry_run=dry)
 
 
 def _add(balance: "Balance", outcome: "Outcome | None") -> int:

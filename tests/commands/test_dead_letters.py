@@ -101,6 +101,13 @@ def test_they_are_counted_by_dataset_reason_path_and_day(
         (["--dataset", "unrouted"], {"no_dataset": 2, "other_format": 2}),
         (["--reason", "wrong_type"], {"wrong_type": 4}),
         (["--reason", "other_format", "--dataset", "things"], {}),
+        (
+            ["--since", "2026-11-23T00:00:00Z", "--dataset", "things"],
+            {"above_maximum": 2, "wrong_type": 2},
+        ),
+        (["--since", "2026-11-22T23:59:59Z", "--reason", "no_dataset"], {"no_dataset": 2}),
+        (["--since", "2026-11-23T00:00:00.000001Z"], {}),
+        (["--since", "999999w", "--reason", "no_dataset"], {"no_dataset": 2}),
     ],
 )
 def test_filters_leave_the_rest_out_of_counts_and_samples(
@@ -116,6 +123,38 @@ def test_filters_leave_the_rest_out_of_counts_and_samples(
     assert found == reasons
     assert Counter(sample["reason"] for sample in as_json["samples"]) == reasons
     assert out.startswith(f"{sum(reasons.values())} dead letters in ")
+
+
+def test_files_of_hours_before_since_are_not_read(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (earlier,) = place.glob("things/date=2026-11-22/hour=23/*.gz")
+    earlier.write_bytes(b"not gzip at all")
+    as_json, _ = told(capsys, place, "--since", "2026-11-23T00:00:00Z")
+    assert as_json["total"] == 6
+    assert main(["dead-letters", str(place), "--since", "2026-11-22T23:30:00Z"]) == 1
+
+
+def test_a_dataset_that_has_none_is_told_with_those_that_have(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    lake = ["--schemas", str(place.parent / "schemas"), "--out", str(place.parent / "lake")]
+    for command, options in (("dead-letters", []), ("redrive", lake)):
+        assert main([command, str(place), "--dataset", "thing", *options]) == 0
+        assert capsys.readouterr().err == (
+            "pipeline: no dead letters are of dataset 'thing'; there are some of things.\n"
+        )
+    assert main(["dead-letters", str(place), "--dataset", "orders"]) == 0
+    assert "there are some of things, unrouted." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["yesterday", "1", "h", "1.5h", "-1h", "2026-13-01T00:00:00Z"])
+def test_a_time_that_is_none_is_told(
+    text: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead-letters", str(place), f"--since={text}"]) == 1
+    assert capsys.readouterr().err.startswith(f"pipeline: --since {text}: ")
 
 
 @pytest.mark.parametrize("number", [0, 1, 3, 100])

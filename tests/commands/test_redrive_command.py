@@ -213,11 +213,12 @@ def test_filters_leave_the_rest_as_it_was(
     assert set(place.whereabouts.values()) == {1}
 
 
-def test_a_reason_that_no_letter_has_sends_nothing(
-    place: Place, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("options", [("--reason", "too_deep"), ("--since", "2999-01-01T00:00:00Z")])
+def test_what_no_letter_has_sends_nothing(
+    options: tuple[str, str], place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = place.state
-    assert place.redrive("--reason", "too_deep") == 0
+    assert place.redrive(*options) == 0
     assert capsys.readouterr().out == "nothing to send again\n"
     assert place.state == before
 
