@@ -138,7 +138,7 @@ class Nowhere:
 
 def our_puts(records: Records) -> Made:
     stream = Nowhere()
-    with Producer(stream, Options(connections=1)) as producer:  # type: ignore[arg-type]  # it only puts
+    with Producer(stream, Options(connections=1)) as producer:
         for key, data, _ in records:
             producer.put(data, key)
     return iter(stream.made)

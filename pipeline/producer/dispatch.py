@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from pipeline.adapters.aws.kinesis import Kinesis, RecordNotStored, Stored
+from pipeline.adapters.aws.kinesis import RecordNotStored, Stored, WritableStream
 from pipeline.backoff import backoff
 from pipeline.core.errors import StreamError, StreamRefused, StreamThrottled
 from pipeline.producer.options import Options
@@ -44,7 +44,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        stream: Kinesis,
+        stream: WritableStream,
         options: Options,
         report: Callable[[Record, Outcome], None],
         clock: Callable[[], float],

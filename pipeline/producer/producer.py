@@ -1,5 +1,7 @@
 """The producer as applications see it."""
 
+import itertools
+import os
 import random
 import re
 import threading
@@ -9,7 +11,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from pipeline.adapters.aws.kinesis import Kinesis, KinesisStream
+from pipeline.adapters.aws.kinesis import KinesisStream, WritableStream
 from pipeline.core.magic import KPL_MAGIC
 from pipeline.producer.dispatch import Dispatcher
 from pipeline.producer.options import Options
@@ -23,12 +25,28 @@ from pipeline.producer.outcomes import (
     RecordRefused,
     Statistics,
 )
+from pipeline.producer.payloads import Payload, to_bytes
 from pipeline.producer.shards import Record, md5_number
 
 _DECIMAL = re.compile("0|[1-9][0-9]{0,38}")
 _LONGEST_KEY = 256  # characters
 _RECORD_OVERHEAD = 400  # bytes that Python's objects around a waiting record take, about
+_RECORDS_OF_A_KEY = 100
 _AGGREGATE_OVERHEAD = 64  # bytes around a record that has an aggregate to itself, at most
+
+
+class _Keys:
+    """Partition keys for records that have none.
+
+    They change after some records and not with each, as an aggregate holds every key that it has.
+    """
+
+    def __init__(self) -> None:
+        self._first = random.getrandbits(32)  # two producers should not fill the same shard
+        self._numbers = itertools.count()
+
+    def next(self) -> str:
+        return f"{self._first + next(self._numbers) // _RECORDS_OF_A_KEY:x}"
 
 
 class Producer:
@@ -36,20 +54,22 @@ class Producer:
 
     def __init__(
         self,
-        stream: str | Kinesis,
+        stream: str | WritableStream,
         options: Options | None = None,
         *,
         endpoint_url: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """List the stream's shards and start. `stream` is a name or an ARN.
+        """List the stream's shards and start. `stream` is a name or an ARN, or one in memory.
 
         Raises `StreamError` where the stream cannot be reached, is not there or has no shard.
         """
         if isinstance(stream, str):
             stream = KinesisStream(stream, endpoint_url=endpoint_url)
         self.stream = stream.stream
+        self._process = os.getpid()
+        self._keys = _Keys()
         self._options = options or Options()
         self._compress = self._options.compressor()
         self._clock = clock
@@ -61,18 +81,29 @@ class Producer:
 
     def put(
         self,
-        payload: bytes,
-        partition_key: str,
+        payload: Payload,
+        partition_key: str | None = None,
         explicit_hash_key: str | None = None,
         callback: Callback | None = None,
     ) -> None:
         """Hand over one record; wait while the buffer is full.
 
+        Bytes and text are sent as they are, any other value as JSON; see `payloads`. Records of one
+        `partition_key` keep their order; without one, they are spread over the shards.
         `explicit_hash_key`, a decimal number below 2**128, decides on the shard instead of the
         partition key. `callback` is called once, with the `Position` or the `FailedRecord`, by a
         thread of the producer; it may put, and should be quick. Raises `RecordRefused` for what no
-        stream accepts, `ProducerError` when closed, or when too many failed records were not taken.
+        stream accepts, and `ProducerError` when closed, in a process that was forked since, or when
+        too many failed records were not taken.
         """
+        if os.getpid() != self._process:
+            raise ProducerError(
+                f"The producer of the stream {self.stream!r} was made before this process was "
+                "forked, and its threads are in the other one. Make a producer in each process."
+            )
+        payload = to_bytes(payload)
+        if partition_key is None:
+            partition_key = self._keys.next()
         hash_key = self._check(payload, partition_key, explicit_hash_key)
         if self._failed_bytes >= self._options.buffer_bytes:
             raise ProducerError(
@@ -91,7 +122,10 @@ class Producer:
             ) from self._dispatcher.broken
 
     def submit(
-        self, payload: bytes, partition_key: str, explicit_hash_key: str | None = None
+        self,
+        payload: Payload,
+        partition_key: str | None = None,
+        explicit_hash_key: str | None = None,
     ) -> Future[Position]:
         """Hand over one record, as `put`, and return the future of its position.
 
@@ -162,8 +196,6 @@ class Producer:
 
     def _check(self, payload: bytes, key: str, explicit_hash_key: str | None) -> int:
         """Return the number that decides on the shard. Raises `RecordRefused`."""
-        if not isinstance(payload, bytes):
-            raise RecordRefused(f"The payload is a {type(payload).__name__}; give bytes.")
         if not 1 <= len(key) <= _LONGEST_KEY:
             raise RecordRefused(
                 f"The partition key has {len(key)} characters; give 1 to {_LONGEST_KEY}."

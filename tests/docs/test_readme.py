@@ -106,7 +106,7 @@ def test_the_producer_puts_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(block("python"), {})
     assert names == ["orders"]
     assert [kept.user_records() for kept in stream.kept] == [
-        [("customer 7", b'{"@stream": "orders"}')]
+        [("customer 7", b'{"@stream":"orders"}')]
     ]
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import json
+import math
+import os
 import random
 import subprocess
 import sys
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,9 +44,22 @@ from pipeline.producer import (
     RecordFailed,
     RecordRefused,
 )
+from pipeline.producer.testing import MemoryStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
+
+@dataclass
+class Fields:
+    """What an application may put in place of a dict."""
+
+    n: float
+    o: None = None
+
 
 QUICK = Options(linger=0.002)
 SOON = Options(linger=0.002, record_ttl=0.2)
@@ -645,7 +664,14 @@ def test_a_stream_without_open_shards_stops_the_start() -> None:
 @pytest.mark.parametrize(
     ("payload", "key", "hash_key", "says"),
     [
-        ("text", "key", None, "The payload is a str; give bytes."),
+        (object(), "key", None, "JSON: Encoding objects of type object is unsupported."),
+        ({("a", "b"): 1}, "key", None, "Only dicts with str-like or number-like keys"),
+        ({"a": [1.5, math.nan]}, "key", None, "a number that JSON cannot hold: NaN or infinity."),
+        ({"a": Decimal("Infinity")}, "key", None, "a number that JSON cannot hold"),
+        (Fields(-math.inf), "key", None, "a number that JSON cannot hold"),
+        ("\ud800", "key", None, "text that is not valid Unicode"),
+        ({"\ud800": 1}, "key", None, "text that is not valid Unicode"),
+        (ENDLESS, "key", None, "nests too deeply, or holds itself"),
         (b"", "", None, "The partition key has 0 characters; give 1 to 256."),
         (b"", "k" * 257, None, "The partition key has 257 characters; give 1 to 256."),
         (b"", "\ud800", None, "The partition key is not valid Unicode; give text."),
@@ -664,6 +690,63 @@ def test_what_no_stream_accepts_is_refused_at_once(
     with producer(FakeKinesis()) as sends, pytest.raises(RecordRefused, match=says):
         sends.put(payload, key, hash_key)
     assert sends.statistics.put == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        (bytearray(b"\x00{"), b"\x00{"),
+        (memoryview(b"abcd")[::2], b"ac"),
+        ('{"as": "it stands"}', b'{"as": "it stands"}'),
+        ("ä", "ä".encode()),
+        ({"a": None, "null": "NaN"}, b'{"a":null,"null":"NaN"}'),
+        ([1, 2.5, True, None], b"[1,2.5,true,null]"),
+        (2**70, b"1180591620717411303424"),
+        (Decimal("1.10"), b"1.10"),
+        (datetime(2026, 11, 23, 9, 30, tzinfo=UTC), b'"2026-11-23T09:30:00Z"'),
+        (Fields(1.5), b'{"n":1.5,"o":null}'),
+    ],
+)
+def test_bytes_and_text_are_sent_as_they_are_and_the_rest_as_json(
+    payload: Any, sent: bytes
+) -> None:
+    stream = MemoryStream()
+    put_all(Producer(stream, QUICK), [(payload, "key")])
+    assert stream.records == [("key", sent)]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"])), inner
+    ),
+)  # fmt: skip
+
+
+@given(value=JSON_VALUES.filter(lambda value: not isinstance(value, str)))
+def test_what_is_put_is_what_json_reads(value: Any) -> None:
+    stream = MemoryStream()
+    put_all(Producer(stream, QUICK), [(value, "key")])
+    ((_, payload),) = stream.records
+    assert json.loads(payload) == value
+
+
+def test_without_a_key_records_are_spread_over_the_shards_in_few_keys() -> None:
+    stream = MemoryStream(shards=4)
+    with Producer(stream, QUICK) as sends:
+        shards = [future.result().shard_id for future in [sends.submit({}) for _ in range(4_000)]]
+    counts = Counter(shards)
+    assert len(counts) == 4
+    assert max(counts.values()) < 2_000
+    assert len({key for key, _ in stream.records}) == 40
+
+
+def test_a_producer_from_before_a_fork_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Producer(MemoryStream("shop"), QUICK) as sends:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(ProducerError, match="'shop' was made before this process was forked"):
+            sends.put({}, "key")
 
 
 def test_the_largest_record_is_taken() -> None:

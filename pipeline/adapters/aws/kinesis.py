@@ -93,11 +93,13 @@ class StreamSummary:
     created: float = 0.0
 
 
-class Kinesis(Protocol):
-    """One stream. Safe to use from several threads; every error is a `StreamError`."""
+class WritableStream(Protocol):
+    """What a producer needs of a stream. Safe to use from several threads."""
 
-    stream: str
-    """The stream's name, for messages."""
+    @property
+    def stream(self) -> str:
+        """The stream's name, for messages."""
+        ...
 
     def put_records(self, records: Sequence[PutRecord]) -> list[Stored | RecordNotStored]:
         """Store up to 500 records, each alone: the results are in the order of `records`.
@@ -109,6 +111,10 @@ class Kinesis(Protocol):
     def list_shards(self) -> list[Shard]:
         """Return all shards, the closed ones whose records have not expired included."""
         ...
+
+
+class Kinesis(WritableStream, Protocol):
+    """One stream. Safe to use from several threads; every error is a `StreamError`."""
 
     def get_shard_iterator(
         self, shard_id: str, kind: IteratorType, start: str | float | None = None
