@@ -79,7 +79,7 @@ class Limits(msgspec.Struct, frozen=True):
     part_bytes: int = 32 * 2**20
     part_documents: int = 100_000
     part_values: int = 10_000_000
-    open_partitions: int = 16
+    open_partitions: int = 64
 
 
 class Width(msgspec.Struct, frozen=True):

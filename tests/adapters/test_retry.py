@@ -17,7 +17,7 @@ from support import ROOT
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.retry import Retry, RetryingStore, RetryPolicy, StoreHealth
 from pipeline.adapters.store import ObjectStore
-from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.adapters.writer import CONCURRENCY, ConcurrentWriter
 from pipeline.core.errors import (
     DeadlineExceeded,
     NoTimeToRetry,
@@ -27,6 +27,7 @@ from pipeline.core.errors import (
     StoreThrottled,
     StoreUnavailable,
 )
+from pipeline.core.records import Limits
 
 SLOW_DOWN = StoreUnavailable("The store is busy; try again later.")
 FORBIDDEN = StoreRefused("The store says no; grant the permission.")
@@ -264,6 +265,18 @@ def test_writes_overlap(gated: GatedStore) -> None:
         gated.gate.set()
     assert gated.most_hanging == 4
     assert len(gated.objects) == 10
+
+
+def test_the_defaults_let_every_thread_write(gated: GatedStore) -> None:
+    """As many objects may be in hand as are written at once, and one more is encoded meanwhile."""
+    most = Limits().open_partitions
+    with ConcurrentWriter(remaining=seconds(30), reserve=0, most_waiting=most) as writer:
+        for n in range(CONCURRENCY + 1):
+            writer.put(gated, str(n), b"")
+        for _ in range(CONCURRENCY):
+            assert gated.begun.acquire(timeout=10)
+        gated.gate.set()
+    assert gated.most_hanging == CONCURRENCY
 
 
 @pytest.mark.parametrize(
@@ -627,7 +640,7 @@ def test_a_writer_that_would_never_write_is_refused(concurrency: int, most_waiti
 HANG = """
 import threading, time
 from pipeline.adapters.memory import MemoryStore
-from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.adapters.writer import CONCURRENCY, ConcurrentWriter
 class Hanging(MemoryStore):
     def put(self, key, body):
         threading.Event().wait()
