@@ -18,8 +18,9 @@ from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.unfinished import Unfinished
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.core.census import Census
 from pipeline.core.convert import convert
-from pipeline.core.dataset import Dataset
+from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
 from pipeline.core.errors import DeadlineExceeded
@@ -131,11 +132,14 @@ def _store(
 ) -> None:
     """Take part after part through the stations; give up when time has run out."""
     keys = ObjectKeys(report.batch)
+    census = Census.of_batch(report.batch, keys.digest)
     route, fast = pipeline.router.route, pipeline.fast_paths
     for documents, refused in timings.each("decode", parts):
         part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
-        for dataset, chunk in part.run("route", route, documents, fast=fast):
+        routed = part.run("route", route, documents, fast=fast)
+        part.count(routed, census)
+        for dataset, chunk in routed:
             part.ledger.routed(dataset, chunk)
             rows = part.run("convert", convert, chunk, dataset, fast=fast)
             rows = part.run("rules", check_rules, rows, dataset)
@@ -144,8 +148,9 @@ def _store(
             tally = report.tally(dataset.name)
             tally.documents += len(chunk)
             tally.add_rows(rows, partitions)
+            said = part.census(dataset, partitions)
             for partition in partitions:
-                part.put_rows(partition, dataset)
+                part.put_rows(partition, dataset, said)
         part.put_dead_letters()
         part.settle(coverage)
 
@@ -170,6 +175,7 @@ class _Part:
         self._writer = writer
         self._timings = timings
         self._handed_over: list[OutputObject] = []
+        self._censuses: dict[str, Census] = {}
 
     def run(
         self,
@@ -184,12 +190,27 @@ class _Part:
         self.rejects += rejects
         return good
 
-    def put_rows(self, partition: Partition, dataset: Dataset) -> None:
+    def count(self, routed: list[tuple[Dataset, Chunk]], batch: Census) -> None:
+        """Take the part's census: what was rejected so far is of no dataset."""
+        documents = {dataset.name: len(chunk) for dataset, chunk in routed}
+        if self.rejects:
+            documents[UNROUTED] = len(self.rejects)
+        self._census = batch.of_part(self._report.parts, documents)
+        self._censuses[UNROUTED] = self._census.of_dataset(UNROUTED, 0, 0, 0)
+
+    def census(self, dataset: Dataset, partitions: list[Partition]) -> bytes:
+        """Return the census that a dataset's objects carry."""
+        rows = sum(len(partition.rows) for partition in partitions)
+        census = self._census.of_dataset(dataset.name, dataset.version, rows, len(partitions))
+        self._censuses[dataset.name] = census
+        return census.to_bytes()
+
+    def put_rows(self, partition: Partition, dataset: Dataset, census: bytes) -> None:
         """Hand one partition to the writer, in every format, which stores it meanwhile."""
         path, rows = partition.path, partition.rows
         for as_format in dataset.formats:
             key = self._keys.rows(dataset, as_format, path, self._report.parts)
-            encoder = partial(encode, rows, dataset, as_format)
+            encoder = partial(encode, rows, dataset, as_format, census)
             size = self._put(self._pipeline.output, key, encoder)
             self._handed_over.append(OutputObject(key, dataset.name, as_format, rows.units, size))
 
@@ -198,7 +219,7 @@ class _Part:
         self._writer.check()
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
-            encoder = partial(encode_dead_letters, letters)
+            encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
             size = self._put(self._pipeline.dead_letters, key, encoder)
             units = units_of(letters)
             self._handed_over.append(OutputObject(key, dataset, DEAD_LETTERS, units, size))

@@ -46,6 +46,7 @@ from typing import Annotated, Literal
 import msgspec
 import pybase64
 
+from pipeline.core.census import named
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
@@ -72,9 +73,9 @@ def group_by_arrival_hour(rejects: Iterable[Reject]) -> Iterator[tuple[str, str,
         yield dataset, hour, sorted(group, key=_position)
 
 
-def encode_dead_letters(rejects: Iterable[Reject]) -> bytes:
-    """Encode rejects as one file."""
-    return _packed(_lines(rejects))
+def encode_dead_letters(rejects: Iterable[Reject], census: bytes = b"") -> bytes:
+    """Encode rejects as one file, with a batch's census in the name of its gzip header."""
+    return named(_packed(_lines(rejects)), census)
 
 
 def _packed(pieces: Iterable[bytes]) -> bytes:

@@ -64,6 +64,8 @@ class ObjectKeys:
         # Of a name's parts, the length says where one ends, and no number holds a NUL.
         identity = f"{_measured(batch.source)}{_measured(replayed)}{numbers}\0"
         self._digest = hashlib.sha256(identity.encode())
+        self.digest = self._digest.hexdigest()[:_DIGITS]
+        """Tells this batch from all others: what its census is known by."""
         self._stem = _stem(batch) + ("-" if batch.replayed is None else f"-{_REDRIVE}")
         self.owner = hash(identity)
         """Tells this batch from others, within this process; see `ledger.Names`."""

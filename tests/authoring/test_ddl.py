@@ -39,6 +39,7 @@ from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
 from pipeline.authoring.ddl import statements
 from pipeline.commands import ddl
+from pipeline.core.census import of_gzip
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
 from pipeline.core.formats import Format
@@ -732,8 +733,17 @@ def hives_csv_reader_gives_what_was_sent(spark: Any) -> None:
     assert read["customer__email"] == "ada@example.org"
 
 
+def sparks_gzip_reader_passes_over_the_census(spark: Any, folder: Path) -> None:
+    """Hadoop's codec reads the lines of dead letters whose header has a name."""
+    [(key, body)] = deliver(kinesis_event([b"[1]"]), [SHIPPED[1]]).dead_letters.objects.items()
+    assert of_gzip(body) is not None
+    path = folder / key.rpartition("/")[2]
+    path.write_bytes(body)
+    assert spark.read.json(str(path)).select("reason").collect() == [("not_object",)]
+
+
 def test_spark_and_hive_read_what_was_sent(
-    spark: Any, lake: Lake, subtests: pytest.Subtests
+    spark: Any, lake: Lake, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     """One test, so that there is one session, whatever the tests are spread over."""
     for shown in DATASETS:
@@ -747,6 +757,8 @@ def test_spark_and_hive_read_what_was_sent(
         spark_skips_files_by_their_path_through_the_view_of_once(spark, lake)
     with subtests.test("Hive's CSV reader gives what was sent"):
         hives_csv_reader_gives_what_was_sent(spark)
+    with subtests.test("Spark's gzip reader passes over the census"):
+        sparks_gzip_reader_passes_over_the_census(spark, tmp_path)
 
 
 # ------------------------------------------------------------- Athena: queries and projection

@@ -36,6 +36,7 @@ from support import (
     sequence_number,
 )
 
+from pipeline.core.census import CENSUS
 from pipeline.core.convert import convert
 from pipeline.core.encode import encode
 from pipeline.core.formats import Format
@@ -436,9 +437,12 @@ def test_a_parquet_file_has_the_bytes_that_pyarrow_parquet_writes(
             if column.has_dictionary_page
         ]
         again = pa.BufferOutputStream()
-        pq.write_table(
-            file.read(), again, compression="zstd", coerce_timestamps="us", use_dictionary=repeating
-        )
+        table = file.read().replace_schema_metadata(file.schema_arrow.metadata)
+        options = {"compression": "zstd", "coerce_timestamps": "us"}
+        with pq.ParquetWriter(again, table.schema, use_dictionary=repeating, **options) as writer:
+            writer.write_table(table)
+            census = file.metadata.metadata[CENSUS.encode()]
+            writer.add_key_value_metadata({CENSUS: census})
         assert bytes(again.getvalue()) == body
 
 

@@ -13,11 +13,11 @@ from pipeline.core.formats import Format
 from pipeline.core.records import Rows
 
 
-def encode(rows: Rows, dataset: Dataset, as_format: Format) -> bytes:
-    """Encode rows of a dataset as one file."""
+def encode(rows: Rows, dataset: Dataset, as_format: Format, census: bytes = b"") -> bytes:
+    """Encode rows of a dataset as one file, which carries their batch's census if it can."""
     match as_format:
         case Format.PARQUET:
-            return encode_parquet(rows, dataset)
+            return encode_parquet(rows, dataset, census)
         case Format.CSV:
             return encode_csv(rows, dataset.csv)
         case _:

@@ -10,6 +10,7 @@ import pyarrow as pa
 # pyarrow.parquet itself means every file system that Arrow knows: a tenth of a cold start.
 from pyarrow._parquet import ParquetWriter
 
+from pipeline.core.census import CENSUS
 from pipeline.core.dataset import Dataset
 from pipeline.core.records import Rows
 
@@ -18,7 +19,7 @@ PARTITION_BY = "pipeline.partition_by"
 """Of a file's metadata: the levels of its path, as JSON."""
 
 
-def encode_parquet(rows: Rows, dataset: Dataset) -> bytes:
+def encode_parquet(rows: Rows, dataset: Dataset, census: bytes = b"") -> bytes:
     """Encode rows as one file, whose metadata says where they came from."""
     batch = rows.chunk.provenance.batch
     metadata = {
@@ -32,10 +33,12 @@ def encode_parquet(rows: Rows, dataset: Dataset) -> bytes:
         "pipeline.last_sequence_number": batch.last,
     }
     table = rows.table.combine_chunks().replace_schema_metadata(metadata)
-    return _written(table, _worth_a_dictionary(table))
+    return _written(table, _worth_a_dictionary(table), census)
 
 
-def _written(table: pa.Table, dictionaries: list[str] | Literal[False]) -> bytes:
+def _written(
+    table: pa.Table, dictionaries: list[str] | Literal[False], census: bytes = b""
+) -> bytes:
     """Write a table as `pyarrow.parquet.write_table` does with what it presumes, and zstd."""
     sink = pa.BufferOutputStream()
     writer = ParquetWriter(
@@ -52,6 +55,9 @@ def _written(table: pa.Table, dictionaries: list[str] | Literal[False]) -> bytes
         store_schema=True,
     )
     writer.write_table(table)
+    if census:
+        # Not with the rest: that is written twice, the second time within Arrow's schema.
+        writer.add_key_value_metadata(pa.KeyValueMetadata({CENSUS: census}))
     writer.close()
     return bytes(sink.getvalue())
 
