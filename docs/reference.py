@@ -110,12 +110,24 @@ _ALERT = (
 )
 
 
+_TABLES = (
+    Setting("PIPELINE_GLUE_DATABASE", "required", "the Glue database of the tables"),
+    Setting("PIPELINE_OUTPUT", "required", "where rows are: `s3://bucket/prefix`"),
+    Setting("PIPELINE_DEAD_LETTERS", "required", "where dead letters are: `s3://bucket/prefix`"),
+    Setting("PIPELINE_SCHEMAS", "required", "the directory of the datasets"),
+    Setting(
+        "PIPELINE_TABLES_MINUTES",
+        "5",
+        "minutes from one invocation to the next, 1 to 1,440: old folders are listed in turn",
+    ),
+)
+
 _S3 = tuple(
     Setting(variable.name, "not sent", f"{variable.meaning}; `{variable.option}`")
     for variable in VARIABLES
 )
 
-SETTINGS = (*_REQUIRED, *_OPTIONAL, *_S3, *_ALERT)
+SETTINGS = (*_REQUIRED, *_OPTIONAL, *_S3, *_ALERT, *_TABLES)
 
 
 def settings() -> Tables:
@@ -128,6 +140,7 @@ def settings() -> Tables:
         "limits_of_a_record": _limits(_REJECTING),
         "limits_of_a_batch": _limits(batch),
         "alert": _settings(_ALERT),
+        "tables": _settings(_TABLES),
     }
 
 

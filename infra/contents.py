@@ -13,6 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 ENTRY = "pipeline.handlers"
+# Modules of handlers that run by a schedule: they are in an artifact of their own, so that the
+# stream's does not grow by what they need.
+SCHEDULED = frozenset({"pipeline.handlers._tables"})
 
 _LEFT_OUT = (
     ".lock",  # uv's
@@ -67,8 +70,10 @@ class Reached:
         return frozenset(name.removeprefix("_") for name in names)
 
 
-def reached(package: Path, entry: str = ENTRY) -> Reached:
+def reached(package: Path, entry: str = ENTRY, without: frozenset[str] = frozenset()) -> Reached:
     """Follow the imports of our modules from `entry`. `package` is the folder `pipeline`.
+
+    Modules of `without` stay out, with what they alone import.
 
     An import inside a function counts: some invocation executes it.
     """
@@ -77,7 +82,7 @@ def reached(package: Path, entry: str = ENTRY) -> Reached:
     while waiting:
         name = waiting.pop()
         file = _file(package, name)
-        if name in found.modules or file is None:
+        if name in found.modules or name in without or file is None:
             continue
         found.modules[name] = file
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -3,8 +3,9 @@
     python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR]
 
 For each architecture it makes a folder with `function.zip` (the pinned requirements, our modules
-and the datasets) and `template.yaml` (infra/template.yaml and the datasets' tables). The same
-inputs, the same Pythons and the same zlib give the same bytes, on any machine and in any folder.
+and the datasets), `scheduled.zip` (the same for the functions that run by a schedule) and
+`template.yaml` (infra/template.yaml and the datasets' tables). The same inputs, the same Pythons
+and the same zlib give the same bytes, on any machine and in any folder.
 """
 
 import argparse
@@ -17,18 +18,16 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import uv
-from contents import reached, wanted
+from contents import SCHEDULED, Reached, reached, wanted
 from elf import loaded
 from tables import deployable
 
 import pipeline
 from pipeline.adapters.schemas import dataset_folders
-from pipeline.authoring.ddl import FIRST_ARRIVAL
 from pipeline.core.errors import DatasetError
 from pipeline.core.stored_layout import LAYOUT_FILE
 
@@ -59,6 +58,10 @@ _LEVEL = 6
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 
+# What is left out of each artifact: modules, and what they alone import.
+ARTIFACTS: dict[str, frozenset[str]] = {"function.zip": SCHEDULED, "scheduled.zip": frozenset()}
+
+
 class PackageError(Exception):
     """The artifact cannot be built; the text says why, and what to do."""
 
@@ -79,20 +82,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--python", default=RUNTIME, help="the function's Python (%(default)s)")
     parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
     parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
-    parser.add_argument(
-        "--since",
-        type=date.fromisoformat,
-        default=FIRST_ARRIVAL,
-        help="when the first rows arrived, as 2026-11-23: Athena looks for no partition before, "
-        "and for every one since in a query without a date (%(default)s)",
-    )
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     options = parser.parse_args(arguments)
     try:
         compiler = find_python(options.python, options.compiler)
         for arch in options.arch:
             target = Target(arch, options.python, compiler)
-            print(build(target, options.schemas, options.out / f"lambda-{arch}", options.since))
+            print(build(target, options.schemas, options.out / f"lambda-{arch}"))
     except DatasetError as error:
         print(f"The datasets of {options.schemas} cannot be packaged: {error}", file=sys.stderr)
         return 1
@@ -102,28 +98,35 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build(target: Target, schemas: Path, out: Path, since: date = FIRST_ARRIVAL) -> str:
-    """Write `function.zip` and `template.yaml` into `out`; return a sentence about them.
+def build(target: Target, schemas: Path, out: Path) -> str:
+    """Write the artifacts and `template.yaml` into `out`; return a sentence about each artifact.
 
-    Both or neither: an artifact beside another one's template would deploy tables of datasets that
-    it does not have.
+    All or none: an artifact beside another one's template would deploy tables of datasets that it
+    does not have.
     """
     template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
-    text = deployable(template, schemas, target.arch, since)  # first, as it reads every dataset
-    files = artifact(target, schemas)
+    text = deployable(template, schemas, target.arch)  # first, as it reads every dataset
+    contents = artifacts(target, schemas)
     out.mkdir(parents=True, exist_ok=True)
-    archive, made = out / "function.zip", out / "function.zip.part"
-    write_zip(made, files)
+    made = {out / name: out / f"{name}.part" for name in contents}
+    sentences = []
     try:
-        _check_size(archive, sum(map(len, files.values())), made.stat().st_size)
+        for (archive, part), files in zip(made.items(), contents.values(), strict=True):
+            write_zip(part, files)
+            unpacked, body = sum(map(len, files.values())), part.read_bytes()
+            _check_size(archive, unpacked, len(body))
+            digest, sizes = hashlib.sha256(body).hexdigest(), (unpacked / 1e6, len(body) / 1e6)
+            sentences.append(
+                f"{archive}: {sizes[0]:.1f} MB, {sizes[1]:.1f} MB zipped, SHA-256 {digest}"
+            )
     except PackageError:
-        made.unlink()
+        for part in made.values():
+            part.unlink(missing_ok=True)
         raise
-    made.replace(archive)
+    for archive, part in made.items():
+        part.replace(archive)
     (out / "template.yaml").write_text(text, encoding="utf-8")
-    unpacked, body = sum(map(len, files.values())), archive.read_bytes()
-    digest = hashlib.sha256(body).hexdigest()
-    return f"{archive}: {unpacked / 1e6:.1f} MB, {len(body) / 1e6:.1f} MB zipped, SHA-256 {digest}"
+    return "\n".join(sentences)
 
 
 def _check_size(archive: Path, unpacked: int, zipped: int) -> None:
@@ -135,14 +138,19 @@ def _check_size(archive: Path, unpacked: int, zipped: int) -> None:
         )
 
 
-def artifact(target: Target, schemas: Path) -> dict[str, bytes]:
-    """Return the files of an artifact: each one's body by its path."""
+def artifacts(target: Target, schemas: Path) -> dict[str, dict[str, bytes]]:
+    """Return the files of each artifact: each one's body by its path."""
+    package = Path(pipeline.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
         installed = Path(scratch) / "installed"
         _install(target, installed)
-        files = _requirements(installed) | _own() | _datasets(schemas)
-        sources = {path: body for path, body in files.items() if path.endswith(".py")}
-        return files | _bytecode(sources, target, Path(scratch) / "sources")
+        found = {}
+        for name, without in ARTIFACTS.items():
+            modules = reached(package, without=without)
+            files = _requirements(installed, modules) | _own(modules) | _datasets(schemas)
+            sources = {path: body for path, body in files.items() if path.endswith(".py")}
+            found[name] = files | _bytecode(sources, target, Path(scratch) / f"{name}.sources")
+        return found
 
 
 def _install(target: Target, folder: Path) -> None:
@@ -162,16 +170,14 @@ def _install(target: Target, folder: Path) -> None:
         )
 
 
-def _requirements(installed: Path) -> dict[str, bytes]:
-    found = reached(Path(pipeline.__file__).parent)
+def _requirements(installed: Path, found: Reached) -> dict[str, bytes]:
     return {
         path: loaded(file.read_bytes()) for path, file in _walk(installed) if wanted(path, found)
     }
 
 
-def _own() -> dict[str, bytes]:
+def _own(found: Reached) -> dict[str, bytes]:
     package = Path(pipeline.__file__).parent
-    found = reached(package)
     modules = {
         file.relative_to(package.parent).as_posix(): file.read_bytes()
         for file in found.modules.values()

@@ -4,43 +4,48 @@ import hashlib
 import json
 import re
 from collections import Counter
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.schemas import read_datasets
-from pipeline.authoring.ddl import FIRST_ARRIVAL, statements
+from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.core.errors import DatasetError
 
 _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
 _TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
-# A placeholder for the bucket, whose name only CloudFormation knows.
-_BUCKET = "output-bucket"
-_LOCATION = f"s3://{_BUCKET}/lake"
+# Placeholders for the buckets, whose names only CloudFormation knows.
+_BUCKET, _LETTERS = "output-bucket", "dead-letter-bucket"
+_PLACES = {_BUCKET: "OutputBucket", _LETTERS: "DeadLetterBucket"}
+_LOCATION, _DEAD_LETTERS = f"s3://{_BUCKET}/lake", f"s3://{_LETTERS}/dead-letters"
 
 
-def deployable(template: str, schemas: Path, arch: str, since: date = FIRST_ARRIVAL) -> str:
-    """Return a template with one architecture, and with a Glue table per dataset and format."""
+def deployable(template: str, schemas: Path, arch: str) -> str:
+    """Return a template with one architecture, and with the tables of the datasets."""
     one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
     resources = "".join(
-        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas, since).items()
+        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas).items()
     )
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
 
 
-def tables(schemas: Path, since: date = FIRST_ARRIVAL) -> dict[str, Any]:
-    """Return the resources of the datasets' tables, as `pipeline ddl --dialect glue` has them.
+def tables(schemas: Path) -> dict[str, Any]:
+    """Return the resources of the tables: of each dataset and format, and of the dead letters.
 
-    `since` is when the first rows arrived: a query without a date looks for every day from there.
+    They are what `pipeline ddl --dialect glue --registered` prints. None has a projection: only
+    Athena knows it, it hides what lies outside of its range, and where a query has no date it looks
+    for every day of that. A function registers the partitions, for Athena and for everybody else.
     """
+    datasets = read_datasets(schemas)
     found = [
-        statements(dataset, _LOCATION, "glue", [as_format], since)
-        for dataset in read_datasets(schemas)
+        statements(dataset, _LOCATION, "glue", [as_format], None)
+        for dataset in datasets
         for as_format in dataset.formats
     ]
+    names = [dataset.name for dataset in datasets]
+    found.append(dead_letter_statements(names, _DEAD_LETTERS, "glue", None))
     declared = [json.loads(text) for text in found]
-    names = Counter(table["Name"] for table in declared)
-    if twice := sorted(name for name, count in names.items() if count > 1):
+    counted = Counter(table["Name"] for table in declared)
+    if twice := sorted(name for name, count in counted.items() if count > 1):
         message = f"Two tables would be named {', '.join(twice)}; rename one of their datasets."
         raise DatasetError(message)
     return {resource_name(table["Name"]): _resource(table) for table in declared}
@@ -68,14 +73,14 @@ def _resource(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _substituted(value: Any) -> Any:
-    """Put the bucket's name in place of the placeholder; Athena's own `${date}` is kept."""
+    """Put a bucket's name in place of its placeholder."""
     if isinstance(value, dict):
         return {key: _substituted(member) for key, member in value.items()}
     if isinstance(value, list):
         return [_substituted(item) for item in value]
-    if isinstance(value, str) and _BUCKET in value:
-        text = value.replace("${", "${!").replace(f"s3://{_BUCKET}/", "s3://${OutputBucket}/")
-        return {"Fn::Sub": text}
+    for placeholder, resource in _PLACES.items():
+        if isinstance(value, str) and value.startswith(f"s3://{placeholder}/"):
+            return {"Fn::Sub": value.replace(f"//{placeholder}/", f"//${{{resource}}}/")}
     return value
 
 

@@ -9,6 +9,7 @@ PUBLIC: Final = {
     "pipeline.handlers.kinesis": "the Lambda handler of a Kinesis event source mapping",
     "pipeline.handlers.s3": "the Lambda handler of S3 notifications",
     "pipeline.handlers.alert": "the Lambda handler of CloudWatch alarms",
+    "pipeline.handlers.tables": "the Lambda handler that registers in Glue what has landed",
     "pipeline.producer.Producer": "puts records into a stream, aggregated",
     "pipeline.producer.Options": "how a producer aggregates, retries and gives up",
     "pipeline.producer.Position": "where a record was stored",

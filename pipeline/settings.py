@@ -16,6 +16,7 @@ _LARGEST = 2**40
 _DEEPEST = 256  # msgspec's own recursion ends not far beyond
 _LONGEST_DIRECTORY = 255  # what file systems accept
 _LONGEST_KEY = 1_024  # what S3 accepts
+_MINUTES_OF_A_DAY = 1_440
 _SHORTEST_KEY = 512  # below it, no partition would fit beside the file's name
 
 # Each of the `Limits`: its variable, its smallest and its largest value.
@@ -111,6 +112,35 @@ class AlertSettings(msgspec.Struct, frozen=True):
         return cls(topic, dashboard, dead_letters, environment.get("PIPELINE_LOG_GROUP") or None)
 
 
+class TableSettings(msgspec.Struct, frozen=True):
+    """What the handler that registers partitions needs. `minutes` is how often it is invoked."""
+
+    database: str
+    output: str
+    dead_letters: str
+    schemas: str
+    minutes: int = 5
+    s3: S3Settings = NO_DEMANDS
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "TableSettings":
+        """Read the settings. Raises `SettingsError` that names every fault, a line each."""
+        faults: list[str] = []
+        database = environment.get("PIPELINE_GLUE_DATABASE", "")
+        if not database:
+            faults.append("PIPELINE_GLUE_DATABASE is not set; give the tables' database in Glue.")
+        output = _uri_on_s3(environment, "PIPELINE_OUTPUT", faults)
+        dead_letters = _uri_on_s3(environment, "PIPELINE_DEAD_LETTERS", faults)
+        schemas = environment.get("PIPELINE_SCHEMAS", "")
+        if not schemas:
+            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        minutes = _number(environment, "PIPELINE_TABLES_MINUTES", 1, _MINUTES_OF_A_DAY, 5, faults)
+        s3 = read_s3_settings(environment, faults)
+        if faults:
+            raise SettingsError("\n".join(faults))
+        return cls(database, output, dead_letters, schemas, minutes, s3)
+
+
 def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
     value = environment.get(name, "")
     if not value:
@@ -118,6 +148,13 @@ def _uri(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
     elif not _URI.fullmatch(value):
         faults.append(f"{name} is {value!r}; give s3://bucket/prefix or file:///directory.")
     return value.rstrip("/")
+
+
+def _uri_on_s3(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
+    place = _uri(environment, name, faults)
+    if place.startswith("file:"):
+        faults.append(f"{name} is {place!r}; Glue's tables are on S3: give s3://bucket/prefix.")
+    return place
 
 
 def _overlap(one: str, other: str) -> bool:

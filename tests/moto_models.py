@@ -77,6 +77,11 @@ def _table(_: str, properties: dict[str, Any]) -> tuple[str, str]:
     return properties["TableInput"]["Name"], ""
 
 
+def _schedule(name: str, properties: dict[str, Any]) -> tuple[str, str]:
+    made = boto3.client("scheduler").create_schedule(Name=name, **properties)
+    return name, made["ScheduleArn"]
+
+
 def _topic_policy(name: str, properties: dict[str, Any]) -> tuple[str, str]:
     policy = json.dumps(properties["PolicyDocument"])
     for topic in properties["Topics"]:
@@ -109,6 +114,7 @@ MAKERS: dict[str, Maker] = {
     "AWS::Logs::MetricFilter": _metric_filter,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SNS::Subscription": _subscription,
+    "AWS::Scheduler::Schedule": _schedule,
     "AWS::SNS::TopicPolicy": _topic_policy,
     "AWS::SQS::QueuePolicy": _queue_policy,
 }

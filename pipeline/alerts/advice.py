@@ -196,6 +196,21 @@ FILES_ADVICE: dict[str, Advice] = {
     ),
 }
 
+# And for the function that registers partitions.
+TABLES_ADVICE: dict[str, Advice] = {
+    "Errors": Advice(
+        "What has landed cannot be registered in the tables: Athena and others do not show the "
+        "newest partitions. Nothing is lost, and the rows are shown once this works again.",
+        (
+            "the function's role, or Lake Formation, does not let it register partitions",
+            "a table was removed or renamed",
+            "Glue throttles: then it passes by itself",
+        ),
+        LOG,
+        "What lands is registered again, and what landed meanwhile has been.",
+    ),
+}
+
 UNKNOWN = Advice(
     "An alarm that the pipeline does not know changed its state.",
     ("see the alarm's own description, and CloudWatch's reason",),

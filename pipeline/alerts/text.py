@@ -5,7 +5,7 @@ import shlex
 
 import msgspec
 
-from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN, Advice
+from pipeline.alerts.advice import ADVICE, FILES_ADVICE, TABLES_ADVICE, UNKNOWN, Advice
 from pipeline.alerts.alarm import Alarm, Unreadable
 
 _SUBJECT_CHARACTERS = 99  # SNS accepts ASCII of less than 100 characters, without line breaks
@@ -74,17 +74,17 @@ def _advice(alarm: Alarm) -> Advice:
     metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
     if metric is None:
         return UNKNOWN
-    return (
-        FILES_ADVICE.get(metric, ADVICE[metric]) if _is_of_files(alarm, metric) else ADVICE[metric]
-    )
+    if "Bucket" in alarm.dimensions or _is_of("Files", alarm, metric):
+        return FILES_ADVICE.get(metric, ADVICE[metric])
+    if _is_of("Tables", alarm, metric):
+        return TABLES_ADVICE.get(metric, ADVICE[metric])
+    return ADVICE[metric]
 
 
-def _is_of_files(alarm: Alarm, metric: str) -> bool:
-    function = alarm.dimensions.get("FunctionName", "")
-    return (
-        "Bucket" in alarm.dimensions
-        or "FilesFunction" in function
-        or any(f"Files{metric}" in text for text in (alarm.name, alarm.reason))
+def _is_of(which: str, alarm: Alarm, metric: str) -> bool:
+    """Whether an alarm is about the function whose name in the template begins so."""
+    return f"{which}Function" in alarm.dimensions.get("FunctionName", "") or any(
+        f"{which}{metric}" in text for text in (alarm.name, alarm.reason)
     )
 
 

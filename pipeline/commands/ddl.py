@@ -73,6 +73,11 @@ def register(commands: Commands) -> None:
         help="when the first rows arrived; Athena's projected partitions begin there "
         "(default: 2013-11-01, when Kinesis was new)",
     )
+    parser.add_argument(
+        "--registered",
+        action="store_true",
+        help="a function registers the partitions, as that of infra/ does: no projection, no MSCK",
+    )
     parser.set_defaults(run=run)
 
 
@@ -82,6 +87,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.dead_letters == bool(options.dataset):
         message = "Name a dataset, or give --dead-letters for those of all datasets."
+        raise SettingsError(message)
+    if options.registered and options.since:
+        message = "--since begins a projection, and with --registered there is none: give one."
         raise SettingsError(message)
     variable = "PIPELINE_DEAD_LETTERS" if options.dead_letters else "PIPELINE_OUTPUT"
     given = options.location or os.environ.get(variable)
@@ -109,7 +117,7 @@ def _writer(options: argparse.Namespace, location: str) -> "Callable[[Dialect], 
     from pipeline.adapters.schemas import read_datasets
     from pipeline.authoring.ddl import FIRST_ARRIVAL, dead_letter_statements, statements
 
-    since = options.since or FIRST_ARRIVAL
+    since = None if options.registered else options.since or FIRST_ARRIVAL
     if options.dead_letters:
         names = [dataset.name for dataset in read_datasets(Path(options.schemas))]
         return lambda dialect: dead_letter_statements(names, location, dialect, since)

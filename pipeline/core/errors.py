@@ -172,6 +172,10 @@ class NotifyError(ServiceError):
     """A message could not be sent; the text says where to, and what to do."""
 
 
+class CatalogError(ServiceError):
+    """A catalog of tables could not be read or changed; the text says which table, what to do."""
+
+
 # ---------------------------------------------------------------------------------------- time
 
 
@@ -198,6 +202,10 @@ class FileUnfinished(NotFinished):
 
 class FilesFailed(NotFinished):
     """Files of an event are not stored to their end; the text says which, and why."""
+
+
+class TablesNotRegistered(NotFinished):
+    """Some tables do not show all that has landed; the text says which, and why."""
 
 
 class FilesUnfinished(FilesFailed):

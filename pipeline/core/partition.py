@@ -8,6 +8,7 @@ the empty string) share one object instead of overwriting each other's.
 from __future__ import annotations
 
 import functools
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,24 @@ def escape(value: str) -> str:
     if value == HIVE_NULL:
         return f"%{ord(value[0]):02X}{value[1:]}"
     return "".join(f"%{ord(char):02X}" if char in _ESCAPED else char for char in value)
+
+
+_ESCAPE = re.compile("%([0-9A-F]{2})")
+# The name of null as a value, and what that looks like as a value, and so on: were the first one
+# unescaped, it would be null; were the second one, it would be the first one as it stands.
+_NULL_AS_VALUE = re.compile(f"%(25)*{ord(HIVE_NULL[0]):02X}{re.escape(HIVE_NULL[1:])}")
+
+
+def value_in_catalog(text: str) -> str:
+    """Return the value by which a catalog knows the directory `name=text`.
+
+    No two directories have one value, or the rows of one of them would not be shown: a text that
+    `escape` does not write is its own value, as is the name of null as a value.
+    """
+    if _NULL_AS_VALUE.fullmatch(text):
+        return text
+    value = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return value if escape(value) == text else text
 
 
 def split(

@@ -1,8 +1,8 @@
-"""Lambda entry points: `kinesis`, `s3` and `alert`.
+"""Lambda entry points: `kinesis`, `s3`, `alert` and `tables`.
 
 Each reads its settings, opens what outlives an invocation, and lets `respond` of the module that
-bears its name do the work: `_kinesis`, `_s3`, `_alert`. (A module `s3` would take the place of the
-function `s3` here.)
+bears its name do the work: `_kinesis`, `_s3`, `_alert`, `_tables`. (A module `s3` would take the
+place of the function `s3` here.)
 
 Importing this has no effect but in the init phase of Lambda, see `prepare`.
 """
@@ -22,13 +22,14 @@ from pipeline.core.errors import UnexpectedError
 from pipeline.flow import Pipeline
 from pipeline.handlers._kinesis import respond
 from pipeline.handlers.invocation import print_line
-from pipeline.settings import AlertSettings, Settings
+from pipeline.settings import AlertSettings, Settings, TableSettings
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.sns import Topic
     from pipeline.files.objects import S3Objects
+    from pipeline.handlers._tables import Tables
 
-__all__ = ["UnexpectedError", "alert", "forget", "kinesis", "prepare", "respond", "s3"]
+__all__ = ["UnexpectedError", "alert", "forget", "kinesis", "prepare", "respond", "s3", "tables"]
 
 
 def kinesis(event: Any, context: Any) -> dict[str, Any]:
@@ -64,9 +65,17 @@ def alert(event: Any, context: Any) -> dict[str, int]:
     return _alert.respond(event, settings, _topic(settings.topic), telemetry.log, request_id)
 
 
+def tables(event: Any, context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda hands it over
+    """Register what has landed in the tables over it, whatever the schedule sends."""
+    from pipeline.handlers import _tables  # noqa: PLC0415 - see below
+
+    settings = TableSettings.from_environment(os.environ)
+    return _tables.respond(context, _opened_tables(settings), Telemetry(print_line, time.time))
+
+
 # ---------------------------------------------------------------- what outlives an invocation
 
-# A function is one of the three: what only another one needs is loaded where that is opened.
+# A function is one of the four: what only another one needs is loaded where that is opened.
 
 
 @functools.lru_cache(maxsize=4)
@@ -89,12 +98,20 @@ def _topic(arn: str) -> "Topic":
     return Topic(arn)
 
 
+@functools.lru_cache(maxsize=4)
+def _opened_tables(settings: TableSettings) -> "Tables":
+    from pipeline.handlers._tables import Tables  # noqa: PLC0415 - loaded where it is opened
+
+    return Tables(settings)
+
+
 def forget(*, clients: bool = True) -> None:
     """Let go of what outlives an invocation: the next one opens it again.
 
     Without `clients`, those of the files and of the alarms stay, which take long to make.
     """
     _pipeline.cache_clear()
+    _opened_tables.cache_clear()
     if clients:
         _objects.cache_clear()
         _topic.cache_clear()
@@ -133,10 +150,15 @@ def _open_for_alert(environment: Mapping[str, str]) -> None:
     _topic(AlertSettings.from_environment(environment).topic)
 
 
+def _open_for_tables(environment: Mapping[str, str]) -> None:
+    _opened_tables(TableSettings.from_environment(environment))
+
+
 _OPENED_FIRST: Final[Mapping[str, Callable[[Mapping[str, str]], None]]] = {
     "pipeline.handlers.kinesis": _open_for_kinesis,
     "pipeline.handlers.s3": _open_for_s3,
     "pipeline.handlers.alert": _open_for_alert,
+    "pipeline.handlers.tables": _open_for_tables,
 }
 
 prepare(os.environ)

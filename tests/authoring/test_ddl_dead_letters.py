@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -123,3 +124,24 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_athena_reads_s3_alone() -> None:
     with pytest.raises(SettingsError, match="Athena and Glue read S3 alone"):
         dead_letter_statements([], "file:///dead", "athena")
+
+
+@pytest.mark.parametrize("dialect", ["athena", "glue"])
+def test_where_a_function_registers_partitions_nothing_projects_or_repairs_them(
+    dialect: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tables of orders, partitioned by a field, of clicks, by arrival, and of dead letters."""
+    for which in (["orders"], ["clicks"], ["--dead-letters"]):
+        asked = [*which, "--location", "s3://lake/out", "--dialect", dialect]
+        assert main(["ddl", *asked]) == 0
+        assert re.search("projection.enabled|MSCK", capsys.readouterr().out)
+        assert main(["ddl", *asked, "--registered"]) == 0
+        text = capsys.readouterr().out
+        assert not re.search("projection|MSCK", text)
+        assert "What has landed is registered as partitions within minutes" in text
+
+
+def test_a_beginning_without_a_projection_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["ddl", "clicks", "--location", "s3://lake/out", "--since", "2026-11-01"]
+    assert main([*asked, "--registered"]) == 1
+    assert "with --registered there is none: give one." in capsys.readouterr().err

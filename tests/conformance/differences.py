@@ -194,7 +194,7 @@ DIFFERENCES = (
     Difference(
         ("spark.hive",), ("path_boolean", "path_enum"),
         "The table's partitions are projected, which is Athena's alone: other readers of the catalogue "
-        "see no row until `MSCK REPAIR TABLE` registers them.",
+        "see no row until they are registered, by `MSCK REPAIR TABLE` or the function of infra/.",
     ),
 )  # fmt: skip
 

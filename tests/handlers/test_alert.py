@@ -19,7 +19,7 @@ from pipeline import handlers
 from pipeline.adapters.aws.sns import Topic
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
 from pipeline.alerts import AlertContext, Message, message_of, read_alarms
-from pipeline.alerts.advice import ADVICE, FILES_ADVICE, UNKNOWN
+from pipeline.alerts.advice import ADVICE, FILES_ADVICE, TABLES_ADVICE, UNKNOWN
 from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import NotifyError, SettingsError
 from pipeline.handlers._alert import respond
@@ -238,6 +238,16 @@ def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric:
         assert FILES_ADVICE[metric].problem in message.text
     for (message,) in map(sent, [by_sns(told(metric, FunctionName="MyFiles-Function-0aBc"))]):
         assert ADVICE[metric].problem in message.text
+
+
+@pytest.mark.parametrize("metric", TABLES_ADVICE)
+def test_of_the_function_for_tables_nothing_is_said_of_batches(metric: str) -> None:
+    ways = [
+        by_sns(told(metric, FunctionName="pipeline-TablesFunction-0aBc")),
+        by_sns(told("", f"pipeline-Tables{metric}Alarm-1X")),
+    ]
+    for (message,) in map(sent, ways):
+        assert TABLES_ADVICE[metric].problem in message.text
 
 
 def test_a_composite_alarm_is_known_by_the_alarm_that_set_it_off() -> None:

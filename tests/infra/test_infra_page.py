@@ -20,13 +20,16 @@ from samtranslator.yaml_helper import yaml_parse
 from support import ROOT, Stored, as_switched, deliver, kinesis_event, report_of
 
 from pipeline import cli
-from pipeline.adapters.schemas import read_dataset
+from pipeline.adapters.schemas import read_dataset, read_datasets
 from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry, totals_of
 from pipeline.alerts.advice import LOG, PARTITIONS
 from pipeline.authoring.ddl import statements
 from pipeline.core.formats import Format
 from pipeline.core.report import Tally
+from pipeline.handlers._tables import landing_tables
+from pipeline.landing import shares_of
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
+from pipeline.settings import TableSettings
 
 PAGE = (ROOT / "infra" / "README.md").read_text("utf-8")
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "infra" / "template.yaml").read_text("utf-8"))
@@ -125,6 +128,8 @@ def faults_of(words: list[str]) -> list[str]:
     if (service, name) in OF_THE_CLI:
         known = OF_THE_CLI[service, name] | OF_ALL
         return [word for word in rest if word.startswith("--") and word not in known]
+    if (service, name) == ("lambda", "invoke"):
+        assert not rest.pop().startswith("--")  # the file for the response, which is no option
     model: Any = botocore.session.Session().get_service_model({"s3api": "s3"}.get(service, service))
     operations = {xform_name(operation, "-"): operation for operation in model.operation_names}
     if name not in operations:
@@ -220,10 +225,10 @@ def test_make_installs_the_command_where_the_page_expects_it() -> None:
 
 @pytest.mark.parametrize("words", commands_of("head"), ids=as_case)
 def test_the_first_record_becomes_a_row(words: list[str]) -> None:
-    assert words == ["-n", "1", "schemas/clicks/good.ndjson"]
-    clicks = as_switched(read_dataset(ROOT / "schemas" / "clicks"))
+    assert words == ["-n", "1", "schemas/orders/good.ndjson"]
+    orders = as_switched(read_dataset(ROOT / "schemas" / "orders"))
     line = (ROOT / words[-1]).read_bytes().splitlines()[0]
-    assert len(deliver(kinesis_event([line]), [clicks], Stored()).rows) == 1
+    assert len(deliver(kinesis_event([line]), [orders], Stored()).rows) == 1
 
 
 def options(service: str, name: str) -> dict[str, list[str]]:
@@ -233,20 +238,15 @@ def options(service: str, name: str) -> dict[str, list[str]]:
 
 
 def test_the_first_query_compares_dates_with_dates_as_athena_insists() -> None:
-    query, repair = [
-        options_of(words[2:])["--query-string"][0]
-        for words in commands_of("aws")
-        if words[:2] == ["athena", "start-query-execution"]
-    ]
-    assert repair == "MSCK REPAIR TABLE orders"
-    clicks = read_dataset(ROOT / "schemas" / "clicks")
-    table = json.loads(statements(clicks, "s3://lake", "glue", [Format.PARQUET]))
+    (query,) = options("athena", "start-query-execution")["--query-string"]
+    orders = read_dataset(ROOT / "schemas" / "orders")
+    table = json.loads(statements(orders, "s3://lake", "glue", [Format.PARQUET], None))
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
     kinds = {column["Name"]: column["Type"] for column in columns}
-    assert kinds["event"] == "string"
+    assert kinds["country"] == "string"
     assert kinds["date"] == "date"
     assert re.fullmatch(
-        r"SELECT event, count\(\*\) FROM clicks WHERE date >= DATE '[\d-]{10}' GROUP BY event",
+        r"SELECT country, count\(\*\) FROM orders WHERE date >= DATE '[\d-]{10}' GROUP BY country",
         query,
     )
 
@@ -395,7 +395,7 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
         for alarm in TEMPLATE["Resources"].values()
         if alarm["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in alarm
     ]
-    assert sum(watched) == 14
+    assert sum(watched) == 15
 
 
 @pytest.mark.parametrize(("gigabytes", "batches", "seconds"), MONTHS)
@@ -407,12 +407,31 @@ def test_what_stands_around_costs_what_the_prices_come_to(
     stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
     stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
     metrics = 69 * price["CloudWatch, metric"]
-    shown = 14 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
+    shown = 15 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
     log = batches * LOG_BYTES / 1e9 * price["CloudWatch, log"]
     around = stream + metrics + shown + log
     with_work = around + work(batches, seconds)
     dollars = (stream, metrics, shown, log, around, with_work)
     assert f"| {gigabytes:,} | {' | '.join(f'{amount:,.2f}' for amount in dollars)} |" in PAGE
+
+
+def test_registering_partitions_costs_what_the_prices_come_to() -> None:
+    datasets = read_datasets(ROOT / "schemas")
+    places = TableSettings("pipeline", "s3://b/lake", "s3://b/dead", "schemas")
+    tables = landing_tables(places, datasets)
+    shares, folders = shares_of(tables), len(datasets) + 1
+    of_letters = shares.pop("dead_letters_text")
+    listings = len(tables) + folders + sum(shares.values()) + folders * of_letters
+    assert (len(tables), folders, of_letters, sorted(set(shares.values()))) == (9, 8, 3, [10])
+    assert listings == 71
+    runs = 720 * 60 // places.minutes
+    price = {name: entry.dollars for name, entry in PRICES.items()}
+    requests = runs * listings * price["S3 Standard, PUT"]  # a listing costs as much
+    time = runs * 4.5 * 512 / 1_024 * price["Lambda, duration (x86)"]
+    text = " ".join(PAGE.split())
+    assert f"{runs:,} × {listings} × $0.000005 = ${requests:.2f} a month" in text
+    assert f"{runs:,} × 4.5 × 512/1,024 GB × $0.0000166667 = ${time:.2f}." in text
+    assert f"are {2 * len(tables) * runs:,} a month" in text
 
 
 def work(batches: int, seconds: float) -> float:

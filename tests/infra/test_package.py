@@ -33,6 +33,8 @@ from support import ROOT, as_json, kinesis_event, order, read_parquet, sequence_
 
 import pipeline
 from pipeline import handlers
+from pipeline.adapters.schemas import read_datasets
+from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.files.notifications import ObjectReference, notify_of
@@ -85,14 +87,17 @@ def archive(out: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def test_the_same_inputs_give_the_same_bytes(out: Path) -> None:
-    for name in ("function.zip", "template.yaml"):
+    for name in ("function.zip", "scheduled.zip", "template.yaml"):
         one, two = (out / folder / f"lambda-{HERE}" / name for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.parametrize("name", package.ARTIFACTS)
 @pytest.mark.parametrize(("arch", "machine"), [("arm64", 0xB7), ("x86_64", 0x3E)])
-def test_an_artifact_is_small_and_of_its_architecture(out: Path, arch: str, machine: int) -> None:
-    file = out / "one" / f"lambda-{arch}" / "function.zip"
+def test_an_artifact_is_small_and_of_its_architecture(
+    out: Path, arch: str, machine: int, name: str
+) -> None:
+    file = out / "one" / f"lambda-{arch}" / name
     assert file.stat().st_size < 45_000_000
     with zipfile.ZipFile(file) as opened:
         assert sum(entry.file_size for entry in opened.infolist()) < 120_000_000
@@ -103,7 +108,8 @@ def test_an_artifact_is_small_and_of_its_architecture(out: Path, arch: str, mach
 
 
 def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(package, "artifact", lambda *_: {"a": b"a" * 1_000})
+    made = {"function.zip": {"a": b"a"}, "scheduled.zip": {"a": b"a" * 1_000}}
+    monkeypatch.setattr(package, "artifacts", lambda *_: made)
     monkeypatch.setattr(package, "LARGEST_UNPACKED", 999)
     target = package.Target(HERE, PYTHON, Path(sys.executable))
     with pytest.raises(package.PackageError, match=r"1,000 bytes unpacked \(the limit is 999\)"):
@@ -145,6 +151,22 @@ def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
     assert not {"cli.py", "commands", "demo", "local", "producer", "redrive.py"} & ours
     unwanted = re.compile(r"/tests/|\.(pyi|pyx|pxd|pxi|h|ndjson|md)$|flight|_s3fs|libarrow_s3")
     assert [name for name in names if unwanted.search(name)] == []
+
+
+def test_what_only_scheduled_functions_need_is_in_an_artifact_of_its_own(
+    out: Path, archive: zipfile.ZipFile
+) -> None:
+    with zipfile.ZipFile(out / "one" / f"lambda-{HERE}" / "scheduled.zip") as opened:
+        scheduled = set(opened.namelist())
+    of_stream = set(archive.namelist())
+    assert of_stream <= scheduled
+    more = {name for name in scheduled - of_stream if "__pycache__" not in name}
+    ours = {name for name in more if name.startswith("pipeline/")}
+    assert {"/".join(name.split("/")[:2]) for name in ours if "/ddl/" not in name} == {
+        "pipeline/adapters", "pipeline/authoring", "pipeline/handlers", "pipeline/landing.py",
+    }  # fmt: skip
+    assert {"pipeline/handlers/_tables.py", "pipeline/adapters/aws/glue_partitions.py"} <= ours
+    assert {name.split("/")[2] for name in more - ours} == {"glue"}  # a model of botocore's
 
 
 def test_every_module_has_its_bytecode(archive: zipfile.ZipFile) -> None:
@@ -296,7 +318,7 @@ def test_what_cannot_be_installed_is_reported_with_its_target(tmp_path: Path) ->
     # No Python 3.5 runs what is pinned.
     target = package.Target(HERE, "3.5", Path(sys.executable))
     with pytest.raises(package.PackageError, match=f"for Python 3.5 on {HERE} could not be"):
-        package.artifact(target, tmp_path)
+        package.artifacts(target, tmp_path)
 
 
 # ------------------------------------------------------------------------------- how it behaves
@@ -420,7 +442,7 @@ def test_there_is_a_test_for_each_handler() -> None:
         if inspect.isfunction(value)
         and list(inspect.signature(value).parameters) == ["event", "context"]
     }
-    assert found == {"kinesis", "s3", "alert"}
+    assert found == {"kinesis", "s3", "alert", "tables"}
 
 
 def test_the_artifact_stores_a_batch_in_both_formats(function: Lambda, s3: Any) -> None:
@@ -479,6 +501,44 @@ def test_the_artifact_sends_people_a_message_for_an_alarm(
     assert outcome.answer == {"alarms": 1, "unreadable": 0}
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     assert json.loads(message["Body"])["Subject"] == "ALARM: pipeline-ErrorsAlarm"
+
+
+@pytest.fixture
+def scheduled(out: Path, function: Lambda, tmp_path: Path) -> Iterator[Lambda]:
+    """The function that is packed with what runs by a schedule."""
+    with zipfile.ZipFile(out / "one" / f"lambda-{HERE}" / "scheduled.zip") as opened:
+        opened.extractall(tmp_path / "task")
+    environment = function.environment | {"PIPELINE_SCHEMAS": str(tmp_path / "task" / "schemas")}
+    handler = "pipeline.handlers.tables"
+    with Lambda(tmp_path / "task", function.runtime, handler, environment) as made:
+        yield made
+
+
+def test_the_artifact_registers_what_has_landed(
+    function: Lambda, scheduled: Lambda, s3_endpoint: str
+) -> None:
+    assert function.invoke(SMALL).answer == STORED
+    glue = client("glue", s3_endpoint)
+    glue.create_database(DatabaseInput={"Name": "pipeline"})
+    places = {"location": f"s3://{BUCKET}/rows", "letters": f"s3://{BUCKET}/letters"}
+    datasets = read_datasets(ROOT / "schemas")
+    names = [dataset.name for dataset in datasets]
+    texts = [dead_letter_statements(names, places["letters"], "glue", None)]
+    texts += [
+        statements(dataset, places["location"], "glue", [as_format], None)
+        for dataset in datasets
+        for as_format in dataset.formats
+    ]
+    for text in texts:
+        glue.create_table(DatabaseName="pipeline", TableInput=json.loads(text))
+    scheduled.environment |= {
+        "PIPELINE_GLUE_DATABASE": "pipeline",
+        "AWS_ENDPOINT_URL_GLUE": s3_endpoint,
+    }
+    outcome = scheduled.invoke({})
+    assert outcome.error is None
+    assert outcome.answer["registered"] == 3  # of orders Parquet and CSV, and a dead letter
+    assert outcome.answer["tables"] == len(texts)
 
 
 def test_every_dataset_that_is_shipped_is_stored_by_the_artifact(function: Lambda, s3: Any) -> None:

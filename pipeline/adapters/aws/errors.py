@@ -19,6 +19,7 @@ from botocore.parsers import ResponseParserError
 from pipeline.adapters.aws.denials import read_denial, remedy_for
 from pipeline.core.errors import (
     ArgumentRefused,
+    CatalogError,
     FunctionError,
     IteratorExpired,
     NotifyError,
@@ -380,5 +381,30 @@ SNS: Final = Service(
     codes={},
     denied=_TOPIC,
     unknown=_TOPIC,
+    settings="the network and the AWS settings of the function",
+)
+
+GLUE: Final = Service(
+    "Glue",
+    unavailable=CatalogError,
+    refused=CatalogError,
+    bad_argument=CatalogError,
+    throttled=Meaning(CatalogError),
+    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
+    codes={
+        "EntityNotFoundException": Meaning(
+            CatalogError, "check that the table is deployed, in this database and region"
+        ),
+        "ResourceNumberLimitExceededException": Meaning(
+            CatalogError, "ask AWS for more partitions, or partition coarsely"
+        ),
+        "AccessDeniedException": Meaning(
+            CatalogError,
+            "grant {action} on the catalog, the database and the table, and where Lake Formation "
+            "governs the database, its permissions on the table",
+        ),
+    },
+    denied="grant {action} on the catalog, the database and the table",
+    unknown="look this code up in the documentation of {action}",
     settings="the network and the AWS settings of the function",
 )

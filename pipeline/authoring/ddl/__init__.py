@@ -15,7 +15,7 @@ For every format that is written there is `<dataset>` (CSV: `<dataset>_csv`), wi
 `<dataset>_once`, which shows each identity once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Literal
 
@@ -36,12 +36,13 @@ def statements(
     location: str,
     dialect: Dialect,
     formats: Sequence[Format] = (),
-    since: date = FIRST_ARRIVAL,
+    since: date | None = FIRST_ARRIVAL,
 ) -> str:
     """Write what one reader needs for these formats, by default all that the dataset has.
 
     `location` is the output's root, as a URI. `since` is when the first rows arrived: Athena's
-    projected partitions begin there. For Glue it is one table, as JSON. Raises `SettingsError`.
+    projected partitions begin there; None: a function registers what has landed. For Glue it is one
+    table, as JSON. Raises `SettingsError`.
     """
     location = _root(location)
     for as_format in formats:
@@ -73,7 +74,7 @@ def statements(
 
 
 def dead_letter_statements(
-    datasets: Sequence[str], location: str, dialect: Dialect, since: date = FIRST_ARRIVAL
+    datasets: Sequence[str], location: str, dialect: Dialect, since: date | None = FIRST_ARRIVAL
 ) -> str:
     """Write what one reader needs for the dead letters of these datasets.
 
@@ -90,6 +91,16 @@ def dead_letter_statements(
         message = f"Dead letters are gzipped lines of JSON: {dialect} reads one file by read_json."
         raise SettingsError(message)
     return {"duckdb": dead_letters.duckdb, "spark": dead_letters.spark}[dialect](location)
+
+
+def landing_table(dataset: Dataset, location: str, as_format: Format) -> hive.Table:
+    """Return the table over one format, whose partitions a function registers."""
+    return hive.table(dataset, location, as_format, None)
+
+
+def dead_letter_table(datasets: Iterable[str], location: str) -> hive.Table:
+    """Return the table over the dead letters, whose partitions a function registers."""
+    return dead_letters.table(location, datasets, None)
 
 
 def _root(location: str) -> str:

@@ -17,7 +17,7 @@ from pipeline.core.dataset import Dataset
 from pipeline.core.formats import Format
 
 
-def statements(dataset: Dataset, location: str, as_format: Format, since: date) -> str:
+def statements(dataset: Dataset, location: str, as_format: Format, since: date | None) -> str:
     """Write the table over one format and the views over the table."""
     table = hive.table(dataset, location, as_format, since)
     created = hive.create_table(table)

@@ -21,7 +21,8 @@ from pipeline.authoring.ddl.dialect import (
     local_path,
     named,
 )
-from pipeline.authoring.ddl.spark import place
+from pipeline.authoring.ddl.projection import REGISTERED
+from pipeline.authoring.ddl.spark import place as spark_place
 from pipeline.core.dataset import UNROUTED
 
 NAME = "dead_letters"
@@ -82,7 +83,7 @@ def spark(location: str) -> str:
     create = "CREATE OR REPLACE TEMPORARY VIEW"
     declared = [f"{backticked(name)} {kind.upper()}" for name, kind in _COLUMNS.items()]
     options = {
-        "path": escaped_text(place(location)),
+        "path": escaped_text(spark_place(location)),
         "recursiveFileLookup": "'true'",
         "pathGlobFilter": "'*.jsonl.gz'",
         "mode": "'FAILFAST'",
@@ -98,14 +99,30 @@ def spark(location: str) -> str:
     )
 
 
-def table(location: str, datasets: Iterable[str], since: date) -> hive.Table:
-    """Return Athena's table, whose partitions Athena lists itself."""
-    columns = list(_COLUMNS.items())
+def table(location: str, datasets: Iterable[str], since: date | None) -> hive.Table:
+    """Return Athena's table, whose partitions Athena lists itself, or a function registers."""
+    columns, place, datasets = list(_COLUMNS.items()), f"{location}/", sorted(datasets)
     keys = [("folder", "string"), ("date", "date"), ("hour", "int")]
-    listing = {
+    parameters, notes = _STORAGE.parameters, [_NOTE, REGISTERED]
+    if since is not None:
+        parameters = parameters | _listing(location, datasets, since)
+        notes = [
+            _NOTE,
+            f"The folder is the dataset, or {UNROUTED}: declare the table again for a new dataset.",
+            f"What arrived before {since} is not seen: see --since.",
+        ]
+    is_registered = since is None
+    return hive.Table(
+        _TEXT, columns, columns, keys, place, _STORAGE, parameters, notes, is_registered
+    )
+
+
+def _listing(location: str, datasets: list[str], since: date) -> dict[str, str]:
+    """Return the properties by which Athena lists the partitions itself."""
+    return {
         "projection.enabled": "true",
         "projection.folder.type": "enum",
-        "projection.folder.values": ",".join([*sorted(datasets), UNROUTED]),
+        "projection.folder.values": ",".join([*datasets, UNROUTED]),
         "projection.date.type": "date",
         "projection.date.format": "yyyy-MM-dd",
         "projection.date.range": f"{since.isoformat()},NOW+1DAYS",
@@ -116,16 +133,9 @@ def table(location: str, datasets: Iterable[str], since: date) -> hive.Table:
         "projection.hour.digits": "2",
         "storage.location.template": f"{location}/${{folder}}/date=${{date}}/hour=${{hour}}/",
     }
-    notes = [
-        _NOTE,
-        f"The folder is the dataset, or {UNROUTED}: declare the table again for a new dataset.",
-        f"What arrived before {since} is not seen: see --since.",
-    ]
-    parameters = _STORAGE.parameters | listing
-    return hive.Table(_TEXT, columns, columns, keys, f"{location}/", _STORAGE, parameters, notes)
 
 
-def athena(location: str, datasets: Iterable[str], since: date) -> str:
+def athena(location: str, datasets: Iterable[str], since: date | None) -> str:
     """Write Athena's table, and the views over it."""
     keys = ("folder", "date", "hour")
     cast = "CAST(from_iso8601_timestamp_nanos({}) AS timestamp(6))"

@@ -60,6 +60,7 @@ class Table:
     storage: Storage
     parameters: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    registered: bool = False  # whether a function registers the partitions
 
     @property
     def projected(self) -> bool:
@@ -67,7 +68,7 @@ class Table:
         return "projection.enabled" in self.parameters
 
 
-def table(dataset: Dataset, location: str, as_format: Format, since: date) -> Table:
+def table(dataset: Dataset, location: str, as_format: Format, since: date | None) -> Table:
     """Return the table over the files of one format."""
     place = f"{location}/{dataset.name}/{as_format}/"
     keys = [(column.name, _key_type(column)) for column in path_columns(dataset)]
@@ -87,7 +88,7 @@ def table(dataset: Dataset, location: str, as_format: Format, since: date) -> Ta
             assert_never(as_format)
     parameters = storage.parameters | listing
     notes = [*notes, *_key_notes(dataset), *listing_notes]
-    return Table(name, columns, quoted, keys, place, storage, parameters, notes)
+    return Table(name, columns, quoted, keys, place, storage, parameters, notes, since is None)
 
 
 # -------------------------------------------------------------------------------------- types
@@ -184,7 +185,7 @@ def create_table(table: Table) -> str:
         lines.append(f"PARTITIONED BY (\n{listed(keys)}\n)")
     lines += [table.storage.row_format, f"LOCATION {escaped_text(table.location)}"]
     lines.append(f"TBLPROPERTIES (\n{_properties(table.parameters)}\n);")
-    if table.keys and not table.projected:
+    if table.keys and not table.projected and not table.registered:
         lines.append(f"\nMSCK REPAIR TABLE {backticked(table.name)};")
     return joined(comment(*table.notes), *lines)
 

@@ -13,17 +13,27 @@ from pipeline.authoring.ddl.columns import PathColumn, path_columns
 from pipeline.core.dataset import ARRIVED_AT, Dataset
 
 _DAY = 86_400_000_000  # in microseconds
+REGISTERED = (
+    "What has landed is registered as partitions within minutes, by the function of infra/."
+)
 _REPAIR = (
     "Athena sees the partitions that were there when MSCK REPAIR TABLE last ran: run it whenever "
     "there may be new ones."
 )
 
 
-def projection(dataset: Dataset, place: str, since: date) -> tuple[dict[str, str], list[str]]:
-    """Return the properties that make Athena list the partitions itself, or why it may not."""
+def projection(
+    dataset: Dataset, place: str, since: date | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return the properties that make Athena list the partitions itself, or why it may not.
+
+    `since` is when the first rows arrived; None: a function registers the partitions.
+    """
     keys = path_columns(dataset)
     if not keys:
         return {}, []
+    if since is None:
+        return {}, [REGISTERED]
     properties = {"projection.enabled": "true"}
     for column in keys:
         found = _projected(dataset, column, since)
