@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
@@ -28,21 +29,24 @@ class StoreHealth:
 
     One object is shared by the stores and the writer of one invocation. The writer writes slower
     while a store throttles; and when it runs out of time and nothing was acknowledged, it must know
-    whether the store was down (deliver the batch again, whole) or the batch too much (bisect it).
+    whether a store was down (deliver the batch again, whole) or the batch too much (bisect it).
     An error that a retry may still put right is known to the store alone.
     """
 
     def __init__(self) -> None:
         """Start healthy."""
         self._lock = threading.Lock()
-        self._errors = 0
+        self._errors = Counter[str]()
         self._throttles = 0
         self._last: str | None = None
 
-    def record(self, error: StoreError) -> None:
-        """Count `error`. Its text alone is kept: a traceback would hold the body in memory."""
+    def record(self, error: StoreError, uri: str = "") -> None:
+        """Count `error` of the store at `uri`.
+
+        Its text alone is kept: a traceback would hold the body in memory.
+        """
         with self._lock:
-            self._errors += 1
+            self._errors[uri] += 1
             self._throttles += isinstance(error, StoreThrottled)
             self._last = str(error)
 
@@ -50,7 +54,12 @@ class StoreHealth:
     def errors(self) -> int:
         """How many errors were seen, those that a retry put right included."""
         with self._lock:
-            return self._errors
+            return self._errors.total()
+
+    def by_store(self) -> Counter[str]:
+        """Return how many errors were seen of each store, by its URI."""
+        with self._lock:
+            return self._errors.copy()
 
     @property
     def throttles(self) -> int:
@@ -155,10 +164,10 @@ class Retrier:
             try:
                 return call()
             except StoreRefused as error:
-                self.health.record(error)
+                self.health.record(error, self.uri)
                 raise
             except StoreUnavailable as error:
-                self.health.record(error)
+                self.health.record(error, self.uri)
                 self._pause(attempts, error)
 
     def _pause(self, attempts: _Attempts, error: StoreUnavailable) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -85,7 +85,7 @@ class ConcurrentWriter:
         self._most_bytes: Final = most_bytes
         self._bytes_in_hand = 0
         self._health = health or StoreHealth()
-        self._errors_before = self._health.errors
+        self._errors_before = self._health.by_store()
         self._throttles_counted = self._health.throttles
         # Guards all that follows, and is notified whenever a write ends.
         self._changed = threading.Condition()
@@ -95,9 +95,13 @@ class ConcurrentWriter:
         self._threads = 0
         self._addresses: set[tuple[str, str]] = set()
         self._stored: Final = dict(stored or {})
-        self._acknowledged = 0  # in this attempt
+        self._acknowledged_addresses: set[tuple[str, str]] = set()  # in this attempt
         self._is_last = False  # whether everything has been handed over, for all that is known
         self._failures: list[BaseException] = []
+
+    @property
+    def _acknowledged(self) -> int:
+        return len(self._acknowledged_addresses)
 
     @property
     def stored(self) -> Stored:
@@ -149,7 +153,7 @@ class ConcurrentWriter:
 
         Raises the first `StoreRefused`, else the first `StoreUnavailable`, of the writes that
         failed for good. If time runs out first, it is an outage, and raises `StoreUnavailable`,
-        when not one object of this batch was acknowledged and a store reported an error. It is
+        when a store reported an error and acknowledged not one object of this batch. It is
         `DeadlineExceeded` otherwise, whatever errors retries have put right: the stores work, and
         the batch is too much for the time.
         """
@@ -217,14 +221,16 @@ class ConcurrentWriter:
         """Raise what the end of the time means: an outage of the store, or too large a batch."""
         self._waiting.clear()
         self._raise_failure_for_good()
-        errors = max(self._health.errors - self._errors_before, len(self._failures))
+        errors_now = self._health.by_store() - self._errors_before
+        errors = max(errors_now.total(), len(self._failures))
         if not errors:
             message = (
                 f"{self._out_of_time()}, though no store reported an error{self._silence()}; "
                 f"{_REMEDY}."
             )
             raise DeadlineExceeded(message)
-        if self._acknowledged:
+        down = self._one_down(errors_now)
+        if self._acknowledged and down is None:
             tries = "1 try" if errors == 1 else f"{errors:,} tries"
             message = (
                 f"{self._out_of_time()}, though the stores work: they acknowledged "
@@ -232,13 +238,23 @@ class ConcurrentWriter:
                 f"{self._health.last or self._failures[-1]}"
             )
             raise DeadlineExceeded(message)
-        if self._failures:
+        if self._failures and not self._acknowledged:
             raise self._failures[0]
         message = (
-            f"{self._out_of_time()}, and the store had reported errors, the last of them: "
-            f"{self._health.last}"
+            f"{self._out_of_time()}, and {down or 'the store'} had reported errors"
+            f"{', and stored nothing of it' if down else ''}, the last of them: "
+            f"{self._health.last or self._failures[-1]}"
         )
         raise StoreUnavailable(message)
+
+    def _one_down(self, errors: Counter[str]) -> str | None:
+        """Return the URI of a store that reported errors and acknowledged nothing, if one did.
+
+        The other store says nothing about it: dead letters may be in another bucket, or region.
+        """
+        works = {uri for uri, _ in self._acknowledged_addresses}
+        wanted = {uri for uri, _ in self._addresses}
+        return min((uri for uri in wanted - works if errors[uri]), default=None)
 
     def _out_of_time(self) -> str:
         total, left = len(self._addresses), len(self._addresses) - self._acknowledged
@@ -308,7 +324,7 @@ class ConcurrentWriter:
             if failure is None:
                 write = begun.write
                 self._stored[write.store.uri, write.key] = len(write.body)
-                self._acknowledged += 1
+                self._acknowledged_addresses.add((write.store.uri, write.key))
             else:
                 self._failures.append(failure)
                 self._waiting.clear()

@@ -370,6 +370,32 @@ def test_a_deadline_after_errors_and_without_any_object_is_an_outage(gated: Gate
     )
 
 
+@pytest.mark.parametrize("given_up", [False, True], ids=["in retry", "given up"])
+@pytest.mark.parametrize("works", [False, True], ids=["down", "works"])
+def test_a_store_that_is_down_is_an_outage_though_the_other_one_works(
+    gated: GatedStore, *, works: bool, given_up: bool
+) -> None:
+    """Rows are stored and dead letters are not: the batch comes again whole, and is not halved."""
+    health = StoreHealth()
+    letters = BusyStore(*(["first"] if works else []))
+    letters.uri = "memory:letters"
+    # The retries end before the writer's time does, or are still going on then.
+    policy = RetryPolicy(first_delay=0.01, longest_delay=0.02, reserve=0)
+    down = RetryingStore(letters, seconds(0.2 if given_up else 0.8), policy, health)
+    gated.gate.set()
+    writer = ConcurrentWriter(remaining=seconds(0.4), reserve=0, health=health)
+    writer.put(gated, "rows", b"1")
+    writer.put(down, "first", b"2")
+    writer.put(down, "second", b"3")
+    with pytest.raises(DeadlineExceeded if works else StoreUnavailable) as caught:
+        writer.wait()
+    if not works:
+        assert (
+            " objects were acknowledged, and memory:letters had reported errors, and stored "
+            in (str(caught.value))
+        )
+
+
 class BusyStore(MemoryStore):
     """A store that throttles every write but those under the keys that it takes."""
 
