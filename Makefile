@@ -54,6 +54,13 @@ SECONDS ?= 60
 attack: $(STAMP) ## look for inputs that cost too much time or memory (SECONDS=60, ARGS="--seed 2")
 	@cd tests && ../$(BIN)/python -m attack $(SECONDS) $(ARGS)
 
+# At least 20,000 batches, and at least so long.
+MINUTES ?= 0
+
+.PHONY: soak
+soak: $(STAMP) ## store drifting documents, and look whether memory stays flat (MINUTES=0, ARGS="--seed 2")
+	@cd tests && ../$(BIN)/python -m soak --minutes $(MINUTES) $(ARGS)
+
 # The folder of the datasets that the function serves; `pipeline check` first is a good idea.
 SCHEMAS ?= schemas
 

@@ -133,6 +133,8 @@ class Runner:
                 self._job.notify(str(error))
                 return
             self._closed.discard(shard_id)
+        for shard_id in self._not_before.keys() - listed:
+            del self._not_before[shard_id]
 
     # ------------------------------------------------------------------ another stream in its place
 
