@@ -104,10 +104,10 @@ def _thing(random: Random, shape: _Shape) -> bytes:
 
 
 def _note(random: Random, shape: _Shape) -> bytes:
-    at = (_BEGIN + timedelta(seconds=random.randrange(10**8))).isoformat()
+    moment = (_BEGIN + timedelta(seconds=random.randrange(10**8))).isoformat()
     text = random.choice(("", "A")) + "a" * shape.padding
     unknown = dict.fromkeys(shape.unknown, text[:9])
-    return json.dumps({"type": "note", "id": 1, "at": at, "note": text, **unknown}).encode()
+    return json.dumps({"type": "note", "id": 1, "at": moment, "note": text, **unknown}).encode()
 
 
 def _word(random: Random) -> str:
