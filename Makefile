@@ -23,6 +23,8 @@ help: ## show this list
 # The tests' Kinesis servers, from npm. Where there is no npm, the stream tests say that they did
 # not run; .ci/run insists on them.
 SERVERS := tests/npm/node_modules/.installed
+# What decides IAM requests, from npm, for tests alone: apart, as its licence is the AGPL (docs/decisions).
+EVALUATOR := tests/npm_iam/node_modules/.installed
 
 .PHONY: demo
 demo: $(STAMP) $(if $(findstring --stream,$(ARGS)),$(SERVERS)) ## run the pipeline on this machine, from events to tables (ARGS="..." is handed on)
@@ -31,8 +33,11 @@ demo: $(STAMP) $(if $(findstring --stream,$(ARGS)),$(SERVERS)) ## run the pipeli
 .PHONY: servers
 servers: $(SERVERS) ## install the tests' Kinesis servers, with npm
 
+.PHONY: evaluator
+evaluator: $(EVALUATOR) ## install what decides IAM requests in the tests, with npm
+
 .PHONY: test
-test: $(STAMP) $(if $(shell command -v npm),$(SERVERS)) ## run the tests (ARGS="..." is handed to pytest)
+test: $(STAMP) $(if $(shell command -v npm),$(SERVERS) $(EVALUATOR)) ## run the tests (ARGS="..." is handed to pytest)
 	@$(BIN)/python -m pytest $(TESTFLAGS) $(ARGS)
 
 # A count (the seeds 1 to so many), or from-to.
@@ -48,6 +53,13 @@ SECONDS ?= 60
 .PHONY: attack
 attack: $(STAMP) ## look for inputs that cost too much time or memory (SECONDS=60, ARGS="--seed 2")
 	@cd tests && ../$(BIN)/python -m attack $(SECONDS) $(ARGS)
+
+# At least 20,000 batches, and at least so long.
+MINUTES ?= 0
+
+.PHONY: soak
+soak: $(STAMP) ## store drifting documents, and look whether memory stays flat (MINUTES=0, ARGS="--seed 2")
+	@cd tests && ../$(BIN)/python -m soak --minutes $(MINUTES) $(ARGS)
 
 # The folder of the datasets that the function serves; `pipeline check` first is a good idea.
 SCHEMAS ?= schemas
@@ -135,16 +147,24 @@ $(SERVERS): tests/npm/package.json tests/npm/package-lock.json
 	@cd tests/npm && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+$(EVALUATOR): tests/npm_iam/package.json tests/npm_iam/package-lock.json
+	@echo "Installing what decides IAM requests into tests/npm_iam/node_modules ..."
+	@cd tests/npm_iam && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 # As of the Python requirements: hashes, and no addresses.
 .PHONY: lock-servers
-lock-servers: ## pin the tests' Kinesis servers again, with hashes
-	@cd tests/npm && rm -rf node_modules package-lock.json && npm install --ignore-scripts \
+lock-servers: tests/npm.lock tests/npm_iam.lock ## pin what the tests have from npm again, with hashes
+
+.PHONY: tests/npm.lock tests/npm_iam.lock
+tests/npm.lock tests/npm_iam.lock: tests/%.lock:
+	@cd tests/$* && rm -rf node_modules package-lock.json && npm install --ignore-scripts \
 		--omit-lockfile-registry-resolved --no-audit --no-fund --silent
 	@$(PYTHON) -c 'import json, pathlib; \
-		path = pathlib.Path("tests/npm/package-lock.json"); lock = json.loads(path.read_text()); \
+		path = pathlib.Path("tests/$*/package-lock.json"); lock = json.loads(path.read_text()); \
 		[package.pop("funding", None) for package in lock["packages"].values()]; \
 		path.write_text(json.dumps(lock, indent=2) + "\n")'
-	@if grep -n '://' tests/npm/package-lock.json; then \
+	@if grep -n '://' tests/$*/package-lock.json; then \
 		echo "The lock file names an address (above)."; exit 1; fi
 
 # The stamp is written last: an installation that broke half way is taken up again.

@@ -173,7 +173,7 @@ class Stored:
         """All rows in Parquet, by column name, in the order of their identities."""
         found = [
             row
-            for key, body in self.output.objects.items()
+            for key, body in tuple(self.output.objects.items())  # a runner may be at work
             if key.endswith(".parquet")
             for row in read_parquet(body).to_pylist()
         ]

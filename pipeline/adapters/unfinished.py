@@ -17,6 +17,7 @@ Stores = tuple[ObjectStore, ObjectStore]
 """Of the rows, and of the dead letters."""
 
 _MOST_BATCHES: Final = 8
+_MOST_OBJECTS: Final = 40_000  # of all of them together, some 10 MB of keys
 
 
 class _Unfinished(NamedTuple):
@@ -57,8 +58,15 @@ class Unfinished:
             with self._lock:
                 self._batches[_name(batch)] = _Unfinished(_records(batch), stores, stored)
                 self._batches.move_to_end(_name(batch))
-                while len(self._batches) > _MOST_BATCHES:
+                while self._are_too_many():
                     self._batches.popitem(last=False)
+
+    def _are_too_many(self) -> bool:
+        """Tell whether the oldest batch has to go. The last one stays, or it would never end."""
+        objects = sum(len(batch.stored) for batch in self._batches.values())
+        return len(self._batches) > _MOST_BATCHES or (
+            len(self._batches) > 1 and objects > _MOST_OBJECTS
+        )
 
     def forget(self, batch: Batch) -> None:
         """Note that a batch is done, or that its objects may have been replaced."""

@@ -156,6 +156,18 @@ ADVICE: dict[str, Advice] = {
         LOG,
         "Files are stored again. Look into the dead letter queue for those that were given up.",
     ),
+    "ApproximateAgeOfOldestMessage": Advice(
+        "Files in S3 wait in their queue and are not taken, or too slowly. They stay where they "
+        "are; a notification that waits for 14 days is deleted, and its file forgotten.",
+        (
+            "the event source mapping is disabled",
+            "the role of the function for files was changed: it may not read the queue any more",
+            "more files come than are processed at once: raise FilesConcurrency",
+            "Lambda does not start the function: the account's concurrency is used up",
+        ),
+        "aws lambda list-event-source-mappings",
+        "No file waits for long any more.",
+    ),
     "ApproximateNumberOfMessagesVisible": Advice(
         "Files in S3 failed so often that they are no longer retried. They stay where they are; "
         "their notifications are in the dead letter queue, and deleted 14 days after they arrived.",
@@ -181,6 +193,18 @@ FILES_ADVICE: dict[str, Advice] = {
         ),
         LOG,
         "Invocations for files succeed again.",
+    ),
+    "Partitions": Advice(
+        "One part of a file falls into very many partitions, and each is an object in every "
+        "format. That is slow to store, dear, and slow to read; a file then needs several "
+        "invocations.",
+        (
+            "partition_by names a field of many values, as an id: pipeline check names it",
+            "a file has values that no file had before, or times far apart",
+            "files of many days were put into the bucket at once: then it passes by itself",
+        ),
+        PARTITIONS,
+        "Files fall into fewer partitions again.",
     ),
     "Rejects": Advice(
         "Documents in files were rejected. They are kept as dead letters, with the name of their "

@@ -55,7 +55,8 @@ def read_alarms(event: Any) -> list[Alarm | Unreadable]:
 def topics_of(event: Any) -> set[str]:
     """Return the ARNs of the SNS topics that an event came through."""
     items = event.get("Records") if isinstance(event, dict) else None
-    return {str(_dict(item.get("Sns")).get("TopicArn")) for item in _dicts(items)}
+    named = (_dict(item.get("Sns")).get("TopicArn") for item in _dicts(items))
+    return {arn for arn in named if isinstance(arn, str)}
 
 
 def _from_sns(item: Any) -> Alarm | Unreadable:
@@ -93,7 +94,7 @@ def _from_action(document: dict[str, Any]) -> Alarm:
             "description": document.get("AlarmDescription"),
         },
         [(metric.get("MetricName"), _pairs(metric.get("Dimensions"))) for metric in measured],
-        str(document.get("AlarmArn")),
+        document.get("AlarmArn"),
     )
 
 
@@ -122,24 +123,29 @@ def _from_event(document: dict[str, Any], detail: dict[str, Any]) -> Alarm:
             "description": configuration.get("description"),
         },
         [(metric.get("name"), _dict(metric.get("dimensions"))) for metric in metrics],
-        str(named),
+        named,
     )
 
 
 def _alarm(
-    texts: dict[str, Any], measured: Iterable[tuple[Any, dict[str, Any]]], arn: str
+    texts: dict[str, Any], measured: Iterable[tuple[Any, dict[str, Any]]], arn: Any
 ) -> Alarm:
     name, state = texts["name"], texts["state"]
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         raise EventError("It does not name an alarm.")
-    if state not in _STATES:
+    name = _writable(name)
+    if not isinstance(state, str) or state not in _STATES:
         raise EventError(f"The alarm {name!r} is in a state that CloudWatch does not have.")
     found, dimensions = list[str](), dict[str, str]()
     for metric, named in measured:
         if isinstance(metric, str):
             found.append(metric)
-        dimensions |= {key: value for key, value in named.items() if isinstance(value, str)}
-    place = _ARN.fullmatch(arn)
+        dimensions |= {
+            _writable(key): _writable(value)
+            for key, value in named.items()
+            if isinstance(value, str)
+        }
+    place = _ARN.fullmatch(arn) if isinstance(arn, str) else None
     region, account = place.groups() if place else ("", "")
     return Alarm(
         name,
@@ -158,17 +164,23 @@ def _moment(text: Any, name: str) -> datetime:
     """Read a time as `2026-11-23T09:30:00.250+0000`, or with Z."""
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):  # the last: it is not within UTC's years
         raise EventError(f"The alarm {name!r} does not say when it changed.") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _pairs(dimensions: Any) -> dict[str, Any]:
-    return {str(item.get("name")): item.get("value") for item in _dicts(dimensions)}
+    named = ((item.get("name"), item.get("value")) for item in _dicts(dimensions))
+    return {name: value for name, value in named if isinstance(name, str)}
 
 
 def _text(value: Any) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    return " ".join(_writable(value).split()) if isinstance(value, str) else ""
+
+
+def _writable(text: str) -> str:
+    """Return a text without half surrogate pairs, which JSON has and UTF-8 has not."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -182,4 +194,4 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 def _id_of(document: Any, name: str) -> str:
     found = document.get(name) if isinstance(document, dict) else None
     known = isinstance(found, str) and 0 < len(found) <= _LONGEST_NAME
-    return str(found) if known else "without an id"
+    return _writable(str(found)) if known else "without an id"

@@ -46,6 +46,9 @@ The state directory keeps a checkpoint for each shard, which moves only past wha
 runner may be killed at any moment: nothing is lost, and what is delivered twice has the same
 identity both times. After SIGTERM or Ctrl-C it finishes the batches in the handler and stops; a
 second one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON).
+
+A stream that is deleted and created again meanwhile is another stream. What was read of the former
+one is stored; then --if-recreated decides.
 """
 _EPILOG = """\
 Batches that are given up, by --retry-attempts or by age, go whole to --failures, where
@@ -88,6 +91,13 @@ def register(commands: Commands) -> None:
         type=Path,
         help="where checkpoints are kept (default: one for each stream and output, under "
         "$XDG_STATE_HOME, else ~/.local/state)",
+    )
+    parser.add_argument(
+        "--if-recreated",
+        choices=("stop", "restart"),
+        default="stop",
+        help="where the stream was deleted and created again: stop, or let go of the checkpoints "
+        "and read the new stream from its oldest record on (default: stop)",
     )
     parser.add_argument(
         "--once", action="store_true", help="read every shard to its tip, then stop"
@@ -136,7 +146,8 @@ def run(options: argparse.Namespace) -> int:
         kinesis, summary, identity = _found(options, screen.notify)
         directory = options.state or _default_state(summary.arn, settings.output)
         failures = open_store(_failures(options, settings.output), settings.s3)
-        with open_state(directory, identity) as state:
+        restart = options.if_recreated == "restart"
+        with open_state(directory, identity, restart=restart) as state:
             job = Job(
                 kinesis=kinesis,
                 retention=summary.retention,
@@ -148,6 +159,7 @@ def run(options: argparse.Namespace) -> int:
                 once=options.once,
                 notify=screen.notify,
                 on_stored=_one_at_a_time(balance.add),
+                restart=restart,
             )
             screen.notify(f"reading {summary.arn}; checkpoints are in {directory}")
             runner = Runner(job)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.commands.terminal import stderr_terminal
@@ -105,7 +105,8 @@ class _Lines:
         self._lock = threading.Lock()
 
     def notify(self, sentence: str) -> None:
-        with self._lock:
+        # What cannot be told, as on a full disk, is dropped: rows matter more.
+        with self._lock, suppress(OSError):
             print(f"pipeline: {sentence}", file=sys.stderr, flush=True)
 
     def show(self, status: "StreamStatus") -> None:

@@ -9,7 +9,8 @@ go in; invocations, checkpoints and batches that were given up come out:
         case Settled(): records were given up without an invocation
         case Wait():    nothing to do for now
 
-Times are whole microseconds since 1970, UTC. Left out: parallelization factors above 1 (which
+Times are whole microseconds, of any clock that is not set back; only how old a record is takes the
+time since 1970, see `ShardMapping.next`. Left out: parallelization factors above 1 (which
 do not go with aggregated records), tumbling windows, filters, and the polling of the stream.
 """
 

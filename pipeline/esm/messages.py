@@ -40,7 +40,10 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before this time, or (None) before more records are received."""
+    """Nothing to do before this time, or (None) before more records are received.
+
+    It is on the clock that `next` was given.
+    """
 
     until: int | None
 

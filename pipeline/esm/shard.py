@@ -47,7 +47,9 @@ class ShardMapping:
     """One shard of one mapping.
 
     `checkpoint` is the sequence number through which everything is done: delivered or given up.
-    After each `Invoke` comes `settle`, exactly once, before the next `next`.
+    After each `Invoke` comes `settle`, exactly once, before the next `next`. `now` is always in
+    microseconds, and only what passes between two of them counts: a clock that nobody sets lets
+    nothing wait longer than it should.
     """
 
     def __init__(
@@ -92,12 +94,18 @@ class ShardMapping:
                 self._buffer.add(record, now, text_size(record, *self._origin))
                 self._received = number
 
-    def next(self, now: int, *, closing: bool = False) -> Invoke | Wait | Settled:
-        """Say what to do now; `closing` does not wait for a batch to fill."""
+    def next(
+        self, now: int, *, closing: bool = False, date: int | None = None
+    ) -> Invoke | Wait | Settled:
+        """Say what to do now; `closing` does not wait for a batch to fill.
+
+        `date` is the time since 1970, which the arrival of records is held against: `now`, if that
+        is it.
+        """
         if self._invoked is not None:
             raise RuntimeError("An invocation is under way; call settle() with its outcome first.")
         if self._mapping.record_age_seconds != -1:
-            oldest = now - self._mapping.record_age_seconds * _SECOND
+            oldest = (now if date is None else date) - self._mapping.record_age_seconds * _SECOND
             too_old = self._remove(lambda record: record.arrived_at < oldest)
             if too_old:
                 return self._settled(too_old)

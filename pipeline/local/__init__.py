@@ -6,6 +6,7 @@
 runner.py     which shards are worked on: parents before children, the rest in parallel
 worker.py     one shard: reads, has batches invoked, stores what is given up, moves its checkpoint
 reader.py     the reading: iterators, pace, what expired unread
+watch.py      whether the stream is still the same, or another one of its name
 function.py   the handler, invoked as Lambda invokes it
 state.py      checkpoints on disk, written so that a runner may be killed at any moment
 status.py     the numbers that a display shows

@@ -1,15 +1,24 @@
 """Runs the handler on every shard of a stream: parents before children, the rest in parallel."""
 
+import dataclasses
 import math
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Final
 
-from pipeline.adapters.aws.kinesis import Shard
-from pipeline.core.errors import PipelineError, StoreError, StreamError, StreamRefused, place_of
+from pipeline.adapters.aws.kinesis import Shard, StreamSummary
+from pipeline.core.errors import (
+    PipelineError,
+    StateRefused,
+    StoreError,
+    StreamError,
+    StreamRefused,
+    place_of,
+)
 from pipeline.local.status import StreamStatus
 from pipeline.local.trouble import FailureBackoff
+from pipeline.local.watch import StreamWatch
 from pipeline.local.worker import End, Job, ShardWorker
 
 _MOST_WORKERS: Final = 10_000  # threads are made for the shards there are
@@ -23,6 +32,7 @@ class Runner:
         self.status = StreamStatus()
         self.failed: dict[str, str] = {}
         self._job = job
+        self._watch = _watch(job)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._trouble = FailureBackoff("The list of shards", job.notify, self._stop, job.pace)
@@ -44,7 +54,8 @@ class Runner:
         """Run until `stop`, or until every shard was read to its tip with `once`.
 
         `failed` then has a sentence for each shard that could not be read to its tip. Raises
-        `StreamRefused` where the shards cannot be listed at all with `once`.
+        `StreamRefused` where the shards cannot be listed at all with `once`, and `StateRefused`
+        where another stream was created in this one's place.
         """
         invocations, workers = (
             ThreadPoolExecutor(self._job.concurrency),
@@ -57,6 +68,9 @@ class Runner:
                     self._collect()
                     for shard_id in self._ready():
                         self._begin(shard_id, workers, invocations)
+                    if self._watch.successor is not None and not self._running:
+                        self._go_on_with(self._watch.successor)
+                        continue
                     if self._job.once and not self._running and self._listed:
                         return
                     if self._listed or self._running:
@@ -67,7 +81,12 @@ class Runner:
     def _begin(self, shard_id: str, workers: Executor, invocations: Executor) -> None:
         future = workers.submit(
             lambda: ShardWorker(
-                shard_id, self._job, self.status.shard(shard_id), invocations, self._stop
+                shard_id,
+                self._job,
+                self.status.shard(shard_id),
+                self._watch,
+                invocations,
+                self._stop,
             ).run()
         )
         future.add_done_callback(lambda _: self._wake.set())
@@ -94,7 +113,7 @@ class Runner:
 
     def _list(self) -> list[Shard]:
         try:
-            shards = self._job.kinesis.list_shards()
+            shards = self._watch.list_shards()
         except StreamError as error:
             if self._job.once and isinstance(error, StreamRefused):
                 raise
@@ -114,6 +133,34 @@ class Runner:
                 self._job.notify(str(error))
                 return
             self._closed.discard(shard_id)
+        for shard_id in self._not_before.keys() - listed:
+            del self._not_before[shard_id]
+
+    # ------------------------------------------------------------------ another stream in its place
+
+    def _go_on_with(self, successor: StreamSummary) -> None:
+        """Begin with the stream that was created in this one's place, if that is wanted."""
+        sentence = (
+            f"The stream {self._job.state.stream_arn} was deleted and created again while it was "
+            "read. What was read of the former one is stored; what was not is gone with it. "
+        )
+        if not self._job.restart:
+            raise StateRefused(
+                f"{sentence}The checkpoints mean nothing for the new one: to read it from its "
+                "oldest record on, give another --state, or --if-recreated restart."
+            )
+        try:
+            state = self._job.state.begin_again(successor.created)
+        except StoreError as error:
+            self._job.notify(f"{error} The stream that was created again waits for it.")
+            self._stop.wait(self._job.pace.restart_delay)
+            return
+        self._job.notify(f"{sentence}The new one is read from its oldest record on.")
+        self._job = dataclasses.replace(self._job, state=state, retention=successor.retention)
+        self._watch = _watch(self._job)
+        self._closed, self._not_before = set(), {}
+        for shard in self.status.living():
+            self.status.let_go(shard.shard_id)
 
     # ------------------------------------------------------------------------------ what ended
 
@@ -142,6 +189,10 @@ class Runner:
         if self._job.once:
             self.failed[shard_id] = sentence
         self._job.notify(sentence if self._job.once else f"{sentence} It is begun again.")
+
+
+def _watch(job: Job) -> StreamWatch:
+    return StreamWatch(job.kinesis, job.state.identity.created)
 
 
 def _sentence(error: BaseException) -> str:

@@ -52,8 +52,13 @@ class Checkpoint(msgspec.Struct, frozen=True):
 class State:
     """An open state directory; see `open_state`."""
 
-    stream_arn: str
+    identity: StreamIdentity
     store: DirectoryStore
+
+    @property
+    def stream_arn(self) -> str:
+        """The ARN of the stream."""
+        return self.identity.stream_arn
 
     def checkpoint(self, shard_id: str) -> Checkpoint:
         """Return how far a shard is done; raise `StateRefused` for a file that is not ours."""
@@ -74,6 +79,13 @@ class State:
         """Store a checkpoint on the disk. Raises `StoreError`."""
         self.store.put(_key(checkpoint.shard_id), msgspec.json.encode(checkpoint))
 
+    def begin_again(self, created: float) -> "State":
+        """Return the state of the stream that was created in this one's place: nothing is done.
+
+        Raises `StoreError`.
+        """
+        return _begin_again(self.store, StreamIdentity(self.stream_arn, created))
+
     def forget(self, shard_id: str) -> None:
         """Remove the checkpoint of a shard that the stream no longer has."""
         self.store.delete(_key(shard_id))
@@ -88,8 +100,13 @@ class State:
 
 
 @contextlib.contextmanager
-def open_state(directory: Path, identity: StreamIdentity) -> Iterator[State]:
-    """Open, or make, the state of a stream, for one runner at a time. Raises `StateRefused`."""
+def open_state(
+    directory: Path, identity: StreamIdentity, *, restart: bool = False
+) -> Iterator[State]:
+    """Open, or make, the state of a stream, for one runner at a time. Raises `StateRefused`.
+
+    With `restart`, the state of a former stream of the same name is let go of.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
@@ -101,27 +118,38 @@ def open_state(directory: Path, identity: StreamIdentity) -> Iterator[State]:
                 "give this one another --state."
             ) from None
         store = DirectoryStore(directory)
-        _check_identity(store, identity)
-        yield State(identity.stream_arn, store)
+        yield _state_of(store, identity, restart=restart)
 
 
-def _check_identity(store: DirectoryStore, identity: StreamIdentity) -> None:
+def _state_of(store: DirectoryStore, identity: StreamIdentity, *, restart: bool) -> State:
     """Refuse the state of another stream; record the stream of a new one."""
     try:
         found = _decode(store.get(_STREAM), StreamIdentity, f"{store.uri}/{_STREAM}")
     except ObjectMissing:
         store.put(_STREAM, msgspec.json.encode(identity))
-        return
+        return State(identity, store)
     if found.stream_arn != identity.stream_arn:
         raise StateRefused(
             f"The state in {store.uri} belongs to {found.stream_arn}, not to "
             f"{identity.stream_arn}; give another --state."
         )
     if found.created != identity.created:
+        if restart:
+            return _begin_again(store, identity)
         raise StateRefused(
             f"The stream {identity.stream_arn} was created again after the state in {store.uri} "
-            "was written, so its checkpoints mean nothing any more; give another --state."
+            "was written, so its checkpoints mean nothing any more; give another --state, or "
+            "--if-recreated restart, to read the new stream from its oldest record on."
         )
+    return State(identity, store)
+
+
+def _begin_again(store: DirectoryStore, identity: StreamIdentity) -> State:
+    """Remove all checkpoints, and only then write down whose state it is from now on."""
+    for key in list(store.list(_SHARDS)):
+        store.delete(key)
+    store.put(_STREAM, msgspec.json.encode(identity))
+    return State(identity, store)
 
 
 def _key(shard_id: str) -> str:

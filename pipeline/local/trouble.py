@@ -12,7 +12,8 @@ from pipeline.local.pace import USUAL_PACE, Pace
 _LONGEST_PAUSE: Final = 30.0  # seconds
 # Of what may pass by itself, the first few failures are not reported.
 _REPORT_FIRST: Final = 5
-_REPORT_EVERY: Final = 20
+REPORT_EVERY: Final = 20
+"""Of failures in a row that are reported, only every so many after the first."""
 
 Notify = Callable[[str], object]
 """Accepts a sentence for the operator."""
@@ -38,7 +39,7 @@ class FailureBackoff:
         """Report a failure now and then, and wait before the next try, or until the stop."""
         self._failures += 1
         first = 1 if isinstance(error, StreamRefused | StoreRefused) else _REPORT_FIRST
-        if self._failures == first or self._failures % _REPORT_EVERY == 0:
+        if self._failures == first or self._failures % REPORT_EVERY == 0:
             self._notify(f"{self._name}: {error} (failure {self._failures} in a row)")
         # Not all at the same moment again, where many shards failed at the same moment.
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - chance, not secrecy

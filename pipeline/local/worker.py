@@ -29,7 +29,8 @@ from pipeline.local.pace import USUAL_PACE, Pace
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import State
 from pipeline.local.status import ShardStatus
-from pipeline.local.trouble import FailureBackoff, Notify
+from pipeline.local.trouble import REPORT_EVERY, FailureBackoff, Notify
+from pipeline.local.watch import StreamWatch
 
 MAPPING_ID: Final = "pipeline-run"
 """What stands for the event source mapping in the keys of failed batches."""
@@ -38,7 +39,7 @@ _LONGEST_WAIT: Final = 1.0  # seconds, after which a worker looks round again
 _HOUR: Final = 3_600_000_000
 
 Records = tuple[StreamRecord, ...]
-End = Literal["drained", "caught up", "stopped"]
+End = Literal["drained", "caught up", "stopped", "replaced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,10 @@ class Job:
     """What a runner is to do, the same for all shards.
 
     `retention` is the stream's, in hours. `concurrency` is how many batches may be in the handler
-    at once, `once` has everything end at the tip of the stream. `notify` accepts sentences for the
-    operator, `on_stored` each stored batch's report; both are called from several threads.
+    at once, `once` has everything end at the tip of the stream. With `restart`, a stream that was
+    created in this one's place is read from its beginning, and otherwise it is refused. `notify`
+    accepts sentences for the operator, `on_stored` each stored batch's report; both are called from
+    several threads.
     """
 
     kinesis: Kinesis
@@ -61,6 +64,7 @@ class Job:
     notify: Notify
     on_stored: Callable[[Report], object]
     pace: Pace = USUAL_PACE
+    restart: bool = False
 
 
 def now() -> int:
@@ -68,11 +72,22 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
+def _passed() -> int:
+    """Return microseconds of a clock that nobody sets: for waiting."""
+    return time.monotonic_ns() // 1_000
+
+
 class ShardWorker:
     """One shard's work, from its checkpoint on."""
 
     def __init__(
-        self, shard_id: str, job: Job, status: ShardStatus, pool: Executor, stop: threading.Event
+        self,
+        shard_id: str,
+        job: Job,
+        status: ShardStatus,
+        watch: StreamWatch,
+        pool: Executor,
+        stop: threading.Event,
     ) -> None:
         """Begin at the shard's checkpoint.
 
@@ -82,6 +97,7 @@ class ShardWorker:
         self.shard_id = shard_id
         self._job = job
         self._status = status
+        self._watch = watch
         self._pool = pool
         self._stop = stop
         self._checkpoint = job.state.checkpoint(shard_id)
@@ -93,20 +109,25 @@ class ShardWorker:
         )
         self._trouble = FailureBackoff(shard_id, job.notify, stop, job.pace)
         self._unread = ""  # the last trouble with reading
+        self._failures = 0  # of batches, in a row
 
     def run(self) -> End:
         """Work until the shard is drained, or its tip is reached, or the runner stops.
 
+        What was read of a stream that is replaced is delivered, as it can be read no more.
         Raises `StoreError` where a checkpoint cannot be written, and `StreamRefused` where the
         runner is to end at the tip and the shard cannot be read.
         """
         while not self._stop.is_set():
-            step = self._mapping.next(now(), closing=self._reader.ended or self._at_tip)
+            closing = self._all_read or self._at_tip
+            step = self._mapping.next(_passed(), closing=closing, date=now())
             match step:
                 case Invoke():
                     self._invoke(step)
                 case Settled():
                     self._settle(step, ())
+                case Wait() if self._mapping.is_idle and self._watch.replaced:
+                    return "replaced"
                 case Wait() if self._mapping.is_idle and self._reader.ended:
                     self._save(closed=True)
                     return "drained"
@@ -117,12 +138,17 @@ class ShardWorker:
         return "stopped"
 
     @property
+    def _all_read(self) -> bool:
+        return self._reader.ended or self._watch.replaced
+
+    @property
     def _at_tip(self) -> bool:
         return self._job.once and self._reader.at_tip
 
     def _is_open(self) -> bool:
         """Whether the shard accepts records: the tip of a closed one is not yet its end."""
-        shards = {shard.shard_id: shard for shard in self._list_shards()}
+        # That it is the same stream, the runner looks at when all its workers have ended.
+        shards = {shard.shard_id: shard for shard in self._list_shards(self._job.kinesis)}
         shard = shards.get(self.shard_id)
         return shard is not None and not shard.closed
 
@@ -132,8 +158,8 @@ class ShardWorker:
         """Read on where there is room and it is time; else wait, but not for long at once."""
         seconds = _LONGEST_WAIT
         if wait.until is not None:
-            seconds = min(seconds, (wait.until - now()) / 1_000_000)
-        if self._mapping.has_capacity and not self._reader.ended:
+            seconds = min(seconds, (wait.until - _passed()) / 1_000_000)
+        if self._mapping.has_capacity and not self._all_read:
             if self._reader.delay <= 0:
                 return self._read()
             seconds = min(seconds, self._reader.delay)
@@ -157,11 +183,11 @@ class ShardWorker:
             if self._status.trouble == self._unread:  # the function's own trouble may go on
                 self._status.trouble = ""
             self._status.behind = self._reader.behind
-            self._mapping.receive(records, now())
+            self._mapping.receive(records, _passed())
 
     def _check_existence(self, error: StreamMissing) -> None:
-        """Distinguish a shard that has expired from a stream that somebody deleted."""
-        listed = {shard.shard_id for shard in self._list_shards()}
+        """Distinguish a shard that has expired from a stream that somebody deleted, or replaced."""
+        listed = {shard.shard_id for shard in self._list_shards(self._watch)}
         if not listed or self.shard_id in listed:
             self._pause_after(error)
             return
@@ -171,10 +197,10 @@ class ShardWorker:
             f"{self._checkpoint.sequence_number} was not read, and it is unknown how much."
         )
 
-    def _list_shards(self) -> list[Shard]:
+    def _list_shards(self, source: Kinesis | StreamWatch) -> list[Shard]:
         """Return the stream's shards; none where they cannot be listed now."""
         try:
-            return self._job.kinesis.list_shards()
+            return source.list_shards()
         except StreamError as error:
             self._pause_after(error)
             return []
@@ -186,7 +212,7 @@ class ShardWorker:
         outcome = self._pool.submit(self._outcome, step).result()
         if outcome is None:
             return  # stopped before it was this one's turn
-        settled = self._mapping.settle(outcome, now())
+        settled = self._mapping.settle(outcome, _passed())
         self._status.retries += step.attempt > 1
         self._settle(settled, step.records)
         if settled.checkpoint is None:
@@ -201,11 +227,22 @@ class ShardWorker:
         """Count a batch that is stored; called by the function."""
         self._status.add(report)
         self._status.trouble = ""
+        if self._failures:
+            self._job.notify(
+                f"{self.shard_id}: batches are stored again (failures: {self._failures})"
+            )
+        self._failures = 0
         self._job.on_stored(report)
 
     def failed(self, message: str) -> None:
-        """Show why a batch is not stored; called by the function."""
+        """Show why a batch is not stored, and say so now and then; called by the function."""
         self._status.trouble = message
+        self._failures += 1
+        if self._failures == 1 or self._failures % REPORT_EVERY == 0:
+            self._job.notify(
+                f"{self.shard_id}: a batch is not stored: {message} (failure {self._failures} in a "
+                "row)"
+            )
 
     def _give_up_expired(self, records: Records) -> None:
         """Give up what the stream no longer holds: what follows it expires meanwhile."""

@@ -54,6 +54,18 @@ def test_a_batch_with_a_hole_ends_what_is_known_of_the_whole_one() -> None:
     assert unfinished.stored(BATCH, STORES) == {}
 
 
+def test_few_objects_are_remembered_but_the_last_batch_whole() -> None:
+    """A batch of very many partitions would else be begun again and again."""
+    unfinished = Unfinished()
+    many = {("memory://lake", f"{number}"): 1 for number in range(30_000)}
+    batches = [Batch(f"stream/{number}", "shard", (ONE,)) for number in range(3)]
+    for batch in batches[:2]:
+        unfinished.remember(batch, STORES, many)
+    assert [len(unfinished.stored(batch, STORES)) for batch in batches] == [0, 30_000, 0]
+    unfinished.remember(batches[2], STORES, many | {("memory://dead", key): 1 for _, key in many})
+    assert [len(unfinished.stored(batch, STORES)) for batch in batches] == [0, 0, 60_000]
+
+
 def test_few_batches_are_remembered() -> None:
     unfinished = Unfinished()
     batches = [Batch(f"stream/{number}", "shard", (ONE,)) for number in range(20)]

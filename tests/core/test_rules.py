@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -84,6 +85,46 @@ def test_limits_of_doubles_are_compared_as_doubles(values: list[float], low: flo
         index: (Reason.BELOW_MINIMUM, "$.n") for index, value in enumerate(values) if value < low
     }
     assert violations_of(things, *[as_json({"n": value}) for value in values]) == expected
+
+
+NUMBERS = st.decimals(-1000, 1000, places=3) | st.floats(-1e30, 1e30).map(
+    lambda x: Decimal(repr(x))
+)
+
+
+def as_float(number: Decimal) -> float:
+    """Round to a float of 32 bits, by Python's own means."""
+    rounded: float = struct.unpack("<f", struct.pack("<f", float(number)))[0]
+    return rounded
+
+
+@pytest.mark.parametrize("columnar", [True, False])
+@given(values=st.lists(NUMBERS, min_size=1, max_size=6), data=st.data())
+def test_limits_of_floats_are_rounded_as_their_values_are(
+    columnar: bool,
+    values: list[Decimal],
+    data: st.DataObject,
+) -> None:
+    """So a value that is written as its limit is, keeps it."""
+    low, high = sorted([data.draw(NUMBERS), data.draw(NUMBERS)])
+    values = [low, high, *values]
+    field = {"name": "n", "type": "float", "minimum": "LOW", "maximum": "HIGH"}
+    text = json.dumps([field]).replace('"LOW"', f"{low}").replace('"HIGH"', f"{high}")
+    made = parse_dataset("things", {1: f'{{"type":"record","name":"T","fields":{text}}}'}, "")
+    expected = {}
+    for number, value in enumerate(values):
+        if as_float(value) < as_float(low):
+            expected[number] = (Reason.BELOW_MINIMUM, "$.n")
+        elif as_float(value) > as_float(high):
+            expected[number] = (Reason.ABOVE_MAXIMUM, "$.n")
+    documents = [b'{"n":%s}' % f"{value}".encode() for value in values]
+    assert violations_of(made if columnar else made.by_rows(), *documents) == expected
+    assert not expected.keys() & {0, 1}
+
+
+def test_a_limit_beyond_all_floats_excludes_none() -> None:
+    things = dataset({"name": "n", "type": "float", "minimum": -1e39, "maximum": 1e39})
+    assert violations_of(things, b'{"n":3.4e38}', b'{"n":-3.4e38}') == {}
 
 
 @given(st.lists(st.text(max_size=5), min_size=1), st.integers(0, 4), st.integers(0, 4))

@@ -215,7 +215,7 @@ def test_every_metric_of_ours_that_is_advised_on_is_written() -> None:
     of_aws = {
         "IteratorAge", "IncomingRecords", "Errors", "Throttles", "Duration", "MaxMemoryUsed",
         "OnFailureDestinationDeliveredEventCount", "DroppedEventCount",
-        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage",
     }  # fmt: skip
     assert ADVICE.keys() - of_aws <= METRICS.keys() | FILE_METRICS.keys()
 
@@ -312,6 +312,10 @@ def test_any_name_gives_a_subject_that_sns_takes(name: str, state: str) -> None:
         (by_sns("[]"), "the SNS message m-0", "It is not a JSON object."),
         (by_sns({**told("Errors"), "NewStateValue": "secret"}), "m-0", "is in a state that CloudWatch does not have"),
         (by_sns({**told("Errors"), "StateChangeTime": "secret"}), "m-0", "does not say when it changed"),
+        (by_sns({**told("Errors"), "StateChangeTime": "0001-01-01T00:00:00+14:00"}), "m-0", "does not say when it changed"),
+        (by_sns({**told("Errors"), "NewStateValue": {"secret": 1}}), "m-0", "is in a state that CloudWatch does not have"),
+        (by_sns({**told("Errors"), "NewStateValue": ["ALARM"]}), "m-0", "is in a state that CloudWatch does not have"),
+        (by_sns("[" * 100_000), "the SNS message m-0", "Its text is not JSON."),
         ({"Records": [{"eventSource": "aws:s3"}]}, "a record of the event", "It did not come from SNS."),
         ({"id": "e-9", "detail": {"secret": 1}}, "the event e-9", "It does not name an alarm."),
         ("secret", "the event without an id", "It is not a JSON object."),
@@ -341,17 +345,59 @@ def test_one_that_cannot_be_read_does_not_hide_the_others() -> None:
     assert subjects == ["ALERT: an alarm could not be read", "ALARM: real"]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"AlarmName": "a \ud800 name"},
+        {"AlarmDescription": "\udfff"},
+        {"NewStateReason": "\ud83d"},
+        {
+            "Trigger": {
+                "MetricName": "\ud800",
+                "Dimensions": [{"name": "\udfff", "value": "\ud800"}],
+            }
+        },
+        {
+            "Trigger": {
+                "MetricName": "Errors",
+                "Dimensions": [{"name": "QueueName", "value": "\ud800"}],
+            }
+        },
+        {"Trigger": {"Dimensions": [{"name": [1], "value": "x"}, {"name": "Stream", "value": []}]}},
+        {"AlarmArn": ["x"]},
+        {"AlarmArn": json.loads("[" * 900 + "]" * 900)},
+    ],
+    ids=range(8),
+)
+def test_an_alarm_of_an_impossible_shape_is_told_as_far_as_it_can_be(
+    changed: dict[str, Any],
+) -> None:
+    """Half a surrogate pair is in no text that can be sent; the rest of the event is told, too."""
+    messages = sent(by_sns(told("Errors") | changed, told("Errors", "real")))
+    assert [message.subject for message in messages][1:] == ["ALARM: real"]
+    assert messages[0].subject.startswith("ALARM: ")
+    assert all(message.text.encode() for message in messages)
+
+
+TEXTS = st.text(st.characters(), max_size=3) | st.sampled_from(["ALARM", "\ud800", "\udfff x"])
+
+
 @given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
         st.sampled_from(["Records", "Sns", "Message", "detail", "alarmData", "alarmName", "state",
                          "value", "configuration", "metrics", "AlarmName", "Trigger", "Metrics"]),
         inner, max_size=4),
     max_leaves=12,
-))  # fmt: skip
-def test_nothing_that_comes_breaks_it(event: Any) -> None:
+), st.dictionaries(st.sampled_from(sorted(told("x"))), TEXTS | st.lists(TEXTS)))  # fmt: skip
+def test_nothing_that_comes_breaks_it(event: Any, changed: dict[str, Any]) -> None:
     assert len(sent(event)) >= 1
-    assert len(sent(by_sns(event))) == 1
+    messages = sent(by_sns(event, told("Errors") | changed, told("Errors", "real")))
+    assert len(messages) == 3
+    assert messages[2].subject == "ALARM: real"
+    for message in messages:
+        assert re.fullmatch(r"[A-Z][ -~]{0,98}", message.subject)
+        assert message.text.encode()
 
 
 def test_its_own_messages_are_never_answered() -> None:

@@ -87,9 +87,11 @@ RESOURCES = {
     "FilesFunction": "AWS::Lambda::Function",
     "FilesGivenUpAlarm": "AWS::CloudWatch::Alarm",
     "FilesMapping": "AWS::Lambda::EventSourceMapping",
+    "FilesPartitionsAlarm": "AWS::CloudWatch::Alarm",
     "FilesQueue": "AWS::SQS::Queue",
     "FilesQueuePolicy": "AWS::SQS::QueuePolicy",
     "FilesRole": "AWS::IAM::Role",
+    "FilesWaitingAlarm": "AWS::CloudWatch::Alarm",
     "Function": "AWS::Lambda::Function",
     "FunctionRole": "AWS::IAM::Role",
     "IteratorAgeAlarm": "AWS::CloudWatch::Alarm",
@@ -573,6 +575,11 @@ ALARMS = {
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
     "FilesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 12),
     "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 0, 1, 1),
+    "FilesPartitionsAlarm": ("Pipeline", "Partitions", OF_BUCKET, "Maximum", 1_000, 1, 1),
+    # Longer than a file that needs two or three invocations waits for them.
+    "FilesWaitingAlarm": (
+        "AWS/SQS", "ApproximateAgeOfOldestMessage", OF_QUEUE, "Maximum", 120, 1, 1,
+    ),
     "FilesGivenUpAlarm": (
         "AWS/SQS", "ApproximateNumberOfMessagesVisible", OF_QUEUE, "Maximum", 0, 1, 1,
     ),
@@ -588,6 +595,7 @@ EXPRESSIONS = {
     "StalledAlarm": ["IF(incoming > 0 AND FILL(taken, 0) == 0, 1, 0)"],
     "AlertErrorsAlarm": ["FILL(errors, 0) + FILL(throttles, 0)"],
     "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
+    "FilesWaitingAlarm": ["age / 60"],  # seconds to minutes
     "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
     "NearMemoryLimitAlarm": ["100 * memory / 1769"],
 }
@@ -620,6 +628,7 @@ def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str
         "AlertErrorsAlarm": "AlertFunction",
         "TablesErrorsAlarm": "TablesFunction",
     }
+    queues = {"FilesGivenUpAlarm": "FilesDeadLetterQueue"}
     named = {
         None: "",
         OF_LAMBDA: stack.ids[functions.get(alarm, "Function")],
@@ -627,7 +636,7 @@ def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str
         OF_STREAM: stack.ids["Stream"],
         OF_KINESIS: stack.ids["Stream"],
         OF_BUCKET: INCOMING,
-        OF_QUEUE: attributes(stack, "FilesDeadLetterQueue")["QueueArn"].rpartition(":")[2],
+        OF_QUEUE: attributes(stack, queues.get(alarm, "FilesQueue"))["QueueArn"].rpartition(":")[2],
     }
     return {} if dimension is None else {dimension: named[dimension]}
 

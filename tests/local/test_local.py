@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import ARN, ORDERS, PLAIN, FaultyStore, Stored, as_json, kinesis_event, order
 
-from pipeline.adapters.aws.kinesis import Received, Shard
+from pipeline.adapters.aws.kinesis import Received, Shard, StreamSummary
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.commands import run_display
@@ -46,6 +46,7 @@ from pipeline.local import (
     Job,
     Pace,
     Runner,
+    ShardStatus,
     State,
     StreamIdentity,
     StreamStatus,
@@ -53,6 +54,8 @@ from pipeline.local import (
 )
 from pipeline.local.reader import ShardReader
 from pipeline.local.state import Checkpoint
+from pipeline.local.watch import StreamWatch
+from pipeline.local.worker import ShardWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,11 +87,14 @@ class FakeKinesis:
     """A stream in memory; `mishap(call, shard id)` may raise, before each call is answered."""
 
     stream = "shop"
+    retention = 24
+    deleted = False
 
     def __init__(self, *shards: FakeShard) -> None:
         self.shards = {shard.shard_id: shard for shard in shards}
         self.mishap: Callable[[str, str], object] = lambda _call, _shard: None
         self.limits: list[int] = []
+        self.created = IDENTITY.created
         self._numbers = iter(range(100, 10**9, 7))
 
     def put(self, shard_id: str, *payloads: bytes, arrived_at: int | None = None) -> None:
@@ -100,11 +106,29 @@ class FakeKinesis:
     def put_records(self, records: Sequence[Any]) -> list[Any]:
         raise NotImplementedError
 
-    def describe_stream_summary(self) -> Any:
-        raise NotImplementedError
+    def delete(self) -> None:
+        """Delete the stream: nothing of it can be read or listed any more."""
+        self.shards.clear()
+        self.deleted = True
+
+    def create(self, *shards: FakeShard) -> None:
+        """Create another stream of the same name; sequence numbers go on, as those of Kinesis."""
+        self.shards = {shard.shard_id: shard for shard in shards}
+        self.created += 60.0
+        self.deleted = False
+
+    def describe_stream_summary(self) -> StreamSummary:
+        self.mishap("describe", "")
+        self._check_existence()
+        return StreamSummary(ARN, "ACTIVE", len(self.shards), self.retention, self.created)
+
+    def _check_existence(self) -> None:
+        if self.deleted:
+            raise StreamRefused("There is no such stream.")
 
     def list_shards(self) -> list[Shard]:
         self.mishap("list", "")
+        self._check_existence()
         return [
             Shard(shard.shard_id, shard.parents, 0, 2**128 - 1, shard.closed)
             for shard in self.shards.values()
@@ -158,12 +182,14 @@ class Bench:
     once: bool = True
     concurrency: int = 2
     timeout: float = 60.0
+    restart: bool = False
     notices: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
 
     @contextmanager
     def open(self) -> Iterator[Runner]:
-        with open_state(self.directory, IDENTITY) as state:
+        identity = StreamIdentity(ARN, self.kinesis.created)
+        with open_state(self.directory, identity, restart=self.restart) as state:
             yield Runner(self.job(state))
 
     def job(self, state: State) -> Job:
@@ -179,6 +205,7 @@ class Bench:
             notify=self.notices.append,
             on_stored=self.reports.append,
             pace=QUICK,
+            restart=self.restart,
         )
 
     def function(self) -> Function:
@@ -407,6 +434,136 @@ def test_a_shard_that_expired_whole_is_told_and_closed(bench: Bench) -> None:
         await_(lambda: any("has expired as a whole" in sentence for sentence in bench.notices))
 
 
+# --------------------------------------------------------------- another stream of the same name
+
+
+def recreated(bench: Bench, *, split: bool) -> None:
+    """Delete the stream, and create another; `split`: one of its shards was drained before."""
+    if split:
+        bench.kinesis.shards["child"] = FakeShard("child", ("shard-0",))
+        bench.kinesis.shards["shard-0"].closed = True
+        await_(lambda: bench.checkpoint("shard-0").closed)
+    bench.kinesis.delete()
+    bench.kinesis.create(FakeShard("shard-0"), FakeShard("shard-1"))
+    bench.kinesis.put("shard-0", *orders(4))
+    bench.kinesis.put("shard-1", *orders(2))
+
+
+REPLACED = (
+    f"The stream {ARN} was deleted and created again while it was read. What was read of the former "
+    "one is stored; what was not is gone with it. "
+)
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["as it was", "after a split"])
+def test_a_stream_that_is_created_again_is_refused_in_a_sentence(
+    bench: Bench, *, split: bool
+) -> None:
+    bench.once = False
+    bench.kinesis.put("shard-0", *orders(3))
+    with bench.open() as runner, ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runner.run)
+        await_(lambda: bench.rows == 3)
+        recreated(bench, split=split)
+        error = running.exception()
+    assert isinstance(error, StateRefused)
+    assert str(error) == (
+        f"{REPLACED}The checkpoints mean nothing for the new one: to read it from its oldest record "
+        "on, give another --state, or --if-recreated restart."
+    )
+    assert not [notice for notice in bench.notices if "has expired as a whole" in notice]
+    with pytest.raises(StateRefused, match="was created again after the state in"):
+        bench.run()
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["as it was", "after a split"])
+def test_a_stream_that_is_created_again_is_read_from_its_beginning_if_wanted(
+    bench: Bench, *, split: bool
+) -> None:
+    bench.once, bench.restart = False, True
+    bench.kinesis.put("shard-0", *orders(3))
+    notice = f"{REPLACED}The new one is read from its oldest record on."
+    with bench.running() as runner:
+        await_(lambda: bench.rows == 3)
+        bench.kinesis.retention = 48
+        recreated(bench, split=split)
+        await_(lambda: bench.notices.count(notice) == 1)
+        await_(lambda: len(set(bench.identities())) == 3 + 6)
+        # And once more, though all of its shards were read before.
+        recreated(bench, split=False)
+        await_(lambda: bench.notices.count(notice) == 2)
+        await_(lambda: len(set(bench.identities())) == 3 + 6 + 6)
+        assert {shard.shard_id for shard in runner.status.living()} == {"shard-0", "shard-1"}
+    assert not bench.checkpoint("shard-0").closed
+    assert bench.checkpoint("child") == Checkpoint(ARN, "child")
+
+
+def test_what_was_read_of_a_stream_that_is_gone_is_stored_before_the_next(bench: Bench) -> None:
+    """It can be read no more: only this process has it."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        if number == 1:
+            inside.set()
+            go_on.wait()
+
+    bench.once, bench.concurrency, bench.restart = False, 1, True
+    bench.stored.output = FaultyStore(hold)
+    bench.kinesis.put("shard-0", *orders(25))  # two batches and a half, of which one is stored now
+    with bench.running():
+        inside.wait()
+        bench.kinesis.delete()
+        bench.kinesis.create(FakeShard("shard-0"))
+        bench.kinesis.put("shard-0", as_json(order(customer={"id": 77})))
+        go_on.set()
+        await_(lambda: bench.rows == 26)
+    assert bench.customers() == [*range(1, 26), 77]
+
+
+def test_once_notices_that_the_stream_was_created_again_meanwhile(bench: Bench) -> None:
+    def recreate(call: str, shard_id: str) -> None:
+        if call == "get" and shard_id == "shard-0" and bench.kinesis.created == IDENTITY.created:
+            bench.kinesis.create(FakeShard("shard-0"), FakeShard("shard-1"))
+            bench.kinesis.put("shard-1", *orders(2))
+
+    bench.kinesis.mishap = recreate
+    with pytest.raises(StateRefused, match="was deleted and created again while it was read"):
+        bench.run()
+    bench.restart = True
+    bench.run()
+    assert bench.customers() == [1, 2]
+
+
+def test_a_state_that_cannot_be_let_go_of_delays_the_new_stream(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_again, left = State.begin_again, [1]
+
+    def fail_once(self: State, created: float) -> State:
+        if left:
+            left.pop()
+            raise StoreUnavailable("The disk is full.")
+        return begin_again(self, created)
+
+    monkeypatch.setattr(State, "begin_again", fail_once)
+    bench.once, bench.restart = False, True
+    with bench.running():
+        await_(lambda: len(bench.kinesis.limits) > 2)
+        recreated(bench, split=False)
+        await_(lambda: any(REPLACED in notice for notice in bench.notices))
+        await_(lambda: len(set(bench.identities())) == 6)
+    assert "The disk is full. The stream that was created again waits for it." in bench.notices
+
+
+def test_a_stream_that_is_deleted_for_good_is_waited_for(bench: Bench) -> None:
+    bench.once = False
+    with bench.running():
+        await_(lambda: len(bench.kinesis.limits) > 2)
+        bench.kinesis.delete()
+        await_(lambda: any("There is no such stream." in notice for notice in bench.notices))
+    assert not bench.checkpoint("shard-0").closed
+
+
 # -------------------------------------------------------------------------- what the stream does
 
 
@@ -535,6 +692,55 @@ def test_a_batch_that_is_not_stored_moves_no_checkpoint_and_comes_again(bench: B
     assert bench.customers() == list(range(1, 6))
     assert set(seen) == {None}
     assert runner.status.total("retries") >= 1
+
+
+def test_a_batch_that_is_not_stored_is_told_at_once_and_so_is_its_end(bench: Bench) -> None:
+    def fail_first_two(number: int) -> None:
+        if number <= 2:
+            raise StoreRefused("No space left on device.")
+
+    bench.stored.output = FaultyStore(fail_first_two)
+    bench.kinesis.put("shard-0", *orders(2))
+    bench.run()
+    first, *others, last = bench.notices
+    assert first == "shard-0: a batch is not stored: No space left on device. (failure 1 in a row)"
+    assert others == []
+    assert re.fullmatch(r"shard-0: batches are stored again \(failures: [12]\)", last)
+
+
+def test_an_outage_that_lasts_is_told_now_and_then(bench: Bench) -> None:
+    with bench.open() as runner, ThreadPoolExecutor(1) as pool:
+        job = bench.job(runner._job.state)
+        watch = StreamWatch(bench.kinesis, IDENTITY.created)
+        status = ShardStatus("shard-0")
+        worker = ShardWorker("shard-0", job, status, watch, pool, threading.Event())
+        for _ in range(45):
+            worker.failed("The bucket is gone.")
+    expected = [
+        f"shard-0: a batch is not stored: The bucket is gone. (failure {n} in a row)"
+        for n in (1, 20, 40)
+    ]
+    assert bench.notices == expected
+
+
+def test_a_clock_that_is_set_back_lets_no_batch_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that failed waits a second, and not until the clock is where it was."""
+    day, back = time.time_ns(), [0]
+    monkeypatch.setattr("pipeline.local.worker.now", lambda: (day - back[0]) // 1_000)
+
+    def fail_first_two(number: int) -> None:
+        if number <= 2:
+            back[0] = 6 * 3600 * 10**9
+            raise StoreRefused("the bucket is gone")
+
+    bench.stored.output = FaultyStore(fail_first_two)
+    bench.mapping = Mapping(batch_size=10, window_seconds=1, record_age_seconds=604_800)
+    bench.kinesis.put("shard-0", *orders(2))
+    bench.once = False
+    with bench.running():
+        await_(lambda: bench.rows == 2)
 
 
 def test_a_batch_that_is_given_up_is_kept_before_the_checkpoint_moves(bench: Bench) -> None:
@@ -859,6 +1065,24 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
         "pipeline: 2 shards, 1.5 min behind, 0 rows/s, 1,234 rows, 3 dead letters, 0 given up",
         "pipeline: shard-2: [red]The bucket is gone.[/red]",
     ]
+
+
+def test_where_stderr_cannot_be_written_the_runner_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a log on a full disk, or a pipe whose reader has gone."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    with display() as screen:
+        monkeypatch.setattr(screen, "_next", 0.0)
+        screen.notify("a sentence")
+        screen.show(a_status())
+
+
+class FullDisk(io.StringIO):
+    """What nothing can be written to."""
+
+    def write(self, _: str) -> int:
+        raise OSError(28, "No space left on device")
 
 
 def test_a_rate_is_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -347,6 +348,57 @@ def test_an_update_of_the_shard_count_is_followed(tmp_path: Path) -> None:
     assert {
         shard for shard, checkpoint in runner.checkpoints().items() if checkpoint.closed
     } == parents
+
+
+@pytest.mark.parametrize("splits", [False, True], ids=["as it was", "after a split"])
+def test_a_stream_that_is_created_again_is_noticed(tmp_path: Path, *, splits: bool) -> None:
+    """The former one's records are rows, and after a restart those of the new one, too."""
+    restart = ("--if-recreated", "restart")
+    with kinesalite() as kinesis, Runner(tmp_path, kinesis) as runner:
+        client, former, latter = make_stream(kinesis, 1), Produced(), Produced()
+        with Producer(STREAM, endpoint_url=kinesis) as producer:
+            former.put(producer, range(1, 101), "former")
+        runner.start()
+        if splits:
+            split(client, "shardId-000000000000")
+            wait_until(lambda: is_active(client))
+        wait_until(lambda: stored(runner, "shardId-000000000000", closed=splits))
+        client = recreate(client, kinesis, 1)
+        with Producer(STREAM, endpoint_url=kinesis) as producer:
+            latter.put(producer, range(101, 201), "latter")
+        code, _, err = runner.end()
+        assert (code, err.count("was deleted and created again while it was read")) == (1, 1)
+        identity = runner.state / "stream.json"
+        former_identity = identity.read_bytes()
+        runner.start(*restart)
+        wait_until(lambda: identity.read_bytes() != former_identity)
+        wait_until(lambda: stored(runner, "shardId-000000000000", closed=False))
+        # And once more, under a runner that goes on by itself.
+        recreate(client, kinesis, 2)
+        with Producer(STREAM, endpoint_url=kinesis) as producer:
+            latter.put(producer, range(201, 301), "latter")
+        wait_until(lambda: stored(runner, "shardId-000000000001", closed=False))
+        code, _, err = runner.terminate()
+        assert code == 0, err
+        assert err.count("was deleted and created again while it was read") == 1
+        assert runner.once()[0] == 0
+        arn = arn_of(kinesis)
+    produced = Produced(former.provenance | latter.provenance)
+    assert fates(tmp_path / "lake", arn, produced) == each_once(300)
+
+
+def recreate(client: Any, url: str, shards: int) -> Any:
+    """Delete the stream, and make another; kinesalite knows of neither more than the second."""
+    client.delete_stream(StreamName=STREAM)
+    second = int(time.time())
+    wait_until(lambda: int(time.time()) > second)
+    return make_stream(url, shards)
+
+
+def stored(runner: Runner, shard_id: str, *, closed: bool) -> bool:
+    """Whether the runner has stored something of a shard, and whether all of it."""
+    found = runner.checkpoints().get(shard_id)
+    return found is not None and found.sequence_number is not None and found.closed == closed
 
 
 def test_a_runner_that_is_wrong_says_so_in_a_sentence(tmp_path: Path) -> None:

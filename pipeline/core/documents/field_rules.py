@@ -157,7 +157,8 @@ def _beyond(array: pa.Array, limit: Decimal, compare: Any) -> pa.Array:
     """
     arrow_type = array.type
     if pa.types.is_floating(arrow_type):
-        return compare(array.cast(pa.float64()), float(limit))
+        # Rounded as the values were: a float of 32 bits that is written 0.1 is more than 0.1.
+        return compare(array, pa.scalar(float(limit), arrow_type))
     scale = arrow_type.scale if pa.types.is_decimal(arrow_type) else 0
     rounding = ROUND_CEILING if compare is pc.less else ROUND_FLOOR
     step = Decimal(1).scaleb(-scale)
