@@ -116,11 +116,14 @@ class RowDecoder:
                 return self._decoder.decode(document)
         return self._explain_or_decode(document)
 
-    def find_violations(self, documents: Sequence[bytes]) -> dict[int, Violation]:
-        """Return the violations that `decode` finds, in half its time: no struct is kept."""
+    def find_violations(
+        self, documents: Sequence[bytes], indices: Iterable[int]
+    ) -> dict[int, Violation]:
+        """Return the violations that `decode` finds in these, in half its time: without structs."""
         violations: dict[int, Violation] = {}
         decode = self._strict_decode
-        for index, document in enumerate(documents):
+        for index in indices:
+            document = documents[index]
             try:
                 decode(document)
             except _REFUSED:

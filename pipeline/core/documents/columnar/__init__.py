@@ -46,17 +46,18 @@ from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar.arrow_json import Unreadable, read_table
 from pipeline.core.documents.columnar.decimals import PLANS_KEPT, Spelling
 from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
-from pipeline.core.documents.columnar.kernels import mask_from_indices, or_masks
+from pipeline.core.documents.columnar.kernels import or_masks
 from pipeline.core.documents.columnar.plan import is_readable, make_record_plan
 from pipeline.core.documents.columnar.unexpected import Unexpected
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.documents.unknown import Census, Note
+from pipeline.core.integers import mask_of
 from pipeline.core.jsontext import SEAM
 from pipeline.core.records import UnknownMembers
 from pipeline.core.schema.types import Record, record_of
 
-__all__ = ["ColumnarReader", "Columns", "Unreadable"]
+__all__ = ["ColumnarReader", "Columns", "Unreadable", "framed"]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -84,15 +85,22 @@ class ColumnarReader:
         # One for each set of decimals that documents spell as numbers, which may be any.
         self._plan = lru_cache(maxsize=PLANS_KEPT)(partial(make_record_plan, self._fields))
 
-    def read(self, documents: Sequence[bytes], text: bytes | None = None) -> Columns:
+    def read(
+        self,
+        documents: Sequence[bytes],
+        indices: Sequence[int] | None = None,
+        text: bytes | None = None,
+    ) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`.
 
-        `text` is that of the chunk whose documents they all are, if it has one.
+        `indices` are of those to read, which are framed (see `framing`); `text` is theirs, joined.
         """
-        indices = framed(documents) if text is None else range(len(documents))
-        text = text or _joined(documents, indices)
+        if indices is None:
+            indices = framed(documents)
+        if text is None:
+            text = _joined(documents, indices)
         joined = len(indices)
-        numbers = self._spelling.as_numbers(documents)
+        numbers = self._spelling.as_numbers(documents, indices)
         indices = exclude_nan_infinity(documents, text, indices)
         indices = self._spelling.exclude_nonplain_decimals(documents, text, indices, numbers)
         structs: list[Any] = []
@@ -179,4 +187,4 @@ class _OtherFields:
         for field, column in zip(self._record.fields, decoded, strict=True):
             if field.name in self._names:
                 columns[field.name] = column
-        return mask_from_indices(violations.by_row, len(structs)) if violations.by_row else None
+        return mask_of(violations.by_row, len(structs)) if violations.by_row else None
