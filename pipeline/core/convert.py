@@ -88,7 +88,7 @@ def _exact_columns(
         structs, rejected = dataset.decoder.decode(texts)
     else:
         closed = dataset.census.closed
-        structs, rejected, suspects = dataset.decoder.decode_closed(texts, closed)
+        structs, rejected, suspects = dataset.decoder.decode_closed(texts, closed.decode)
     good = [number for number, struct in enumerate(structs) if struct is not None]
     violations = Violations()
     columns = columns_of(

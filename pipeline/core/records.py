@@ -146,8 +146,8 @@ class Chunk(msgspec.Struct, frozen=True):
         """Return the chunk of these payloads alone, in this order."""
         return Chunk(
             self.provenance,
-            array(INT32, [self.unit[i] for i in indices]),
-            [self.payloads[i] for i in indices],
+            array(INT32, map(self.unit.__getitem__, indices)),
+            list(map(self.payloads.__getitem__, indices)),
         )
 
 

@@ -73,7 +73,7 @@ class Router:
     def _fast_find(self, documents: Iterable[bytes]) -> list[Dataset | None]:
         """Look up each document's value by its text, as a producer most likely writes it.
 
-        None leaves a document to `_find`: it may not be readable, or its value be written otherwise.
+        None leaves a document to `_find`: it is not readable, or its value is written otherwise.
         """
         found: list[Dataset | None] = []
         left, find = iter(documents), self._by_token.get

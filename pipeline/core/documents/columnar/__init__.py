@@ -34,8 +34,9 @@ chunk `Unreadable`; `convert` then has the row decoder find it and tries once mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -160,6 +161,13 @@ class _OtherFields:
         )
         self._decoder = RowDecoder(self._record)
 
+    @cached_property
+    def _closed(self) -> Callable[[bytes], Any]:
+        """Decodes these fields of a document, and refuses one with unknown members."""
+        assert self._census is not None  # noqa: S101 - see `decode`
+        closed = self._census.closed_by_key(frozenset(self._names))
+        return _keeping(self._record.json_type.__struct_fields__, closed.decode)
+
     def decode(
         self, documents: Sequence[bytes], indices: Sequence[int]
     ) -> tuple[Sequence[int], list[Any], Note | None]:
@@ -171,8 +179,7 @@ class _OtherFields:
         if self._census is None:
             structs, rejected = self._decoder.decode(texts)
         else:
-            closed = self._census.closed_by_key(frozenset(self._names))
-            structs, rejected, suspects = self._decoder.decode_closed(texts, closed)
+            structs, rejected, suspects = self._decoder.decode_closed(texts, self._closed)
             note = self._census.note_of(indices[number] for number in suspects)
         if not rejected:
             return indices, structs, note
@@ -188,3 +195,15 @@ class _OtherFields:
             if field.name in self._names:
                 columns[field.name] = column
         return mask_of(violations.by_row, len(structs)) if violations.by_row else None
+
+
+def _keeping(names: Sequence[str], decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return a decoder that keeps these members alone of each struct that `decode` returns.
+
+    To keep all members of thousands of documents takes longer than to read them.
+    """
+    kept: Any = msgspec.defstruct("Kept", names, gc=False)
+    members = attrgetter(*names)
+    if len(names) == 1:
+        return lambda document: kept(members(decode(document)))
+    return lambda document: kept(*members(decode(document)))
