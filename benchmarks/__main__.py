@@ -7,6 +7,7 @@
     floor      the libraries' kernels
     growth     time over documents, partitions and fields
     remote     real clients, behind TLS, to a store as slow as S3
+    files      `pipeline convert` beside other programs, and the runner's mapping
     startup    imports, cold start, memory
     cost       dollars per GB
 
@@ -21,16 +22,27 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import beside, cost, floor, growth, handler, remote, startup, stations, targets
+from benchmarks import (
+    beside,
+    cost,
+    files,
+    floor,
+    growth,
+    handler,
+    remote,
+    startup,
+    stations,
+    targets,
+)
 from benchmarks.corpora import CORPORA, Corpus, make
 from benchmarks.report import Plan, Section, write
 from pipeline.commands.progress import progress
 from pipeline.measure.runs import machine, one_core, versions
 
-NAMES = ("beside", "handler", "remote", "stations", "floor", "growth", "startup", "cost")
+NAMES = ("beside", "handler", "remote", "files", "stations", "floor", "growth", "startup", "cost")
 _RUNS: dict[str, Callable[[Plan], int]] = {
     "beside": beside.runs, "handler": handler.runs, "stations": stations.runs, "floor": floor.runs,
-    "growth": growth.runs, "remote": remote.runs, "startup": startup.runs, "cost": cost.runs,
+    "growth": growth.runs, "remote": remote.runs, "files": files.runs, "startup": startup.runs, "cost": cost.runs,
 }  # fmt: skip
 _COMPARED = ("pyarrow", "polars", "duckdb", "msgspec", "fastavro", "pybase64", "protobuf")
 
@@ -84,6 +96,7 @@ def _sections(names: list[str], plan: Plan) -> Iterable[tuple[str, Section]]:
         "floor": lambda: floor.measure(plan, typical),
         "growth": lambda: growth.measure(plan),
         "remote": lambda: remote.measure(plan, corpora),
+        "files": lambda: files.measure(plan, corpora),
         "startup": lambda: startup.measure(plan, corpora),
         "cost": lambda: cost.measure(plan),
     }

@@ -52,7 +52,7 @@ def bench_python() -> Path | None:
 
 
 @contextmanager
-def _started(name: str, peer: Peer, python: Path, event: Path) -> Iterator[Worker]:
+def started(name: str, peer: Peer, python: Path, event: Path) -> Iterator[Worker]:
     command = [str(python), "-m", "benchmarks.peers.worker", peer.module, str(event)]
     with subprocess.Popen(
         command,
@@ -81,7 +81,7 @@ def measure(plan: Plan, corpus: Corpus) -> Section:
         event = Path(folder, "event.json")
         event.write_text(json.dumps(corpus.event))
         workers = {
-            name: stack.enter_context(_started(name, peer, python, event))
+            name: stack.enter_context(started(name, peer, python, event))
             for name, peer in PEERS.items()
             if (python := _python(peer)) is not None
         }

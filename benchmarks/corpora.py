@@ -255,6 +255,13 @@ def mixed() -> Payloads:
         yield msgspec.json.encode({"type": kind, **document(chance)}), 1, 0
 
 
+def alike() -> Payloads:
+    """Make typical documents of three datasets in turn, distinguished by a key."""
+    chance = random.Random(1)
+    for kind in itertools.cycle("abc"):
+        yield msgspec.json.encode({"type": kind, **typical(chance)}), 1, 0
+
+
 def zeek() -> Payloads:
     """Repeat a network monitor's documents; those that no dataset accepts are bad.
 
@@ -286,7 +293,14 @@ def _events(fields: list[Document], config: str = 'partition_by = ["date(at)"]')
 
 
 def _mixed_datasets() -> tuple[Dataset, ...]:
-    kinds = (("a", TYPICAL), ("b", _SMALL), ("c", _MAPS))
+    return _matched(("a", TYPICAL), ("b", _SMALL), ("c", _MAPS))
+
+
+def _datasets_alike() -> tuple[Dataset, ...]:
+    return _matched(*((kind, TYPICAL) for kind in "abc"))
+
+
+def _matched(*kinds: tuple[str, list[Document]]) -> tuple[Dataset, ...]:
     return check_together(
         parse_dataset(
             f"kind_{kind}",
@@ -349,6 +363,7 @@ CORPORA: dict[str, Recipe] = {
     ),
     "mostly maps": Recipe(_events(_MAPS), lambda: each(map_heavy)),
     "three datasets": Recipe(_mixed_datasets, mixed),
+    "three datasets alike": Recipe(_datasets_alike, alike),
     "zeek, repeated": Recipe(_zeek_datasets, zeek),
     "gzip, 100 a record": Recipe(_events(TYPICAL), lambda: gzipped(100), most=135),
 }

@@ -29,7 +29,12 @@ _FROM, _TO = 4, -16  # an aggregate between its magic and its MD5
 
 def whole(event: Any) -> bytes:
     """Take a typical event's documents to one Parquet file."""
-    return encode_parquet(parse(user_records(bodies(unbase64(event)))))
+    return encode_parquet(parse(documents(event)))
+
+
+def documents(event: Any) -> list[bytes]:
+    """Return the documents of an event of aggregates."""
+    return user_records(bodies(unbase64(event)))
 
 
 def unbase64(event: Any) -> list[bytes]:
@@ -52,8 +57,8 @@ def user_records(cut: list[bytes]) -> list[bytes]:
     ]
 
 
-def parse(documents: list[bytes]) -> pa.Table:
-    text = b"\n".join(documents)
+def parse(payloads: list[bytes]) -> pa.Table:
+    text = b"\n".join(payloads)
     return pa_json.read_json(
         pa.BufferReader(text),
         read_options=pa_json.ReadOptions(use_threads=False, block_size=len(text) + 1),
@@ -82,14 +87,14 @@ def kernels(corpus: Corpus) -> dict[str, Callable[[], Any]]:
     event = corpus.event
     records = unbase64(event)
     cut = bodies(records)
-    documents = user_records(cut)
-    table = parse(documents)
+    payloads = user_records(cut)
+    table = parse(payloads)
     assert table.num_rows == corpus.documents
     return {
         "base64": lambda: unbase64(event),
         "MD5": lambda: bodies(records),
         "protobuf": lambda: user_records(cut),
-        "columnar parse": lambda: parse(documents),
+        "columnar parse": lambda: parse(payloads),
         "Parquet encode": lambda: encode_parquet(table),
         "CSV encode, flat columns": lambda: encode_csv(table),
     }

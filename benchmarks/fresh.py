@@ -4,6 +4,8 @@
     libraries          the same for the libraries alone that the handlers import
     start EVENT        seconds to import the handlers, for the first event, which reads settings
                        and datasets, and for the second; the environment says where they are
+    open               seconds to import the handlers and to open what they work with, as Lambda's
+                       init phase does; the environment says where the output is
     memory NAME EVENT  the most bytes that the process had when it had handled an event three times
 
 The result is a line of JSON.
@@ -13,6 +15,7 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 _TIMES = 3
+_HANDLER = "pipeline.handlers.kinesis"
 
 
 def main() -> None:
@@ -69,6 +73,15 @@ def _start(event: str) -> dict[str, Any]:
     return {"steps": [end - start for start, end in itertools.pairwise(steps)]}
 
 
+def _open() -> dict[str, Any]:
+    """Time the init phase."""
+    start = time.process_time()
+    from pipeline.handlers import prepare  # noqa: PLC0415 - what is measured
+
+    prepare({**os.environ, "AWS_LAMBDA_RUNTIME_API": "none", "_HANDLER": _HANDLER})
+    return {"seconds": time.process_time() - start}
+
+
 def _memory(name: str, event: str) -> dict[str, Any]:
     from benchmarks.corpora import CORPORA  # noqa: PLC0415 - `import` is about what comes first
     from pipeline.measure.invocation import invoke, make_pipeline  # noqa: PLC0415 - see above
@@ -86,6 +99,7 @@ _WAYS: dict[str, Callable[..., dict[str, Any]]] = {
     "import": _import,
     "libraries": _libraries,
     "start": _start,
+    "open": _open,
     "memory": _memory,
 }
 

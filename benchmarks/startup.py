@@ -15,6 +15,11 @@ from pipeline.measure.runs import Spread
 
 MEMORY = ("typical", "parquet and csv", "250 partitions", "bad 100 %", "wide, 100 fields",
           "large, 20 KB", "zeek, repeated", "gzip, 100 a record", "not aggregated")  # fmt: skip
+_S3 = {
+    "PIPELINE_OUTPUT": "s3://bucket/rows", "PIPELINE_DEAD_LETTERS": "s3://bucket/letters",
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
+}  # fmt: skip
 _STEPS = ("import", "the first event, datasets read", "the second")
 
 
@@ -39,13 +44,14 @@ def ask(*arguments: str, **environment: str) -> dict[str, Any]:
 
 
 def runs(plan: Plan) -> int:
-    return 3 * plan.rounds + len(MEMORY)
+    return 5 * plan.rounds + len(MEMORY)
 
 
 def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
     """Time imports and starts in turns; measure the peaks."""
     ours, libraries_alone = list[float](), list[float]()
     starts: list[list[float]] = []
+    opened: dict[str, list[float]] = {"a directory": [], "S3": []}
     with tempfile.TemporaryDirectory() as folder:
         asked = partial(ask, PYTHONPYCACHEPREFIX=f"{folder}/bytecode", **_environment(folder))
         libraries = asked("import")["libraries"]  # and their bytecode is there now
@@ -56,14 +62,24 @@ def measure(plan: Plan, corpora: dict[str, Corpus]) -> Section:
             ours.append(asked("import")["seconds"])
             libraries_alone.append(asked("libraries", ",".join(libraries))["seconds"])
             starts.append(asked("start", files["zeek, repeated"])["steps"])
-            plan.advance(3)
+            opened["a directory"].append(asked("open")["seconds"])
+            opened["S3"].append(asked("open", **_S3)["seconds"])
+            plan.advance(5)
         peaks = {}
         for name in MEMORY:
             peaks[name] = asked("memory", name, files[name])["bytes"] / 1e6
             plan.advance(1)
     ratio = Spread.from_values(ours).median / Spread.from_values(libraries_alone).median
-    tables = [_imports(ours, libraries_alone, ratio), _starts(starts), _peaks(corpora, peaks)]
-    figures = {"import": ratio, "peak MB": peaks["typical"], "highest peak MB": max(peaks.values())}
+    opens = {name: Spread.from_values(seconds) for name, seconds in opened.items()}
+    with_s3 = opens["S3"].median / opens["a directory"].median
+    tables = [
+        _imports(ours, libraries_alone, ratio), _opens(opens, with_s3), _starts(starts),
+        _peaks(corpora, peaks),
+    ]  # fmt: skip
+    figures = {
+        "import": ratio, "start with S3": with_s3, "peak MB": peaks["typical"],
+        "highest peak MB": max(peaks.values()),
+    }  # fmt: skip
     return Section("Start-up and memory", tables, figures)
 
 
@@ -90,6 +106,13 @@ def _imports(ours: list[float], libraries_alone: list[float], ratio: float) -> T
         ["the libraries it imports, alone", times(1), ms(Spread.from_values(libraries_alone))],
     ]
     return Table(["import", "to its libraries", "ms of one core"], rows)
+
+
+def _opens(opens: dict[str, Spread], with_s3: float) -> Table:
+    ratios = {"a directory": 1.0, "S3": with_s3}
+    rows = [[name, times(ratios[name]), ms(spread)] for name, spread in opens.items()]
+    note = "The init phase: imports, the repository's seven datasets, and the client, if any."
+    return Table(["output", "to a directory", "ms of one core"], rows, note)
 
 
 def _starts(starts: list[list[float]]) -> Table:

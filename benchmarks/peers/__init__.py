@@ -46,6 +46,16 @@ PEERS: dict[str, Peer] = {
         "aws_kinesis_agg, read_ndjson, write_parquet",
         f"validation, partitions, {_NO_LAWS}; one bad document fails the batch",
     ),
+    "polars, fast deaggregation": Peer(
+        "polars_fast",
+        "protobuf and MD5 as ours, read_ndjson, write_parquet",
+        f"validation, partitions, {_NO_LAWS}; one bad document fails the batch",
+    ),
+    "duckdb, fast deaggregation": Peer(
+        "duckdb_fast",
+        "protobuf and MD5 as ours, a file, COPY read_json TO Parquet",
+        f"validation, partitions, {_NO_LAWS}; one bad document fails the batch",
+    ),
     "duckdb": Peer(
         "with_duckdb",
         "aws_kinesis_agg, a file, COPY read_json TO Parquet",

@@ -10,7 +10,12 @@ import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
-_READ_BY_ARROW = ("polars", "duckdb")  # the others write with Arrow
+_READ_BY_ARROW = (
+    "polars",
+    "duckdb",
+    "polars, fast deaggregation",
+    "duckdb, fast deaggregation",
+)  # the others write with Arrow
 
 
 def check(name: str, folder: Path, payloads: Iterable[bytes]) -> None:

@@ -20,15 +20,28 @@ COPY (
 """
 
 
-def prepare(event: Any) -> Callable[[], list[bytes]]:
-    connection = duckdb.connect(config={"threads": 1})
-    connection.execute("SET TimeZone = 'UTC'")
+def prepare(
+    event: Any, records: Callable[[Any], list[bytes]] = user_records
+) -> Callable[[], list[bytes]]:
+    connection = connected()
 
     def run() -> list[bytes]:
         with tempfile.TemporaryDirectory() as folder:
             documents, parquet = Path(folder, "documents.ndjson"), Path(folder, "documents.parquet")
-            documents.write_bytes(b"\n".join(user_records(event)))
-            connection.execute(_COPY.format(documents=documents, parquet=parquet))
+            documents.write_bytes(b"\n".join(records(event)))
+            copy(connection, documents, parquet)
             return [parquet.read_bytes()]
 
     return run
+
+
+def connected() -> duckdb.DuckDBPyConnection:
+    """Connect, to work in one thread."""
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def copy(connection: duckdb.DuckDBPyConnection, documents: Path, parquet: Path) -> None:
+    """Take a file of documents, one a line, to a Parquet file."""
+    connection.execute(_COPY.format(documents=documents, parquet=parquet))

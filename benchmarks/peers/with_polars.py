@@ -24,15 +24,18 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
-def prepare(event: Any) -> Callable[[], list[bytes]]:
-    def run() -> list[bytes]:
-        text = b"\n".join(user_records(event))
-        frame = pl.read_ndjson(io.BytesIO(text), schema=_SCHEMA).with_columns(
-            pl.col("at").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC"),
-            pl.col("amount").str.to_decimal(scale=2).cast(pl.Decimal(9, 2)),
-        )
-        sink = io.BytesIO()
-        frame.write_parquet(sink, compression="zstd", compression_level=1)
-        return [sink.getvalue()]
+def prepare(
+    event: Any, records: Callable[[Any], list[bytes]] = user_records
+) -> Callable[[], list[bytes]]:
+    return lambda: [parquet_of(io.BytesIO(b"\n".join(records(event))))]
 
-    return run
+
+def parquet_of(documents: io.BytesIO | str) -> bytes:
+    """Take documents, one a line, to a Parquet file."""
+    frame = pl.read_ndjson(documents, schema=_SCHEMA).with_columns(
+        pl.col("at").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC"),
+        pl.col("amount").str.to_decimal(scale=2).cast(pl.Decimal(9, 2)),
+    )
+    sink = io.BytesIO()
+    frame.write_parquet(sink, compression="zstd", compression_level=1)
+    return sink.getvalue()

@@ -2,7 +2,7 @@
 
 Commands come a line each on standard input, results go as a line of JSON to standard output: `run`
 returns its processor time in seconds, `store DIR` also writes what it makes, `peak` returns the
-peak memory in bytes.
+peak memory in bytes, and `start` the processor time until it was ready, imports included.
 """
 
 import importlib
@@ -25,9 +25,16 @@ def main() -> None:
 
 
 def _serve(run: Callable[[], list[bytes]]) -> None:
+    ready = time.process_time()
     for line in sys.stdin:
         command, _, folder = line.strip().partition(" ")
-        result = peak_memory() if command == "peak" else _do(run, folder)
+        match command:
+            case "peak":
+                result: float = peak_memory()
+            case "start":
+                result = ready
+            case _:
+                result = _do(run, folder)
         print(json.dumps(result), flush=True)
 
 

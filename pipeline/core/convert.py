@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.core.dataset import REST, Dataset
 from pipeline.core.documents.arrow_builder import columns_of
-from pipeline.core.documents.columnar import ColumnarReader, Columns, Unreadable
+from pipeline.core.documents.columnar import ColumnarReader, Columns, Unreadable, framed
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.integers import integers, to_arrow
 from pipeline.core.reasons import RejectStage
@@ -65,20 +65,18 @@ def _fast_columns(
     Where a document blocks the reader, the row decoder finds those that it rejects, and the reader
     tries once more without them.
     """
+    indices = framed(documents) if text is None else range(len(documents))
     try:
-        return reader.read(documents, text), {}
+        return reader.read(documents, indices, text), {}
     except Unreadable:
-        rejected = dataset.decoder.find_violations(documents)
+        rejected = dataset.decoder.find_violations(documents, indices)
     if not rejected:
         return _NOTHING, {}
-    good = [index for index in range(len(documents)) if index not in rejected]
+    good = [index for index in indices if index not in rejected]
     try:
-        read = reader.read([documents[index] for index in good])
+        return reader.read(documents, good), rejected
     except Unreadable:
         return _NOTHING, rejected
-    unknown = UnknownMembers()
-    unknown.merge(read.unknown, good)
-    return Columns(read.columns, [good[index] for index in read.indices], unknown), rejected
 
 
 def _exact_columns(
@@ -90,7 +88,7 @@ def _exact_columns(
         structs, rejected = dataset.decoder.decode(texts)
     else:
         closed = dataset.census.closed
-        structs, rejected, suspects = dataset.decoder.decode_closed(texts, closed)
+        structs, rejected, suspects = dataset.decoder.decode_closed(texts, closed.decode)
     good = [number for number, struct in enumerate(structs) if struct is not None]
     violations = Violations()
     columns = columns_of(

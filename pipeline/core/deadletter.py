@@ -41,7 +41,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pybase64
@@ -59,6 +59,7 @@ _STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 _PIECE = 3 * 2**16  # bytes, a multiple of what base64 writes at once
+_MOST_KEPT = 256  # texts that lines have in common, of each kind
 _encode = msgspec.json.Encoder().encode
 _utf8 = codecs.getincrementaldecoder("utf-8")
 
@@ -258,71 +259,85 @@ def _read_letter(line: bytes) -> DeadLetter:
     )
 
 
-class _Frame:
-    """What the lines of dead letters have in common that stand one after the other.
+class _Writer:
+    """Writes lines of dead letters; what many of them have in common is made once.
 
     A part of a batch may be bad altogether, and hold a hundred thousand documents of two bytes:
-    only their number and their payload are written for each.
+    only their numbers and their payload are written for each. Its documents may be bad in several
+    ways in turn, so what is said of each way is kept; and what is said of the last stream record.
     """
 
-    def __init__(self, reject: Reject) -> None:
-        provenance, unit = reject.provenance, reject.unit
-        self._provenance = provenance
-        self._record = provenance.record[unit]
-        self._sub = provenance.sub[unit]
-        self._key = provenance.partition_key[unit]
-        self._like = reject
-        record = provenance.batch.records[self._record]
-        before = {
-            "stage": reject.stage,
-            "reason": reject.violation.reason,
-            "message": reject.violation.message,
-            "path": reject.violation.path,
-            "dataset": reject.dataset,
-            "schema_version": reject.schema_version,
-            "source": provenance.batch.source,
-            "sequence_number": record.sequence_number,
-            "sub_sequence_number": self._sub,
-        }
-        behind = {
-            "arrived_at": _written(record.arrived_at),
-            "partition_key": _writable(self._key),
-        }
-        self.before = _encode(before)[:-1] + b',"document":'
-        self.behind = b"," + _encode(behind)[1:-1] + b',"payload_encoding":"'
+    def __init__(self) -> None:
+        self._reasons: dict[Any, bytes] = {}
+        self._record: StreamRecord | None = None
+        self._number = self._arrival = b""
+        self._keys: dict[str | None, bytes] = {}
 
-    def fits(self, reject: Reject) -> bool:
-        """Tell whether a dead letter has the same of all that stands in the frame."""
-        like, provenance, unit = self._like, reject.provenance, reject.unit
-        return (
-            provenance is self._provenance
-            and provenance.record[unit] == self._record
-            and provenance.sub[unit] == self._sub
-            and provenance.partition_key[unit] == self._key
-            and (reject.violation is like.violation or reject.violation == like.violation)
-            and reject.stage is like.stage
-            and reject.dataset == like.dataset
-            and reject.schema_version == like.schema_version
+    def head(self, reject: Reject) -> bytes:
+        """Write a line up to its payload's encoding."""
+        provenance, unit = reject.provenance, reject.unit
+        batch = provenance.batch
+        record = batch.records[provenance.record[unit]]
+        if record is not self._record:
+            self._record = record
+            self._number = _members(sequence_number=record.sequence_number)
+            self._arrival = _members(arrived_at=_written(record.arrived_at))
+        return b'{%b,%b,"sub_sequence_number":%d,"document":%d,%b,%b,"payload_encoding":"' % (
+            self._reason(reject, batch.source),
+            self._number,
+            provenance.sub[unit],
+            provenance.document[unit],
+            self._arrival,
+            self._key(provenance.partition_key[unit]),
         )
+
+    def _reason(self, reject: Reject, source: str) -> bytes:
+        stage, violation, dataset = reject.stage, reject.violation, reject.dataset
+        version = reject.schema_version
+        known = stage, violation, dataset, version, source
+        written = self._reasons.get(known)
+        if written is None:
+            if len(self._reasons) >= _MOST_KEPT:
+                self._reasons.clear()
+            written = self._reasons[known] = _members(
+                stage=stage,
+                reason=violation.reason,
+                message=violation.message,
+                path=violation.path,
+                dataset=dataset,
+                schema_version=version,
+                source=source,
+            )
+        return written
+
+    def _key(self, key: str | None) -> bytes:
+        written = self._keys.get(key)
+        if written is None:
+            if len(self._keys) >= _MOST_KEPT:
+                self._keys.clear()
+            written = self._keys[key] = _members(partition_key=_writable(key))
+        return written
+
+
+def _members(**members: Any) -> bytes:
+    return _encode(members)[1:-1]
 
 
 def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
     """Yield the lines of dead letters, in pieces."""
-    frame: _Frame | None = None
+    head = _Writer().head
     for reject in rejects:
-        if frame is None or not frame.fits(reject):
-            frame = _Frame(reject)
-        yield frame.before
-        yield b"%d" % reject.provenance.document[reject.unit]
-        yield frame.behind
-        if len(reject.payload) > _PIECE:
-            yield from _long_payload(reject.payload)
-        else:
-            try:
-                yield b'utf-8","payload":%b' % _encode(reject.payload.decode())
-            except UnicodeDecodeError:
-                yield b'base64","payload":"%b"' % pybase64.b64encode(reject.payload)
-        yield b"}\n"
+        payload = reject.payload
+        if len(payload) > _PIECE:
+            yield head(reject)
+            yield from _long_payload(payload)
+            yield b"}\n"
+            continue
+        try:
+            text = b'utf-8","payload":%b' % _encode(payload.decode())
+        except UnicodeDecodeError:
+            text = b'base64","payload":"%b"' % pybase64.b64encode(payload)
+        yield b"%b%b}\n" % (head(reject), text)
 
 
 def _long_payload(payload: bytes) -> Iterator[bytes]:

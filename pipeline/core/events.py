@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import repeat
 from operator import lt
 from typing import Any
@@ -75,24 +76,31 @@ def kinesis_event(records: Iterable[StreamRecord], stream_arn: str, shard: str) 
 
 def event_item(record: StreamRecord, stream_arn: str, shard: str) -> dict[str, Any]:
     """Write one item of an event's `Records`."""
-    _, partition, _, region, account, _ = stream_arn.split(":", 5)
+    region, role = _of_stream(stream_arn)
     key = {} if record.partition_key is None else {"partitionKey": record.partition_key}
     return {
         "kinesis": {
             "kinesisSchemaVersion": "1.0",
             **key,
             "sequenceNumber": record.sequence_number,
-            "data": pybase64.b64encode(record.data).decode(),
+            "data": pybase64.b64encode_as_string(record.data),
             "approximateArrivalTimestamp": record.arrived_at / 1_000_000,
         },
         "eventSource": "aws:kinesis",
         "eventVersion": "1.0",
         "eventID": f"{shard}:{record.sequence_number}",
         "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": f"arn:{partition}:iam::{account}:role/pipeline",
+        "invokeIdentityArn": role,
         "awsRegion": region,
         "eventSourceARN": stream_arn,
     }
+
+
+@lru_cache(maxsize=64)
+def _of_stream(arn: str) -> tuple[str, str]:
+    """Return a stream's region, and the role that its events name."""
+    _, partition, _, region, account, _ = arn.split(":", 5)
+    return region, f"arn:{partition}:iam::{account}:role/pipeline"
 
 
 def read_failed_batch(document: bytes, where: str, *, fast: bool = True) -> Batch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import compress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -40,6 +41,27 @@ def between(start: int, end: int, code: str = INT32) -> Integers:
 def zeros(size: int, code: str = INT32) -> Integers:
     """Return so many zeros."""
     return array(code, (0,)) * size
+
+
+def all_but(left_out: Iterable[int], size: int) -> list[int]:
+    """Return 0, 1, … to before `size`, without those that are left out."""
+    return list(compress(range(size), _flags(1, left_out, size)))
+
+
+def mask_of(true: Iterable[int], size: int) -> pa.Array:
+    """Return the mask that is true at these indices."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    flags = pa.py_buffer(_flags(0, true, size))
+    return pa.Array.from_buffers(pa.uint8(), size, [None, flags]).cast(pa.bool_())
+
+
+def _flags(usual: int, others: Iterable[int], size: int) -> bytearray:
+    """Return a byte for each index: 0 or 1, and the opposite for the others."""
+    flags, other = bytearray((usual,)) * size, 1 - usual
+    for index in others:
+        flags[index] = other
+    return flags
 
 
 def integers(values: Iterable[int], code: str = INT32) -> Integers:

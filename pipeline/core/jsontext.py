@@ -22,6 +22,7 @@ _STEPS_AT_ONCE = 2**20
 _FEW_STEPS = 1_000  # for which Arrow is not worth its calls
 _MOST_PIECES = 2**20
 _first, _last = itemgetter(0), itemgetter(-1)
+_not_open, _not_close = re.compile(rb"[^{]"), re.compile(rb"[^}]")
 
 
 class Integer(str):
@@ -57,6 +58,16 @@ def is_json(text: bytes) -> bool:
 def fast_are_framed(texts: Sequence[bytes]) -> bool:
     """Whether all texts begin with `{` and end with `}`; False leaves each to `is_framed`."""
     return all(texts) and set(map(_first, texts)) == {_OPEN} and set(map(_last, texts)) == {_CLOSE}
+
+
+def unframed(texts: Sequence[bytes]) -> list[int]:
+    """Return the indices of the texts that do not begin with `{` and end with `}`."""
+    if not all(texts):
+        return [index for index, text in enumerate(texts) if not is_framed(text)]
+    heads, tails = bytes(map(_first, texts)), bytes(map(_last, texts))
+    odd = {found.start() for found in _not_open.finditer(heads)}
+    odd.update(found.start() for found in _not_close.finditer(tails))
+    return sorted(odd)
 
 
 def is_framed(text: bytes) -> bool:

@@ -120,7 +120,7 @@ class Parts:
         if not self._has_room(size, payloads):
             return False
         records = _taken(self._origins.record, units)
-        new = next((n for n, record in enumerate(records) if record == records[-1]), 0)
+        new = records.index(records[-1])
         if records[-1] != self._record:
             before = self._place
             self._record_start = _Place(

@@ -7,7 +7,7 @@ Compression and registries' headers are taken off (`unpack`), and the text is cu
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from operator import contains
 
 import msgspec
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
-from pipeline.core.integers import INT64
-from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_json
+from pipeline.core.integers import INT64, all_but
+from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json, unframed
 from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
@@ -35,6 +35,7 @@ _SCALAR = re.compile(rb'-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?|true|false|null|"[ !#
 _SHORT = 100
 _FEW = 16  # of so few, a look at each costs less than a call of Arrow
 _RUN = 64  # user records looked at together, where some of a batch are odd
+_PLAIN_RUN = 1_024  # user records added together that are known to be one document each
 
 
 def unpack_payloads(
@@ -57,9 +58,15 @@ def unpack_payloads(
         yield _as_they_are(chunk, text, parts), []
         return
     opener = _Opener(chunk.provenance, limits, each_line=each_line, fast=fast)
-    for run in _runs(chunk.payloads) if fast else [slice(0, len(chunk))]:
+    odd = unframed(chunk.payloads) if fast else []
+    framed_are_plain = fast and _all_but_are_plain(odd, chunk.payloads, limits)
+    longest = _PLAIN_RUN if framed_are_plain else _RUN
+    for run in _runs(chunk.payloads, odd, longest) if fast else [slice(0, len(chunk))]:
         units, payloads = chunk.unit[run], chunk.payloads[run]
-        is_plain = fast and _are_plain(payloads, limits, each_line=each_line)
+        is_plain = fast and (
+            (framed_are_plain and is_framed(payloads[0]))
+            or _are_plain(payloads, limits, each_line=each_line)
+        )
         if is_plain and parts.add_run(units, payloads):
             continue
         for unit, payload in zip(units, payloads, strict=True):
@@ -88,15 +95,33 @@ def check_documents(chunk: Chunk, limits: Limits, width: Width = NARROW) -> Iter
         start = end
 
 
-def _runs(payloads: Sequence[bytes]) -> Iterator[slice]:
-    """Cut user records into runs that are looked at together: each odd one is a run of its own."""
-    start, kinds = 0, list(map(_kind_of, payloads))
-    for end, kind in enumerate(kinds):
-        if start < end and (kind is not kinds[start] or not kind or end - start == _RUN):
+def _all_but_are_plain(odd: Sequence[int], payloads: Sequence[bytes], limits: Limits) -> bool:
+    """Tell whether each user record but these is plainly one document within the limits."""
+    if not 0 < len(odd) < len(payloads):
+        return False
+    others = [payloads[index] for index in all_but(odd, len(payloads))]
+    return _text_of_documents(others, limits) is not None
+
+
+def _runs(payloads: Sequence[bytes], odd: Sequence[int], longest: int) -> Iterator[slice]:
+    """Cut user records into runs that are looked at together: framed ones, and scalars.
+
+    `odd` are those that are not framed; each that is not a scalar either is a run of its own.
+    """
+    scalars = end = 0  # from here to there are scalars, not yet a run
+    for index in chain(odd, (len(payloads),)):
+        is_scalar = index < len(payloads) and _kind_of(payloads[index]) is not None
+        if scalars < end and (index > end or not is_scalar or end - scalars == _RUN):
+            yield slice(scalars, end)
+            scalars = end
+        for start in range(end, index, longest):
+            scalars = end = min(start + longest, index)
             yield slice(start, end)
-            start = end
-    if start < len(payloads):
-        yield slice(start, len(payloads))
+        if index < len(payloads):
+            end = index + 1
+            if not is_scalar:
+                yield slice(index, end)
+                scalars = end
 
 
 def _kind_of(payload: bytes) -> bytes | None:

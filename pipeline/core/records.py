@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 import msgspec
 
-from pipeline.core.integers import INT32, INT64, Integers, from_arrow, to_arrow
+from pipeline.core.integers import INT32, INT64, Integers, from_arrow, mask_of, to_arrow
 from pipeline.core.reasons import Reason, RejectStage
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Chunk(msgspec.Struct, frozen=True):
         """Return the chunk of these payloads alone, in this order."""
         return Chunk(
             self.provenance,
-            array(INT32, [self.unit[i] for i in indices]),
-            [self.payloads[i] for i in indices],
+            array(INT32, map(self.unit.__getitem__, indices)),
+            list(map(self.payloads.__getitem__, indices)),
         )
 
 
@@ -262,10 +262,9 @@ class Rows(msgspec.Struct, frozen=True):
         """Return these rows without those at the given row numbers."""
         if not bad:
             return self
-        import pyarrow as pa  # noqa: PLC0415 - a producer has stream records, and no Arrow
+        import pyarrow.compute as pc  # noqa: PLC0415 - a producer has stream records, and no Arrow
 
-        dropped = set(bad)
-        keep = pa.array([i not in dropped for i in range(len(self))], pa.bool_())
+        keep = pc.invert(mask_of(bad, len(self)))
         table, index, unit = (column.filter(keep) for column in (self.table, self.index, self.unit))
         return Rows(self.chunk, table, index, unit, self.unknown)
 

@@ -1,16 +1,21 @@
 """Documents to datasets, by one member of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from pipeline.core.dataset import Dataset
-from pipeline.core.jsontext import is_json, why_not_json
+from pipeline.core.jsontext import SEAM, is_json, why_not_json
 from pipeline.core.matching import Match
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Reject, Violation
 from pipeline.core.schema.widths import width_of
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_value = attrgetter("value")
 
 
 class Router:
@@ -45,8 +50,13 @@ class Router:
             return [(self._datasets[0], chunk)] if len(chunk) else [], []
         taken: dict[str, list[int]] = {dataset.name: [] for dataset in self._datasets}
         rejects: list[Reject] = []
-        for index, document in enumerate(chunk.payloads):
-            found = self._find(document, fast=fast)
+        datasets = self._fast_find(chunk.payloads) if fast else repeat(None, len(chunk))
+        for index, dataset in enumerate(datasets):
+            if dataset is not None:
+                taken[dataset.name].append(index)
+                continue
+            document = chunk.payloads[index]
+            found = self._find(document)
             if isinstance(found, Violation):
                 rejects.append(
                     Reject(chunk.provenance, chunk.unit[index], RejectStage.ROUTE, found, document)
@@ -60,24 +70,37 @@ class Router:
         ]
         return parts, rejects
 
-    def _find(self, document: bytes, *, fast: bool) -> Dataset | Violation:
-        try:
-            if self._nested is None:
-                token = bytes(self._probe.decode(document).value)  # type: ignore[union-attr]  # see route
+    def _fast_find(self, documents: Iterable[bytes]) -> list[Dataset | None]:
+        """Look up each document's value by its text, as a producer most likely writes it.
+
+        None leaves a document to `_find`: it is not readable, or its value is written otherwise.
+        """
+        found: list[Dataset | None] = []
+        left, find = iter(documents), self._by_token.get
+        while True:
+            try:
+                found.extend(map(find, self._tokens(left)))
+            except _UNREADABLE:
+                found.append(None)
             else:
-                token = self._nested.find(document)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return found
+
+    def _tokens(self, documents: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the text of each document's member. Raises what msgspec does for no object."""
+        if self._nested is not None:
+            return map(self._nested.find, documents)
+        return map(bytes, map(_value, map(self._probe.decode, documents)))  # type: ignore[union-attr]  # see route
+
+    def _find(self, document: bytes) -> Dataset | Violation:
+        try:
+            token = next(self._tokens(iter((document,))))
+        except _UNREADABLE:
             return self._rest or _unreadable(document)
-        found = self._fast_find(token) if fast else None
-        found = found or self._exact_find(token) or self._rest
+        found = self._exact_find(token) or self._rest
         if found is None:
             message = "No dataset's [match] takes this document; add one, or correct its producer."
             return Violation(Reason.NO_DATASET, message)
         return found
-
-    def _fast_find(self, token: bytes) -> Dataset | None:
-        """Look up a value by its text, as a producer most likely writes it."""
-        return self._by_token.get(token)
 
     def _exact_find(self, token: bytes) -> Dataset | None:
         """Look up a value however it is written: with escapes, or as -0, too."""
@@ -131,7 +154,12 @@ def _probe(key: str) -> Any:
 
 
 def _part(chunk: Chunk, indices: list[int]) -> Chunk:
-    return chunk if len(indices) == len(chunk) else chunk.take(indices)
+    if len(indices) == len(chunk):
+        return chunk
+    part = chunk.take(indices)
+    if chunk.text is None:
+        return part
+    return msgspec.structs.replace(part, text=SEAM.join(part.payloads))
 
 
 def _unreadable(document: bytes) -> Violation:

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from pipeline.core.records import StreamRecord
 from pipeline.esm.event import EVENT_BYTES, event_size
@@ -10,8 +11,10 @@ from pipeline.esm.event import EVENT_BYTES, event_size
 Records = tuple[StreamRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+_AROUND = event_size([0])  # bytes of an event's text beside its records
+
+
+class _Held(NamedTuple):
     record: StreamRecord
     received: int
     size: int
@@ -46,30 +49,24 @@ class Buffer:
     @property
     def is_full(self) -> bool:
         """Whether a batch need not wait for more records."""
-        return len(self) >= self._batch_size or event_size([self._size]) >= EVENT_BYTES
+        return len(self) >= self._batch_size or _AROUND + self._size >= EVENT_BYTES
 
     @property
     def head_too_large(self) -> bool:
         """Whether the first record alone is too large for any event."""
-        return bool(self._held) and event_size([self._held[0].size]) > EVENT_BYTES
+        return bool(self._held) and _AROUND + self._held[0].size > EVENT_BYTES
 
     def cut(self) -> Records:
         """Take off the longest batch that fits, or the one record that never will."""
-        taken = [self._take()]
-        size = taken[0].size
-        while self._held and len(taken) < self._batch_size:
-            size += self._held[0].size
-            if event_size([size]) > EVENT_BYTES:
+        count, size = 0, 0
+        for held in islice(self._held, self._batch_size):
+            if count and _AROUND + size + held.size > EVENT_BYTES:
                 break
-            taken.append(self._take())
-        return tuple(held.record for held in taken)
+            count, size = count + 1, size + held.size
+        self._size -= size
+        return tuple(self._held.popleft().record for _ in range(count))
 
     def remove(self, is_gone: Callable[[StreamRecord], bool]) -> None:
         """Drop the records that are gone."""
         self._held = deque(held for held in self._held if not is_gone(held.record))
         self._size = sum(held.size for held in self._held)
-
-    def _take(self) -> _Held:
-        held = self._held.popleft()
-        self._size -= held.size
-        return held

@@ -477,7 +477,7 @@ def test_the_columnar_path_begins_at_as_many_documents_as_the_dataset_says(
     """Without `fast`, it never does."""
     given = list[int]()
 
-    def read(_: ColumnarReader, documents: list[bytes], __: bytes | None) -> None:
+    def read(_: ColumnarReader, documents: list[bytes], *__: object) -> None:
         given.append(len(documents))
         raise Unreadable
 

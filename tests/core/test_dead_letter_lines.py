@@ -73,11 +73,14 @@ def written_plainly(reject: Reject) -> dict[str, Any]:
     }
 
 
-@given(rejects(), st.sampled_from([3, 6, 12, 2**20]))
-def test_lines_are_the_same_as_those_written_one_by_one(found: list[Reject], piece: int) -> None:
+@given(rejects(), st.sampled_from([3, 6, 12, 2**20]), st.sampled_from([1, 256]))
+def test_lines_are_the_same_as_those_written_one_by_one(
+    found: list[Reject], piece: int, kept: int
+) -> None:
     """Law: what lines have in common is written once, and long payloads in pieces, to one end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deadletter, "_PIECE", piece)
+        patch.setattr(deadletter, "_MOST_KEPT", kept)
         packed = encode_dead_letters(found)
     lines = gzip.decompress(packed).splitlines(keepends=True)
     assert [list(json.loads(line).items()) for line in lines] == [

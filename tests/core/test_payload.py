@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import weakref
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,8 +17,8 @@ from support import PLAIN, chunk_of
 
 from pipeline.core import payload as payload_module
 from pipeline.core.documents import jsonpath as paths
-from pipeline.core.integers import INT64, up_to
-from pipeline.core.jsontext import deeper_than
+from pipeline.core.integers import INT64, all_but, mask_of, up_to
+from pipeline.core.jsontext import deeper_than, is_framed, unframed
 from pipeline.core.parts import Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.reasons import Reason, RejectStage
@@ -287,19 +287,41 @@ ODD_LIMITS = st.builds(
 )
 
 
+# Most are plain, and some odd ones are among them, alone or together.
+FEW_ODD = st.lists(
+    st.lists(st.just(b'{"a":1}') | st.just(b"1"), max_size=5) | st.lists(ODD_PAYLOADS, max_size=2),
+    max_size=5,
+).map(lambda lists: list(chain.from_iterable(lists)))
+
+
 @given(
-    st.lists(ODD_PAYLOADS, max_size=6) | st.lists(st.just(b'{"a":1}'), max_size=6),
+    st.lists(ODD_PAYLOADS, max_size=6) | st.lists(st.just(b'{"a":1}'), max_size=6) | FEW_ODD,
     ODD_LIMITS,
+    st.sampled_from([1, 2, 64]),
 )
-def test_the_fast_path_unpacks_as_the_exact_one_does(payloads: list[bytes], limits: Limits) -> None:
-    fast, exact = (
-        [
-            (part.provenance, part.unit, part.payloads, rejects)
-            for part, rejects in unpack_payloads(chunk_of(*payloads), limits, fast=fast)
-        ]
-        for fast in (True, False)
-    )
+def test_the_fast_path_unpacks_as_the_exact_one_does(
+    payloads: list[bytes], limits: Limits, run: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payload_module, "_RUN", run)
+        patch.setattr(payload_module, "_PLAIN_RUN", 2 * run)
+        fast, exact = (
+            [
+                (part.provenance, part.unit, part.payloads, rejects)
+                for part, rejects in unpack_payloads(chunk_of(*payloads), limits, fast=fast)
+            ]
+            for fast in (True, False)
+        )
     assert fast == exact
+
+
+@given(st.lists(st.sampled_from([b"", b"{", b"}", b"{}", b"{1}", b" {}", b"{} ", b"1"])))
+def test_those_that_are_not_framed_are_found_at_once(texts: list[bytes]) -> None:
+    odd = unframed(texts)
+    assert odd == [index for index, text in enumerate(texts) if not is_framed(text)]
+    others = all_but(odd, len(texts))
+    assert sorted([*odd, *others]) == list(range(len(texts)))
+    assert mask_of(odd, len(texts)).to_pylist() == [index in odd for index in range(len(texts))]
 
 
 # --------------------------------------------------------------- what a stream record may hold

@@ -34,8 +34,9 @@ chunk `Unreadable`; `convert` then has the row decoder find it and tries once mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -46,17 +47,18 @@ from pipeline.core.documents.arrow_builder import columns_of
 from pipeline.core.documents.columnar.arrow_json import Unreadable, read_table
 from pipeline.core.documents.columnar.decimals import PLANS_KEPT, Spelling
 from pipeline.core.documents.columnar.framing import exclude_nan_infinity, framed
-from pipeline.core.documents.columnar.kernels import mask_from_indices, or_masks
+from pipeline.core.documents.columnar.kernels import or_masks
 from pipeline.core.documents.columnar.plan import is_readable, make_record_plan
 from pipeline.core.documents.columnar.unexpected import Unexpected
 from pipeline.core.documents.jsonpath import ValuePath, Violations
 from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.documents.unknown import Census, Note
+from pipeline.core.integers import mask_of
 from pipeline.core.jsontext import SEAM
 from pipeline.core.records import UnknownMembers
 from pipeline.core.schema.types import Record, record_of
 
-__all__ = ["ColumnarReader", "Columns", "Unreadable"]
+__all__ = ["ColumnarReader", "Columns", "Unreadable", "framed"]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -84,15 +86,22 @@ class ColumnarReader:
         # One for each set of decimals that documents spell as numbers, which may be any.
         self._plan = lru_cache(maxsize=PLANS_KEPT)(partial(make_record_plan, self._fields))
 
-    def read(self, documents: Sequence[bytes], text: bytes | None = None) -> Columns:
+    def read(
+        self,
+        documents: Sequence[bytes],
+        indices: Sequence[int] | None = None,
+        text: bytes | None = None,
+    ) -> Columns:
         """Read what can be read at once, in the documents' order. Raises `Unreadable`.
 
-        `text` is that of the chunk whose documents they all are, if it has one.
+        `indices` are of those to read, which are framed (see `framing`); `text` is theirs, joined.
         """
-        indices = framed(documents) if text is None else range(len(documents))
-        text = text or _joined(documents, indices)
+        if indices is None:
+            indices = framed(documents)
+        if text is None:
+            text = _joined(documents, indices)
         joined = len(indices)
-        numbers = self._spelling.as_numbers(documents)
+        numbers = self._spelling.as_numbers(documents, indices)
         indices = exclude_nan_infinity(documents, text, indices)
         indices = self._spelling.exclude_nonplain_decimals(documents, text, indices, numbers)
         structs: list[Any] = []
@@ -152,6 +161,13 @@ class _OtherFields:
         )
         self._decoder = RowDecoder(self._record)
 
+    @cached_property
+    def _closed(self) -> Callable[[bytes], Any]:
+        """Decodes these fields of a document, and refuses one with unknown members."""
+        assert self._census is not None  # noqa: S101 - see `decode`
+        closed = self._census.closed_by_key(frozenset(self._names))
+        return _keeping(self._record.json_type.__struct_fields__, closed.decode)
+
     def decode(
         self, documents: Sequence[bytes], indices: Sequence[int]
     ) -> tuple[Sequence[int], list[Any], Note | None]:
@@ -163,8 +179,7 @@ class _OtherFields:
         if self._census is None:
             structs, rejected = self._decoder.decode(texts)
         else:
-            closed = self._census.closed_by_key(frozenset(self._names))
-            structs, rejected, suspects = self._decoder.decode_closed(texts, closed)
+            structs, rejected, suspects = self._decoder.decode_closed(texts, self._closed)
             note = self._census.note_of(indices[number] for number in suspects)
         if not rejected:
             return indices, structs, note
@@ -179,4 +194,16 @@ class _OtherFields:
         for field, column in zip(self._record.fields, decoded, strict=True):
             if field.name in self._names:
                 columns[field.name] = column
-        return mask_from_indices(violations.by_row, len(structs)) if violations.by_row else None
+        return mask_of(violations.by_row, len(structs)) if violations.by_row else None
+
+
+def _keeping(names: Sequence[str], decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return a decoder that keeps these members alone of each struct that `decode` returns.
+
+    To keep all members of thousands of documents takes longer than to read them.
+    """
+    kept: Any = msgspec.defstruct("Kept", names, gc=False)
+    members = attrgetter(*names)
+    if len(names) == 1:
+        return lambda document: kept(members(decode(document)))
+    return lambda document: kept(*members(decode(document)))

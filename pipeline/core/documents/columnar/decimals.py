@@ -36,12 +36,12 @@ class Spelling:
         self._decimals = list(_decimals_of(self._fields))
         self._nonplain = lru_cache(maxsize=PLANS_KEPT)(self._pattern)
 
-    def as_numbers(self, documents: Sequence[bytes]) -> frozenset[str]:
-        """Return the keys of decimals that a sample of the documents spells as numbers."""
+    def as_numbers(self, documents: Sequence[bytes], indices: Sequence[int]) -> frozenset[str]:
+        """Return the keys of decimals that a sample of these documents spells as numbers."""
         found: set[str] = set()
-        for document in documents[:_SAMPLE] if self._fields else ():
+        for index in indices[:_SAMPLE] if self._fields else ():
             try:
-                value = msgspec.json.decode(document)
+                value = msgspec.json.decode(documents[index])
             except (msgspec.DecodeError, RecursionError):
                 continue
             found.update(_numbers_of(self._fields, value))

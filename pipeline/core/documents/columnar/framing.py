@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.core.jsontext import fast_are_framed, is_framed
+from pipeline.core.integers import all_but
+from pipeline.core.jsontext import unframed
 
 _FEW = 10_000
 # What Arrow's reader accepts as numbers; outside of a string they are between such characters.
@@ -20,9 +21,8 @@ _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 
 def framed(documents: Sequence[bytes]) -> Sequence[int]:
     """Return the indices of the documents that begin and end with braces."""
-    if fast_are_framed(documents):
-        return range(len(documents))
-    return [index for index, document in enumerate(documents) if is_framed(document)]
+    odd = unframed(documents)
+    return all_but(odd, len(documents)) if odd else range(len(documents))
 
 
 def exclude_nan_infinity(

@@ -9,7 +9,7 @@ null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from pipeline.core.documents.columnar.fixed_width import (
     fast_are_uuids,
     fixed_width_text,
 )
+from pipeline.core.integers import mask_of
 from pipeline.core.schema.types import LogicalType, Scalar
 from pipeline.core.schema.values import (
     FIRST_DAY,
@@ -95,16 +96,8 @@ def exact_column(scalar: Scalar, column: pa.Array) -> Column:
             misfits.append(index)
             converted.append(None)
     stored = pa.array(converted, scalar.storage)
-    mask = mask_from_indices(misfits, len(column)) if misfits else None
+    mask = mask_of(misfits, len(column)) if misfits else None
     return (stored if scalar.storage == scalar.arrow else stored.cast(scalar.arrow)), mask
-
-
-def mask_from_indices(true: Iterable[int], size: int) -> pa.Array:
-    """Return the mask that is true at these indices."""
-    flags = bytearray(size)
-    for index in true:
-        flags[index] = 1
-    return pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(flags)]).cast(pa.bool_())
 
 
 def _kept(column: pa.Array, fits: pa.Array) -> Column:

@@ -17,10 +17,10 @@ from pipeline.core.documents.columnar.decimals import has_decimal
 from pipeline.core.documents.columnar.kernels import (
     Column,
     kernel_of,
-    mask_from_indices,
     or_masks,
 )
 from pipeline.core.documents.jsonpath import ValuePath, Violations
+from pipeline.core.integers import mask_of
 from pipeline.core.schema.types import (
     NO_DEFAULT,
     Array,
@@ -156,7 +156,7 @@ def _list_plan(array: Array, key: str, numbers: frozenset[str]) -> ColumnPlan:
         if misfits is None:
             return lists, None
         parents = pc.list_parent_indices(values).filter(misfits)
-        return lists, mask_from_indices(parents.to_pylist(), len(values))
+        return lists, mask_of(parents.to_pylist(), len(values))
 
     return ColumnPlan(pa.list_(item.read), finish)
 

@@ -1,0 +1,11 @@
+"""polars, with a deaggregator as fast as ours: see benchmarks/floor.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import floor
+from benchmarks.peers import with_polars
+
+
+def prepare(event: Any) -> Callable[[], list[bytes]]:
+    return with_polars.prepare(event, floor.documents)
