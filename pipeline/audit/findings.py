@@ -120,6 +120,7 @@ class Answers:
 
 def ask(found: Gathered, since: datetime = _EPOCH) -> Answers:
     """Ask all questions about what arrived from `since` on."""
+    found.flush()
     for name in QUESTIONS:
         found.database.execute(f"CREATE TABLE {name} AS {query(name)}")
     answers = Answers(objects=found.objects, without_census=found.without_census)

@@ -6,6 +6,7 @@ time; what many of them sum up to is DuckDB's to keep within its bounds, in file
 
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ _ROWS = re.compile(
     rf"([a-z][a-z0-9_]*)/({'|'.join(Format)})/(?:.*/)?([^/]+)\.(?:parquet|csv|csv\.gz)", re.DOTALL
 )
 BATCH = re.compile(r"(.*-[0-9a-f]{32})-[0-9]+")
+_MOST_WAITING = 2_000  # objects
+_MOST_ROWS_WAITING = 100_000
 _INSTANT = pa.timestamp("us", "UTC")
 _IDENTITY = [
     ("source", pa.string()),
@@ -96,6 +99,8 @@ class Gathered:
     unreadable: list[str] = field(default_factory=list)
     without_census: int = 0
     objects: int = 0
+    _rows_waiting: int = 0
+    _waiting: dict[str, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         for name, schema in _TABLES.items():
@@ -103,7 +108,21 @@ class Gathered:
         self.database.execute(_FROM_CENSUSES)
 
     def add(self, table: str, rows: pa.Table) -> None:
-        """Add rows to one of the tables."""
+        """Add rows to one of the tables, at the latest when `flush` is called."""
+        waiting = self._waiting[table]
+        waiting.append(rows)
+        self._rows_waiting += rows.num_rows
+        if len(waiting) >= _MOST_WAITING or self._rows_waiting >= _MOST_ROWS_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand all that was added to the database: not each object's rows alone."""
+        for table, waiting in self._waiting.items():
+            self._insert(table, pa.concat_tables(waiting))
+        self._waiting.clear()
+        self._rows_waiting = 0
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
         self.database.register("added", rows)
         names = ", ".join(rows.schema.names)
         self.database.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM added")  # noqa: S608 - our names
