@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pipeline import demo
 from pipeline.commands import (
+    audit,
     backfill,
     bench,
     check,
@@ -39,7 +40,7 @@ from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, evolve, convert, ddl),
-    *(dead_letters, redrive, backfill, produce, run, bench),
+    *(audit, dead_letters, redrive, backfill, produce, run, bench),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`

@@ -1,0 +1,330 @@
+"""What the stores hold, object by object, to tables of a DuckDB that is on disk.
+
+Of a row or a dead letter only its identity is kept, and its arrival. One object is in memory at a
+time; what many of them sum up to is DuckDB's to keep within its bounds, in files of its own.
+"""
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from pipeline.adapters.aws.kinesis import Kinesis
+from pipeline.adapters.store import ObjectStore
+from pipeline.core.census import Census, of_gzip, of_parquet
+from pipeline.core.census_table import LEDGER, SCHEMA, census_table
+from pipeline.core.dataset import ARRIVED_AT, IDENTITY, UNROUTED
+from pipeline.core.deadletter import DeadLetter, decode_dead_letters
+from pipeline.core.errors import DeadLetterError, EventError, ObjectMissing
+from pipeline.core.events import read_failed_batch
+from pipeline.core.formats import Format
+from pipeline.core.layout import ARCHIVE
+from pipeline.redrive import redrivable
+
+if TYPE_CHECKING:
+    import duckdb
+
+_ROWS = re.compile(
+    rf"([a-z][a-z0-9_]*)/({'|'.join(Format)})/(?:.*/)?([^/]+)\.(?:parquet|csv|csv\.gz)", re.DOTALL
+)
+BATCH = re.compile(r"(.*-[0-9a-f]{32})-[0-9]+")
+_MOST_WAITING = 2_000  # objects
+_MOST_ROWS_WAITING = 100_000
+_INSTANT = pa.timestamp("us", "UTC")
+_IDENTITY = [
+    ("source", pa.string()),
+    ("sequence_number", pa.string()),
+    ("sub_sequence_number", pa.int64()),
+    ("document", pa.int64()),
+]
+_TABLES = {
+    "audit_rows": pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("format", pa.string()),
+            *_IDENTITY,
+            ("arrived_at", _INSTANT),
+            ("batch", pa.string()),
+        ]
+    ),
+    "audit_letters": pa.schema(
+        [
+            ("dataset", pa.string()),
+            *_IDENTITY,
+            ("arrived_at", _INSTANT),
+            ("unit_size", pa.int32()),
+            ("archived", pa.bool_()),
+        ]
+    ),
+    "audit_censuses": SCHEMA,
+    "audit_objects": pa.schema(
+        [
+            ("key", pa.string()),
+            ("dataset", pa.string()),
+            ("format", pa.string()),
+            ("digest", pa.string()),
+            ("said", pa.int64()),
+            ("found", pa.int64()),
+        ]
+    ),
+    "audit_failed": pa.schema(
+        [("key", pa.string()), ("source", pa.string()), ("sequence_number", pa.string())]
+    ),
+    "audit_stream": pa.schema(
+        [("source", pa.string()), ("sequence_number", pa.string()), ("arrived_at", _INSTANT)]
+    ),
+}
+"""What is gathered, by table."""
+_FROM_CENSUSES = """
+CREATE VIEW audit_claims AS
+SELECT digest, part, source, first_sequence_number, last_sequence_number, arrived_from,
+    said.key AS dataset, said.value AS documents,
+    CASE WHEN said.key = of_dataset THEN drop_count ELSE 0 END AS drops
+FROM (SELECT *, dataset AS of_dataset, unnest(map_entries(documents)) AS said FROM audit_censuses)
+WHERE said.key <> '*'
+"""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was read: the tables are in `database`; objects without a census are counted."""
+
+    database: "duckdb.DuckDBPyConnection"
+    unreadable: list[str] = field(default_factory=list)
+    without_census: int = 0
+    objects: int = 0
+    _rows_waiting: int = 0
+    _waiting: dict[str, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for name, schema in _TABLES.items():
+            self._declare(name, schema)
+        self.database.execute(_FROM_CENSUSES)
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Add rows to one of the tables, at the latest when `flush` is called."""
+        waiting = self._waiting[table]
+        waiting.append(rows)
+        self._rows_waiting += rows.num_rows
+        if len(waiting) >= _MOST_WAITING or self._rows_waiting >= _MOST_ROWS_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand all that was added to the database: not each object's rows alone."""
+        for table, waiting in self._waiting.items():
+            self._insert(table, pa.concat_tables(waiting))
+        self._waiting.clear()
+        self._rows_waiting = 0
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self.database.register("added", rows)
+        names = ", ".join(rows.schema.names)
+        self.database.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM added")  # noqa: S608 - our names
+        self.database.unregister("added")
+
+    def add_rows(self, dataset: str, as_format: str, batch: str, identities: pa.Table) -> None:
+        """Add rows by the columns that each has: its identity, and when it arrived.
+
+        For a table in which each identity must be there once, `batch` is the table.
+        """
+        count = identities.num_rows
+        columns = [
+            pa.repeat(pa.scalar(dataset), count),
+            pa.repeat(pa.scalar(as_format), count),
+            *(identities.column(name) for name in _COLUMNS),
+            pa.repeat(pa.scalar(batch), count),
+        ]
+        schema = _TABLES["audit_rows"]
+        cast = [column.cast(kind) for column, kind in zip(columns, schema.types, strict=True)]
+        self.add("audit_rows", pa.Table.from_arrays(cast, schema=schema))
+
+    def add_records(self, table: str, records: Sequence[dict[str, Any]]) -> None:
+        """Add what is given row by row."""
+        if records:
+            self.add(table, pa.Table.from_pylist(list(records), _TABLES[table]))
+
+    def note_census(self, key: str, census: Census | None) -> None:
+        """Add the census of an object, or count that it has none."""
+        self.objects += 1
+        if census is None:
+            self.without_census += 1
+        else:
+            self.add("audit_censuses", census_table([(key, census)]))
+
+    def _declare(self, name: str, schema: pa.Schema) -> None:
+        self.database.register("empty", schema.empty_table())
+        self.database.execute(f"CREATE TABLE {name} AS FROM empty")
+        self.database.unregister("empty")
+
+
+_COLUMNS = [*(one.name for one in IDENTITY), ARRIVED_AT.name]
+
+
+def gather(
+    database: "duckdb.DuckDBPyConnection", output: ObjectStore, dead_letters: ObjectStore
+) -> Gathered:
+    """Read everything that two stores hold; what cannot be read is said in `unreadable`."""
+    found = Gathered(database)
+    for key in output.list():
+        if key.startswith(LEDGER):
+            found.add("audit_censuses", pq.read_table(io.BytesIO(output.get(key))).cast(SCHEMA))
+        elif match := _ROWS.fullmatch(key):
+            _gather_rows(found, output, key, match)
+    for key, is_batch in redrivable(dead_letters).items():
+        if is_batch:
+            _gather_failed(found, dead_letters, key)
+        else:
+            _gather_letters(found, dead_letters, key, archived=False)
+    for key in dead_letters.list(ARCHIVE):
+        if key.endswith(".jsonl.gz"):
+            _gather_letters(found, dead_letters, key, archived=True)
+    return found
+
+
+def gather_stream(found: Gathered, kinesis: Kinesis, since: float | None, until: int) -> int:
+    """Read which records a stream holds, and return how many.
+
+    `since` is in seconds since 1970; what arrived after `until`, in microseconds, is left out, as
+    it may be on its way.
+    """
+    arn, count = kinesis.describe_stream_summary().arn, 0
+    for shard in kinesis.list_shards():
+        for records in _records(kinesis, shard.shard_id, since, until):
+            source = f"{arn}/{shard.shard_id}"
+            found.add_records("audit_stream", [{"source": source, **record} for record in records])
+            count += len(records)
+    return count
+
+
+def _records(
+    kinesis: Kinesis, shard: str, since: float | None, until: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a shard holds, up to its tip or `until`."""
+    iterator: str | None = (
+        kinesis.get_shard_iterator(shard, "TRIM_HORIZON")
+        if since is None
+        else kinesis.get_shard_iterator(shard, "AT_TIMESTAMP", since)
+    )
+    while iterator is not None:
+        received = kinesis.get_records(iterator)
+        settled = [record for record in received.records if record.arrived_at <= until]
+        yield [
+            {"sequence_number": record.sequence_number, "arrived_at": record.arrived_at}
+            for record in settled
+        ]
+        if len(settled) < len(received.records) or (not received.records and not received.behind):
+            return
+        iterator = received.next_iterator
+
+
+def _gather_rows(found: Gathered, store: ObjectStore, key: str, match: re.Match[str]) -> None:
+    dataset, as_format, name = match.groups()
+    batch = BATCH.fullmatch(name)
+    try:
+        body = store.get(key)
+        if as_format == Format.PARQUET:
+            identities, census, said = _of_parquet(body)
+        else:
+            identities, census, said = _of_csv(body, key), None, None
+    except ObjectMissing:
+        return  # deleted meanwhile, by a committer that has its rows now
+    except (pa.ArrowException, KeyError, OSError, ValueError):
+        found.unreadable.append(
+            f"{store.uri}/{key} cannot be read as {as_format} with the columns of an identity; "
+            "restore it, or deliver its batch again."
+        )
+        return
+    found.add_rows(dataset, as_format, batch[1] if batch else name, identities)
+    if as_format == Format.PARQUET:
+        found.note_census(key, census)
+    found.add_records(
+        "audit_objects",
+        [
+            {
+                "key": key,
+                "dataset": dataset,
+                "format": as_format,
+                "digest": census.digest if census else None,
+                "said": said,
+                "found": identities.num_rows,
+            }
+        ],
+    )
+
+
+def _of_parquet(body: bytes) -> tuple[pa.Table, Census | None, int | None]:
+    file = pq.ParquetFile(pa.BufferReader(body))
+    metadata = file.metadata.metadata or {}
+    said = metadata.get(b"pipeline.rows")
+    # Without Arrow's threads: they sometimes abort a process that ends while they do.
+    identities = file.read(columns=_COLUMNS, use_threads=False).select(_COLUMNS)
+    return identities, of_parquet(metadata), None if said is None else int(said)
+
+
+def _of_csv(body: bytes, key: str) -> pa.Table:
+    """Read the identity's columns of a CSV file, whatever its other columns hold."""
+    source = pa.BufferReader(body)
+    stream = pa.CompressedInputStream(source, "gzip") if key.endswith(".gz") else source
+    text = pa.string()
+    table = pa_csv.read_csv(
+        stream,
+        pa_csv.ReadOptions(use_threads=False),
+        pa_csv.ParseOptions(newlines_in_values=True),
+        pa_csv.ConvertOptions(
+            include_columns=_COLUMNS,
+            column_types=dict(
+                zip(_COLUMNS, (text, text, pa.int64(), pa.int64(), _INSTANT), strict=True)
+            ),
+        ),
+    )
+    return table.select(_COLUMNS)
+
+
+def _gather_letters(found: Gathered, store: ObjectStore, key: str, *, archived: bool) -> None:
+    try:
+        body = store.get(key)
+        letters = decode_dead_letters(body, f"{store.uri}/{key}")
+    except ObjectMissing:
+        return
+    except DeadLetterError as error:
+        found.unreadable.append(str(error))
+        return
+    if not archived:
+        found.note_census(key, of_gzip(body))
+    found.add_records("audit_letters", [_letter(letter, archived=archived) for letter in letters])
+
+
+def _letter(letter: DeadLetter, *, archived: bool) -> dict[str, Any]:
+    return {
+        "dataset": letter.dataset or UNROUTED,
+        "source": letter.source,
+        "sequence_number": letter.sequence_number,
+        "sub_sequence_number": letter.sub_sequence_number,
+        "document": letter.document,
+        "arrived_at": letter.arrived_at,
+        "unit_size": len(letter.unit),
+        "archived": archived,
+    }
+
+
+def _gather_failed(found: Gathered, store: ObjectStore, key: str) -> None:
+    try:
+        batch = read_failed_batch(store.get(key), f"{store.uri}/{key}")
+    except ObjectMissing:
+        return
+    except EventError as error:
+        found.unreadable.append(str(error))
+        return
+    found.add_records(
+        "audit_failed",
+        [
+            {"key": key, "source": batch.source, "sequence_number": record.sequence_number}
+            for record in batch.records
+        ],
+    )

@@ -1,0 +1,119 @@
+"""The questions as views: DuckDB's give the audit's answers, and Athena's are Trino's SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+import sqlglot
+from sqlglot import exp
+from support import ORDERS, Stored, as_json, dataset, deliver, kinesis_event, order
+
+from pipeline.audit.findings import ask
+from pipeline.audit.gather import gather
+from pipeline.audit.questions import QUESTIONS
+from pipeline.audit.views import LEDGER_COLUMNS, audit_views
+from pipeline.core.census_table import SCHEMA
+from pipeline.core.dataset import check_together
+from pipeline.core.errors import SettingsError
+
+CLICKS = dataset(
+    {"name": "click_id", "type": "string"},
+    config='match = { field = "@stream", equals = "clicks" }\n',
+    name="clicks",
+)
+DATASETS = check_together([ORDERS, CLICKS])
+RECORDS = [
+    as_json(order()), as_json(order(country="FR")), as_json(order(total="x")), b'{"x"',
+    as_json({"@stream": "clicks", "click_id": "a"}),
+]  # fmt: skip
+NAMES = ["clicks", "orders"]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    """What two deliveries stored, of which an object was lost and another one copied."""
+    stored = deliver(kinesis_event(RECORDS), DATASETS)
+    deliver(kinesis_event(RECORDS[1:], start=1), DATASETS, stored)
+    for key in list(stored.output.objects):
+        if "by_country=FR" in key:
+            del stored.output.objects[key]
+        elif key.startswith("clicks/"):
+            stored.output.objects[key.replace("parquet/", "parquet/copy/")] = stored.output.get(key)
+    letters = list(stored.dead_letters.objects.items())
+    stored.dead_letters.objects |= {f"_redriven/{key}": body for key, body in letters}
+    for key, body in stored.objects.items():
+        path = tmp_path / "it's [here]" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return stored
+
+
+def test_duckdbs_views_answer_as_the_audit_does(stored: Stored, tmp_path: Path) -> None:
+    root = tmp_path / "it's [here]"
+    with duckdb.connect() as database, duckdb.connect() as viewer:
+        database.execute("SET TimeZone = 'UTC'")
+        found = gather(database, stored.output, stored.dead_letters)
+        ask(found)
+        viewer.execute(
+            audit_views(NAMES, (root / "output").as_uri(), (root / "dead").as_uri(), "duckdb")
+        )
+        for name in QUESTIONS:
+            of_parquet = (
+                ""
+                if name in {"audit_hours", "audit_settled", "audit_claimed"}
+                else (" WHERE format = 'parquet'")
+            )
+            expected = answers(database, f"FROM {name}{of_parquet}")
+            assert answers(viewer, f"FROM {name}") == expected
+            assert expected
+
+
+def answers(database: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return sorted(map(repr, database.execute(query).fetchall()))
+
+
+def test_athenas_views_are_trinos_sql_over_tables_that_are_declared() -> None:
+    text = audit_views(NAMES, "s3://lake/out", "s3://lake/dead", "athena")
+    known = {"clicks", "orders", "dead_letters"}
+    for statement in text.split(";\n"):
+        if "CREATE EXTERNAL TABLE" in statement:
+            known.add(statement.partition("TABLE `")[2].partition("`")[0])
+        elif "VIEW" in statement:
+            parsed: Any = sqlglot.parse_one(statement, dialect="trino")
+            own = {cte.alias for cte in parsed.find_all(exp.CTE)} | {"said"}
+            asked = {table.name for table in parsed.find_all(exp.Table)} - own - {parsed.this.name}
+            assert asked <= known
+            known.add(parsed.this.name)
+    assert known >= {*QUESTIONS, "audit_ledger", "dead_letters_redriven_text"}
+    assert "LOCATION 's3://lake/out/_lake/ledger/'" in text
+    assert "LOCATION 's3://lake/dead/_redriven/'" in text
+
+
+def test_the_ledger_is_declared_with_the_columns_that_a_segment_has() -> None:
+    spelled = {
+        pa.string(): "string",
+        pa.int64(): "bigint",
+        pa.timestamp("us", "UTC"): "timestamp",
+        pa.map_(pa.string(), pa.int64()): "map<string,bigint>",
+    }
+    assert {field.name: spelled[field.type] for field in SCHEMA} == LEDGER_COLUMNS
+
+
+def test_athena_reads_s3_alone() -> None:
+    with pytest.raises(SettingsError) as caught:
+        audit_views(NAMES, "file:///out", "file:///dead", "athena")
+    assert str(caught.value) == (
+        "Athena reads S3 alone: output and dead letters must be s3://bucket/prefix."
+    )
+
+
+def test_without_parquet_there_is_nothing_to_ask() -> None:
+    with pytest.raises(SettingsError) as caught:
+        audit_views([], "file:///out", "file:///dead", "duckdb")
+    assert str(caught.value) == (
+        "None of the datasets is written as Parquet, which the views read."
+    )
