@@ -15,7 +15,7 @@ from pathlib import Path
 ENTRY = "pipeline.handlers"
 # Modules of handlers that run by a schedule: they are in an artifact of their own, so that the
 # stream's does not grow by what they need.
-SCHEDULED = frozenset({"pipeline.handlers._tables"})
+SCHEDULED = frozenset({"pipeline.handlers._commit", "pipeline.handlers._tables"})
 
 _LEFT_OUT = (
     ".lock",  # uv's
@@ -70,15 +70,20 @@ class Reached:
         return frozenset(name.removeprefix("_") for name in names)
 
 
-def reached(package: Path, entry: str = ENTRY, without: frozenset[str] = frozenset()) -> Reached:
-    """Follow the imports of our modules from `entry`. `package` is the folder `pipeline`.
+def reached(
+    package: Path,
+    entry: str = ENTRY,
+    also: frozenset[str] = frozenset(),
+    without: frozenset[str] = frozenset(),
+) -> Reached:
+    """Follow our modules' imports from `entry`, and `also`. `package` is the folder `pipeline`.
 
     Modules of `without` stay out, with what they alone import.
 
     An import inside a function counts: some invocation executes it.
     """
     found = Reached()
-    waiting = [entry, *_below(package, entry)]
+    waiting = [entry, *_below(package, entry), *sorted(also)]
     while waiting:
         name = waiting.pop()
         file = _file(package, name)

@@ -58,8 +58,19 @@ _LEVEL = 6
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 
 
-# What is left out of each artifact: modules, and what they alone import.
-ARTIFACTS: dict[str, frozenset[str]] = {"function.zip": SCHEDULED, "scheduled.zip": frozenset()}
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What goes into an artifact: the lock file of its requirements, and which of our modules."""
+
+    requirements: str
+    also: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+
+ARTIFACTS = {
+    "function.zip": Artifact("runtime.txt", without=SCHEDULED),
+    "scheduled.zip": Artifact("runtime.txt", also=SCHEDULED),
+}
 
 
 class PackageError(Exception):
@@ -142,22 +153,23 @@ def artifacts(target: Target, schemas: Path) -> dict[str, dict[str, bytes]]:
     """Return the files of each artifact: each one's body by its path."""
     package = Path(pipeline.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
-        installed = Path(scratch) / "installed"
-        _install(target, installed)
         found = {}
-        for name, without in ARTIFACTS.items():
-            modules = reached(package, without=without)
+        for name, made_of in ARTIFACTS.items():
+            installed = Path(scratch) / made_of.requirements
+            if not installed.exists():
+                _install(target, installed, made_of.requirements)
+            modules = reached(package, also=made_of.also, without=made_of.without)
             files = _requirements(installed, modules) | _own(modules) | _datasets(schemas)
             sources = {path: body for path, body in files.items() if path.endswith(".py")}
             found[name] = files | _bytecode(sources, target, Path(scratch) / f"{name}.sources")
         return found
 
 
-def _install(target: Target, folder: Path) -> None:
+def _install(target: Target, folder: Path, requirements: str) -> None:
     """Install a target's pinned requirements, whatever this machine is."""
     command: list[str | Path] = [
         uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--no-deps",
-        "--require-hashes", "--requirements", ROOT / "requirements" / "runtime.txt",
+        "--require-hashes", "--requirements", ROOT / "requirements" / requirements,
         "--only-binary", ":all:", "--python-version", target.python,
         "--python-platform", _PLATFORMS[target.arch], "--target", folder,
     ]  # fmt: skip
@@ -166,7 +178,7 @@ def _install(target: Target, folder: Path) -> None:
     if done.returncode:
         raise PackageError(
             f"The requirements for Python {target.python} on {target.arch} could not be installed; "
-            f"see requirements/runtime.txt and what uv says:\n{done.stderr}"
+            f"see requirements/{requirements} and what uv says:\n{done.stderr}"
         )
 
 

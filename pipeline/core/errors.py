@@ -172,10 +172,6 @@ class NotifyError(ServiceError):
     """A message could not be sent; the text says where to, and what to do."""
 
 
-class CatalogError(ServiceError):
-    """A catalog of tables could not be read or changed; the text says which table, what to do."""
-
-
 # ---------------------------------------------------------------------------------------- time
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.adapters.aws.folders import S3Folders
-from pipeline.adapters.aws.glue_partitions import GlueTable, glue_client
+from pipeline.adapters.aws.glue import glue_client
+from pipeline.adapters.aws.glue_partitions import GlueTable
 from pipeline.adapters.aws.s3 import s3_client
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.authoring.ddl import dead_letter_table, landing_table
 from pipeline.core.dataset import UNROUTED, Dataset
-from pipeline.core.errors import PipelineError, ServiceError, TablesNotRegistered
+from pipeline.core.errors import StoreError, TablesNotRegistered
 from pipeline.handlers.invocation import remaining_time, reserve_within
-from pipeline.landing import LandingTable, Run, register, shares_of
+from pipeline.registration import LandingTable, Run, register, shares_of
 from pipeline.settings import TableSettings
 
 _RESERVE: Final = 20.0
@@ -27,7 +28,7 @@ class Tables:
     """What outlives an invocation: the tables, and the clients."""
 
     def __init__(self, settings: TableSettings) -> None:
-        """Read the datasets, and make the clients. Raises `DatasetError` and `ServiceError`."""
+        """Read the datasets, and make the clients. Raises `DatasetError` and `StoreError`."""
         self.settings = settings
         self.tables = landing_tables(settings, read_datasets(Path(settings.schemas)))
         self.glue = glue_client()
@@ -68,12 +69,12 @@ def respond(
         shares_of(tables.tables),
     )
     counts = Counter({"tables": 0, "registered": 0, "updated": 0, "unfinished": 0})
-    failures = list[PipelineError]()
+    failures = list[StoreError]()
     for table in tables.tables:
         try:
             glue = GlueTable(tables.settings.database, table.name, tables.glue)
             done = register(table, glue, run)
-        except ServiceError as error:
+        except StoreError as error:
             failures.append(error)
             continue
         counts.update(tables=1, registered=done.created, updated=done.updated)

@@ -9,8 +9,9 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from pipeline.adapters.aws.glue_partitions import GlueTable, Partition, glue_client
-from pipeline.core.errors import CatalogError
+from pipeline.adapters.aws.glue import glue_client
+from pipeline.adapters.aws.glue_partitions import GlueTable, Partition
+from pipeline.core.errors import StoreError
 
 STORAGE = {
     "Columns": [{"Name": "n", "Type": "bigint"}],
@@ -105,7 +106,7 @@ def test_what_glue_refuses_of_single_partitions_is_an_error_without_their_values
 ) -> None:
     table = opened(*glue)
     glue[1].add_response("batch_create_partition", failed("InternalServiceException"))
-    with pytest.raises(CatalogError) as raised:
+    with pytest.raises(StoreError) as raised:
         table.create([DE])
     assert str(raised.value) == (
         "Could not register partitions of pipeline.orders: Glue answered InternalServiceException "
@@ -114,17 +115,16 @@ def test_what_glue_refuses_of_single_partitions_is_an_error_without_their_values
     )
     gone = failed("EntityNotFoundException", "PartitionValueList")
     glue[1].add_response("batch_update_partition", gone)
-    with pytest.raises(CatalogError, match=r"^Could not update partitions of pipeline\.orders: "):
+    with pytest.raises(StoreError, match=r"^Could not update partitions of pipeline\.orders: "):
         table.update([DE])
 
 
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("AccessDeniedException", "grant glue:BatchCreatePartition on the catalog, the database"),
-        ("ResourceNumberLimitExceededException", "ask AWS for more partitions"),
+        ("AccessDeniedException", "grant glue:BatchCreatePartition on it to the role"),
         ("ThrottlingException", "try again later."),
-        ("InvalidInputException", "look this code up in the documentation of glue:Batch"),
+        ("InvalidInputException", "check the request against the documentation of this error code"),
     ],
 )
 def test_what_glue_refuses_is_a_sentence_that_says_what_to_do(
@@ -132,7 +132,7 @@ def test_what_glue_refuses_is_a_sentence_that_says_what_to_do(
 ) -> None:
     table = opened(*glue)
     glue[1].add_client_error("batch_create_partition", code, "no", 400)
-    with pytest.raises(CatalogError) as raised:
+    with pytest.raises(StoreError) as raised:
         table.create([DE])
     assert said in str(raised.value)
     assert str(raised.value).startswith("Could not register partitions of pipeline.orders: Glue")

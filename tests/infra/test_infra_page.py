@@ -27,8 +27,8 @@ from pipeline.authoring.ddl import statements
 from pipeline.core.formats import Format
 from pipeline.core.report import Tally
 from pipeline.handlers._tables import landing_tables
-from pipeline.landing import shares_of
 from pipeline.measure.prices import LAMBDA_MEGABYTES, PRICES, PRICES_AROUND
+from pipeline.registration import shares_of
 from pipeline.settings import TableSettings
 
 PAGE = (ROOT / "infra" / "README.md").read_text("utf-8")

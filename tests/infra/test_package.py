@@ -163,7 +163,7 @@ def test_what_only_scheduled_functions_need_is_in_an_artifact_of_its_own(
     more = {name for name in scheduled - of_stream if "__pycache__" not in name}
     ours = {name for name in more if name.startswith("pipeline/")}
     assert {"/".join(name.split("/")[:2]) for name in ours if "/ddl/" not in name} == {
-        "pipeline/adapters", "pipeline/authoring", "pipeline/handlers", "pipeline/landing.py",
+        "pipeline/adapters", "pipeline/authoring", "pipeline/handlers", "pipeline/registration.py",
     }  # fmt: skip
     assert {"pipeline/handlers/_tables.py", "pipeline/adapters/aws/glue_partitions.py"} <= ours
     assert {name.split("/")[2] for name in more - ours} == {"glue"}  # a model of botocore's

@@ -215,7 +215,7 @@ def test_a_table_that_is_missing_is_named_and_keeps_no_other_from_its_rows(
         deployed.register()
     assert re.fullmatch(
         r"Could not read pipeline\.clicks: Glue answered EntityNotFoundException \(HTTP 400, .*\); "
-        r"check that the table is deployed, in this database and region\.",
+        r"check that the database is there, and the region\.",
         str(raised.value),
     )
     stored = folders(deployed)

@@ -19,7 +19,6 @@ from botocore.parsers import ResponseParserError
 from pipeline.adapters.aws.denials import read_denial, remedy_for
 from pipeline.core.errors import (
     ArgumentRefused,
-    CatalogError,
     FunctionError,
     IteratorExpired,
     NotifyError,
@@ -335,6 +334,29 @@ KINESIS: Final = Service(
     "configuration files",
 )
 
+GLUE: Final = Service(
+    "Glue",
+    unavailable=StoreUnavailable,
+    refused=StoreRefused,
+    bad_argument=StoreRefused,
+    throttled=Meaning(StoreThrottled),
+    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
+    codes=_codes(
+        Meaning(StoreUnavailable),
+        "ConcurrentModificationException InternalServiceException OperationTimeoutException",
+    )
+    | _refusals(
+        StoreRefused,
+        {
+            "check that the database is there, and the region": "EntityNotFoundException",
+            "grant {action} on it to the role or user this runs as": "AccessDeniedException",
+            "renew the credentials": (
+                "ExpiredTokenException UnrecognizedClientException InvalidSignatureException"
+            ),
+        },
+    ),
+)
+
 _BUSY: Final = Meaning(StoreUnavailable, "try again later, or fewer at once")
 LAMBDA: Final = Service(
     "Lambda",
@@ -381,30 +403,5 @@ SNS: Final = Service(
     codes={},
     denied=_TOPIC,
     unknown=_TOPIC,
-    settings="the network and the AWS settings of the function",
-)
-
-GLUE: Final = Service(
-    "Glue",
-    unavailable=CatalogError,
-    refused=CatalogError,
-    bad_argument=CatalogError,
-    throttled=Meaning(CatalogError),
-    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
-    codes={
-        "EntityNotFoundException": Meaning(
-            CatalogError, "check that the table is deployed, in this database and region"
-        ),
-        "ResourceNumberLimitExceededException": Meaning(
-            CatalogError, "ask AWS for more partitions, or partition coarsely"
-        ),
-        "AccessDeniedException": Meaning(
-            CatalogError,
-            "grant {action} on the catalog, the database and the table, and where Lake Formation "
-            "governs the database, its permissions on the table",
-        ),
-    },
-    denied="grant {action} on the catalog, the database and the table",
-    unknown="look this code up in the documentation of {action}",
     settings="the network and the AWS settings of the function",
 )

@@ -13,15 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.adapters.aws.client import make_client
 from pipeline.adapters.aws.errors import GLUE, Call, translate_errors
-from pipeline.core.errors import CatalogError
+from pipeline.core.errors import StoreUnavailable
 
 AT_ONCE: Final = 100
 """How many partitions Glue takes in one request."""
 _MADE_FOR: Final = "pipeline.made_for"
 """The parameter of a partition that says which columns it was made for."""
-_TRIES: Final = 8  # Glue throttles by the account, and the next run is minutes away
 _THERE_ALREADY: Final = "AlreadyExistsException"
 
 
@@ -33,13 +31,8 @@ class Partition:
     location: str
 
 
-def glue_client() -> Any:
-    """Return a client that waits where Glue throttles. Raises `CatalogError`."""
-    return make_client(GLUE, read_timeout=30.0, tries=_TRIES)
-
-
 class GlueTable:
-    """A table, as it is when this is made. Raises `CatalogError`, as every method does."""
+    """A table, as it is when this is made. Raises `StoreError`, as every method does."""
 
     def __init__(self, database: str, name: str, client: Any) -> None:
         self._client, self._database, self._name = client, database, name
@@ -111,7 +104,7 @@ class GlueTable:
                 f"{', '.join(sorted(codes))} for some; the next run tries again, and if that does "
                 "not help, look the code up in the documentation of BatchCreatePartition."
             )
-            raise CatalogError(message)
+            raise StoreUnavailable(message)
 
     def _call(self, verb: str, action: str) -> Call:
         return Call(GLUE, verb, action, f"{self._database}.{self._name}")

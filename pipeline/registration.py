@@ -89,7 +89,7 @@ def shares_of(tables: Iterable[LandingTable]) -> dict[str, int]:
 
 
 def register(table: LandingTable, catalog: CatalogTable, run: Run) -> Registered:
-    """Register what has landed of one table. Raises `CatalogError` and `StoreError`."""
+    """Register what has landed of one table. Raises `StoreError`."""
     done, known, outdated = Registered(), set[tuple[str, ...]](), list[Partition]()
     for partition, is_current in catalog.partitions():
         known.add(partition.values)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.aws.glue_partitions import AT_ONCE, Partition
 from pipeline.core.partition import HIVE_NULL, escape, value_in_catalog
-from pipeline.landing import LATEST, LISTED_AGAIN, LandingTable, Run, register, shares_of
+from pipeline.registration import LATEST, LISTED_AGAIN, LandingTable, Run, register, shares_of
 
 PLACE = "s3://lake/orders/parquet/"
 BY_DAY = LandingTable("orders", PLACE, ("date",))
