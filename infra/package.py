@@ -100,6 +100,13 @@ def main(arguments: list[str] | None = None) -> int:
         for arch in options.arch:
             target = Target(arch, options.python, compiler)
             print(build(target, options.schemas, options.out / f"lambda-{arch}"))
+        for folder in dataset_folders(options.schemas):
+            if not (folder / LAYOUT_FILE).exists():
+                print(
+                    f"{folder.name}: how its rows are stored is not recorded. `pipeline check "
+                    f"{options.schemas} --write` does that, once: a later change that readers of "
+                    "these rows would trip over is then refused."
+                )
     except DatasetError as error:
         print(f"The datasets of {options.schemas} cannot be packaged: {error}", file=sys.stderr)
         return 1

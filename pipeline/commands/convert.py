@@ -163,21 +163,35 @@ def _pin(given: _Input, pipeline: "Pipeline") -> tuple["PinnedFile", "PathHistor
     with progress(f"{given.name}: digest", given.size) as advance:
         pinned = PinnedFile(given.file, given.name, history.versions, advance)
     if pinned.grown_from:
-        print(_grown(given.name, pinned.grown_from), file=sys.stderr)
+        print(_grown(given, pinned.grown_from), file=sys.stderr)
     return pinned, history
 
 
-def _grown(path: str, earlier: Sequence["Version"]) -> str:
+def _grown(given: _Input, earlier: Sequence["Version"]) -> str:
     """Say which rows are there twice, now that a file has grown."""
     longest = max(earlier, key=lambda version: version.size)
     more = len(earlier) - 1
     others = f", and those of {more} shorter ones that it was before" if more else ""
+    next_time = "a file of its own"  # compressed data cannot be read from its middle
+    if not _is_compressed(given.file):
+        next_time = f"tail -c +{(given.size or 0) + 1} FILE | pipeline convert -"
     return (
-        f"{printable(path)} has grown: its first {longest.size:,} bytes were converted before, and "
-        "are now stored once more, with the rest, as another file. Delete the rows whose _source "
-        f"is '{printable(longest.source(path))}'{others}; and convert only what is appended next "
-        "time (tail -c +N FILE | pipeline convert -)."
+        f"{printable(given.name)} has grown: its first {longest.size:,} bytes were converted "
+        "before, and are now stored once more, with the rest, as another file. Delete the rows "
+        f"whose _source is '{printable(longest.source(given.name))}'{others}; and convert only "
+        f"what is appended next time ({next_time})."
     )
+
+
+def _is_compressed(file: BinaryIO) -> bool:
+    """Return whether a file begins as gzip and zstd do; it stays where it is."""
+    from pipeline.core.magic import GZIP, ZSTD_FRAME
+
+    where = file.tell()
+    file.seek(0)
+    first = file.read(len(ZSTD_FRAME))
+    file.seek(where)
+    return first.startswith((GZIP, ZSTD_FRAME))
 
 
 def _store(

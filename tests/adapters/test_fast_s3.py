@@ -123,6 +123,8 @@ OWN = {
     [
         NO_DEMANDS,
         S3Settings(encryption="AES256", storage_class="STANDARD_IA"),
+        S3Settings(encryption="aws:kms", bucket_key=False),
+        S3Settings(encryption="AES256", bucket_key=False),
         S3Settings(encryption="aws:kms", kms_key="alias/lake", bucket_key=True),
         S3Settings(encryption="aws:kms:dsse", kms_key="alias/lake"),
         S3Settings(requester_pays=True, tags=(("team", "data & co"), ("cost", "a/b=c"))),
@@ -213,6 +215,7 @@ def test_what_is_not_from_s3_is_no_acknowledgement(server: Recorder) -> None:
         ({}, S3Settings(acl="private")),
         ({}, S3Settings(expected_owner="123456789012")),
         ({}, S3Settings(boto3_alone=True)),
+        ({}, S3Settings(bucket_key=False)),
     ],
 )
 def test_boto3_does_what_only_boto3_knows(

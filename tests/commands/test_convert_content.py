@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -127,7 +128,7 @@ def test_a_grown_file_is_told_with_what_is_there_twice_and_what_to_do(
         f"{place.file} has grown: its first {size} bytes were converted before, and are now "
         "stored once more, with the rest, as another file. Delete the rows whose _source is "
         f"'{place.file}?{size}-{digest}'; and convert only what is appended next time "
-        "(tail -c +N FILE | pipeline convert -).\n"
+        f"(tail -c +{place.file.stat().st_size + 1} FILE | pipeline convert -).\n"
     )
     named = [row for row in rows(place.out) if row["_source"] == f"{place.file}?{size}-{digest}"]
     assert [(row["meter"], row["kwh"]) for row in named] == [("A", 1)]
@@ -140,6 +141,19 @@ def test_a_grown_file_is_told_with_what_is_there_twice_and_what_to_do(
     assert place.convert() == 0
     (said,) = capsys.readouterr().err.splitlines()
     assert "', and those of 1 shorter ones that it was before; and convert only what" in said
+
+
+def test_a_compressed_file_that_has_grown_cannot_be_read_from_its_middle(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = gzip.compress(reads(("A", 1)).encode(), mtime=0)
+    for content in (before, before + gzip.compress(reads(("B", 2)).encode(), mtime=0)):
+        place.file.write_bytes(content)
+        assert place.convert() == 0
+    assert capsys.readouterr().err.endswith(
+        "convert only what is appended next time (a file of its own).\n"
+    )
+    assert place.found == [("A", 1), ("A", 1), ("B", 2)]
 
 
 def test_an_empty_file_that_fills_has_not_grown(

@@ -720,3 +720,18 @@ def test_a_full_event_fits_into_the_memory(function: Lambda, memory: int) -> Non
         "%d MB: start-up %.2f s; a full event, %.2f s of its processor's share; peak %d MB",
         memory, first.start or 0, second, again.memory,
     )  # fmt: skip
+
+
+def test_a_dataset_whose_layout_is_not_recorded_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("orders", "clicks"):
+        shutil.copytree(ROOT / "schemas" / name, tmp_path / name)
+    (tmp_path / "orders" / "layout.toml").unlink()
+    monkeypatch.setattr(package, "build", lambda *_: "built")
+    assert package.main(["--schemas", str(tmp_path), "--arch", "arm64"]) == 0
+    assert capsys.readouterr().out == (
+        "built\norders: how its rows are stored is not recorded. `pipeline check "
+        f"{tmp_path} --write` does that, once: a later change that readers of these rows would "
+        "trip over is then refused.\n"
+    )

@@ -169,6 +169,8 @@ def _config(bucket: str, settings: S3Settings, environment: Mapping[str, str]) -
     region = get("AWS_DEFAULT_REGION") or ""
     key, secret = get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")
     others = settings.acl is not None or settings.expected_owner is not None
+    # The fast client sends the bucket key's header with an encryption alone.
+    others = others or (settings.bucket_key is not None and settings.encryption is None)
     unknown = any(value and _is_unknown(name) for name, value in environment.items())
     if not (key and secret) or others or unknown:
         return None
