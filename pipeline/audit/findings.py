@@ -63,7 +63,7 @@ _HOURS = "SELECT * FROM audit_hours WHERE hour >= date_trunc('hour', ?) ORDER BY
 _MAIN_FORMATS = "SELECT dataset, max(format) FROM audit_formats GROUP BY dataset"
 _DROPS = """
 SELECT source, date_trunc('hour', arrived_from) AS hour, CAST(sum(drops) AS BIGINT) AS drops
-FROM audit_claimed GROUP BY source, hour
+FROM audit_claimed WHERE arrived_from >= ? GROUP BY source, hour
 """
 
 
@@ -87,10 +87,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Hour:
-    """One source's numbers in one hour of arrival: documents = rows + dead letters + drops.
+    """One source's numbers in one hour of arrival.
 
-    `newest` is the latest arrival that is stored, and `largest_gap` the longest time between two
-    arrivals, in seconds. What is `missing` is not among the documents.
+    documents = rows + dead letters + drops + what is missing, at least. `newest` is the latest
+    arrival that is stored, and `largest_gap` the longest time between two arrivals, in seconds.
     """
 
     source: str
@@ -262,7 +262,7 @@ def _hours(found: Gathered, since: datetime, lost: list[Finding]) -> list[Hour]:
         one = hour_of(row["source"], row["hour"])
         one.rows, one.dead_letters = int(row["stored"]), int(row["letters"])
         one.newest, one.largest_gap = row["newest"], int(row["largest_gap"] or 0)
-    for row in _rows(found, _DROPS, []):
+    for row in _rows(found, _DROPS, [since]):
         if row["drops"]:
             hour_of(row["source"], row["hour"]).drops = int(row["drops"])
     for (source, moment), missing in _lost(found, lost).items():
