@@ -28,6 +28,7 @@ import msgspec
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.store import ObjectStore
 from pipeline.attempt import Attempt
+from pipeline.core.census import named, of_gzip
 from pipeline.core.deadletter import (
     DOCUMENT,
     DeadLetter,
@@ -163,6 +164,7 @@ class _File:
     def __init__(self, store: ObjectStore, key: str) -> None:
         self.store = store
         self.key = key
+        self._census = b""  # of the batch, which the file has for as long as it is there
         self.letters = self._read(key)
         self.done = self._read(ARCHIVE + key)
 
@@ -213,13 +215,16 @@ class _File:
 
     def _read(self, key: str) -> list[DeadLetter]:
         try:
-            return decode_dead_letters(self.store.get(key), f"{self.store.uri}/{key}")
+            body = self.store.get(key)
         except ObjectMissing:
             return []
+        census = of_gzip(body)
+        self._census = self._census or (census.to_name() if census else b"")
+        return decode_dead_letters(body, f"{self.store.uri}/{key}")
 
     def _write(self, key: str, letters: list[DeadLetter]) -> None:
         if letters:
-            self.store.put(key, encode_lines(letters))
+            self.store.put(key, named(encode_lines(letters), self._census))
         else:
             self.store.delete(key)
 

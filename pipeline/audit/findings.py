@@ -11,6 +11,7 @@ from pipeline.audit.questions import QUESTIONS, query
 
 _MOST = 50  # findings of a kind that are said one by one
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _DOUBLED = """
 SELECT dataset, format, source, batch, count(*) AS documents, max(copies) AS copies,
@@ -21,7 +22,7 @@ FROM audit_doubled WHERE arrived_at >= ?
 GROUP BY ALL ORDER BY source, min(arrived_at), dataset, format, batch
 """
 _SHORT = """
-SELECT * FROM audit_short WHERE arrived_from >= ?
+SELECT * FROM audit_short WHERE arrived_from >= ? AND arrived_from <= ?
 ORDER BY source, length(last_sequence_number), last_sequence_number, digest, dataset, format
 """
 _OBJECTS = """
@@ -62,7 +63,7 @@ _HOURS = "SELECT * FROM audit_hours WHERE hour >= date_trunc('hour', ?) ORDER BY
 _MAIN_FORMATS = "SELECT dataset, max(format) FROM audit_formats GROUP BY dataset"
 _DROPS = """
 SELECT source, date_trunc('hour', arrived_from) AS hour, CAST(sum(drops) AS BIGINT) AS drops
-FROM audit_claimed GROUP BY source, hour
+FROM audit_claimed WHERE arrived_from >= ? GROUP BY source, hour
 """
 
 
@@ -86,10 +87,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Hour:
-    """One source's numbers in one hour of arrival: documents = rows + dead letters + drops.
+    """One source's numbers in one hour of arrival.
 
-    `newest` is the latest arrival that is stored, and `largest_gap` the longest time between two
-    arrivals, in seconds. What is `missing` is not among the documents.
+    documents = rows + dead letters + drops + what is missing, at least. `newest` is the latest
+    arrival that is stored, and `largest_gap` the longest time between two arrivals, in seconds.
     """
 
     source: str
@@ -118,15 +119,18 @@ class Answers:
     stream_records: int | None = None
 
 
-def ask(found: Gathered, since: datetime = _EPOCH) -> Answers:
-    """Ask all questions about what arrived from `since` on."""
+def ask(found: Gathered, since: datetime = _EPOCH, until: datetime = _NEVER) -> Answers:
+    """Ask all questions about what arrived from `since` on.
+
+    Of a batch that began to arrive after `until`, some objects may be on their way.
+    """
     found.flush()
     for name in QUESTIONS:
         found.database.execute(f"CREATE TABLE {name} AS {query(name)}")
     answers = Answers(objects=found.objects, without_census=found.without_census)
     answers.findings += [Finding("unreadable", sentence) for sentence in found.unreadable]
     doubled = [_doubled(row) for row in _rows(found, _DOUBLED, [since])]
-    missing = _missing(found, since)
+    missing = _missing(found, since, until)
     unsettled = [_unsettled(row) for row in _rows(found, _UNSETTLED, [since])]
     undelivered = [_undelivered(found, row) for row in _rows(found, _UNDELIVERED, [since])]
     answers.findings += [*doubled, *missing, *unsettled, *undelivered]
@@ -169,9 +173,9 @@ def _doubled(row: dict[str, Any]) -> Finding:
     )  # fmt: skip
 
 
-def _missing(found: Gathered, since: datetime) -> list[Finding]:
+def _missing(found: Gathered, since: datetime, until: datetime) -> list[Finding]:
     """Name each batch whose census lacks documents."""
-    return [_short(found, row) for row in _rows(found, _SHORT, [since])]
+    return [_short(found, row) for row in _rows(found, _SHORT, [since, until])]
 
 
 def _short(found: Gathered, row: dict[str, Any]) -> Finding:
@@ -258,7 +262,7 @@ def _hours(found: Gathered, since: datetime, lost: list[Finding]) -> list[Hour]:
         one = hour_of(row["source"], row["hour"])
         one.rows, one.dead_letters = int(row["stored"]), int(row["letters"])
         one.newest, one.largest_gap = row["newest"], int(row["largest_gap"] or 0)
-    for row in _rows(found, _DROPS, []):
+    for row in _rows(found, _DROPS, [since]):
         if row["drops"]:
             hour_of(row["source"], row["hour"]).drops = int(row["drops"])
     for (source, moment), missing in _lost(found, lost).items():

@@ -1,15 +1,17 @@
 """What the stores hold, object by object, to tables of a DuckDB that is on disk.
 
-Of a row or a dead letter only its identity is kept, and its arrival. One object is in memory at a
+Of a row or a dead letter only its identity is kept, and its arrival. Few objects are in memory at a
 time; what many of them sum up to is DuckDB's to keep within its bounds, in files of its own.
 """
 
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -30,6 +32,8 @@ from pipeline.redrive import redrivable
 if TYPE_CHECKING:
     import duckdb
 
+_About = TypeVar("_About")
+_AT_ONCE = 8  # objects that are read
 _ROWS = re.compile(
     rf"([a-z][a-z0-9_]*)/({'|'.join(Format)})/(?:.*/)?([^/]+)\.(?:parquet|csv|csv\.gz)", re.DOTALL
 )
@@ -169,22 +173,48 @@ _COLUMNS = [*(one.name for one in IDENTITY), ARRIVED_AT.name]
 def gather(
     database: "duckdb.DuckDBPyConnection", output: ObjectStore, dead_letters: ObjectStore
 ) -> Gathered:
-    """Read everything that two stores hold; what cannot be read is said in `unreadable`."""
+    """Read everything that two stores hold; what cannot be read is said in `unreadable`.
+
+    In this order, as a redrive stores rows, then the archive, and then takes the dead letters away:
+    what is on its way from one to the other is seen in one of them.
+    """
     found = Gathered(database)
-    for key in output.list():
-        if key.startswith(LEDGER):
-            found.add("audit_censuses", pq.read_table(io.BytesIO(output.get(key))).cast(SCHEMA))
-        elif match := _ROWS.fullmatch(key):
-            _gather_rows(found, output, key, match)
-    for key, is_batch in redrivable(dead_letters).items():
-        if is_batch:
-            _gather_failed(found, dead_letters, key)
+    for key, body, is_batch in _fetched(dead_letters, redrivable(dead_letters).items()):
+        gather_one = _gather_failed if is_batch else _gather_letters
+        gather_one(found, key, body, f"{dead_letters.uri}/{key}")
+    archived = ((key, None) for key in dead_letters.list(ARCHIVE) if key.endswith(".jsonl.gz"))
+    for key, body, _ in _fetched(dead_letters, archived):
+        _gather_letters(found, key, body, f"{dead_letters.uri}/{key}", archived=True)
+    rows = ((key, _ROWS.fullmatch(key)) for key in output.list())
+    wanted = ((key, match) for key, match in rows if match or key.startswith(LEDGER))
+    for key, body, match in _fetched(output, wanted):
+        if match:
+            _gather_rows(found, key, body, output.uri, match)
         else:
-            _gather_letters(found, dead_letters, key, archived=False)
-    for key in dead_letters.list(ARCHIVE):
-        if key.endswith(".jsonl.gz"):
-            _gather_letters(found, dead_letters, key, archived=True)
+            found.add("audit_censuses", pq.read_table(io.BytesIO(body)).cast(SCHEMA))
     return found
+
+
+def _fetched(
+    store: ObjectStore, keys: Iterable[tuple[str, _About]]
+) -> Iterator[tuple[str, bytes, _About]]:
+    """Yield objects with what is known of them, read some ahead; one that is gone is passed over.
+
+    It was deleted meanwhile, by a redrive or a committer that has its content elsewhere now.
+    """
+
+    def fetch(item: tuple[str, _About]) -> tuple[str, bytes | None, _About]:
+        try:
+            return item[0], store.get(item[0]), item[1]
+        except ObjectMissing:
+            return item[0], None, item[1]
+
+    every = iter(keys)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        while some := list(islice(every, _AT_ONCE)):
+            for key, body, about in threads.map(fetch, some):
+                if body is not None:
+                    yield key, body, about
 
 
 def gather_stream(found: Gathered, kinesis: Kinesis, since: float | None, until: int) -> int:
@@ -223,20 +253,17 @@ def _records(
         iterator = received.next_iterator
 
 
-def _gather_rows(found: Gathered, store: ObjectStore, key: str, match: re.Match[str]) -> None:
+def _gather_rows(found: Gathered, key: str, body: bytes, uri: str, match: re.Match[str]) -> None:
     dataset, as_format, name = match.groups()
     batch = BATCH.fullmatch(name)
     try:
-        body = store.get(key)
         if as_format == Format.PARQUET:
             identities, census, said = _of_parquet(body)
         else:
             identities, census, said = _of_csv(body, key), None, None
-    except ObjectMissing:
-        return  # deleted meanwhile, by a committer that has its rows now
     except (pa.ArrowException, KeyError, OSError, ValueError):
         found.unreadable.append(
-            f"{store.uri}/{key} cannot be read as {as_format} with the columns of an identity; "
+            f"{uri}/{key} cannot be read as {as_format} with the columns of an identity; "
             "restore it, or deliver its batch again."
         )
         return
@@ -286,17 +313,17 @@ def _of_csv(body: bytes, key: str) -> pa.Table:
     return table.select(_COLUMNS)
 
 
-def _gather_letters(found: Gathered, store: ObjectStore, key: str, *, archived: bool) -> None:
+def _gather_letters(
+    found: Gathered, key: str, body: bytes, where: str, *, archived: bool = False
+) -> None:
     try:
-        body = store.get(key)
-        letters = decode_dead_letters(body, f"{store.uri}/{key}")
-    except ObjectMissing:
-        return
+        letters = decode_dead_letters(body, where)
     except DeadLetterError as error:
         found.unreadable.append(str(error))
         return
-    if not archived:
-        found.note_census(key, of_gzip(body))
+    census = of_gzip(body)
+    if census or not archived:
+        found.note_census(key, census)
     found.add_records("audit_letters", [_letter(letter, archived=archived) for letter in letters])
 
 
@@ -313,11 +340,9 @@ def _letter(letter: DeadLetter, *, archived: bool) -> dict[str, Any]:
     }
 
 
-def _gather_failed(found: Gathered, store: ObjectStore, key: str) -> None:
+def _gather_failed(found: Gathered, key: str, body: bytes, where: str) -> None:
     try:
-        batch = read_failed_batch(store.get(key), f"{store.uri}/{key}")
-    except ObjectMissing:
-        return
+        batch = read_failed_batch(body, where)
     except EventError as error:
         found.unreadable.append(str(error))
         return

@@ -70,7 +70,8 @@ def register(commands: Commands) -> None:
         metavar="SECONDS",
         type=positive_integer,
         default=900,
-        help="with --stream: what arrived within so many seconds may be on its way (default: 900)",
+        help="what arrived within so many seconds may be on its way, and is not missed "
+        "(default: 900)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -135,15 +136,14 @@ def _answers(
     output, dead_letters = (
         open_retrying_store(uri, settings.s3) for uri in (settings.output, settings.dead_letters)
     )
-    held = None
+    held, until = None, asked_at - timedelta(seconds=options.grace)
     found = gather(database, output, dead_letters)
     if options.stream:
         # After the stores: what is delivered meanwhile arrived within the grace.
         kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
-        until = (asked_at - timedelta(seconds=options.grace) - _EPOCH) // timedelta(microseconds=1)
         start = since.timestamp() if options.since else None
-        held = gather_stream(found, kinesis, start, until)
-    answers = ask(found, since)
+        held = gather_stream(found, kinesis, start, (until - _EPOCH) // timedelta(microseconds=1))
+    answers = ask(found, since, until)
     answers.stream_records = held
     return answers
 
@@ -203,7 +203,7 @@ def _print(settings: "Settings", answers: "Answers") -> None:
     if answers.without_census:
         print(
             f"{answers.without_census:,} of them have no census: they were written before there "
-            "was one, or sent again, and what is lost of their batches only --stream shows."
+            "was one, and what is lost of their batches only --stream shows."
         )
     if answers.stream_records is not None:
         print(f"{answers.stream_records:,} records are in the stream and should be stored")

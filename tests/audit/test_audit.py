@@ -148,6 +148,18 @@ def redrive(stored: Stored) -> None:
         redrive_letters(stored.dead_letters, key, pipeline, lambda _: True, dry_run=False)
 
 
+def test_what_a_redrive_left_of_a_file_of_dead_letters_still_has_the_census(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    stored = deliver(kinesis_event([GOOD, BROKEN]), [CLICKS])
+    redrive(stored)
+    [left] = list(redrivable(stored.dead_letters))
+    assert of_gzip(stored.dead_letters.get(left)) is not None
+    del stored.dead_letters.objects[left]
+    [sentence] = sentences(audit(database, stored))
+    assert sentence.startswith("1 of 2 documents are missing in the dead letters: ")
+
+
 def test_objects_without_a_census_are_counted_and_no_finding(
     database: duckdb.DuckDBPyConnection, stored: Stored
 ) -> None:
@@ -323,6 +335,14 @@ def test_what_arrived_before_is_not_asked_about(
     answers = ask(gathered(database, stored), ARRIVED + timedelta(hours=1))
     assert answers.findings == []
     assert answers.hours == []
+
+
+def test_what_may_be_on_its_way_is_not_missed(
+    database: duckdb.DuckDBPyConnection, stored: Stored
+) -> None:
+    [key] = keys(stored, "by_country=FR", ".parquet")
+    del stored.output.objects[key]
+    assert ask(gathered(database, stored), until=ARRIVED - timedelta(seconds=1)).findings == []
 
 
 def test_one_loss_that_several_batches_show_is_counted_once(

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from datetime import datetime, tzinfo
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 from support import SOURCE, as_json, deliver, kinesis_event, order
 
+from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord
+from pipeline.adapters.aws.kinesis import Stored as Put
 from pipeline.adapters.schemas import read_datasets
 from pipeline.cli import main
+from pipeline.core import events
 
 SCHEMAS = Path(__file__).parent.parent.parent / "schemas"
 
@@ -166,6 +173,49 @@ def read_page(page: str) -> tuple[str, list[str]]:
     reader = _Page()
     reader.feed(page)
     return reader.text, reader.cells
+
+
+class _AnHourLater(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _AnHourLater:
+        return cls.fromtimestamp(time.time() + 3_600, tz)
+
+
+@pytest.mark.parametrize("since", [[], ["--since", "2026-01-01T00:00:00Z"]], ids=["all", "since"])
+@mock_aws
+def test_a_record_of_the_stream_that_was_never_delivered_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    since: list[str],
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setattr("pipeline.commands.audit.datetime", _AnHourLater)
+    client = boto3.client("kinesis")
+    client.create_stream(StreamName="shop", ShardCount=1)
+    kinesis = KinesisStream("shop", client)
+    numbers = [
+        stored.sequence_number
+        for stored in kinesis.put_records([PutRecord("a", as_json(order()))] * 3)
+        if isinstance(stored, Put)
+    ]
+    arn, [shard] = kinesis.describe_stream_summary().arn, kinesis.list_shards()
+    records = kinesis.get_records(
+        kinesis.get_shard_iterator(shard.shard_id, "TRIM_HORIZON")
+    ).records
+    event = events.kinesis_event(records[:2], arn, shard.shard_id)
+    for key, body in deliver(event, read_datasets(SCHEMAS)).objects.items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    place = ["--out", str(tmp_path / "output"), "--dead-letters", str(tmp_path / "dead")]
+    assert main(["audit", *place, "--schemas", str(SCHEMAS), "--stream", "shop", *since]) == 1
+    text = capsys.readouterr().out
+    assert "3 records are in the stream and should be stored" in text
+    assert f"1 record of {arn}/{shard.shard_id} in the hour from " in text
+    assert f"has neither rows nor dead letters, {numbers[2]}. " in text
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "athena"])
