@@ -19,10 +19,8 @@ from pipeline.core.report import Report, Tally, UnknownFields
 Unit = Literal["Count", "Bytes", "Milliseconds"]
 MetricName = Literal[
     "Documents", "Rows", "Rejects", "UnknownFields", "BytesIn", "BytesOut", "Partitions", "Objects",
-    "Retries", "LagMilliseconds", "BatchFailed", "DecodeMilliseconds", "RouteMilliseconds",
-    "ConvertMilliseconds", "RulesMilliseconds", "PartitionMilliseconds", "EncodeMilliseconds",
-    "StoreMilliseconds", "CheckMilliseconds", "FilesStored", "FilesGone", "FilesUnfinished",
-    "FilesFailed", "FilesDamaged",
+    "Retries", "LagMilliseconds", "BatchFailed",
+    "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
 ]  # fmt: skip
 Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
@@ -37,7 +35,8 @@ class Metric(NamedTuple):
     meaning: str
 
 
-PHASE_METRICS: dict[Phase, MetricName] = {
+# In the log alone: as metrics, these eight would cost more than the function of most streams.
+PHASE_MEMBERS: dict[Phase, str] = {
     "decode": "DecodeMilliseconds",
     "route": "RouteMilliseconds",
     "convert": "ConvertMilliseconds",
@@ -68,10 +67,6 @@ METRICS: dict[MetricName, Metric] = {
     "BatchFailed": Metric(
         "Count", "1 for a batch that was not stored and will be delivered again, else 0."
     ),
-    **{
-        name: Metric("Milliseconds", f"Time in the phase {phase!r}.")
-        for phase, name in PHASE_METRICS.items()
-    },
 }
 
 # Of files in S3, by `Bucket`; each part of one has the metrics above, too.
@@ -117,7 +112,6 @@ class Telemetry(msgspec.Struct, frozen=True):
             "Retries": report.retries,
             "LagMilliseconds": round(lag),
             "BatchFailed": 0,
-            **_phases(report.milliseconds),
         }
         rejects = {
             name: dict(tally.rejects) for name, tally in report.datasets.items() if tally.rejects
@@ -127,7 +121,12 @@ class Telemetry(msgspec.Struct, frozen=True):
             for name, tally in report.datasets.items()
             if tally.unknown.documents
         }
-        numbers: _Line = {**total, "rejects": rejects, "unknown_fields": unknown}
+        numbers: _Line = {
+            **total,
+            **_phases(report.milliseconds),
+            "rejects": rejects,
+            "unknown_fields": unknown,
+        }
         self._log("stored", report.batch, request_id, numbers)
         self._metrics(_origin(report.batch), total)
         for name, tally in sorted(report.datasets.items()):
@@ -149,14 +148,11 @@ class Telemetry(msgspec.Struct, frozen=True):
 
         `partitions` is into how many the batch falls, by dataset, where that is known.
         """
-        values: dict[MetricName, float] = {
-            "BatchFailed": 1,
-            "Retries": retries,
-            **_phases(timings.milliseconds),
-        }
+        values: dict[MetricName, float] = {"BatchFailed": 1, "Retries": retries}
         if partitions:
             values["Partitions"] = sum(partitions.values())
-        self._log(outcome, batch, request_id, {**values, "message": message})
+        line: _Line = {**values, **_phases(timings.milliseconds), "message": message}
+        self._log(outcome, batch, request_id, line)
         self._metrics(_origin(batch), values)
         for name, count in sorted((partitions or {}).items()):
             self._metrics({"Dataset": name}, {"Partitions": count})
@@ -216,8 +212,8 @@ def _metric(name: MetricName) -> Metric:
     return METRICS.get(name) or FILE_METRICS[name]
 
 
-def _phases(milliseconds: dict[str, float]) -> dict[MetricName, float]:
-    return {name: round(milliseconds.get(phase, 0.0), 3) for phase, name in PHASE_METRICS.items()}
+def _phases(milliseconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(milliseconds.get(phase, 0.0), 3) for phase, name in PHASE_MEMBERS.items()}
 
 
 def totals_of(tally: Tally) -> dict[MetricName, float]:
