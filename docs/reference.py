@@ -55,7 +55,7 @@ _LIMITS = {
     "partition_bytes": "bytes of one partition directory, `name=value`",
     "key_bytes": "bytes of a whole object key, of which 255 are kept for the file name",
     "record_bytes": "bytes that all compressed payloads of one stream record may unpack to",
-    "record_documents": "documents in all compressed payloads of one stream record",
+    "record_documents": "documents in all payloads of one stream record",
     "part_bytes": "unpacked bytes of a batch in memory at once; beyond it, the batch makes more "
     "objects",
     "part_documents": "documents of a batch in memory at once; beyond it, the batch makes more "

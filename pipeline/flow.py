@@ -211,7 +211,7 @@ class _Part:
         for as_format in dataset.formats:
             key = self._keys.rows(dataset, as_format, path, self._report.parts)
             encoder = partial(encode, rows, dataset, as_format, census)
-            size = self._put(self._pipeline.output, key, encoder)
+            size = self._put(self._pipeline.output, key, path, encoder)
             self._handed_over.append(OutputObject(key, dataset.name, as_format, rows.units, size))
 
     def put_dead_letters(self) -> None:
@@ -220,7 +220,7 @@ class _Part:
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
             encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
-            size = self._put(self._pipeline.dead_letters, key, encoder)
+            size = self._put(self._pipeline.dead_letters, key, hour, encoder)
             units = units_of(letters)
             self._handed_over.append(OutputObject(key, dataset, DEAD_LETTERS, units, size))
 
@@ -234,9 +234,13 @@ class _Part:
         if self._handed_over:
             self._report.add_part(self.rejects, self._handed_over)
 
-    def _put(self, store: ObjectStore, key: str, encoder: Callable[[], bytes]) -> int:
-        """Encode and hand over an object that is not stored yet; return its size."""
-        self._pipeline.names.claim(store.uri, key, self._keys.owner)
+    def _put(self, store: ObjectStore, key: str, folder: str, encoder: Callable[[], bytes]) -> int:
+        """Encode and hand over an object that is not stored yet; return its size.
+
+        What tells a batch's objects apart is their folder and the number of their part.
+        """
+        owner = hash((self._keys.owner, folder, self._report.parts))
+        self._pipeline.names.claim(store.uri, key, owner)
         size = self._writer.size_stored(store, key)
         if size is None:
             body = self._timings.run("encode", encoder)

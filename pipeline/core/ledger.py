@@ -169,7 +169,7 @@ class Coverage:
 
 
 class Names:
-    """Whose the names of the last objects are, so that no batch is given the name of another's.
+    """Whose the names of the last objects are, so that none is given the name of another one.
 
     Two names are one where some file system takes them for one. Only the last ones are known, as
     a file of any size has to fit in memory; what keeps names apart is their digest, see `layout`.
@@ -184,7 +184,10 @@ class Names:
         self._changing = threading.Lock()
 
     def claim(self, store: str, key: str, owner: int) -> None:
-        """Enter an object of a batch; raise `ConservationError` if it is another batch's."""
+        """Enter what an object holds, by its `owner`; raise `ConservationError` if it is another's.
+
+        The owner is the same for an object that is stored again, and for no other one.
+        """
         name = hash((store, folded(key)))
         with self._changing:
             known = self._owners.setdefault(name, self._earlier.get(name, owner))
@@ -192,8 +195,8 @@ class Names:
                 self._earlier, self._owners = self._owners, {}
         if known != owner:
             raise ConservationError(
-                f"Two batches would be stored as one object, {store}/{key}, and one of them would "
-                "be lost. This is a defect of the pipeline; nothing was overwritten."
+                f"Two different objects would be stored as one, {store}/{key}, and one of them "
+                "would be lost. This is a defect of the pipeline; nothing was overwritten."
             )
 
 

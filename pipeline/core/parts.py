@@ -9,6 +9,7 @@ Each part has a provenance of its own, which is let go with it: a stream record 
 may hold a million documents.
 """
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -174,17 +175,19 @@ class Parts:
             return False
         self._objects += _objects_in(self._documents[self._looked_at :])
         self._looked_at = len(self._documents)
-        return self._objects + _objects_in(texts) <= self._most_objects
+        left = self._most_objects - self._objects
+        return _objects_in(texts, left) <= left
 
     def fitting(self, texts: Sequence[bytes]) -> int:
         """Count the texts, from the first on, that fit in an empty part; one at least."""
-        size = objects = 0
+        size, objects = 0, None
         for count, text in enumerate(texts[: self._most_documents]):
             size += len(text)
             if size * self._width.item > _BYTES_AN_OBJECT * self._limits.part_values:
-                objects = objects or _objects_in(texts[:count])
+                if objects is None:
+                    objects = _objects_in(texts[:count])
                 objects += _objects_in([text])
-            if size > self._limits.part_bytes or objects > self._most_objects:
+            if size > self._limits.part_bytes or (objects or 0) > self._most_objects:
                 return max(1, count)
         return min(len(texts), self._most_documents)
 
@@ -243,11 +246,17 @@ class Parts:
         ]
 
 
-def _objects_in(texts: Iterable[bytes]) -> int:
-    """Count what may be an object in an array; `null` may stand for one."""
-    return sum(
-        min(text.count(b"{") + text.count(b"null"), len(text) // _BYTES_AN_OBJECT) for text in texts
-    )
+def _objects_in(texts: Iterable[bytes], enough: float = math.inf) -> int:
+    """Count what may be an object in an array, until it is more than enough.
+
+    `null` may stand for one.
+    """
+    objects = 0
+    for text in texts:
+        objects += min(text.count(b"{") + text.count(b"null"), len(text) // _BYTES_AN_OBJECT)
+        if objects > enough:
+            break
+    return objects
 
 
 def _taken(column: Integers, units: Integers) -> Integers:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
-from pipeline.core.integers import INT64, all_but
+from pipeline.core.integers import INT64, Integers, all_but
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json, unframed
 from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
@@ -54,7 +54,8 @@ def unpack_payloads(
     """
     parts = Parts(chunk.provenance, limits, width)
     text = _text_of_documents(chunk.payloads, limits) if fast else None
-    if text is not None and parts.have_surely_room(len(text), len(chunk)):
+    has_room = len(chunk) <= limits.record_documents
+    if text is not None and has_room and parts.have_surely_room(len(text), len(chunk)):
         yield _as_they_are(chunk, text, parts), []
         return
     opener = _Opener(chunk.provenance, limits, each_line=each_line, fast=fast)
@@ -67,7 +68,8 @@ def unpack_payloads(
             (framed_are_plain and is_framed(payloads[0]))
             or _are_plain(payloads, limits, each_line=each_line)
         )
-        if is_plain and parts.add_run(units, payloads):
+        if is_plain and opener.has_room(units) and parts.add_run(units, payloads):
+            opener.count(units)
             continue
         for unit, payload in zip(units, payloads, strict=True):
             opened = opener.open(unit, payload)
@@ -206,8 +208,8 @@ def _is_utf8(text: bytes) -> bool:
 class _Opener:
     """Opens user records, one by one.
 
-    What is unpacked, and the documents in it, are counted for each stream record: beyond its limits
-    a packed user record is not looked into any more. Without that, some kilobytes could hold more
+    Documents, and the bytes that are unpacked, are counted for each stream record: beyond its
+    limits a user record is not looked into any more. Without that, some kilobytes could hold more
     than there is time for, and nothing would ever come after them.
     """
 
@@ -230,6 +232,9 @@ class _Opener:
         """Return a user record's documents, and which are rejected; or its payload, rejected."""
         if self._origins.record[unit] != self._record:
             self._begin(self._origins.record[unit])
+        if self._documents_left <= 0:
+            return [payload], {0: self._too_many()}, RejectStage.PAYLOAD
+        self._documents_left -= 1  # at least: what holds none is a dead letter, and costs as much
         if self._fast and self._is_surely_one(payload):
             return [payload], _violations([payload], self._limits), RejectStage.DOCUMENT
         text = payload if self._is_text else self._unpack(payload)
@@ -241,6 +246,29 @@ class _Opener:
         texts = [document for _, document in documents]
         return texts, _violations(texts, self._limits), RejectStage.DOCUMENT
 
+    def has_room(self, units: Integers) -> bool:
+        """Tell whether a run of user records, of one document each, surely is within the limits."""
+        is_begun = self._origins.record[units[0]] == self._record
+        left = self._documents_left if is_begun else self._limits.record_documents
+        return len(units) <= left
+
+    def count(self, units: Integers) -> None:
+        """Count the documents of a run that was added without being opened one by one."""
+        columns, last = self._origins.record, self._origins.record[units[-1]]
+        if columns[units[0]] == last == self._record:
+            self._documents_left -= len(units)
+            return
+        if last != self._record:
+            self._begin(last)
+        self._documents_left -= sum(columns[unit] == last for unit in units)
+
+    def _too_many(self) -> Violation:
+        return Violation(
+            Reason.TOO_MANY_DOCUMENTS,
+            f"With this payload, its stream record holds more than {self._limits.record_documents} "
+            "documents; send them in several stream records.",
+        )
+
     def _is_surely_one(self, payload: bytes) -> bool:
         """Tell whether all of a payload is plainly one document, perhaps a broken one."""
         fits = len(payload) <= self._limits.unpacked_bytes
@@ -249,16 +277,16 @@ class _Opener:
     def _unpack(self, payload: bytes) -> bytes | Violation:
         """Take off what stands around a payload's text, as far as its stream record may go."""
         limits, left = self._limits, self._limits.record_bytes - self._unpacked.spent
-        is_near = left < limits.unpacked_bytes or self._documents_left <= 0
-        if not (is_near and is_packed(payload)):
+        if not (left < limits.unpacked_bytes and is_packed(payload)):
             return unpack(payload, limits.unpacked_bytes, self._unpacked)
-        if left > 0 and self._documents_left <= 0:
-            return _of_record(Reason.TOO_MANY_DOCUMENTS, f"{limits.record_documents} documents")
         text = unpack(payload, left, self._unpacked) if left > 0 else None
-        if text is None or (
-            isinstance(text, Violation) and text.reason is Reason.UNPACKED_TOO_LARGE
-        ):
-            return _of_record(Reason.UNPACKED_TOO_LARGE, f"{limits.record_bytes} unpacked bytes")
+        is_beyond = isinstance(text, Violation) and text.reason is Reason.UNPACKED_TOO_LARGE
+        if text is None or is_beyond:
+            return Violation(
+                Reason.UNPACKED_TOO_LARGE,
+                "With this payload, the compressed ones of its stream record hold more than "
+                f"{limits.record_bytes} unpacked bytes; send them in several stream records.",
+            )
         return text
 
     def _documents(self, text: bytes, payload: bytes) -> list[Document] | Violation:
@@ -266,7 +294,7 @@ class _Opener:
         if text and self._is_text:
             is_plain = is_meant_as_json(text) or is_json(text)
             return (None if is_plain else violation_of(text)) or [(0, text)]
-        most, was_packed = self._limits.documents, text is not payload
+        most = self._limits.documents
         found = split_documents(text, each_line=self._each_line, limit=most, fast=self._fast)
         documents = found.documents
         if not documents:
@@ -274,30 +302,19 @@ class _Opener:
                 return violation_of(text, payload) or [(0, text)]
             message = "The record holds no document: it is empty, white space, or an empty array."
             return Violation(Reason.EMPTY_RECORD, message)
-        if was_packed:
-            self._documents_left -= min(len(documents), most)
+        self._documents_left -= min(len(documents), most) - 1
         if len(documents) > most:
             return Violation(
                 Reason.TOO_MANY_DOCUMENTS,
                 f"The payload holds more than {most} documents; send it in several records.",
             )
-        if was_packed and self._documents_left < 0:
-            documents_of = f"{self._limits.record_documents} documents"
-            return _of_record(Reason.TOO_MANY_DOCUMENTS, documents_of)
+        if self._documents_left < 0:
+            return self._too_many()
         if not is_conserved(text, documents):
             raise ConservationError(LOST)
         if found.is_broken or self._each_line:
             return _text_or_not(text, payload, documents, each_line=self._each_line)
         return documents
-
-
-def _of_record(reason: Reason, most: str) -> Violation:
-    """Say that a payload is beyond what its stream record may hold."""
-    return Violation(
-        reason,
-        f"With this payload, the compressed ones of its stream record hold more than {most}; send "
-        "them in several stream records.",
-    )
 
 
 def _text_or_not(

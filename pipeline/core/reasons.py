@@ -72,9 +72,9 @@ MEANINGS: dict[Reason, str] = {
     Reason.BASE64_TEXT: "Base64 of JSON or of compressed data.",
     Reason.OTHER_FORMAT: "Another known format, named in the message (Parquet, bzip2, UTF-16 …).",
     Reason.UNPACKED_TOO_LARGE: "A payload that unpacks past the limit (64 MiB by default), or a "
-    "compressed one that takes its stream record past its own (256 MiB).",
+    "compressed one that takes its stream record past its own (64 MiB).",
     Reason.TOO_MANY_DOCUMENTS: "A payload of more documents than the limit (10,000 by default), or "
-    "a compressed one that takes its stream record past its own (2,500,000).",
+    "one that takes its stream record past its own (500,000).",
     Reason.DOCUMENT_TOO_LARGE: "A document over the limit (1 MiB by default).",
     Reason.NOT_UTF8: "A document that is not UTF-8.",
     Reason.TOO_DEEP: "A document nested deeper than the limit (256 levels by default).",

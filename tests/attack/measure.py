@@ -9,13 +9,17 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
 from pipeline.core.errors import Defect, FileError, PipelineError
@@ -84,19 +88,15 @@ def run(recipe: Recipe) -> Cost:
     made: Any = make(recipe)
     unpacked, count = _size_of(recipe)
     if recipe.kind != "files":
-        records = [
-            event_item(StreamRecord(str(_FIRST + n), "a", _ARRIVED, data), _ARN, _SHARD)
-            for n, data in enumerate(made)
-        ]
         unpacked = max(unpacked, sum(map(len, made)))
-        made = {"Records": records}
+        made = _event_of(made)
     memory, begun, failed = _peak(), _spent(), ""
     try:
-        if recipe.kind == "files":
-            documents = _store_file(made, pipeline)
-        else:
-            respond(made, _Context(), pipeline, 1.0, Telemetry(messages.append, lambda: 0.0))
-            documents = sum(json.loads(line).get("Documents", 0) for line in messages)
+        documents = (
+            _store_file(made, pipeline)
+            if recipe.kind == "files"
+            else _store_event(made, pipeline, messages)
+        )
     except PipelineError as error:
         messages.append(str(error))
         documents, failed = 0, str(error) if isinstance(error, Defect) else ""
@@ -104,6 +104,30 @@ def run(recipe: Recipe) -> Cost:
     units = unpacked / _MIB + max(documents, count) / _DOCUMENTS_A_UNIT
     units += void.stored / _OBJECTS_A_UNIT
     return Cost(seconds, megabytes, max(units, 0.5), MARK in "\n".join(messages), failed)
+
+
+def run_stream_record(data: bytes, schemas: Path) -> Cost:
+    """Take one stream record down the road; the memory is all of this process', not what grew."""
+    void, messages = _Void("void"), list[str]()
+    pipeline = Pipeline(Router(read_datasets(schemas)), Limits(), void, void)
+    event, begun = _event_of([data]), _spent()
+    _store_event(event, pipeline, messages)
+    report = json.loads(messages[0])
+    failed = "" if report["outcome"] == "stored" else report["outcome"]
+    return Cost(_spent() - begun, _peak() / _KIB, report["Documents"], failed=failed)
+
+
+def _event_of(records: Sequence[bytes]) -> dict[str, Any]:
+    items = [
+        event_item(StreamRecord(str(_FIRST + n), "a", _ARRIVED, data), _ARN, _SHARD)
+        for n, data in enumerate(records)
+    ]
+    return {"Records": items}
+
+
+def _store_event(event: dict[str, Any], pipeline: Pipeline, messages: list[str]) -> int:
+    respond(event, _Context(), pipeline, 1.0, Telemetry(messages.append, lambda: 0.0))
+    return sum(json.loads(line).get("Documents", 0) for line in messages)
 
 
 def _size_of(recipe: Recipe) -> tuple[int, int]:
@@ -130,11 +154,11 @@ def _spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _child(recipe: Recipe, answer: Connection) -> None:
+def _child(act: Callable[[], Cost], answer: Connection) -> None:
     with tempfile.TemporaryFile() as printed:
         for stream in (1, 2):
             os.dup2(printed.fileno(), stream)
-        cost = run(recipe)
+        cost = act()
         sys.stdout.flush()
         sys.stderr.flush()
         printed.seek(0)
@@ -143,7 +167,7 @@ def _child(recipe: Recipe, answer: Connection) -> None:
 
 
 class Measuring:
-    """Measures recipes, each in a process that has the program and nothing else in memory."""
+    """Measures inputs, each in a process that has the program and nothing else in memory."""
 
     def __init__(self) -> None:
         self._processes = multiprocessing.get_context("forkserver")
@@ -151,8 +175,12 @@ class Measuring:
 
     def __call__(self, recipe: Recipe) -> Cost:
         """Return what a recipe costs; one that does not return in time `failed`."""
+        return self.measure(partial(run, recipe))
+
+    def measure(self, act: Callable[[], Cost]) -> Cost:
+        """Return what is measured in a new process; one that does not return in time `failed`."""
         receiver, sender = self._processes.Pipe(duplex=False)
-        process = self._processes.Process(target=_child, args=(recipe, sender))
+        process = self._processes.Process(target=_child, args=(act, sender))
         process.start()
         sender.close()
         try:

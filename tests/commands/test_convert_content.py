@@ -270,7 +270,7 @@ def test_two_files_that_would_get_one_name_are_refused(
 
     monkeypatch.setattr(layout.ObjectKeys, "__init__", with_owner)
     assert place.convert("1/in", "2/in") == 1
-    assert "Two batches would be stored as one object" in capsys.readouterr().err
+    assert "Two different objects would be stored as one" in capsys.readouterr().err
     assert place.found == [("A", 1)]
 
 

@@ -214,7 +214,7 @@ def test_a_name_is_its_batchs_and_no_other_batch_gets_it() -> None:
         with pytest.raises(ConservationError) as error:
             names.claim("s3://lake", key, 2)
         assert str(error.value) == (
-            f"Two batches would be stored as one object, s3://lake/{key}, and one of them would "
+            f"Two different objects would be stored as one, s3://lake/{key}, and one of them would "
             "be lost. This is a defect of the pipeline; nothing was overwritten."
         )
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import weakref
+from array import array
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from support import PLAIN, chunk_of
 
 from pipeline.core import payload as payload_module
 from pipeline.core.documents import jsonpath as paths
-from pipeline.core.integers import INT64, all_but, mask_of, up_to
+from pipeline.core.integers import INT32, INT64, all_but, mask_of, up_to
 from pipeline.core.jsontext import deeper_than, is_framed, unframed
 from pipeline.core.parts import Part
 from pipeline.core.payload import check_documents, unpack_payloads
@@ -336,7 +337,7 @@ def aggregated(*payloads: bytes) -> Chunk:
 
 
 def test_beyond_what_a_stream_record_may_unpack_to_a_payload_is_kept_packed() -> None:
-    """The plain ones among them are read on: what they cost is bounded by the record's size."""
+    """The plain ones among them are read on: their bytes are those of the record."""
     packed = [gzip.compress(b'{"a":%d}' % number) for number in range(4)]
     limits = Limits(record_bytes=16)
     payloads = [packed[0], b'{"p":1}', packed[1], packed[2], b'{"p":2}\n', packed[3]]
@@ -355,14 +356,51 @@ def test_beyond_what_a_stream_record_may_unpack_to_a_payload_is_kept_packed() ->
     assert (len(chunk), rejects) == (4, [])
 
 
-def test_beyond_the_documents_of_a_stream_record_a_payload_is_kept_packed() -> None:
-    packed = gzip.compress(b"{}\n" * 3)
-    payloads = [packed, packed, b"{}\n" * 3, packed]
+def test_beyond_the_documents_of_a_stream_record_a_payload_is_kept_as_it_is() -> None:
+    """Packed or not: the first that goes past the limit is one dead letter, and so is each behind it."""
+    packed, lines, one = gzip.compress(b"{}\n" * 3), b"{}\n" * 3, b'{"a":1}'
+    payloads = [packed, one, lines, one, packed]
     ((chunk, rejects),) = unpack_payloads(aggregated(*payloads), Limits(record_documents=5))
-    assert chunk.payloads == [b"{}"] * 6
-    assert [(reject.payload, reject.violation.reason) for reject in rejects] == [
-        (packed, Reason.TOO_MANY_DOCUMENTS)
-    ] * 2
+    assert chunk.payloads == [b"{}"] * 3 + [one]
+    assert [reject.payload for reject in rejects] == payloads[2:]
+    assert {reject.violation for reject in rejects} == {
+        Violation(
+            Reason.TOO_MANY_DOCUMENTS,
+            "With this payload, its stream record holds more than 5 documents; send them in "
+            "several stream records.",
+        )
+    }
+
+
+@given(st.lists(st.lists(ODD_PAYLOADS, min_size=1, max_size=9), min_size=1, max_size=4), ODD_LIMITS)
+def test_a_verdict_is_a_function_of_the_stream_record_alone(
+    records: list[list[bytes]], limits: Limits
+) -> None:
+    """Law 8: a stream record alone, and among others, fast and exact, has the same documents."""
+
+    def found(chunk: Chunk, *, fast: bool) -> list[Any]:
+        return sorted(
+            (where.record[unit], where.sub[unit], where.document[unit], payload, violation)
+            for part, rejects in unpack_payloads(chunk, limits, fast=fast)
+            for where, unit, payload, violation in [
+                *(
+                    (part.provenance, *one, "")
+                    for one in zip(part.unit, part.payloads, strict=True)
+                ),
+                *((it.provenance, it.unit, it.payload, it.violation.message) for it in rejects),
+            ]
+        )
+
+    together = aggregated(*(payload for record in records for payload in record))
+    together.provenance.record[:] = array(INT32, [n for n, r in enumerate(records) for _ in r])
+    together.provenance.sub[:] = array(INT64, [sub for r in records for sub in range(len(r))])
+    alone = [
+        (number, *rest)
+        for number, record in enumerate(records)
+        for _, *rest in found(aggregated(*record), fast=False)
+    ]
+    assert found(together, fast=True) == alone
+    assert found(together, fast=False) == alone
 
 
 def test_what_is_beyond_a_stream_records_limit_is_not_unpacked(

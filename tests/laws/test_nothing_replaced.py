@@ -12,6 +12,8 @@ from mixed_names import mixed_names
 from support import Stored, as_json, dataset, deliver, kinesis_event
 
 from pipeline.adapters.directory import DirectoryStore
+from pipeline.core.errors import ConservationError
+from pipeline.core.layout import ObjectKeys
 
 BY_TEXT = dataset(
     {"name": "text", "type": ["null", "string"]},
@@ -98,3 +100,14 @@ def test_more_partitions_than_a_batch_has_records_have_a_name_each(formats: str)
     keys = list(deliver(kinesis_event([lines]), [made]).output.list())
     assert len({key.casefold().rpartition("/")[2] for key in keys}) == len(keys)
     assert len(keys) == len(texts) * (formats.count(",") + 1)
+
+
+def test_two_partitions_of_a_batch_that_would_be_one_object_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The balance counts objects that exist: two writes of one name are one object, and a loss."""
+    event = kinesis_event([as_json({"text": text}) for text in ("Google", "google")])
+    assert len(deliver(event, [BY_TEXT]).rows) == 2
+    monkeypatch.setattr(ObjectKeys, "_file_name", lambda *_: "planted")
+    with pytest.raises(ConservationError, match="Two different objects would be stored as one"):
+        deliver(event, [BY_TEXT])

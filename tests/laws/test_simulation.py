@@ -181,7 +181,7 @@ PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     ),
     "key blind to holes, and noticed": (
         partial(key_blind_to_holes, hash),
-        f"{REFUSED}Two batches would be stored as one object",
+        f"{REFUSED}Two different objects would be stored as one",
     ),
     "lowest sequence ignored": (lowest_sequence_ignored, "Law 1: the checkpoint"),
     "sub-sequence reset": (

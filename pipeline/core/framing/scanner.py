@@ -410,6 +410,8 @@ class Scanner:
         elements = split_elements(text, room, start)
         end, first = elements.end, len(self.found)
         self.found += elements.found[:room]
+        # The line that was looked for last: it may hold all elements, and all may be broken.
+        line, visible = range(0), None
         for number in sorted(elements.by_hand):
             if first + number >= len(self.found):
                 break
@@ -417,10 +419,16 @@ class Scanner:
             if is_json(element):
                 continue
             self.is_broken = True
-            visible = self._line_end(begin + len(element))
+            behind = begin + len(element)
+            if line.start <= begin and behind <= line.stop:
+                line_start = line.start
+            else:
+                visible = self._line_end(behind)
+                line_start = text.rfind(b"\n", 0, begin) + 1
+                last = text.rfind(b"\n", begin, behind) + 1 or line_start
+                line = range(last, len(text) if visible is None else visible)
             if visible is None and elements.closed:
                 visible = end
-            line_start = text.rfind(b"\n", 0, begin) + 1
             is_certain = text[begin] not in GOES_ON and is_bounded(element)
             if not is_certain or visible is None or self._has_open(line_start, visible):
                 del self.found[first + number :]

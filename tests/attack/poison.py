@@ -1,0 +1,67 @@
+"""Stream records of few bytes that are much work: Lambda cannot cut one, so each has to be done with.
+
+Each is legal, and accepted by Kinesis, which takes up to 10 MiB.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from pipeline.core.kpl import UserRecord, aggregate
+
+LARGEST = 10 * 2**20
+_MOST_DOCUMENTS = 9_999  # of a payload: one less than its limit
+_LARGEST_DOCUMENT = 2**20 - 400
+_HEAD = (
+    b'{"@stream":"orders","order_id":"0e984725-c51c-4bf4-9960-e1c80e27aba0",'
+    b'"placed_at":"2026-11-23T09:30:00.123456Z","country":"DE","total":64.97,'
+    b'"customer":{"id":1001},"items":['
+)
+
+
+def _lines(document: bytes, count: int = _MOST_DOCUMENTS) -> bytes:
+    return (document + b"\n") * count
+
+
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, 6, mtime=0)
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+def _order(price: bytes) -> bytes:
+    item = b'{"sku":"a","quantity":1,"price":%b}' % price
+    return _HEAD + b",".join([item] * ((_LARGEST_DOCUMENT - 400) // (len(item) + 1))) + b"]}"
+
+
+def _of(payload: bytes, most: int = 2**20) -> bytes:
+    """Return an aggregate of one payload again and again, as often as a stream record takes it."""
+    count = min(most, (LARGEST - 100) // (len(payload) + 12))
+    return aggregate(UserRecord("a", payload) for _ in range(count))
+
+
+def _control_characters() -> bytes:
+    """Return text of which every byte takes six in a dead letter, and an emoji to widen it."""
+    return b"\1" * (2**26 - 8) + "\N{GRINNING FACE}".encode()
+
+
+POISON: dict[str, Callable[[], bytes]] = {
+    "gzip of empty objects": lambda: _of(_gzip(_lines(b"{}")), 130),
+    "gzip of numbers": lambda: _of(_gzip(_lines(b"1"))),
+    "zstd of valid orders": lambda: _of(_zstd(_lines(_order(b"1"), 63)), 8),
+    "zstd of orders that do not fit": lambda: _of(_zstd(_lines(_order(b"1.23456789"), 63)), 8),
+    "gzip of control characters": lambda: _of(_gzip(_control_characters()), 2),
+    "gzip in gzip": lambda: _of(_gzip(_gzip(_lines(b"1" * 6_000)))),
+    "gzip that is cut short": lambda: _of(_gzip(_lines(b"1" * 6_000))[:-8]),
+    "lines of numbers": lambda: _of(_lines(b"1")),
+    "lines of empty objects": lambda: _of(_lines(b"{}")),
+    "user records of empty objects": lambda: _of(b"{}"),
+    "user records of nothing": lambda: _of(b""),
+    "one line of brackets": lambda: b"[" * LARGEST,
+    "one array of numbers": lambda: b"[%b1]" % (b"1," * (LARGEST // 2 - 2)),
+}

@@ -1,0 +1,28 @@
+"""Law: any stream record is done with, whatever is in it, within bounds of memory and time."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from attack.measure import Measuring, run_stream_record
+from attack.poison import LARGEST, POISON
+from support import ROOT
+
+_MOST_MEGABYTES, _MOST_SECONDS = 700, 30  # of memory, all of a process'; of one processor
+
+
+@pytest.fixture(scope="module")
+def measuring() -> Measuring:
+    return Measuring()
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_stream_record_is_done_with_within_its_bounds(name: str, measuring: Measuring) -> None:
+    record = POISON[name]()
+    assert len(record) <= LARGEST
+    cost = measuring.measure(partial(run_stream_record, record, ROOT / "schemas"))
+    assert not cost.failed
+    assert cost.units, "its documents"
+    assert cost.megabytes <= _MOST_MEGABYTES
+    assert cost.seconds <= _MOST_SECONDS
