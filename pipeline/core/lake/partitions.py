@@ -1,0 +1,60 @@
+"""Rows by the partitions of a table: Iceberg's transforms, computed by Arrow over columns."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.lake_settings import LakePartition, Transform
+
+Values = tuple[object, ...]
+"""A partition's values as Iceberg counts them: days, months, hours since 1970, or the value."""
+_AT = "at"
+
+
+def split(
+    rows: pa.Table, partition_by: Sequence[LakePartition]
+) -> Iterator[tuple[Values, pa.Table]]:
+    """Yield the rows of each partition, in their order."""
+    if not partition_by or not rows.num_rows:
+        yield (), rows
+        return
+    columns = [_transformed(_column(rows, each.field), each.transform) for each in partition_by]
+    names = [str(number) for number in range(len(columns))]
+    keys = pa.Table.from_arrays(columns, names=names)
+    uniques = keys.group_by(names, use_threads=False).aggregate([])
+    if uniques.num_rows == 1:
+        yield tuple(uniques.column(name)[0].as_py() for name in names), rows
+        return
+    numbered = keys.append_column(_AT, pa.array(range(rows.num_rows), pa.int64()))
+    found = numbered.group_by(names, use_threads=False).aggregate([(_AT, "list")])
+    positions = found.column(f"{_AT}_list").combine_chunks()
+    for number in range(found.num_rows):
+        values = tuple(found.column(name)[number].as_py() for name in names)
+        yield values, rows.take(positions[number].values)
+
+
+def _column(rows: pa.Table, path: str) -> pa.Array:
+    first, *others = path.split(".")
+    column = rows.column(first).combine_chunks()
+    for name in others:
+        column = pc.struct_field(column, name)
+    return column
+
+
+def _transformed(column: pa.Array, transform: Transform) -> pa.Array:
+    if transform == "identity":
+        return column.cast(pa.int32()) if pa.types.is_date(column.type) else column
+    if transform == "hour":
+        return _hours(column)
+    if transform == "day":
+        return column.cast(pa.date32()).cast(pa.int32())
+    years = pc.subtract(pc.year(column), 1970)
+    if transform == "year":
+        return years.cast(pa.int32())
+    return pc.add(pc.multiply(years, 12), pc.subtract(pc.month(column), 1)).cast(pa.int32())
+
+
+def _hours(column: pa.Array) -> pa.Array:
+    floored = pc.floor_temporal(column, unit="hour").cast(pa.int64())
+    return pc.divide(floored, 3_600_000_000).cast(pa.int32())
