@@ -101,7 +101,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def run_commit(options: argparse.Namespace) -> int:
     """Commit each dataset; return the exit code: 1 if something cannot be committed."""
-    from pipeline.core.errors import StoreError
+    from pipeline.core.errors import ServiceError
 
     lake, datasets = _opened(options)
     failed = False
@@ -109,7 +109,7 @@ def run_commit(options: argparse.Namespace) -> int:
         committer = lake.committer(dataset)
         try:
             committer.run()
-        except StoreError as error:
+        except ServiceError as error:
             failed = True
             sys.stdout.flush()
             print(f"pipeline: {dataset.name}: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry, Values
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import ConfigurationError, StoreError
+from pipeline.core.errors import ConfigurationError, ServiceError
 from pipeline.handlers.invocation import remaining_time, reserve_within
 from pipeline.lake.commit import CommitLimits, Outcome
 from pipeline.lake.places import Lake, open_lake
@@ -23,7 +23,7 @@ _RESERVE = 60.0  # seconds, or a quarter of a shorter time-out
 def respond(
     event: Any, context: Any, settings: CommitSettings, telemetry: Telemetry
 ) -> dict[str, Any]:
-    """Commit each dataset that has a table. Raises the last `StoreError`, so that Lambda counts it.
+    """Commit each dataset that has a table. Raises the last `ServiceError`, which Lambda counts.
 
     With `{"dataset": "orders"}` as the event, only that one.
     """
@@ -63,11 +63,11 @@ def prepare(settings: CommitSettings) -> tuple[Lake, tuple[Dataset, ...]]:
 
 def _commit(
     lake: Lake, dataset: Dataset, limits: CommitLimits, remaining: Callable[[], float]
-) -> tuple[Outcome, StoreError | None]:
+) -> tuple[Outcome, ServiceError | None]:
     committer = lake.committer(dataset, limits)
     try:
         return committer.run(remaining), None
-    except StoreError as error:
+    except ServiceError as error:
         return committer.outcome, error
 
 
@@ -81,7 +81,7 @@ def _values(outcome: Outcome) -> Values:
     }
 
 
-def _message(lake: Lake, outcome: Outcome, error: StoreError | None) -> str | None:
+def _message(lake: Lake, outcome: Outcome, error: ServiceError | None) -> str | None:
     """Say what was not committed, and why."""
     sentences = [
         f"{lake.landing.uri}/{refused.version.key} cannot be committed: {refused.why}."

@@ -13,4 +13,4 @@ def orphans(table: LakeTable, now: float, least_age: float = LEAST_AGE) -> list[
     # Listed first: what is committed meanwhile is then among what is needed.
     listed = list(table.io.files(table.location).list(table.location))
     needed = table.referenced()
-    return sorted(uri for uri, at in listed if uri not in needed and now - at >= least_age)
+    return sorted(uri for uri, time in listed if uri not in needed and now - time >= least_age)

@@ -74,17 +74,17 @@ class Sources:
 
     def _records(self, source: str, first: int, apart: int) -> list[StreamRecord]:
         records, number = [], first
-        at = ARRIVED
+        arrived = ARRIVED
         for _ in range(self._random.randint(4, 14)):
             number += self._random.randint(1, apart)
-            at += self._random.randint(0, DAY // 4)
+            arrived += self._random.randint(0, DAY // 4)
             documents = []
             for document in range(self._random.randint(1, 3)):
                 self._number += 1
                 country = self._random.choice(COUNTRIES)
                 documents.append(b'{"n":%d,"country":"%s"}' % (self._number, country.encode()))
                 self.rows.append((source, str(number), 0, document, self._number, country))
-            records.append(StreamRecord(str(number), "a", at, b"\n".join(documents)))
+            records.append(StreamRecord(str(number), "a", arrived, b"\n".join(documents)))
         return records
 
     def deliveries(self) -> Iterator[Delivery]:
@@ -143,8 +143,8 @@ class Sources:
         replayed: bool = False,
     ) -> Delivery:
         shard = source.rpartition("/")[2]
-        of = "letters" if replayed else None
-        return Delivery(Batch(source, shard, tuple(records), of), kind, fails_after)
+        letters = "letters" if replayed else None
+        return Delivery(Batch(source, shard, tuple(records), letters), kind, fails_after)
 
 
 class Lambda:

@@ -228,8 +228,8 @@ class World:
         if left:
             raise self.broken(f"{len(left)} landing objects were left")
 
-    def broken(self, what: str) -> LawBroken:
-        return LawBroken(f"seed {self.seed}: {what}. {dict(self.counts)}")
+    def broken(self, law: str) -> LawBroken:
+        return LawBroken(f"seed {self.seed}: {law}. {dict(self.counts)}")
 
 
 class _NoWaiting:
