@@ -52,8 +52,15 @@ def _measured(name: str, corpus: Corpus, count: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         dataset, lake = _lake(corpus, folder)
         store = MemoryStore()
+        events = list(_events(corpus, count + 1))
+        # What is loaded once, and the table, are not part of it.
+        pipeline = Pipeline(
+            Router([dataset]), Limits(), DirectoryStore(Path(folder)), MemoryStore()
+        )
+        invoke(events.pop(0), pipeline)
+        lake.committer(dataset).run()
         started = time.process_time()
-        for event in _events(corpus, count):
+        for event in events:
             invoke(event, Pipeline(Router([dataset]), Limits(), store, MemoryStore()))
         handler = time.process_time() - started
         landed = sum(map(len, store.objects.values()))

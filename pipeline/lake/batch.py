@@ -3,13 +3,13 @@
 import time
 from typing import Final, Self
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.adapters.iceberg.table import DataFile, LakeTable
 from pipeline.adapters.landing import Version
 from pipeline.core.lake.identities import distinct, identities_of, without
+from pipeline.core.lake.schemas import fitted
 from pipeline.core.lake.spans import Span
 from pipeline.lake.reader import LandedObject
 from pipeline.lake.writer import TableWriter, WriterLimits
@@ -24,11 +24,6 @@ _LEDGER: Final = pa.schema([
     ("schema_version", pa.int32()), ("rows", pa.int64()), ("census", pa.string()),
     ("committed_at", pa.timestamp("us", "UTC")),
 ])  # fmt: skip
-
-
-class _Taken(msgspec.Struct, frozen=True):
-    landed: LandedObject
-    rows: pa.Table
 
 
 class CommitBatch:
@@ -52,8 +47,9 @@ class CommitBatch:
         self.is_full = False
         self._forgotten = forgotten
         self._ranges = table.ranges()
-        self._group: list[_Taken] = []
-        self._chunk: list[_Taken] = []
+        self._fitting: pa.Schema | None = None
+        self._group: list[LandedObject] = []
+        self._chunk: list[LandedObject] = []
         self._chunk_bytes = 0
         self._seen: list[pa.Table] = []
         self._ledger: list[dict[str, object]] = []
@@ -75,10 +71,14 @@ class CommitBatch:
         """How many rows are new."""
         return self._writer.rows
 
-    def add(self, landed: LandedObject, rows: pa.Table) -> None:
-        """Take an object of the present group, with its rows as the table has them."""
-        self._group.append(_Taken(landed, rows))
-        self._chunk_bytes += rows.nbytes
+    def add(self, landed: LandedObject) -> None:
+        """Take an object of the present group. Raises `DoesNotFit` where the table cannot."""
+        schema = landed.rows.schema
+        if self._fitting is None or not schema.equals(self._fitting):
+            fitted(schema.empty_table(), self.table.schema)
+            self._fitting = schema
+        self._group.append(landed)
+        self._chunk_bytes += landed.rows.nbytes
         if self._chunk_bytes >= _CHUNK_BYTES:
             self._end_chunk(goes_on=True)
 
@@ -113,7 +113,7 @@ class CommitBatch:
     def _move_group(self) -> None:
         self._chunk += sorted(
             self._group,
-            key=lambda taken: (-taken.landed.origin.version, taken.landed.version.key),
+            key=lambda landed: (-landed.origin.version, landed.version.key),
         )
         self._group = []
 
@@ -123,17 +123,28 @@ class CommitBatch:
         taken, self._chunk, self._chunk_bytes = self._chunk, [], 0
         if not taken:
             return
-        rows = pa.concat_tables([each.rows for each in taken])
+        rows = self._fitted(taken)
         count = rows.num_rows
         rows = without(distinct(rows), self._seen)
         if goes_on:
             self._seen.append(identities_of(rows))
             self.is_full = sum(table.num_rows for table in self._seen) >= _MOST_SEEN
-        spans = [each.landed.origin.span for each in taken]
+        spans = [each.origin.span for each in taken]
         rows = self._new(rows, spans)
         self.duplicates += count - rows.num_rows
         self._writer.add(rows)
         self._enter(taken)
+
+    def _fitted(self, taken: list[LandedObject]) -> pa.Table:
+        """Return the rows of objects as the table has them: those of one schema at once."""
+        found, alike = list[pa.Table](), list[pa.Table]()
+        for landed in taken:
+            if alike and not landed.rows.schema.equals(alike[0].schema):
+                found.append(fitted(pa.concat_tables(alike).combine_chunks(), self.table.schema))
+                alike = []
+            alike.append(landed.rows)
+        found.append(fitted(pa.concat_tables(alike).combine_chunks(), self.table.schema))
+        return pa.concat_tables(found)
 
     def _new(self, rows: pa.Table, spans: list[Span]) -> pa.Table:
         """Return the rows that the table does not have, and that were not forgotten."""
@@ -154,10 +165,10 @@ class CommitBatch:
         found = self.found[source]
         return found is not None and found.meets(span)
 
-    def _enter(self, taken: list[_Taken]) -> None:
+    def _enter(self, taken: list[LandedObject]) -> None:
         now = time.time_ns() // 1_000
-        for each in taken:
-            landed, span = each.landed, each.landed.origin.span
+        for landed in taken:
+            span = landed.origin.span
             self.spans.append(span)
             self.versions.append(landed.version)
             self._ledger.append({

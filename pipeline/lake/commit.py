@@ -194,7 +194,7 @@ class Committer:
             self._refuse(Refused(landed.version, why))
             return True
         try:
-            batch.add(landed, fitted(landed.rows, batch.table.schema))
+            batch.add(landed)
         except DoesNotFit as error:
             try:
                 self._schema = merged(self._schema, table_schema(landed.rows.schema))

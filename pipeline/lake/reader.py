@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow._parquet import ParquetReader
 
 from pipeline.adapters.landing import Landing, Version
 from pipeline.core.lake.landed import Origin, UnusableObject, check_rows, read_name, read_origin
@@ -97,9 +97,11 @@ def _read(
 
 def _decoded(body: bytes) -> tuple[Origin, pa.Table]:
     try:
-        file = pq.ParquetFile(pa.BufferReader(body))
-        origin = read_origin(file.metadata.metadata)
-        rows = file.read(use_threads=False)
+        # What pyarrow.parquet.ParquetFile reads with: for 15 KB, that takes as long as the rows.
+        reader = ParquetReader()
+        reader.open(pa.BufferReader(body))
+        origin = read_origin(reader.metadata.metadata)
+        rows = reader.read_all(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         message = f"it is not a whole Parquet file ({type(error).__name__})"
         raise UnusableObject(message) from None

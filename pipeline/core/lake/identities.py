@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.dataset import IDENTITY
+from pipeline.core.integers import INT64, to_arrow, up_to
 
 NAMES = [field.name for field in IDENTITY]
 _AT = "at"
@@ -20,7 +21,10 @@ def identities_of(rows: pa.Table) -> pa.Table:
 
 def distinct(rows: pa.Table) -> pa.Table:
     """Return the rows without those whose identity an earlier row has, in their order."""
-    numbered = identities_of(rows).append_column(_AT, _numbers(rows.num_rows))
+    identities = identities_of(rows)
+    if _rises(identities):
+        return rows
+    numbered = identities.append_column(_AT, _numbers(rows.num_rows))
     firsts = numbered.group_by(NAMES, use_threads=False).aggregate([(_AT, "min")])
     if firsts.num_rows == rows.num_rows:
         return rows
@@ -48,8 +52,23 @@ def _without(rows: pa.Table, there: pa.Table) -> pa.Table:
     return rows.take(_sorted(left.column(_AT)))
 
 
+def _rises(identities: pa.Table) -> bool:
+    """Tell whether each identity comes after the one before it: then no two of them are the same.
+
+    In which order does not matter. That of texts is what most objects are in, and to see it takes a
+    tenth of the time of looking for equal ones.
+    """
+    count = identities.num_rows - 1
+    after, same = pa.scalar(value=False), pa.scalar(value=True)
+    for column in (identities.column(name).chunk(0) for name in NAMES if count > 0):
+        before, behind = column.slice(0, count), column.slice(1)
+        after = pc.or_(after, pc.and_(same, pc.greater(behind, before)))
+        same = pc.and_(same, pc.equal(behind, before))
+    return count < 1 or bool(pc.all(after).as_py())
+
+
 def _numbers(count: int) -> pa.Array:
-    return pa.array(range(count), pa.int64())
+    return to_arrow(up_to(count, INT64))
 
 
 def _sorted(numbers: pa.ChunkedArray) -> pa.Array:

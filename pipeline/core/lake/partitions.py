@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.integers import INT64, to_arrow, up_to
 from pipeline.core.lake_settings import LakePartition, Transform
 
 Values = tuple[object, ...]
@@ -20,18 +21,24 @@ def split(
         yield (), rows
         return
     columns = [_transformed(_column(rows, each.field), each.transform) for each in partition_by]
+    if all(map(_is_one_value, columns)):
+        yield tuple(column[0].as_py() for column in columns), rows
+        return
     names = [str(number) for number in range(len(columns))]
     keys = pa.Table.from_arrays(columns, names=names)
-    uniques = keys.group_by(names, use_threads=False).aggregate([])
-    if uniques.num_rows == 1:
-        yield tuple(uniques.column(name)[0].as_py() for name in names), rows
-        return
-    numbered = keys.append_column(_AT, pa.array(range(rows.num_rows), pa.int64()))
+    numbered = keys.append_column(_AT, to_arrow(up_to(rows.num_rows, INT64)))
     found = numbered.group_by(names, use_threads=False).aggregate([(_AT, "list")])
     positions = found.column(f"{_AT}_list").combine_chunks()
     for number in range(found.num_rows):
         values = tuple(found.column(name)[number].as_py() for name in names)
         yield values, rows.take(positions[number].values)
+
+
+def _is_one_value(column: pa.Array) -> bool:
+    if column.null_count:
+        return False
+    bounds = pc.min_max(column).as_py()
+    return bool(bounds["min"] == bounds["max"])
 
 
 def _column(rows: pa.Table, path: str) -> pa.Array:
