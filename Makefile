@@ -50,6 +50,10 @@ simulate: $(STAMP) ## run simulated histories with faults (SEEDS=500, or one see
 # Bounds are per unit of input, and several times what is usual: a slow machine does not break them.
 SECONDS ?= 60
 
+.PHONY: simulate-lake
+simulate-lake: $(STAMP) ## the same for the tables: committers killed at every step (SEEDS=500)
+	@cd tests && ../$(BIN)/python -m lake_simulation $(SEEDS)
+
 .PHONY: attack
 attack: $(STAMP) ## look for inputs that cost too much time or memory (SECONDS=60, ARGS="--seed 2")
 	@cd tests && ../$(BIN)/python -m attack $(SECONDS) $(ARGS)
@@ -125,7 +129,9 @@ LOCK = UV_SYSTEM_CERTS=true $(UV) pip compile --quiet --no-config --universal \
 .PHONY: lock
 lock: $(if $(filter $(BIN)/uv,$(UV)),$(STAMP)) ## pin the dependencies again, with hashes
 	$(LOCK) --output-file requirements/runtime.txt
-	$(LOCK) --constraints requirements/runtime.txt --extra cli --extra dev \
+	$(LOCK) --constraints requirements/runtime.txt --extra lake \
+		--output-file requirements/lake.txt
+	$(LOCK) --constraints requirements/lake.txt --extra cli --extra dev \
 		--output-file requirements/dev.txt
 	$(LOCK) --extra bench --output-file requirements/bench.txt
 	$(LOCK) --extra readers --output-file requirements/readers.txt

@@ -15,9 +15,10 @@ from pathlib import Path
 from reference_examples import FORMS, READINGS, RULES, TYPES, Example, invoke, outcomes, run
 
 import pipeline
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Metric, MetricName
+from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Metric, MetricName
 from pipeline.bucket_settings import VARIABLES
 from pipeline.cli import COMMANDS
+from pipeline.commands import lake
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.reasons import MEANINGS, RejectStage
 from pipeline.core.records import Limits
@@ -94,6 +95,22 @@ _OPTIONAL = (
     Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
     Setting("AWS_ENDPOINT_URL…", "AWS", "as boto3 reads them"),
 )
+_COMMIT = (
+    Setting("PIPELINE_OUTPUT", "required", "where rows land; the same as of the other functions"),
+    Setting("PIPELINE_SCHEMAS", "required", "the directory of the datasets"),
+    Setting(
+        "PIPELINE_LAKE",
+        "required on S3; of a directory, `_lake/catalog.db` in it",
+        "the catalog of the tables: `glue:DATABASE`, `rest:https://…?namespace=NAME` (with "
+        "`&sigv4=s3tables&region=…` for Amazon S3 Tables) or `sqlite:///directory/catalog.db`",
+    ),
+    Setting(
+        "PIPELINE_LAKE_WAREHOUSE",
+        "`_lake/tables` in the output",
+        "URI below which the tables' files are; of a REST catalog, its name for the warehouse",
+    ),
+    Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
+)
 _ALERT = (
     Setting(
         "PIPELINE_ALERT_TOPIC",
@@ -127,7 +144,7 @@ _S3 = tuple(
     for variable in VARIABLES
 )
 
-SETTINGS = (*_REQUIRED, *_OPTIONAL, *_S3, *_ALERT, *_TABLES)
+SETTINGS = (*_REQUIRED, *_OPTIONAL, *_S3, *_COMMIT, *_ALERT, *_TABLES)
 
 
 def settings() -> Tables:
@@ -139,6 +156,7 @@ def settings() -> Tables:
         "demands": _settings(_S3),
         "limits_of_a_record": _limits(_REJECTING),
         "limits_of_a_batch": _limits(batch),
+        "commit": _settings(_COMMIT),
         "alert": _settings(_ALERT),
         "tables": _settings(_TABLES),
     }
@@ -252,6 +270,7 @@ def metrics() -> Tables:
     return {
         "metrics": _metrics(METRICS),
         "file_metrics": _metrics(FILE_METRICS),
+        "lake_metrics": _metrics(LAKE_METRICS),
         "dimensions": table(("by", "metrics"), by_dimensions.items()),
         "line": codes(for_people),
     }
@@ -306,7 +325,8 @@ def commands() -> Tables:
     """Make the sections of commands.md."""
     names = command_names()
     sections = [
-        f"## pipeline {name}\n\n```text\n{run(name, '--help').rstrip()}\n```" for name in names
+        f"## pipeline {name}\n\n```text\n{run(*name.split(), '--help').rstrip()}\n```"
+        for name in [*names, *(f"lake {name}" for name in lake.NAMES)]
     ]
     links = [f"- [`pipeline {name}`](#pipeline-{name})" for name in names]
     return {"links": "\n".join(links), "commands": "\n\n".join(sections)}

@@ -8,6 +8,7 @@ from typing import Final
 PUBLIC: Final = {
     "pipeline.handlers.kinesis": "the Lambda handler of a Kinesis event source mapping",
     "pipeline.handlers.s3": "the Lambda handler of S3 notifications",
+    "pipeline.handlers.commit": "the Lambda handler of a schedule: landing to tables",
     "pipeline.handlers.alert": "the Lambda handler of CloudWatch alarms",
     "pipeline.handlers.tables": "the Lambda handler that registers in Glue what has landed",
     "pipeline.producer.Producer": "puts records into a stream, aggregated",

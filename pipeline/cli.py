@@ -31,6 +31,7 @@ from pipeline.commands import (
     dead_letters,
     evolve,
     infer,
+    lake,
     produce,
     redrive,
     run,
@@ -40,7 +41,7 @@ from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, evolve, convert, ddl),
-    *(audit, dead_letters, redrive, backfill, produce, run, bench),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`

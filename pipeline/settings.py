@@ -85,6 +85,38 @@ class Settings(msgspec.Struct, frozen=True):
         )
 
 
+class CommitSettings(msgspec.Struct, frozen=True):
+    """What the committer needs: where rows land, the datasets, and the catalog of the tables."""
+
+    output: str
+    schemas: str
+    catalog: str | None = None
+    warehouse: str | None = None
+    metrics_namespace: str = "Pipeline"
+    s3: S3Settings = NO_DEMANDS
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "CommitSettings":
+        """Read the settings. Raises `SettingsError` that names every fault, a line each."""
+        faults: list[str] = []
+        output = _uri(environment, "PIPELINE_OUTPUT", faults)
+        schemas = environment.get("PIPELINE_SCHEMAS", "")
+        if not schemas:
+            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        catalog = environment.get("PIPELINE_LAKE") or None
+        if catalog is None and output.startswith("s3:"):
+            faults.append(
+                "PIPELINE_LAKE is not set; give the catalog of the tables: glue:DATABASE, "
+                "rest:https://…?namespace=NAME or sqlite:///directory/catalog.db."
+            )
+        s3 = read_s3_settings(environment, faults)
+        if faults:
+            raise SettingsError("\n".join(faults))
+        namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
+        warehouse = environment.get("PIPELINE_LAKE_WAREHOUSE") or None
+        return cls(output, schemas, catalog, warehouse, namespace, s3)
+
+
 class AlertSettings(msgspec.Struct, frozen=True):
     """What the alert handler needs; only the topic is required."""
 

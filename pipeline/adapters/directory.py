@@ -44,7 +44,7 @@ class DirectoryStore:
     def put(self, key: str, body: bytes) -> None:
         """Store `body` under `key`, on disk."""
         target = self._path(key)
-        with _translate_errors("write", self.uri, key):
+        with translate_errors("write", self.uri, key):
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_then_rename(target, body, lambda: self._check_replaced(key, body))
             _sync_directories(self._root, target.parent)
@@ -52,7 +52,7 @@ class DirectoryStore:
     def get(self, key: str) -> bytes:
         """Return the contents of the file under `key`."""
         target = self._path(key)
-        with _translate_errors("read", self.uri, key):
+        with translate_errors("read", self.uri, key):
             try:
                 return target.read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -65,7 +65,7 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         """Remove the file under `key`, if there is one; its directories stay."""
         target = self._path(key)
-        with _translate_errors("delete", self.uri, key):
+        with translate_errors("delete", self.uri, key):
             # A directory is not an object, and a file above the key means there is none under it.
             if not target.is_dir() and self._stored_key(key) == key:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -126,7 +126,7 @@ class DirectoryStore:
 
         With the slash, the order of the names is that of the whole keys: `a-b` < `a/b` < `a0`.
         """
-        with _translate_errors("list", self.uri, base):
+        with translate_errors("list", self.uri, base):
             try:
                 with os.scandir(self._root / base) as entries:
                     names = [
@@ -231,7 +231,7 @@ _REMEDIES: Final = {
 
 
 @contextlib.contextmanager
-def _translate_errors(action: str, uri: str, key: str) -> Iterator[None]:
+def translate_errors(action: str, uri: str, key: str) -> Iterator[None]:
     """Turn an `OSError` into the store error it means."""
     try:
         yield

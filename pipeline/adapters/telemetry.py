@@ -16,11 +16,12 @@ from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.core.records import Batch
 from pipeline.core.report import Report, Tally, UnknownFields
 
-Unit = Literal["Count", "Bytes", "Milliseconds"]
+Unit = Literal["Count", "Bytes", "Milliseconds", "Seconds"]
 MetricName = Literal[
     "Documents", "Rows", "Rejects", "UnknownFields", "BytesIn", "BytesOut", "Partitions", "Objects",
     "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
+    "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
 ]  # fmt: skip
 Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
@@ -66,6 +67,23 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "BatchFailed": Metric(
         "Count", "1 for a batch that was not stored and will be delivered again, else 0."
+    ),
+}
+
+# Of the committer, by `Dataset`.
+LAKE_METRICS: dict[MetricName, Metric] = {
+    "LakeLagSeconds": Metric(
+        "Seconds", "Age of the oldest landing object that a run found, or was left with."
+    ),
+    "LakeRows": Metric("Count", "Rows committed to the table."),
+    "LakeDuplicates": Metric(
+        "Count", "Rows that the table, or an earlier object, had already: each is in it once."
+    ),
+    "LakeConflicts": Metric(
+        "Count", "Commits that were begun anew, as somebody else changed the table meanwhile."
+    ),
+    "LakeObjectsRefused": Metric(
+        "Count", "Landing objects that cannot be committed, and so stay where they are."
     ),
 }
 
@@ -179,6 +197,16 @@ class Telemetry(msgspec.Struct, frozen=True):
             # What names no object is counted without a dimension: CloudWatch accepts no empty one.
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
 
+    def committed(
+        self, dataset: str, values: Values, request_id: str | None, message: str | None = None
+    ) -> None:
+        """Report a run of the committer; `message` says why something was not committed."""
+        line: _Line = {"request_id": request_id, "dataset": dataset, **values}
+        if message is not None:
+            line["message"] = message
+        self.log("INFO" if message is None else "ERROR", line)
+        self._metrics({"Dataset": dataset}, values)
+
     def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
         line: _Line = {
             "outcome": outcome,
@@ -209,7 +237,7 @@ class Telemetry(msgspec.Struct, frozen=True):
 
 
 def _metric(name: MetricName) -> Metric:
-    return METRICS.get(name) or FILE_METRICS[name]
+    return METRICS.get(name) or FILE_METRICS.get(name) or LAKE_METRICS[name]
 
 
 def _phases(milliseconds: dict[str, float]) -> dict[str, float]:

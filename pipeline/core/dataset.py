@@ -18,6 +18,7 @@ from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.documents.unknown import Census
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import FORMATS, Format
+from pipeline.core.lake_settings import LakeSettings, UnusableLake, read_lake_settings
 from pipeline.core.matching import Match
 from pipeline.core.partitioning import (
     PartitionColumn,
@@ -52,7 +53,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "keys", "event_time", "event_time_window", "match",
-    "csv",
+    "csv", "lake",
 }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `fewest_by_columns` documents, for which the columnar path's start, 0.7 ms, takes longer.
     `remarks` are what `pipeline check` says of the schema, which is used all the same. By the
     `census` unknown members are found; None where they are rejected. With `folding`, keys are read
-    in any case of their letters.
+    in any case of their letters. With a `lake`, its rows are committed to a table.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Dataset(msgspec.Struct, frozen=True):
     fewest_by_columns: int = 200
     remarks: tuple[str, ...] = ()
     csv: CsvOptions = PLAIN
+    lake: LakeSettings | None = None
 
     @property
     def id(self) -> tuple[str, int]:
@@ -290,6 +292,7 @@ class _Folder:
             csv=self.config.csv(),
             census=census,
             folding=self.folding(record) if self.config.folds_keys() else None,
+            lake=self.lake(record),
         )
 
     def check_names(self, record: Record, *, keeps: bool) -> None:
@@ -364,6 +367,19 @@ class _Folder:
                         f'"jsonName": "{field.key}".'
                     )
         return columns
+
+    def lake(self, record: Record) -> LakeSettings | None:
+        given = self.config.get("lake")
+        if given is None:
+            return None
+        if Format.PARQUET not in self.config.formats():
+            raise self.config.refuse(
+                '[lake]: a table is made of Parquet files; add "parquet" to formats.'
+            )
+        try:
+            return read_lake_settings(given, record, self.partition_by(record), self.avsc)
+        except UnusableLake as error:
+            raise self.config.refuse(str(error)) from None
 
     def field(self, name: str, record: Record) -> Field:
         for field in record.fields:

@@ -1,7 +1,7 @@
-"""Lambda entry points: `kinesis`, `s3`, `alert` and `tables`.
+"""Lambda entry points: `kinesis`, `s3`, `commit`, `alert` and `tables`.
 
 Each reads its settings, opens what outlives an invocation, and lets `respond` of the module that
-bears its name do the work: `_kinesis`, `_s3`, `_alert`, `_tables`. (A module `s3` would take the
+bears its name do the work: `_kinesis`, `_s3`, and so on. (A module `s3` would take the
 place of the function `s3` here.)
 
 Importing this has no effect but in the init phase of Lambda, see `prepare`.
@@ -22,14 +22,16 @@ from pipeline.core.errors import UnexpectedError
 from pipeline.flow import Pipeline
 from pipeline.handlers._kinesis import respond
 from pipeline.handlers.invocation import print_line
-from pipeline.settings import AlertSettings, Settings, TableSettings
+from pipeline.settings import AlertSettings, CommitSettings, Settings, TableSettings
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.sns import Topic
     from pipeline.files.objects import S3Objects
     from pipeline.handlers._tables import Tables
 
-__all__ = ["UnexpectedError", "alert", "forget", "kinesis", "prepare", "respond", "s3", "tables"]
+__all__ = [
+    "UnexpectedError", "alert", "commit", "forget", "kinesis", "prepare", "respond", "s3", "tables",
+]  # fmt: skip
 
 
 def kinesis(event: Any, context: Any) -> dict[str, Any]:
@@ -53,6 +55,14 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
         settings.response_reserve,
         telemetry,
     )
+
+
+def commit(event: Any, context: Any) -> dict[str, Any]:
+    """Commit what has landed to the datasets' tables; whatever the event is, as of a schedule."""
+    settings = CommitSettings.from_environment(os.environ)
+    telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
+    response: dict[str, Any] = _committer().respond(event, context, settings, telemetry)
+    return response
 
 
 def alert(event: Any, context: Any) -> dict[str, int]:
@@ -89,6 +99,12 @@ def _objects(settings: S3Settings) -> "S3Objects":
     from pipeline.files.objects import S3Objects  # noqa: PLC0415 - loaded where it is opened
 
     return S3Objects(settings=settings)
+
+
+def _committer() -> Any:
+    # By a text: the artifacts are made of what is imported, and that of the stream's function is
+    # to have nothing of this.
+    return importlib.import_module("pipeline.handlers._commit")
 
 
 @functools.lru_cache(maxsize=4)
@@ -145,6 +161,10 @@ def _open_for_s3(environment: Mapping[str, str]) -> None:
     _objects(settings.s3)
 
 
+def _open_for_commit(environment: Mapping[str, str]) -> None:
+    _committer().prepare(CommitSettings.from_environment(environment))
+
+
 def _open_for_alert(environment: Mapping[str, str]) -> None:
     importlib.import_module("pipeline.handlers._alert")
     _topic(AlertSettings.from_environment(environment).topic)
@@ -157,6 +177,7 @@ def _open_for_tables(environment: Mapping[str, str]) -> None:
 _OPENED_FIRST: Final[Mapping[str, Callable[[Mapping[str, str]], None]]] = {
     "pipeline.handlers.kinesis": _open_for_kinesis,
     "pipeline.handlers.s3": _open_for_s3,
+    "pipeline.handlers.commit": _open_for_commit,
     "pipeline.handlers.alert": _open_for_alert,
     "pipeline.handlers.tables": _open_for_tables,
 }

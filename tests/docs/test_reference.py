@@ -16,7 +16,7 @@ from reference_examples import RULES, TYPES
 
 import pipeline
 from pipeline import bucket_settings, settings
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, MetricName
+from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, MetricName
 from pipeline.core.dataset import parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.reasons import MEANINGS, Reason
@@ -48,7 +48,7 @@ def test_every_reason_has_a_meaning() -> None:
 
 
 def test_every_metric_is_declared_once() -> None:
-    assert [*METRICS, *FILE_METRICS] == list(get_args(MetricName))
+    assert [*METRICS, *FILE_METRICS, *LAKE_METRICS] == list(get_args(MetricName))
 
 
 def test_every_variable_that_settings_read_is_listed() -> None:

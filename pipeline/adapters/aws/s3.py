@@ -33,13 +33,18 @@ def s3_client(
     concurrency: int = 8,
     connect_timeout: float = 2.0,
     read_timeout: float = 10.0,
+    tries: int = 1,
 ) -> S3Client:
     """Return an S3 client, see `make_client`. Raises `StoreRefused`.
 
     What the settings say goes with every request that takes it, whoever makes it.
     """
     client: S3Client = make_client(
-        S3, concurrency=concurrency, connect_timeout=connect_timeout, read_timeout=read_timeout
+        S3,
+        concurrency=concurrency,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        tries=tries,
     )
     if demanded := _parameters(settings):
 

@@ -33,7 +33,7 @@ def encode_parquet(rows: Rows, dataset: Dataset, census: bytes = b"") -> bytes:
         "pipeline.last_sequence_number": batch.last,
     }
     table = rows.table.combine_chunks().replace_schema_metadata(metadata)
-    return _written(table, _worth_a_dictionary(table), census)
+    return _written(table, worth_a_dictionary(table), census)
 
 
 def _written(
@@ -62,7 +62,7 @@ def _written(
     return bytes(sink.getvalue())
 
 
-def _worth_a_dictionary(table: pa.Table) -> list[str] | Literal[False]:
+def worth_a_dictionary(table: pa.Table) -> list[str] | Literal[False]:
     """Return the paths of the columns whose values repeat, as a sample of them shows.
 
     A dictionary of values that do not repeat is a second copy of them, takes twice the time, and

@@ -1,0 +1,1 @@
+"""Landing objects to tables, each identity once: what `pipeline lake` and its function do."""
