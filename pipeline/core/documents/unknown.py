@@ -71,6 +71,8 @@ class Walk:
 
         def inside(value: Raw, paths: Paths) -> str:
             members = members_in(value)
+            if not members:  # of a million empty objects, nothing is asked
+                return ""
             rest: dict[str, str] = {}
             # Of several keys of one field, the first is read, and no other.
             shadowed = {
