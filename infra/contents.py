@@ -32,9 +32,19 @@ _LEFT_OUT = (
     "boto3/data/*",
     "boto3/examples/*",
     "*/examples-1.json",
-    # For a library that is not there, and for type checkers: msgspec would import it at each start.
+    # For a library that is not there.
     "obstore/fsspec.py",
-    "typing_extensions.py",
+)
+# For type checkers: msgspec would import it at each start.
+_LEFT_OUT_WITHOUT_ICEBERG = ("typing_extensions.py",)
+# Of pyiceberg's requirements: for its command line, and for another catalog.
+_LEFT_OUT_WITH_ICEBERG = (
+    "fb303/*",
+    "hive_metastore/*",
+    "markdown_it/*",
+    "mdurl/*",
+    "pygments/*",
+    "pyiceberg/cli/*",
 )
 # Of a distribution's metadata, the files that its licence requires to be kept with it.
 _LICENCES = re.compile(
@@ -45,7 +55,8 @@ _ARROW_MODULES = frozenset({
     "__init__", "acero", "compute", "compute_docstrings", "generated_version", "ipc", "lib",
     "types", "util",
 })  # fmt: skip
-_ARROW_FOLDERS = re.compile(r"vendored/.*")
+# pyiceberg imports these, whatever its files are read by.
+_ARROW_OF_ICEBERG = frozenset({"dataset", "dataset_parquet", "fs", "s3fs"})
 # Every module of pyarrow is linked to all of these, called or not. Under one name each: a wheel
 # has some of them three times.
 _ARROW_LIBRARIES = re.compile(
@@ -67,7 +78,13 @@ class Reached:
     def arrow(self) -> frozenset[str]:
         """The modules of pyarrow that ours import, without the underscore of a private one."""
         names = (name.split(".")[1] for name in self.names if name.startswith("pyarrow."))
-        return frozenset(name.removeprefix("_") for name in names)
+        found = frozenset(name.removeprefix("_") for name in names)
+        return found | _ARROW_OF_ICEBERG if self.iceberg else found
+
+    @property
+    def iceberg(self) -> bool:
+        """Whether they reach pyiceberg."""
+        return any(name.partition(".")[0] == "pyiceberg" for name in self.names)
 
 
 def reached(
@@ -137,23 +154,26 @@ def _clients(tree: ast.AST) -> Iterator[str]:
 
 def wanted(path: str, found: Reached) -> bool:
     """Return whether a file of a requirement goes in. `path` is relative, with slashes."""
-    if any(fnmatchcase(path, pattern) for pattern in _LEFT_OUT):
+    more = _LEFT_OUT_WITH_ICEBERG if found.iceberg else _LEFT_OUT_WITHOUT_ICEBERG
+    if any(fnmatchcase(path, pattern) for pattern in (*_LEFT_OUT, *more)):
         return False
     folder, _, rest = path.partition("/")
     if folder.endswith(".dist-info"):
         return bool(_LICENCES.fullmatch(path))
     if folder == "pyarrow":
-        return _arrow(rest, found.arrow)
+        return _arrow(rest, found)
     if model := _SERVICE_MODELS.fullmatch(path):
         return model[1] in found.services
     return True
 
 
-def _arrow(path: str, imported: frozenset[str]) -> bool:
+def _arrow(path: str, found: Reached) -> bool:
     if "/" in path:
-        return bool(_ARROW_FOLDERS.fullmatch(path))
+        folder = path.partition("/")[0]
+        return folder == "vendored" or f"pyarrow.{folder}" in found.names
     if path.startswith("lib") and not path.startswith("lib."):
-        return bool(_ARROW_LIBRARIES.fullmatch(path))
+        s3 = found.iceberg and path.startswith("libarrow_s3.")  # which s3fs is linked to
+        return s3 or bool(_ARROW_LIBRARIES.fullmatch(path))
     stem = path.partition(".")[0]
     module = stem if stem.startswith("__") else stem.removeprefix("_")
-    return module in _ARROW_MODULES | imported
+    return module in _ARROW_MODULES | found.arrow

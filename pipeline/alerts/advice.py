@@ -179,6 +179,49 @@ ADVICE: dict[str, Advice] = {
         LOG,
         "The dead letter queue is empty again.",
     ),
+    "LakeLagSeconds": Advice(
+        "What has landed is not committed to its table, and readers of the table do not see the "
+        "newest rows. Nothing is lost: it stays where it landed.",
+        (
+            "the catalog refuses: a permission was changed",
+            "the committer does not run: its schedule is disabled, or it cannot start",
+            "more lands than it commits: it needs more memory",
+        ),
+        LOG,
+        "What has landed is committed again.",
+    ),
+    "LakeDuplicates": Advice(
+        "More rows came again than were new. Each is in its table once.",
+        (
+            "dead letters or failed batches were sent again: then it passes by itself",
+            "batches are delivered again: there is an alarm for BatchFailed or for errors, too",
+            "a mapping reads the stream again from its beginning",
+        ),
+        LOG,
+        "More rows are new again than came once more.",
+    ),
+    "LakeConflicts": Advice(
+        "Somebody else changes a table while rows are committed to it, again and again, and each "
+        "time the work begins anew. Nothing is lost; rows come later.",
+        (
+            "a compaction runs without end, or at the same minute as the committer",
+            "something else appends to the table, which is the committer's alone",
+            "a second committer runs on the same table",
+        ),
+        LOG,
+        "Rows are committed at the first try again.",
+    ),
+    "LakeObjectsRefused": Advice(
+        "Landing objects cannot be committed, and stay where they are: their rows are not in the "
+        "table.",
+        (
+            "something else than the pipeline wrote or renamed objects in the output",
+            "their columns do not fit the table's",
+            "an object is damaged",
+        ),
+        LOG,
+        "No more landing objects are refused. Those that were are still where they landed.",
+    ),
 }
 
 # Metrics above that have another meaning for the function for files, or for a bucket.
@@ -232,6 +275,21 @@ TABLES_ADVICE: dict[str, Advice] = {
         ),
         LOG,
         "What lands is registered again, and what landed meanwhile has been.",
+    ),
+}
+
+# And for the function that commits rows to tables.
+COMMIT_ADVICE: dict[str, Advice] = {
+    "Errors": Advice(
+        "Rows cannot be committed to their tables. Nothing is lost: what has landed stays there, "
+        "and is committed once this works again.",
+        (
+            "the function's role does not let it read the landing, or change the tables",
+            "its settings or schemas are wrong: then no invocation has started since a deployment",
+            "it ran out of time or memory",
+        ),
+        LOG,
+        "Rows are committed again.",
     ),
 }
 

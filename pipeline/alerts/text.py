@@ -5,7 +5,14 @@ import shlex
 
 import msgspec
 
-from pipeline.alerts.advice import ADVICE, FILES_ADVICE, TABLES_ADVICE, UNKNOWN, Advice
+from pipeline.alerts.advice import (
+    ADVICE,
+    COMMIT_ADVICE,
+    FILES_ADVICE,
+    TABLES_ADVICE,
+    UNKNOWN,
+    Advice,
+)
 from pipeline.alerts.alarm import Alarm, Unreadable
 
 _SUBJECT_CHARACTERS = 99  # SNS accepts ASCII of less than 100 characters, without line breaks
@@ -78,6 +85,8 @@ def _advice(alarm: Alarm) -> Advice:
         return FILES_ADVICE.get(metric, ADVICE[metric])
     if _is_of("Tables", alarm, metric):
         return TABLES_ADVICE.get(metric, ADVICE[metric])
+    if _is_of("Commit", alarm, metric):
+        return COMMIT_ADVICE.get(metric, ADVICE[metric])
     return ADVICE[metric]
 
 

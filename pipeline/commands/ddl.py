@@ -78,6 +78,13 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="a function registers the partitions, as that of infra/ does: no projection, no MSCK",
     )
+    parser.add_argument(
+        "--lake",
+        metavar="TABLE",
+        help="the dataset's Iceberg table as the reader of --dialect names it "
+        "(pipeline_lake.orders; for duckdb, its metadata file): adds <dataset>_now, it and what "
+        "has landed since, each identity once",
+    )
     parser.set_defaults(run=run)
 
 
@@ -98,8 +105,15 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(message)
     location = as_uri(given)
     write = _writer(options, location)
+    if options.lake and (options.dead_letters or not options.dialect):
+        message = "--lake is of a dataset and of one reader: give both, and --dialect."
+        raise SettingsError(message)
     if options.dialect:
         print(write(options.dialect))
+        if options.lake:
+            from pipeline.authoring.ddl import now_statement
+
+            print(f"\n{now_statement(_dataset(options), options.lake, options.dialect)}")
         return 0
     texts = list[str]()
     for dialect, title in _TITLES.items():

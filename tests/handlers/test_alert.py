@@ -17,9 +17,16 @@ from support import ROOT, Context
 
 from pipeline import handlers
 from pipeline.adapters.aws.sns import Topic
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
+from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Telemetry
 from pipeline.alerts import AlertContext, Message, message_of, read_alarms
-from pipeline.alerts.advice import ADVICE, FILES_ADVICE, TABLES_ADVICE, UNKNOWN
+from pipeline.alerts.advice import (
+    ADVICE,
+    COMMIT_ADVICE,
+    FILES_ADVICE,
+    TABLES_ADVICE,
+    UNKNOWN,
+    Advice,
+)
 from pipeline.alerts.alarm import Alarm
 from pipeline.core.errors import NotifyError, SettingsError
 from pipeline.handlers._alert import respond
@@ -217,7 +224,8 @@ def test_every_metric_of_ours_that_is_advised_on_is_written() -> None:
         "OnFailureDestinationDeliveredEventCount", "DroppedEventCount",
         "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage",
     }  # fmt: skip
-    assert ADVICE.keys() - of_aws <= METRICS.keys() | FILE_METRICS.keys()
+    ours = METRICS.keys() | FILE_METRICS.keys() | LAKE_METRICS.keys()
+    assert ADVICE.keys() - of_aws <= ours
 
 
 def test_an_alarm_of_an_unknown_metric_is_told_in_general_words() -> None:
@@ -240,14 +248,19 @@ def test_of_the_function_for_files_nothing_is_said_of_batches_and_shards(metric:
         assert ADVICE[metric].problem in message.text
 
 
-@pytest.mark.parametrize("metric", TABLES_ADVICE)
-def test_of_the_function_for_tables_nothing_is_said_of_batches(metric: str) -> None:
-    ways = [
-        by_sns(told(metric, FunctionName="pipeline-TablesFunction-0aBc")),
-        by_sns(told("", f"pipeline-Tables{metric}Alarm-1X")),
-    ]
-    for (message,) in map(sent, ways):
-        assert TABLES_ADVICE[metric].problem in message.text
+@pytest.mark.parametrize(
+    ("which", "advice"), [("Tables", TABLES_ADVICE), ("Commit", COMMIT_ADVICE)]
+)
+def test_of_a_function_that_runs_by_a_schedule_nothing_is_said_of_batches(
+    which: str, advice: dict[str, Advice]
+) -> None:
+    for metric, expected in advice.items():
+        ways = [
+            by_sns(told(metric, FunctionName=f"pipeline-{which}Function-0aBc")),
+            by_sns(told("", f"pipeline-{which}{metric}Alarm-1X")),
+        ]
+        for (message,) in map(sent, ways):
+            assert expected.problem in message.text
 
 
 def test_a_composite_alarm_is_known_by_the_alarm_that_set_it_off() -> None:

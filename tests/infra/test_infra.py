@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
@@ -42,19 +43,29 @@ from stack import (
     simulated_account,
     translated,
 )
-from support import ORDERS, Context, Stored, as_json, kinesis_event, order, report_of
+from support import (
+    ARN,
+    ORDERS,
+    Context,
+    Stored,
+    as_json,
+    deliver,
+    kinesis_event,
+    order,
+    report_of,
+)
 from tables import deployable, tables
 
 from pipeline import handlers
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.adapters.telemetry import FILE_METRICS, METRICS, Telemetry
+from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Telemetry
 from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.bucket_settings import S3Settings
-from pipeline.core.errors import DatasetError, NotifyError, TablesNotRegistered
+from pipeline.core.errors import DatasetError, NotifyError, StoreRefused, TablesNotRegistered
 from pipeline.core.layout import PROGRESS
 from pipeline.files.notifications import ObjectReference, notify_of
-from pipeline.settings import AlertSettings, Settings, TableSettings
+from pipeline.settings import AlertSettings, CommitSettings, Settings, TableSettings
 
 pytestmark = pytest.mark.xdist_group("infra")
 
@@ -73,6 +84,10 @@ RESOURCES = {
     "AlertTopic": "AWS::SNS::Topic",
     "AlertTopicPolicy": "AWS::SNS::TopicPolicy",
     "BatchFailedAlarm": "AWS::CloudWatch::Alarm",
+    "CommitErrorsAlarm": "AWS::CloudWatch::Alarm",
+    "CommitFunction": "AWS::Lambda::Function",
+    "CommitRole": "AWS::IAM::Role",
+    "CommitSchedule": "AWS::Scheduler::Schedule",
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "Database": "AWS::Glue::Database",
     "DeadLetterBucket": "AWS::S3::Bucket",
@@ -95,7 +110,16 @@ RESOURCES = {
     "Function": "AWS::Lambda::Function",
     "FunctionRole": "AWS::IAM::Role",
     "IteratorAgeAlarm": "AWS::CloudWatch::Alarm",
+    "LakeConflictsAlarm": "AWS::CloudWatch::Alarm",
+    "LakeDuplicatesAlarm": "AWS::CloudWatch::Alarm",
+    "LakeLagAlarm": "AWS::CloudWatch::Alarm",
+    "LakeObjectsRefusedAlarm": "AWS::CloudWatch::Alarm",
     "Log": "AWS::Logs::LogGroup",
+    "LogOfLakeConflicts": "AWS::Logs::MetricFilter",
+    "LogOfLakeDuplicates": "AWS::Logs::MetricFilter",
+    "LogOfLakeLag": "AWS::Logs::MetricFilter",
+    "LogOfLakeObjectsRefused": "AWS::Logs::MetricFilter",
+    "LogOfLakeRows": "AWS::Logs::MetricFilter",
     "LogOfMemory": "AWS::Logs::MetricFilter",
     "LostBatchesAlarm": "AWS::CloudWatch::Alarm",
     "Mapping": "AWS::Lambda::EventSourceMapping",
@@ -118,7 +142,7 @@ RESOURCES = {
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with simulated_account():
-        yield Stack("pipeline", AlarmEmail="on-call@example.com", FilesBucket=INCOMING)
+        yield Stack("pipeline", AlarmEmail="on-call@example.com", FilesBucket=INCOMING, Lake="on")
 
 
 # -------------------------------------------------------------------------------- the template
@@ -211,8 +235,9 @@ def test_every_resource_is_created(stack: Stack) -> None:
     assert stack.description["StackStatus"] == "CREATE_COMPLETE"
     assert stack.types == RESOURCES | tables
     declared = translated()["Resources"].items()
-    left_out = {name for name, each in declared if each.get("Condition") in {"Keyed", "Tagged"}}
-    assert left_out == {"KeyPolicy", "TagsPolicy"}
+    unmet = {"Keyed", "KeyedLake", "Tagged", "TaggedLake"}
+    left_out = {name for name, each in declared if each.get("Condition") in unmet}
+    assert left_out == {"KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "TagsPolicy"}
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 
 
@@ -278,6 +303,27 @@ def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> N
     assert "Files" not in json.dumps(dashboard_body(other))
 
 
+def test_without_a_lake_there_is_nothing_for_it_and_partitions_are_registered(
+    stack: Stack,
+) -> None:
+    other = Stack("without-lake", DatabaseName="without_lake")
+    of_lake = {
+        name
+        for name, resource in translated()["Resources"].items()
+        if resource.get("Condition") == "Lake"
+    }
+    assert stack.types.keys() >= of_lake
+    assert not of_lake & other.types.keys()
+    assert not [name for name in other.outputs if name.startswith(("Lake", "Commit"))]
+    assert "Lake" not in json.dumps(dashboard_body(other))
+    (statement,) = policy_of(other, SCHEDULERS)["Statement"]
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{other.ids['TablesFunction']}"
+    assert statement["Resource"] == [arn]
+    assert properties("OutputBucket")["LifecycleConfiguration"]["Rules"][0][
+        "NoncurrentVersionExpiration"
+    ] == {"NoncurrentDays": {"Fn::If": ["Lake", 1, 7]}}
+
+
 def test_the_function_is_the_artifact_for_which_it_is_built(stack: Stack) -> None:
     found = stack.client("lambda").get_function(FunctionName=stack.ids["Function"])
     function = found["Configuration"]
@@ -297,6 +343,7 @@ def test_the_function_is_the_artifact_for_which_it_is_built(stack: Stack) -> Non
         ("FilesFunction", "s3", CODE),
         ("AlertFunction", "alert", CODE),
         ("TablesFunction", "tables", SCHEDULED_CODE),
+        ("CommitFunction", "commit", SCHEDULED_CODE),
     ],
 )
 def test_the_other_functions_are_their_artifacts_with_another_handler(
@@ -434,7 +481,8 @@ def test_the_log_is_kept_for_a_while_in_a_form_that_the_memory_is_read_from(stac
     logs = stack.client("logs")
     (group,) = logs.describe_log_groups(logGroupNamePrefix=stack.ids["Log"])["logGroups"]
     assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/pipeline", 30)
-    (memory,) = logs.describe_metric_filters(logGroupName=stack.ids["Log"])["metricFilters"]
+    filters = logs.describe_metric_filters(logGroupName=stack.ids["Log"])["metricFilters"]
+    (memory,) = [each for each in filters if "memorySizeMB" in each["filterPattern"]]
     # The sizes of functions are told apart, as alarms are percentages of one.
     report = '{ $.type = "platform.report" && $.record.metrics.memorySizeMB = 1769 }'
     assert memory["filterPattern"] == report
@@ -486,9 +534,9 @@ def test_a_bucket_is_encrypted_private_tls_only_and_outlives_the_stack(
 def test_rows_are_never_expired_and_dead_letters_only_after_their_time() -> None:
     rows, answers = properties("OutputBucket")["LifecycleConfiguration"]["Rules"]
     (letters,) = properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
-    for rule in (rows, letters):
+    for rule, days in ((rows, {"Fn::If": ["Lake", 1, 7]}), (letters, 7)):
         assert rule["Status"] == "Enabled"
-        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": days}
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not {"ExpirationInDays", "ExpirationDate"} & rows.keys()
     assert letters["ExpirationInDays"] == {"Ref": "DeadLetterDays"}
@@ -571,6 +619,12 @@ ALARMS = {
     "NearTimeoutAlarm": ("AWS/Lambda", "Duration", OF_LAMBDA, "Maximum", 80, 1, 1),
     "NearMemoryLimitAlarm": ("Pipeline/pipeline", "MaxMemoryUsed", None, "Maximum", 80, 1, 1),
     "TablesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 3, 9),
+    # Of the committer each metric is of all datasets, from the log.
+    "LakeLagAlarm": ("Pipeline/pipeline", "LakeLagSeconds", None, "Maximum", 30, 12, 12),
+    "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeDuplicates", None, "Sum", 0, 3, 3),
+    "LakeConflictsAlarm": ("Pipeline/pipeline", "LakeConflicts", None, "Sum", 5, 3, 3),
+    "LakeObjectsRefusedAlarm": ("Pipeline/pipeline", "LakeObjectsRefused", None, "Sum", 0, 1, 3),
+    "CommitErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 3, 9),
     # Files come again after half an hour, and shall not end and begin the alarm each time.
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
     "FilesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 12),
@@ -589,6 +643,7 @@ ALARMS = {
 BESIDE = {
     "StalledAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "SampleCount"),
     "AlertErrorsAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum"),
+    "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeRows", None, "Sum"),
 }
 EXPRESSIONS = {
     # Nothing was taken: what has no values in a period is filled, or the sum had none either.
@@ -596,6 +651,8 @@ EXPRESSIONS = {
     "AlertErrorsAlarm": ["FILL(errors, 0) + FILL(throttles, 0)"],
     "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
     "FilesWaitingAlarm": ["age / 60"],  # seconds to minutes
+    "LakeLagAlarm": ["lag / 60"],
+    "LakeDuplicatesAlarm": ["IF(duplicates > rows, 1, 0)"],
     "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
     "NearMemoryLimitAlarm": ["100 * memory / 1769"],
 }
@@ -627,6 +684,7 @@ def identifies(stack: Stack, alarm: str, dimension: str | None) -> dict[str, str
         "FilesErrorsAlarm": "FilesFunction",
         "AlertErrorsAlarm": "AlertFunction",
         "TablesErrorsAlarm": "TablesFunction",
+        "CommitErrorsAlarm": "CommitFunction",
     }
     queues = {"FilesGivenUpAlarm": "FilesDeadLetterQueue"}
     named = {
@@ -661,7 +719,9 @@ def test_an_alarm_watches_what_it_is_named_for(stack: Stack, name: str) -> None:
     assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (threshold, periods)
     assert alarm.get("DatapointsToAlarm", periods) == enough
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
-    assert alarm["TreatMissingData"] == "notBreaching"
+    # What is written every few minutes is missing where nothing writes it.
+    missing = "breaching" if name == "LakeLagAlarm" else "notBreaching"
+    assert alarm["TreatMissingData"] == missing
     # What cannot tell of itself goes past it.
     topic = "AlertTopic" if name == "AlertErrorsAlarm" else "AlarmTopic"
     assert alarm["AlarmActions"] == alarm["OKActions"] == [stack.ids[topic]]
@@ -706,9 +766,15 @@ def test_alarms_and_dashboard_show_metrics_that_exist(stack: Stack) -> None:
         assert name in METRICS | FILE_METRICS
         ((dimension, value),) = dimensions.items()
         assert (name, dimension, value) in own
-    from_log = properties("LogOfMemory")["MetricTransformations"][0]["MetricName"]
+    from_log = {
+        resource["Properties"]["MetricTransformations"][0]["MetricName"]
+        for resource in translated()["Resources"].values()
+        if resource["Type"] == "AWS::Logs::MetricFilter"
+    }
     others = [entry for entry in [*shown, *alarmed] if entry[0] == "Pipeline/pipeline"]
-    assert others == [("Pipeline/pipeline", from_log, {})] * 2
+    assert sorted(name for _, name, _ in others) == sorted([*from_log, *from_log])
+    assert all(dimensions == {} for _, _, dimensions in others)
+    assert from_log == LAKE_METRICS.keys() | {"MaxMemoryUsed"}
 
 
 def dashboard_body(stack: Stack) -> dict[str, Any]:
@@ -757,7 +823,7 @@ def test_the_dashboards_log_query_asks_for_fields_that_the_log_has() -> None:
 # ------------------------------------------------------------------------------------ the role
 
 
-ROLES = ["FunctionRole", "FilesRole", "AlertRole", "TablesRole"]
+ROLES = ["FunctionRole", "FilesRole", "AlertRole", "TablesRole", "CommitRole"]
 SCHEDULERS = "ScheduleRole"
 
 
@@ -843,7 +909,10 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
     ]
     (statement,) = policy_of(stack, SCHEDULERS)["Statement"]
     assert statement["Action"] == "lambda:InvokeFunction"
-    scheduled = {"TablesSchedule": ("TablesFunction", "rate(5 minutes)")}
+    scheduled = {
+        "TablesSchedule": ("TablesFunction", "rate(5 minutes)"),
+        "CommitSchedule": ("CommitFunction", "rate(5 minutes)"),
+    }
     arns = [
         f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{stack.ids[function]}"
         for function, _ in scheduled.values()
@@ -866,6 +935,36 @@ def test_the_function_for_tables_starts_with_its_settings(stack: Stack) -> None:
     assert (given.schemas, given.minutes) == ("/var/task/schemas", 5)
 
 
+def test_the_function_that_commits_starts_with_its_settings_and_ends_before_the_next_run(
+    stack: Stack,
+) -> None:
+    found = configuration(stack, "CommitFunction")
+    given = CommitSettings.from_environment(found["Environment"]["Variables"])
+    assert given.output == stack.outputs["Output"]
+    assert given.catalog == f"glue:{stack.outputs['LakeDatabaseName']}" == "glue:pipeline_lake"
+    assert (given.schemas, given.metrics_namespace) == ("/var/task/schemas", "Pipeline")
+    minutes = translated()["Parameters"]["LakeMinutes"]["MinValue"]
+    assert found["Timeout"] < 60 * minutes
+
+
+def test_the_committers_lines_in_the_log_are_what_its_metrics_are_read_from() -> None:
+    lines: list[str] = []
+    values = dict.fromkeys(LAKE_METRICS, 0.0)
+    Telemetry(lines.append, lambda: 1.8e9).committed("orders", values, None)
+    found = [line for line in map(json.loads, lines) if "dataset" in line]
+    assert len(found) == 1 < len(lines)  # not of the metrics by dataset, which are lines, too
+    for name, resource in translated()["Resources"].items():
+        if name.startswith("LogOfLake"):
+            (made,) = resource["Properties"]["MetricTransformations"]
+            metric = made["MetricName"]
+            assert made["MetricValue"] == f"$.{metric}"
+            assert resource["Properties"]["FilterPattern"] == (
+                f'{{ $.dataset = "*" && $.{metric} >= 0 }}'
+            )
+            assert metric in found[0]
+            assert made["Unit"] == LAKE_METRICS[metric].unit
+
+
 # moto enforces resources for S3 alone and asks for "*" elsewhere, which no good policy grants: what
 # these services' requests are about is read from them here.
 def asked_about(request: IAMRequest) -> str:
@@ -876,10 +975,13 @@ def asked_about(request: IAMRequest) -> str:
         return str(asked["StreamARN"])
     if "QueueUrl" in asked:
         return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{asked['QueueUrl'].rpartition('/')[2]}"
-    if "TableName" in asked:
-        return f"arn:aws:glue:{REGION}:{ACCOUNT}:table/{asked['DatabaseName']}/{asked['TableName']}"
+    if request._service == "glue" and "DatabaseName" not in asked:
+        database = asked.get("DatabaseInput", asked)["Name"]
+        return f"arn:aws:glue:{REGION}:{ACCOUNT}:database/{database}"
     if "DatabaseName" in asked:
-        return f"arn:aws:glue:{REGION}:{ACCOUNT}:table/{asked['DatabaseName']}/{asked['Name']}"
+        given = asked.get("TableInput", asked)
+        table = given.get("TableName") or given["Name"]
+        return f"arn:aws:glue:{REGION}:{ACCOUNT}:table/{asked['DatabaseName']}/{table}"
     group, stream = asked["logGroupName"], asked["logStreamName"]
     return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
 
@@ -1082,6 +1184,39 @@ class AsTables(As):
         return [found.as_dict() for found in backend.get_partitions("pipeline", table, "")]
 
 
+class AsCommit(As):
+    """The same for the function that commits: what has landed, to a table that is there or not."""
+
+    function, role = "CommitFunction", "CommitRole"
+    schemas = SCHEMAS
+
+    def __init__(self, stack: Stack, policy: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)
+        self.bucket = stack.ids["OutputBucket"]
+        # Rows that no table has, and no table, and no database.
+        landed = deliver(kinesis_event([as_json(order())], arn=f"{ARN}-{uuid.uuid4()}"), [ORDERS])
+        for key, body in landed.output.objects.items():
+            stack.client("s3").put_object(Bucket=self.bucket, Key=f"lake/{key}", Body=body)
+        with contextlib.suppress(ClientError):  # there is none the first time
+            stack.client("glue").delete_database(Name="pipeline_lake")
+        super().__init__(stack, policy, patch)
+        patch.setenv("PIPELINE_SCHEMAS", str(self.schemas))
+
+    def tasks(self) -> dict[str, Callable[[], object]]:
+        return {"commit rows": self.commit, "write the log": self.write_log}
+
+    def commit(self) -> bool:
+        """Invoke the real handler; return whether it committed, and removed what it did."""
+        try:
+            answer = handlers.commit({}, Context(60.0))
+        except StoreRefused as error:
+            if "AccessDenied" not in str(error):
+                raise
+            return False
+        committed: float = answer["datasets"]["orders"]["LakeRows"]
+        return committed > 0
+
+
 class AsAlert(As):
     """The same for the function for alarms."""
 
@@ -1113,6 +1248,15 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as context:
         yield context
     handlers.forget()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def orders_with_a_table(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have the orders, of those datasets that are shipped, committed to a table."""
+    AsCommit.schemas = tmp_path_factory.mktemp("schemas")
+    shutil.copytree(SCHEMAS / "orders", AsCommit.schemas / "orders")
+    config = AsCommit.schemas / "orders" / "dataset.toml"
+    config.write_text(f"{config.read_text()}\n[lake]\n")
 
 
 @pytest.fixture
@@ -1149,6 +1293,14 @@ NEEDED_FOR: dict[type[As], dict[str, set[str]]] = {
         "SeeWhatHasLanded": {"show rows"},
         "SeeDeadLetters": {"show dead letters"},
         "RegisterPartitions": {"show rows", "show dead letters", "bring columns up to date"},
+        "WriteLog": {"write the log"},
+    },
+    AsCommit: {
+        "SeeWhatHasLanded": {"commit rows"},
+        "ReadRows": {"commit rows"},
+        "RemoveWhatIsCommitted": {"commit rows"},
+        "WriteTables": {"commit rows"},
+        "CommitToTables": {"commit rows"},
         "WriteLog": {"write the log"},
     },
     AsAlert: {"TellPeople": {"tell people"}, "WriteLog": {"write the log"}},
@@ -1218,6 +1370,11 @@ def test_without_one_statement_the_work_that_needs_it_is_refused(
         (AsTables, "glue:BatchUpdatePartition"),
         (AsTables, "glue:GetPartitions"),
         (AsTables, "glue:GetTable"),
+        (AsCommit, "glue:CreateDatabase"),
+        (AsCommit, "glue:CreateTable"),
+        (AsCommit, "glue:GetDatabase"),
+        (AsCommit, "glue:GetTable"),
+        (AsCommit, "glue:UpdateTable"),
     ],
 )
 def test_without_one_action_of_several_some_work_is_refused(
@@ -1304,6 +1461,28 @@ def test_the_role_for_tables_can_do_nothing_else(
         "SeeWhatHasLanded": {"StringLike": {"s3:prefix": "lake/*"}},
         "SeeDeadLetters": {"StringLike": {"s3:prefix": "dead-letters/*"}},
     }
+
+
+def test_the_role_that_commits_can_do_nothing_else(
+    stack: Stack, policies: dict[str, dict[str, Any]], patch: pytest.MonkeyPatch
+) -> None:
+    role = AsCommit(stack, policies["CommitRole"], patch)
+    letters = stack.ids["DeadLetterBucket"]
+    s3, glue = boto3.client("s3"), boto3.client("glue")
+    table: Any = {"Name": "orders"}
+    forbidden: list[Callable[[], object]] = [
+        partial(s3.put_object, Bucket=role.bucket, Key="lake/orders/parquet/x", Body=b""),
+        partial(s3.put_object, Bucket=role.bucket, Key="elsewhere/x", Body=b""),
+        partial(s3.delete_object, Bucket=role.bucket, Key="athena/x"),
+        partial(s3.get_object, Bucket=letters, Key="dead-letters/x"),
+        partial(s3.list_objects_v2, Bucket=letters),
+        partial(glue.update_table, DatabaseName="pipeline", TableInput=table),
+        partial(glue.delete_table, DatabaseName="pipeline_lake", Name="orders"),
+    ]
+    assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
+    # moto does not look at conditions.
+    conditions = [each.get("Condition") for each in policies["CommitRole"]["Statement"]]
+    assert conditions == [{"StringLike": {"s3:prefix": "lake/*"}}, *[None] * 5]
 
 
 def test_the_role_for_alarms_reaches_no_other_topic(

@@ -9,6 +9,7 @@
     spark.py       Spark's temporary views
     pandas.py      Python that reads the Parquet files with pandas, or pyarrow
     polars.py      Python that reads them with polars
+    now.py         an Iceberg table together with what has landed since
     dead_letters.py  the dead letters themselves, for Athena, Glue, DuckDB and Spark
 
 For every format that is written there is `<dataset>` (CSV: `<dataset>_csv`), with types, and
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Literal
 
-from pipeline.authoring.ddl import athena, dead_letters, duckdb, hive, pandas, polars, spark
+from pipeline.authoring.ddl import athena, dead_letters, duckdb, hive, now, pandas, polars, spark
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
 from pipeline.core.formats import Format
@@ -91,6 +92,18 @@ def dead_letter_statements(
         message = f"Dead letters are gzipped lines of JSON: {dialect} reads one file by read_json."
         raise SettingsError(message)
     return {"duckdb": dead_letters.duckdb, "spark": dead_letters.spark}[dialect](location)
+
+
+def now_statement(dataset: Dataset, table: str, dialect: Dialect) -> str:
+    """Write `<dataset>_now`, over the dataset's Iceberg table and `<dataset>_once`.
+
+    `table` is what the reader calls the Iceberg table. Raises `SettingsError`.
+    """
+    write = {"athena": now.athena, "duckdb": now.duckdb, "spark": now.spark}.get(dialect)
+    if write is None or Format.PARQUET not in dataset.formats:
+        message = "--lake makes a view of Athena, DuckDB or Spark, over Parquet: give --dialect."
+        raise SettingsError(message)
+    return write(dataset, table)
 
 
 def landing_table(dataset: Dataset, location: str, as_format: Format) -> hive.Table:
