@@ -148,6 +148,36 @@ def test_a_broken_object_is_set_aside(
     assert [each.why for each in lake.committer(things()).run().refused] == [why]
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "why"),
+    [
+        ("_sequence_number", ["1", "x"], "a sequence number is not a number"),
+        ("_sequence_number", [None, None], "a sequence number is not a number"),
+        ("_source", ["them", "them"], "it has rows of another source than arn:aws:kinesis:"),
+        ("_document", None, "it has no column _document"),
+    ],
+)
+def test_an_object_without_a_whole_identity_is_set_aside(
+    landing: Stored,
+    lake: Lake,
+    tmp_path: Path,
+    column: str,
+    values: list[Any] | None,
+    why: str,
+) -> None:
+    send(landing, 0, 2)
+    (path,) = landed(tmp_path)
+    table = pq.ParquetFile(path).read()
+    position = table.schema.get_field_index(column)
+    changed = table.remove_column(position)
+    if values is not None:
+        changed = table.set_column(position, column, pa.array(values, pa.string()))
+    pq.write_table(changed, path)
+    (refused,) = lake.committer(things()).run().refused
+    assert refused.why.startswith(why)
+    assert landed(tmp_path) == [path]
+
+
 def test_an_object_that_was_renamed_is_set_aside(
     landing: Stored, lake: Lake, tmp_path: Path
 ) -> None:

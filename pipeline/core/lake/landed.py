@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.lake.identities import sequence_numbers
+from pipeline.core.lake.identities import NAMES, sequence_numbers
 from pipeline.core.lake.spans import NamedObject, Span
 
 _NAME = re.compile(
@@ -43,7 +43,10 @@ def read_name(key: str) -> NamedObject | None:
 
 def read_origin(metadata: Mapping[bytes, bytes] | None) -> Origin:
     """Read a file's metadata. Raises `UnusableObject`."""
-    texts = {name.decode(): value.decode() for name, value in (metadata or {}).items()}
+    texts = {
+        name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+        for name, value in (metadata or {}).items()
+    }
 
     def text(name: str) -> str:
         found = texts.get(_PREFIX + name)
@@ -84,6 +87,10 @@ def check_rows(rows: pa.Table, origin: Origin, name: NamedObject, dataset: str) 
     if rows.num_rows != origin.rows:
         message = f"it has {rows.num_rows:,} rows, and {origin.rows:,} by its metadata"
         raise UnusableObject(message)
+    lacking = [column for column in NAMES if column not in rows.column_names]
+    if lacking:
+        message = f"it has no column {lacking[0]}"
+        raise UnusableObject(message)
     if not rows.num_rows:
         return
     if pc.unique(rows.column("_source")).to_pylist() != [span.source]:
@@ -91,7 +98,7 @@ def check_rows(rows: pa.Table, origin: Origin, name: NamedObject, dataset: str) 
         raise UnusableObject(message)
     try:
         numbers = list(sequence_numbers(rows))
-    except ValueError:
+    except (ValueError, TypeError):
         message = "a sequence number is not a number"
         raise UnusableObject(message) from None
     if min(numbers) < span.first or max(numbers) > span.last:
