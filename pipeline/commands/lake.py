@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.lake.places import Lake
 
 
-NAMES = ("commit", "status", "merge", "clean", "forget")
+NAMES = ("commit", "status", "merge", "clean", "forget", "restore")
 """The command's own commands."""
 
 
@@ -76,6 +76,16 @@ def register(commands: Commands) -> None:
         help="the condition, in DuckDB's SQL: customer.id = 7",
     )
     forget.set_defaults(run=run_forget)
+    restore = subparsers.add_parser(
+        "restore",
+        help="put landing objects back that were deleted",
+        description="Put landing objects back that were deleted since a time: for a table that was "
+        "lost, or rolled back. The next commit adds those of their rows that the table does not "
+        "have. Only on S3, in a bucket with versioning, for as long as it keeps old versions.",
+    )
+    _add_places(restore)
+    restore.add_argument("--since", metavar="TIME", required=True, help="as 2026-11-23T00:00:00Z")
+    restore.set_defaults(run=run_restore)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +220,27 @@ def run_forget(options: argparse.Namespace) -> int:
     with duckdb.connect() as connection:
         count = forget(lake.catalog, datasets[0].name, choose)
     print(f"{datasets[0].name}: {count:,} rows deleted")
+    return 0
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    """Put landing objects back; return the exit code."""
+    from pipeline.commands.options import timestamp_option
+    from pipeline.core.errors import SettingsError
+
+    since = timestamp_option("--since", options.since) / 1_000_000
+    lake, datasets = _opened(options)
+    if not lake.landing.uri.startswith("s3://"):
+        message = "Only a bucket with versioning keeps what was deleted; this output is not on S3."
+        raise SettingsError(message)
+    from pipeline.adapters.aws.landing import S3Landing
+
+    for dataset in datasets:
+        landing = lake.landing
+        count = 0
+        if isinstance(landing, S3Landing):
+            count = landing.restore(f"{dataset.name}/parquet/", since)
+        print(f"{dataset.name}: {count:,} landing objects restored")
     return 0
 
 

@@ -130,6 +130,17 @@ def test_a_condition_that_is_none_is_refused(
     assert "--where is not a condition on the table's columns: " in capsys.readouterr().err
 
 
+def test_a_directory_has_nothing_to_restore(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.out.mkdir()
+    assert place.run("restore", "--since", "2026-11-23T00:00:00Z") == 1
+    assert capsys.readouterr().err == (
+        "pipeline: Only a bucket with versioning keeps what was deleted; this output is not on "
+        "S3.\n"
+    )
+
+
 def test_without_a_lake_there_is_nothing_to_do(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

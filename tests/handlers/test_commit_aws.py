@@ -115,6 +115,22 @@ def test_a_commit_takes_a_bounded_number_of_requests(
     assert left["KeyCount"] == 0
 
 
+def test_what_was_deleted_in_a_bucket_with_versioning_is_put_back(place: Any) -> None:
+    _, s3 = place
+    from pipeline.adapters.aws.landing import S3Landing
+
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    landing = S3Landing(BUCKET, "kept", s3)
+    s3.put_object(Bucket=BUCKET, Key="kept/a", Body=b"one")
+    (version,) = landing.versions("")
+    assert landing.remove(version)
+    assert landing.restore("", since=4e9) == 0
+    assert not list(landing.versions(""))
+    assert landing.restore("", since=0.0) == 1
+    (again,) = landing.versions("")
+    assert landing.read(again) == b"one"
+
+
 def test_a_landing_object_that_was_written_again_stays(place: Any) -> None:
     _, s3 = place
     from pipeline.adapters.aws.landing import S3Landing

@@ -81,6 +81,32 @@ class S3Landing:
                 raise
         return True
 
+    def restore(self, prefix: str, since: float) -> int:
+        """Put objects back that were deleted since a time, in seconds; return how many.
+
+        Only in a bucket with versioning, whose delete markers are removed.
+        """
+        restored = 0
+        pages = iter(
+            self._client.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=self._base + prefix
+            )
+        )
+        while True:
+            with translate_errors(self._call("list", "s3:ListBucketVersions", prefix)):
+                page = next(pages, None)
+            if page is None:
+                return restored
+            for marker in page.get("DeleteMarkers", ()):
+                if not marker["IsLatest"] or marker["LastModified"].timestamp() < since:
+                    continue
+                key = marker["Key"]
+                with translate_errors(self._call("restore", "s3:DeleteObjectVersion", key)):
+                    self._client.delete_object(
+                        Bucket=self._bucket, Key=key, VersionId=marker["VersionId"]
+                    )
+                restored += 1
+
     def _call(self, verb: str, action: str, key: str) -> Call:
         partition = self._client.meta.partition
         resource = f"arn:{partition}:s3:::{self._bucket}/{self._base}*"
