@@ -49,6 +49,9 @@ class CommitLimits(msgspec.Struct, frozen=True):
     reserve: float = 60.0
     """Seconds of the time that is left, in which what was read is committed."""
     threads: int = 16
+    most_snapshots: int = 120
+    """Beyond it, the oldest are expired, so that a commit costs the same after a year."""
+    kept_snapshots: int = 60
     writer: WriterLimits = WriterLimits()
 
 
@@ -155,6 +158,8 @@ class Committer:
                 batch.write_ledger(self._ledger)
                 table.append(files, batch.commit, batch.spans, batch.known_ranges())
                 self.outcome.commits += 1
+                with contextlib.suppress(Conflict):
+                    table.expire(self._limits.most_snapshots, self._limits.kept_snapshots)
             self._delete(batch.versions)
             self.outcome.objects += len(batch.versions)
             self.outcome.rows += batch.rows

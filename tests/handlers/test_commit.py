@@ -19,6 +19,7 @@ from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.memory import MemoryStore
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
+from pipeline.lake.commit import CommitLimits
 from pipeline.lake.places import Lake, open_lake
 
 FIELDS = ({"name": "n", "type": "int"}, {"name": "at", "type": "string"})
@@ -92,6 +93,22 @@ def test_a_table_that_lost_its_property_is_looked_at(landing: Stored, lake: Lake
     send(landing, 0, 12)
     assert lake.committer(things()).run().rows == 2
     assert rows(lake) == numbers(12)
+
+
+def test_old_snapshots_are_expired_but_those_with_a_tag(landing: Stored, lake: Lake) -> None:
+    limits, tagged = CommitLimits(most_snapshots=4, kept_snapshots=2), 0
+    for number in range(6):
+        send(landing, number, number + 1)
+        lake.committer(things(), limits).run()
+        table = lake.catalog.catalog.load_table(lake.catalog.identifier("things"))
+        if number == 0:
+            first = table.current_snapshot()
+            assert first is not None
+            tagged = first.snapshot_id
+            table.manage_snapshots().create_tag(tagged, "first").commit()
+    assert tagged in {one.snapshot_id for one in table.snapshots()}
+    assert len(table.snapshots()) <= 4
+    assert rows(lake) == numbers(6)
 
 
 def test_a_newer_schema_gives_the_table_its_columns_first(landing: Stored, lake: Lake) -> None:

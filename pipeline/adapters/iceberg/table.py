@@ -275,6 +275,21 @@ class LakeTable:
                         found |= {entry.data_file.file_path for entry in entries}
         return found
 
+    def expire(self, most: int, keep: int) -> None:
+        """Expire the oldest snapshots, but for `keep`, where there are more than `most`.
+
+        Each is in the metadata that every commit reads and writes. Tags and branches stay. Raises
+        `Conflict` where somebody else changed the table meanwhile.
+        """
+        metadata = self._table.metadata
+        if len(metadata.snapshots) <= most:
+            return
+        named = {ref.snapshot_id for ref in metadata.refs.values()}
+        oldest = sorted(metadata.snapshots, key=lambda one: one.sequence_number or 0)[:-keep]
+        numbers = [one.snapshot_id for one in oldest if one.snapshot_id not in named]
+        with catalog_errors("expire snapshots of", self.where):
+            self._table.maintenance.expire_snapshots().by_ids(numbers).commit()
+
     @property
     def has_forgotten(self) -> bool:
         """Whether rows were ever deleted from it on purpose."""
