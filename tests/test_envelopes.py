@@ -10,10 +10,22 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import FAST_PATHS, PLAIN, Stored, as_json, dataset, kinesis_event, letter_payload
+from support import (
+    FAST_PATHS,
+    PLAIN,
+    ROOT,
+    Stored,
+    as_json,
+    dataset,
+    kinesis_event,
+    letter_payload,
+    order,
+)
 
 from pipeline.adapters.memory import MemoryStore
 from pipeline.attempt import Attempt, envelope_of
+from pipeline.cli import main
+from pipeline.core.census import of_gzip
 from pipeline.core.deadletter import decode_dead_letters
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.routing import Router
@@ -22,6 +34,10 @@ from pipeline.flow import Pipeline
 from pipeline.redrive import redrivable, redrive_letters
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Function
+
     from pipeline.core.records import Limits
     from pipeline.core.report import Report
 
@@ -278,3 +294,43 @@ def test_every_document_is_a_row_a_dead_letter_or_a_drop(
     redrive(stored)
     after = stored.rows, [(letter["document"], letter_payload(letter)) for letter in stored.letters]
     assert before == after
+
+
+def test_drops_are_told_by_name(
+    function: Function,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (tmp_path / "stream.toml").write_text('[[envelope]]\nwhen = { "$.kind" = 7 }\ndrop = "seven"\n')
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(tmp_path))
+    function(kinesis_event([as_json(order()), b'{"kind":7}\n{"kind": 7 }', b'{"kind":8}']))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    stored = next(line for line in lines if line.get("outcome") == "stored")
+    assert (stored["Documents"], stored["Rows"], stored["Rejects"], stored["Drops"]) == (4, 1, 1, 2)
+    assert stored["drops"] == {"seven": 2}
+    assert [line["Drops"] for line in lines if line.get("Drop") == "seven"] == [2]
+    letter = next(iter(function.stored.dead_letters.objects.values()))
+    census = of_gzip(letter)
+    assert census is not None
+    assert (census.documents["unrouted"], census.rejects, census.drops) == (3, 1, 2)
+
+
+def test_drops_are_a_column_of_the_balance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (schemas / "stream.toml").write_text('[[envelope]]\nwhen = { "$.kind" = 7 }\ndrop = "seven"\n')
+    (tmp_path / "in.json").write_bytes(as_json(order()) + b'{"kind":7}')
+    arguments = ["convert", "--schemas", str(schemas), "--out", str(tmp_path / "out")]
+    assert main([*arguments, str(tmp_path / "in.json")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split("  ")[0] == "dataset"
+    assert [shown[0].count(heading) for heading in ("= rows", "+ dead letters", "+ drops")] == [
+        1
+    ] * 3
+    assert shown[2].split()[:5] == ["unrouted", "1", "0", "0", "1"]
+    assert shown[3] == "  1 x dropped: seven"
