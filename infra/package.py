@@ -30,6 +30,7 @@ import pipeline
 from pipeline.adapters.schemas import dataset_folders
 from pipeline.core.errors import DatasetError
 from pipeline.core.stored_layout import LAYOUT_FILE
+from pipeline.core.stream import NAME as STREAM_FILE
 
 Arch = Literal["arm64", "x86_64"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -205,15 +206,21 @@ def _own(found: Reached) -> dict[str, bytes]:
         file.relative_to(package.parent).as_posix(): file.read_bytes()
         for file in found.modules.values()
     }
-    return modules | {"LICENSE": (ROOT / "LICENSE").read_bytes()}
+    presets = {
+        file.relative_to(package.parent).as_posix(): file.read_bytes()
+        for file in sorted(package.glob("adapters/presets/*.toml"))
+    }
+    return modules | presets | {"LICENSE": (ROOT / "LICENSE").read_bytes()}
 
 
 def _datasets(schemas: Path) -> dict[str, bytes]:
-    """Return the datasets' schemas and settings, as the function will read them; no samples.
+    """Return the datasets' schemas and settings, and the stream's, as the function will read them.
 
     A folder may be a link, so the reader of datasets finds the folders: a walk follows no links.
     """
-    return {
+    stream = schemas / STREAM_FILE
+    found = {f"schemas/{STREAM_FILE}": stream.read_bytes()} if stream.exists() else {}
+    return found | {
         f"schemas/{folder.name}/{file.name}": file.read_bytes()
         for folder in dataset_folders(schemas)
         for file in (*sorted(folder.glob("*.avsc")), folder / "dataset.toml", folder / LAYOUT_FILE)

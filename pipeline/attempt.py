@@ -18,11 +18,12 @@ from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
+from pipeline.core.envelope import Envelope
 from pipeline.core.errors import DeadlineExceeded, StoreError
-from pipeline.core.records import Batch
+from pipeline.core.records import Batch, Limits
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
-from pipeline.core.stream import Framing
+from pipeline.core.stream import Framing, Stream
 from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
 
@@ -112,7 +113,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
     `lists_output` they are looked for on S3, too, which a function may not.
     """
     folder = Path(settings.schemas)
-    datasets = read_datasets(folder)
+    datasets, stream = read_datasets(folder), read_stream(folder)
     output = open_store(settings.output, settings.s3)
     if lists_output or settings.output.startswith("file:"):
         check_stored_rows(output, datasets)
@@ -122,8 +123,14 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         output,
         open_store(settings.dead_letters, settings.s3),
         settings.fast_paths,
-        read_stream(folder).framing is Framing.LINES,
+        stream.framing is Framing.LINES,
+        envelope_of(stream, settings.limits),
     )
+
+
+def envelope_of(stream: Stream, limits: Limits) -> Envelope | None:
+    """Return what opens the documents of a stream, if it has rules for that."""
+    return Envelope(stream.rules, limits.unpacked_bytes) if stream.rules else None
 
 
 def open_retrying_store(uri: str, s3: S3Settings = NO_DEMANDS) -> ObjectStore:

@@ -3,11 +3,13 @@ r"""The whole road on one page: a batch of stream records to objects in a store.
     stream records > user records > documents > Arrow table > partitions > CSV, Parquet
           \______________\____________\____________\____________\_______> dead letters
 
+Where a stream has envelopes, its rules take the documents out of what the user records hold.
+
 Every station accepts a chunk, and returns what is good and what is rejected. Nothing here
 decides anything about a document: read the stations in `pipeline.core` for that.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import ParamSpec, TypeVar
@@ -23,7 +25,9 @@ from pipeline.core.convert import convert
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
+from pipeline.core.envelope import MOST_DOCUMENTS, Envelope, Unwrapped, as_they_are, unwrap
 from pipeline.core.errors import DeadlineExceeded
+from pipeline.core.integers import Integers
 from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
@@ -43,8 +47,9 @@ class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
-    `each_line` the owner of the stream says that each line of a payload is a document. Only
-    `unfinished` changes: it spares work when a batch comes again, and no result depends on it.
+    `each_line` the owner of the stream says that each line of a payload is a document, and by
+    `envelope` what is to be taken out of documents. Only `unfinished` changes: it spares work when
+    a batch comes again, and no result depends on it.
     """
 
     router: Router
@@ -53,8 +58,19 @@ class Pipeline(msgspec.Struct, frozen=True):
     dead_letters: ObjectStore
     fast_paths: bool = True
     each_line: bool = False
+    envelope: Envelope | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
+
+    @property
+    def payload_limits(self) -> Limits:
+        """The limits of what a payload holds; those of a document are for what comes of it."""
+        if self.envelope is None:
+            return self.limits
+        documents = min(self.limits.documents, MOST_DOCUMENTS)
+        return msgspec.structs.replace(
+            self.limits, documents=documents, document_bytes=self.limits.unpacked_bytes
+        )
 
 
 def process(
@@ -67,7 +83,7 @@ def process(
     """
     fast = pipeline.fast_paths
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
-    parts = _unpacked(user_records, pipeline)
+    parts = _unwrapped(_unpacked(user_records, pipeline), pipeline)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
@@ -79,12 +95,15 @@ def replay(
     batch, fast = letters.batch, pipeline.fast_paths
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
-    parts = chain(
+    limits, width = pipeline.payload_limits, pipeline.router.width
+    packed = chain(
         _unpacked(user_records, pipeline),
         _unpacked(letters.user_records, pipeline),
-        check_documents(letters.documents, pipeline.limits, pipeline.router.width),
+        check_documents(letters.documents, limits, width),
     )
-    opened = [user_records, letters.user_records, letters.documents]
+    elements = check_documents(letters.elements, pipeline.limits, width)
+    parts = chain(_unwrapped(packed, pipeline), as_they_are(elements))
+    opened = [user_records, letters.user_records, letters.documents, letters.elements]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
 
@@ -92,17 +111,23 @@ def replay(
 def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
     return unpack_payloads(
         user_records,
-        pipeline.limits,
+        pipeline.payload_limits,
         pipeline.router.width,
         each_line=pipeline.each_line,
         fast=pipeline.fast_paths,
     )
 
 
+def _unwrapped(parts: Iterator[Part], pipeline: Pipeline) -> Iterator[Unwrapped]:
+    if pipeline.envelope is None:
+        return as_they_are(parts)
+    return unwrap(parts, pipeline.envelope, pipeline.limits, pipeline.router.width)
+
+
 def _deliver(
     batch: Batch,
     unopened: list[Reject],
-    parts: Iterator[Part],
+    parts: Iterator[Unwrapped],
     coverage: Coverage,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
@@ -124,7 +149,7 @@ def _deliver(
 def _store(
     report: Report,
     unopened: list[Reject],
-    parts: Iterator[Part],
+    parts: Iterator[Unwrapped],
     coverage: Coverage,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
@@ -134,9 +159,10 @@ def _store(
     keys = ObjectKeys(report.batch)
     census = Census.of_batch(report.batch, keys.digest)
     route, fast = pipeline.router.route, pipeline.fast_paths
-    for documents, refused in timings.each("decode", parts):
+    for documents, refused, drops in timings.each("decode", parts):
         part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
+        part.drop(documents, drops)
         routed = part.run("route", route, documents, fast=fast)
         part.count(routed, census)
         for dataset, chunk in routed:
@@ -176,6 +202,7 @@ class _Part:
         self._timings = timings
         self._handed_over: list[OutputObject] = []
         self._censuses: dict[str, Census] = {}
+        self._dropped = 0
 
     def run(
         self,
@@ -190,13 +217,20 @@ class _Part:
         self.rejects += rejects
         return good
 
+    def drop(self, documents: Chunk, drops: Mapping[str, Integers]) -> None:
+        """Enter what rules drop, by their names: it is of no dataset, and in no object."""
+        for name, units in drops.items():
+            self.ledger.dropped(documents, units)
+            self._report.add_drops(name, len(units))
+            self._dropped += len(units)
+
     def count(self, routed: list[tuple[Dataset, Chunk]], batch: Census) -> None:
         """Take the part's census: what was rejected so far is of no dataset."""
         documents = {dataset.name: len(chunk) for dataset, chunk in routed}
         if self.rejects:
-            documents[UNROUTED] = len(self.rejects)
+            documents[UNROUTED] = len(self.rejects) + self._dropped
         self._census = batch.of_part(self._report.parts, documents)
-        self._censuses[UNROUTED] = self._census.of_dataset(UNROUTED, 0, 0, 0)
+        self._censuses[UNROUTED] = self._census.of_dataset(UNROUTED, 0, 0, 0, self._dropped)
 
     def census(self, dataset: Dataset, partitions: list[Partition]) -> bytes:
         """Return the census that a dataset's objects carry."""

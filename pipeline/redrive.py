@@ -31,6 +31,7 @@ from pipeline.attempt import Attempt
 from pipeline.core.census import named, of_gzip
 from pipeline.core.deadletter import (
     DOCUMENT,
+    ELEMENT,
     DeadLetter,
     ReplayBatch,
     decode_dead_letters,
@@ -145,7 +146,7 @@ def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline
 
 def _is_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
     """Return whether a dead letter is one of these units, or a document of one."""
-    return any(letter.unit[:size] in units for size in range(1, DOCUMENT + 1))
+    return any(letter.unit[:size] in units for size in range(1, ELEMENT + 1))
 
 
 def _sent(file: "_File", chosen: list[DeadLetter], pipeline: Pipeline, *, dry_run: bool) -> Report:
@@ -201,8 +202,8 @@ class _File:
         rows = [letter for letter in sent if letter.unit not in still]
         gone = {letter.unit for letter in sent}
         rest = [letter for letter in self.waiting if letter.unit not in gone]
-        if any(len(unit) < DOCUMENT for unit in gone):
-            parts = [letter for letter in failing if letter.unit not in gone]
+        parts = [letter for letter in failing if letter.unit not in gone]
+        if parts or any(len(unit) < DOCUMENT for unit in gone):
             self._write(opened_key, _distinct(parts))
         same = [letter for letter in failing if letter.unit in gone]
         self._write(ARCHIVE + self.key, _distinct([*self.done, *rows]))

@@ -8,6 +8,7 @@ from pipeline.core.errors import DatasetError
 from pipeline.core.stored_layout import LAYOUT_FILE, check_recorded
 from pipeline.core.stream import NAME, Stream, parse_stream
 
+_PRESETS = Path(__file__).parent / "presets"
 _VERSION = re.compile(r"([1-9][0-9]{0,8})\.avsc")
 
 
@@ -19,7 +20,19 @@ def read_datasets(folder: Path) -> tuple[Dataset, ...]:
 def read_stream(folder: Path) -> Stream:
     """Read what stands beside the datasets of their stream, if anything. Raises `DatasetError`."""
     path = folder / NAME
-    return parse_stream(_text(path), str(path)) if path.exists() else Stream()
+    if not path.exists():
+        return Stream()
+    return parse_stream(_text(path), str(path), read_preset, preset_names())
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets that there are."""
+    return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
+
+
+def read_preset(name: str) -> str | None:
+    """Return the text of a preset; None where there is none of this name."""
+    return _text(_PRESETS / f"{name}.toml") if name in preset_names() else None
 
 
 def dataset_folders(folder: Path) -> list[Path]:

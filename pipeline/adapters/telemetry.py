@@ -18,8 +18,8 @@ from pipeline.core.report import Report, Tally, UnknownFields
 
 Unit = Literal["Count", "Bytes", "Milliseconds", "Seconds"]
 MetricName = Literal[
-    "Documents", "Rows", "Rejects", "UnknownFields", "BytesIn", "BytesOut", "Partitions", "Objects",
-    "Retries", "LagMilliseconds", "BatchFailed",
+    "Documents", "Rows", "Rejects", "Drops", "UnknownFields", "BytesIn", "BytesOut", "Partitions",
+    "Objects", "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
     "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
 ]  # fmt: skip
@@ -52,6 +52,9 @@ METRICS: dict[MetricName, Metric] = {
     "Documents": Metric("Count", "Documents, and records that held none or did not open."),
     "Rows": Metric("Count", "Documents that became rows."),
     "Rejects": Metric("Count", "Documents and records that became dead letters."),
+    "Drops": Metric(
+        "Count", "Documents that a rule of stream.toml drops; reported where there are any."
+    ),
     "UnknownFields": Metric(
         "Count", "Rows of whose documents a member, at any depth, is not in the schema."
     ),
@@ -145,12 +148,17 @@ class Telemetry(msgspec.Struct, frozen=True):
             "rejects": rejects,
             "unknown_fields": unknown,
         }
+        if report.drops:
+            total["Drops"] = report.drops.total()
+            numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
         self._log("stored", report.batch, request_id, numbers)
         self._metrics(_origin(report.batch), total)
         for name, tally in sorted(report.datasets.items()):
             self._metrics({"Dataset": name}, totals_of(tally))
             for reason, count in sorted(tally.rejects.items()):
                 self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+        for name, count in sorted(report.drops.items()):
+            self._metrics({"Drop": name}, {"Drops": count})
 
     def failed(
         self,

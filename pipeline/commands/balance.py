@@ -1,4 +1,4 @@
-"""What a command stored, added up and shown: documents = rows + dead letters."""
+"""What a command stored, added up and shown: documents = rows + dead letters + drops."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ class Balance:
             into.bytes_out += tally.bytes_out
             into.rejects += tally.rejects
             into.unknown.merge(tally.unknown)
+            into.drops += tally.drops
 
     @property
     def documents(self) -> int:
@@ -39,19 +40,23 @@ class Balance:
 
     def show(self) -> None:
         """Print the balance: a row for each dataset, then its dead letters by reason."""
-        rows = []
+        rows, are_dropped = [], any(tally.drops for tally in self.datasets.values())
+        headings = [*_NUMBERS[:3], *["+ drops"] * are_dropped, *_NUMBERS[3:]]
         for name, tally in sorted(self.datasets.items()):
             numbers = (
                 *(tally.documents, tally.rows, tally.rejects.total()),
+                *[tally.drops.total()] * are_dropped,
                 *(tally.objects, tally.bytes_out),
             )
             rows.append([name, *(f"{number:,}" for number in numbers)])
-        print_table(["dataset", *_NUMBERS], rows, numbers=_NUMBERS)
+        print_table(["dataset", *headings], rows, numbers=headings)
         for (name, reason), count in self._reasons().most_common():
             print(f"  {count:,} x {name}: {reason}")
         for name, tally in sorted(self.datasets.items()):
             for line in lines_of_unknown(name, tally.unknown):
                 print(f"  {line}")
+            for drop, count in tally.drops.most_common():
+                print(f"  {count:,} x dropped: {drop}")
 
     def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()

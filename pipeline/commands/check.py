@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.core.dataset import Dataset
     from pipeline.core.partitioning import PartitionColumn
     from pipeline.core.schema.types import FieldType
+    from pipeline.core.stream import Stream
 
 
 def register(commands: Commands) -> None:
@@ -35,6 +36,12 @@ def register(commands: Commands) -> None:
         "later change that readers would trip over is then refused here and at the start",
     )
     parser.add_argument("--quiet", action="store_true", help="do not print the tables")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say what stream.toml does with a document, rule by rule, and print the rules of its "
+        "presets, to copy and to change",
+    )
     parser.set_defaults(run=run)
 
 
@@ -46,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
 
     faults = list[str]()
     try:
-        read_stream(Path(options.schemas))
+        _show_stream(read_stream(Path(options.schemas)), options)
     except DatasetError as error:
-        faults.append(str(error))
+        faults += str(error).splitlines()
     datasets: list[tuple[Path, Dataset]] = []
     for folder in dataset_folders(Path(options.schemas)):
         try:
@@ -71,6 +78,22 @@ def run(options: argparse.Namespace) -> int:
         print(f"FAULT  {fault}")
     print(f"{len(datasets)} datasets, {len(faults)} faults")
     return 1 if faults else 0
+
+
+def _show_stream(stream: "Stream", options: argparse.Namespace) -> None:
+    """Say what is taken out of documents, and with `--explain` by which rules."""
+    from pipeline.adapters.schemas import read_preset
+
+    if not stream.rules or options.quiet:
+        return
+    presets = f", with those of {' and '.join(stream.presets)}" if stream.presets else ""
+    print(f"stream.toml: {len(stream.rules)} rules for envelopes{presets}")
+    if options.explain:
+        for rule in stream.rules:
+            print(f"  {rule.origin.rpartition('/')[2]}, {rule}")
+        for name in stream.presets:
+            print(f"\n{textwrap.indent(read_preset(name) or '', '  ')}")
+    print()
 
 
 def _together(datasets: list["Dataset"], faults: list[str]) -> tuple["Dataset", ...] | None:

@@ -14,6 +14,7 @@ from pipeline.commands.sampling import (
     place_in_words,
     texts_of,
 )
+from pipeline.commands.unwrapping import open_preset
 
 if TYPE_CHECKING:
     from pipeline.authoring.infer import Draft, DraftOptions, Misfit, Samples
@@ -40,6 +41,12 @@ def register(commands: Commands) -> None:
         metavar="DIR",
         default="schemas",
         help="the folder that holds the datasets (default: ./schemas)",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them: see "
+        "docs/envelopes.md",
     )
     parser.add_argument(
         "--match-field",
@@ -100,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
     _check_absent(Path(options.out) / name)
     limits = limits_of_environment()
     samples = Samples(options.match_field, limits)
-    more = fill(samples, texts_of(options, options.files, limits), options.documents)
+    texts = texts_of(options, options.files, limits)
+    preset = open_preset(options.preset, limits) if options.preset else None
+    more = fill(samples, preset.documents(texts) if preset else texts, options.documents)
     wanted = DraftOptions(options.max_columns, options.max_partitions)
     drafts = _drafts(samples, name, options, wanted)
     folders = [Path(options.out) / draft.name for draft in drafts]
@@ -109,6 +118,8 @@ def run(options: argparse.Namespace) -> int:
     for draft, folder in zip(drafts, folders, strict=True):
         _write(draft, folder)
     _report(samples, drafts, folders, more=more)
+    if preset:
+        preset.report(Path(options.out))
     return 0
 
 

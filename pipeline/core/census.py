@@ -21,7 +21,8 @@ Both return None where there is no census, or one of a later version. `Census.to
 `rows`, `rejects`, `drops` and `objects` are of part number `part`, and parts are stored one after
 the other, so that no part knows of those after it. For each dataset of a part all objects carry
 the same census, rows as well as dead letters: documents = rows + rejects + drops. What became of
-the part's other datasets, their own objects tell.
+the part's other datasets, their own objects tell. What rules of stream.toml drop is of none, and so
+among the documents of `unrouted`, where there is an object of it.
 
 The name in a gzip header may have no more than 511 bytes, as Go's reader refuses longer ones. Where
 the census of many datasets is longer, the others' documents are one number, under `*`. Where it is
@@ -83,12 +84,13 @@ class Census(msgspec.Struct, frozen=True):
         """Return the census of a part, whose documents were routed to these datasets."""
         return msgspec.structs.replace(self, part=part, documents=documents)
 
-    def of_dataset(self, dataset: str, version: int, rows: int, objects: int) -> Self:
+    def of_dataset(
+        self, dataset: str, version: int, rows: int, objects: int, drops: int = 0
+    ) -> Self:
         """Return the census that the objects of one dataset carry."""
-        rejects = self.documents.get(dataset, 0) - rows
-        return msgspec.structs.replace(
-            self, dataset=dataset, version=version, rows=rows, rejects=rejects, objects=objects
-        )
+        census = msgspec.structs.replace(self, dataset=dataset, version=version, rows=rows)
+        rejects = self.documents.get(dataset, 0) - rows - drops
+        return msgspec.structs.replace(census, rejects=rejects, drops=drops, objects=objects)
 
     def to_bytes(self) -> bytes:
         """Write it as JSON; equal censuses make equal bytes."""

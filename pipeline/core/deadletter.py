@@ -8,7 +8,9 @@ are, and so how much of its place is its own:
     aggregate                     a stream record  (7)              deaggregate
     aggregate, `kpl_key_index`    a user record    (7, 2)           unpack_payloads
     payload                       a user record    (7, 2)           unpack_payloads
-    document, route, convert, …   a document       (7, 2, 1)        check_documents
+    document, envelope, route, …  a document       (7, 2, 1)        check_documents
+    envelope, with `element`      an envelope      (7, 2, 0, 1)     check_documents
+    route, convert, … with it     an element       (7, 2, 0, 1)     behind the envelopes
 
 Say record 7 of a shard is an aggregate whose user record 2 is gzip of two lines, and line 1 is not
 an object. Its dead letter is the line, at (7, 2, 1). Had the gzip been cut short, there would be
@@ -25,6 +27,10 @@ would have had at the first delivery, since the place on the stream comes with t
      "sequence_number": "7", "sub_sequence_number": 2, "document": 1, "arrived_at":
      "2026-11-23T09:30:00.250000Z", "partition_key": "a", "payload_encoding": "utf-8",
      "payload": "[1, 2]"}
+
+What a rule of stream.toml took out of an envelope has its number in it, `"element": 1`: then it is
+not looked at as an envelope again. One that was broken is kept in its envelope, which holds nothing
+else, and comes out of it with the number that the letter has.
 
 A payload that is not UTF-8 is kept as base64. Files are made of one batch's dead letters of one
 dataset and hour of arrival, in stream order, and without a clock: the same batch makes the same
@@ -51,11 +57,11 @@ from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import Batch, Chunk, Provenance, Reject, StreamRecord
+from pipeline.core.records import NOT_BY_RULE, Batch, Chunk, Provenance, Reject, StreamRecord
 from pipeline.core.unpack import GZIP_WINDOW
 
 _BEFORE_DOCUMENTS = frozenset({RejectStage.AGGREGATE, RejectStage.PAYLOAD})
-_STREAM_RECORD, _USER_RECORD, DOCUMENT = 1, 2, 3  # how many numbers a unit has
+_STREAM_RECORD, _USER_RECORD, DOCUMENT, ELEMENT = 1, 2, 3, 4  # how many numbers a unit has
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 _PIECE = 3 * 2**16  # bytes, a multiple of what base64 writes at once
@@ -110,6 +116,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     arrived_at: int
     partition_key: str | None
     payload: bytes
+    element: int | None = None
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -118,13 +125,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unit(self) -> tuple[int, ...]:
-        """What it is: a stream record (1 number), a user record (2) or a document (3).
+        """What it is: a stream record (1 number), user record (2), document (3) or element (4).
 
         Whatever comes of a letter has a unit that begins with the letter's.
         """
         if self.stage is RejectStage.AGGREGATE and self.reason != Reason.KPL_KEY_INDEX:
             return self.position[:1]
-        return self.position[:2] if self.stage in _BEFORE_DOCUMENTS else self.position
+        if self.stage in _BEFORE_DOCUMENTS:
+            return self.position[:2]
+        if self.element is None:
+            return self.position
+        return (*self.position[:2], self.document - self.element, self.element)
+
+    @property
+    def is_taken_out(self) -> bool:
+        """Whether it is an element that stands in its envelope no more."""
+        return self.element is not None and self.stage is not RejectStage.ENVELOPE
 
 
 class ReplayBatch(msgspec.Struct, frozen=True):
@@ -134,6 +150,7 @@ class ReplayBatch(msgspec.Struct, frozen=True):
     stream_records: list[int]
     user_records: Chunk
     documents: Chunk
+    elements: Chunk
 
 
 def decode_dead_letters(body: bytes, where: str) -> list[DeadLetter]:
@@ -190,17 +207,27 @@ def to_replay(letters: Sequence[DeadLetter], replayed: str) -> ReplayBatch:
         for letter in ordered
     )
     batch = Batch(source, source.rpartition("/")[2], records, replayed)
-    user_records, documents = _no_chunk(batch), _no_chunk(batch)
+    user_records, documents, elements = (_no_chunk(batch) for _ in range(3))
     stream_records: list[int] = []
     for number, letter in enumerate(ordered):
         if len(letter.unit) == _STREAM_RECORD:
             stream_records.append(number)
             continue
-        chunk = user_records if len(letter.unit) == _USER_RECORD else documents
+        chunk = user_records
+        if len(letter.unit) != _USER_RECORD:
+            chunk = elements if letter.is_taken_out else documents
+            _mark(chunk.provenance, letter)
         position = (number, letter.sub_sequence_number, letter.document, letter.partition_key)
         chunk.unit.append(chunk.provenance.add(*position))
         chunk.payloads.append(letter.payload)
-    return ReplayBatch(batch, stream_records, user_records, documents)
+    return ReplayBatch(batch, stream_records, user_records, documents, elements)
+
+
+def _mark(provenance: Provenance, letter: DeadLetter) -> None:
+    """Append which element of its envelope a letter is."""
+    if provenance.element is None:
+        provenance.element = array(INT32)
+    provenance.element.append(NOT_BY_RULE if letter.element is None else letter.element)
 
 
 def _no_chunk(batch: Batch) -> Chunk:
@@ -223,6 +250,7 @@ class _Written(msgspec.Struct):
     partition_key: str | None
     payload_encoding: Literal["utf-8", "base64"]
     payload: str
+    element: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
 
     @property
     def data(self) -> bytes:
@@ -256,6 +284,7 @@ def _read_letter(line: bytes) -> DeadLetter:
         arrived_at=(fields.arrived_at - _EPOCH) // timedelta(microseconds=1),
         partition_key=fields.partition_key,
         payload=fields.data,
+        element=fields.element,
     )
 
 
@@ -282,11 +311,11 @@ class _Writer:
             self._record = record
             self._number = _members(sequence_number=record.sequence_number)
             self._arrival = _members(arrived_at=_written(record.arrived_at))
-        return b'{%b,%b,"sub_sequence_number":%d,"document":%d,%b,%b,"payload_encoding":"' % (
+        return b'{%b,%b,"sub_sequence_number":%d,"document":%b,%b,%b,"payload_encoding":"' % (
             self._reason(reject, batch.source),
             self._number,
             provenance.sub[unit],
-            provenance.document[unit],
+            _numbers(provenance, unit),
             self._arrival,
             self._key(provenance.partition_key[unit]),
         )
@@ -338,6 +367,13 @@ def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
         except UnicodeDecodeError:
             text = b'base64","payload":"%b"' % pybase64.b64encode(payload)
         yield b"%b%b}\n" % (head(reject), text)
+
+
+def _numbers(provenance: Provenance, unit: int) -> bytes:
+    """Write the document's number, and behind it the element's, where it is one."""
+    if provenance.element is None or provenance.element[unit] == NOT_BY_RULE:
+        return b"%d" % provenance.document[unit]
+    return b'%d,"element":%d' % (provenance.document[unit], provenance.element[unit])
 
 
 def _long_payload(payload: bytes) -> Iterator[bytes]:

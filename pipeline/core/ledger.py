@@ -47,6 +47,7 @@ class Ledger:
         self._expected: dict[tuple[str, str], list[Units]] = defaultdict(list)
         self._stored: dict[tuple[str, str], list[Units]] = defaultdict(list)
         self._formats: dict[str, tuple[str, ...]] = {UNROUTED: (DEAD_LETTERS,)}
+        self._dropped: list[tuple[Provenance, Integers]] = []
 
     def routed(self, dataset: Dataset, chunk: Chunk) -> None:
         """Expect these documents once in each of the dataset's formats, or as dead letters."""
@@ -57,6 +58,10 @@ class Ledger:
     def refused(self, rejects: Iterable[Reject]) -> None:
         """Expect what was rejected before a dataset was found for it as dead letters."""
         self._expected[UNROUTED, DEAD_LETTERS].append(units_of(rejects))
+
+    def dropped(self, chunk: Chunk, units: Integers) -> None:
+        """Expect what a rule drops, of the same part as a chunk, in no object."""
+        self._dropped.append((chunk.provenance, units))
 
     def stored(self, objects: Iterable[OutputObject]) -> None:
         """Enter objects whose writes were acknowledged."""
@@ -77,6 +82,7 @@ class Ledger:
 
     def units(self) -> Iterator[tuple[Provenance, Integers]]:
         """Yield what was expected, each unit once: a dataset's in the first of its formats."""
+        yield from self._dropped
         for (dataset, as_format), entries in self._expected.items():
             if self._formats[dataset][0] == as_format:
                 for units in entries:
@@ -212,8 +218,9 @@ class _Opened:
     def add_part(self, part: Provenance) -> None:
         """Enter the user records whose first document is in a part, which is complete."""
         record, sub = part.record, part.sub
-        if part.document != zeros(len(part)):
-            is_first = pc.equal(to_arrow(part.document), 0)
+        if part.begins is not None or part.document != zeros(len(part)):
+            first, begins = (0, part.document) if part.begins is None else (1, part.begins)
+            is_first = pc.equal(to_arrow(begins), first)
             record, sub = (
                 from_arrow(to_arrow(column).filter(is_first)) for column in (record, sub)
             )

@@ -9,6 +9,7 @@ class RejectStage(StrEnum):
     AGGREGATE = "aggregate"
     PAYLOAD = "payload"
     DOCUMENT = "document"
+    ENVELOPE = "envelope"
     ROUTE = "route"
     CONVERT = "convert"
     RULES = "rules"
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
     NOT_OBJECT = "not_object"
+    ENVELOPE_MISMATCH = "envelope_mismatch"
     NO_DATASET = "no_dataset"
     MISSING_FIELD = "missing_field"
     UNKNOWN_FIELD = "unknown_field"
@@ -80,6 +82,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.TOO_DEEP: "A document nested deeper than the limit (256 levels by default).",
     Reason.NOT_JSON: "A document that is not JSON; NaN and Infinity are not.",
     Reason.NOT_OBJECT: "Valid JSON that is not an object.",
+    Reason.ENVELOPE_MISMATCH: "An envelope, or an element of one, that is not what a rule of "
+    "stream.toml says.",
     Reason.NO_DATASET: "A document that no dataset's [match] takes.",
     Reason.MISSING_FIELD: "A required field is absent or null.",
     Reason.UNKNOWN_FIELD: "A field the schema does not know, where the dataset rejects those.",

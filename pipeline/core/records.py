@@ -89,6 +89,10 @@ class Width(msgspec.Struct, frozen=True):
     item: int = 0
 
 
+NOT_BY_RULE = -1
+"""Stands for the number of an element where no rule took the document out of an envelope."""
+
+
 class Provenance(msgspec.Struct):
     """Where each unit (a document, or a record that did not open) stands in its batch.
 
@@ -103,6 +107,10 @@ class Provenance(msgspec.Struct):
 
     The units of a part of a batch are `opened_from` those of user records, of which each is the
     first of one user record's documents, and several of them where it has several.
+
+    Where a stream has envelopes, `element` says which element of its envelope each unit is
+    (`NOT_BY_RULE`: no rule took it out of any). Units that were opened from dead letters have their
+    numbers from these; `begins` is 1 where one is the first of its dead letter, else 0.
     """
 
     batch: Batch
@@ -111,6 +119,8 @@ class Provenance(msgspec.Struct):
     document: Integers = msgspec.field(default_factory=partial(array, INT32))
     partition_key: list[str | None] = msgspec.field(default_factory=list)
     opened_from: Provenance | None = None
+    element: Integers | None = None
+    begins: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.record)

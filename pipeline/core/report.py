@@ -77,7 +77,7 @@ def _shown(path: str) -> str:
 
 
 class Tally(msgspec.Struct):
-    """One dataset's share: documents = rows + rejects."""
+    """One dataset's share: documents = rows + rejects; of none, it has the drops, by their name."""
 
     documents: int = 0
     rows: int = 0
@@ -86,6 +86,7 @@ class Tally(msgspec.Struct):
     bytes_out: int = 0
     rejects: Counter[str] = msgspec.field(default_factory=Counter)
     unknown: UnknownFields = msgspec.field(default_factory=UnknownFields)
+    drops: Counter[str] = msgspec.field(default_factory=Counter)
 
     def add_rows(self, rows: Rows, partitions: Iterable[Partition]) -> None:
         """Count the rows to store, their partitions, and what is unknown in their documents."""
@@ -139,6 +140,11 @@ class Report(msgspec.Struct):
         return sum(tally.rejects.total() for tally in self.datasets.values())
 
     @property
+    def drops(self) -> Counter[str]:
+        """What rules of stream.toml drop of the batch, by their names."""
+        return self.tally(UNROUTED).drops if UNROUTED in self.datasets else Counter()
+
+    @property
     def partitions(self) -> dict[str, int]:
         """How many partitions the rows fall into, by dataset."""
         return {name: tally.partitions for name, tally in self.datasets.items() if tally.partitions}
@@ -157,6 +163,12 @@ class Report(msgspec.Struct):
     def tally(self, dataset: str) -> Tally:
         """Return a dataset's share, to add to."""
         return self.datasets.setdefault(dataset, Tally())
+
+    def add_drops(self, name: str, count: int) -> None:
+        """Count documents that a rule drops: they are of no dataset."""
+        tally = self.tally(UNROUTED)
+        tally.documents += count
+        tally.drops[name] += count
 
     def add_part(self, rejects: Iterable[Reject], stored: Iterable[OutputObject]) -> None:
         """Count what was stored of one part; rejects of no dataset are its documents, too."""

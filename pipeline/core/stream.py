@@ -1,13 +1,20 @@
-"""What `schemas/stream.toml` says of a stream as a whole: how documents stand in its payloads."""
+"""What `schemas/stream.toml` says of a stream as a whole.
+
+How documents stand in its payloads, and what has to be taken out of them first.
+"""
 
 import tomllib
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
+from pipeline.core.envelope_rules import MOST_RULES, Rule, read_rules
 from pipeline.core.errors import DatasetError
 
 NAME = "stream.toml"
+_SETTINGS = ("framing", "preset", "envelope")
 
 
 class Framing(StrEnum):
@@ -20,25 +27,72 @@ class Framing(StrEnum):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """The settings of a stream; without a file, the defaults."""
+    """The settings of a stream; without a file, the defaults.
+
+    `rules` are those of its presets, in their order, and behind them its own.
+    """
 
     framing: Framing = Framing.DOCUMENTS
+    rules: tuple[Rule, ...] = ()
+    presets: tuple[str, ...] = ()
 
 
-def parse_stream(text: str, path: str) -> Stream:
-    """Read the text of a stream.toml. Raises `DatasetError` for what cannot be used."""
+PresetReader = Callable[[str], str | None]
+"""Returns the text of a preset by its name; None where there is none of it."""
+
+
+def parse_stream(
+    text: str, path: str, preset: PresetReader = lambda _: None, known: tuple[str, ...] = ()
+) -> Stream:
+    """Read the text of a stream.toml. Raises `DatasetError` with every fault of it.
+
+    `preset` reads those that there are, which are `known`.
+    """
+    settings = _loaded(text, path)
+    faults = [
+        f"{path}: unknown setting {name!r}; there are {', '.join(_SETTINGS)}."
+        for name in sorted(set(settings) - set(_SETTINGS))
+    ]
+    framing = settings.get("framing", Framing.DOCUMENTS)
+    if framing not in set(Framing):
+        faults.append(f'{path}: framing is "documents" or "lines".')
+    rules, presets = list[Rule](), _names(settings.get("preset", []))
+    if presets is None:
+        faults.append(f"{path}: preset is the name of a preset, or a list of names.")
+    for name in presets or ():
+        given = preset(name)
+        if given is None:
+            faults.append(f"{path}: there is no preset {name!r}; there are {', '.join(known)}.")
+        else:
+            rules += parse_preset(given, f"preset {name}")
+    own, wrong = read_rules(settings.get("envelope", []), path)
+    rules += own
+    faults += wrong
+    if len(rules) > MOST_RULES >= len(own):
+        faults.append(f"{path}: with its presets it has {len(rules)} rules; {MOST_RULES} are most.")
+    if faults:
+        raise DatasetError("\n".join(faults))
+    return Stream(Framing(framing), tuple(rules), presets or ())
+
+
+def parse_preset(text: str, where: str) -> tuple[Rule, ...]:
+    """Read the rules of a preset. Raises `DatasetError` with every fault."""
+    rules, faults = read_rules(_loaded(text, where).get("envelope", []), where)
+    if faults:
+        raise DatasetError("\n".join(faults))
+    return rules
+
+
+def _loaded(text: str, path: str) -> dict[str, Any]:
     try:
-        settings = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = f"{path} is not TOML: {error}."
         raise DatasetError(message) from None
-    unknown = sorted(set(settings) - set(Stream.__struct_fields__))
-    if unknown:
-        known = ", ".join(Stream.__struct_fields__)
-        message = f"{path}: unknown setting {unknown[0]!r}; there is {known}."
-        raise DatasetError(message)
-    framing = settings.get("framing", Framing.DOCUMENTS)
-    if framing not in set(Framing):
-        message = f'{path}: framing is "documents" or "lines".'
-        raise DatasetError(message)
-    return Stream(Framing(framing))
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)

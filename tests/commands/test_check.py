@@ -281,3 +281,29 @@ def test_it_remarks_on_samples_that_are_nearly_all_partitions_of_their_own(
         "coarser."
     )
     assert remarks == ([remark] if remarked else [])
+
+
+def test_what_is_taken_out_of_envelopes_is_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = folder.parent / "stream.toml"
+    stream.write_text(
+        'preset = "cloudtrail"\n[[envelope]]\nwhen = { "$.op" = ["c", 1], "$.m" = { prefix = "{" } }\n'
+        'parse = "$.m"\nkeep = { "a.b" = "$[\'a.b\'].c" }\n'
+    )
+    assert check(folder, "--explain") == 0
+    shown = capsys.readouterr().out.splitlines()
+    cloudtrail = (
+        "  preset cloudtrail, envelope 1, when $.Records is there: each element of $.Records is a "
+        "document; an empty array is dropped, counted as 'no-records'; no rule after it"
+    )
+    own = (
+        "  stream.toml, envelope 1, when $.op is 'c' or 1 and $.m begins with '{': the JSON text in "
+        "$.m is the document; with $[\"a.b\"].c as 'a.b'"
+    )
+    first = "stream.toml: 2 rules for envelopes, with those of cloudtrail"
+    assert shown[:4] == [first, cloudtrail, own, ""]
+    assert '  each = "$.Records"' in shown
+    stream.write_text('preset = "x"\n[[envelope]]\neach = 1\n')
+    assert check(folder) == 1
+    assert capsys.readouterr().out.count("FAULT  ") == 2

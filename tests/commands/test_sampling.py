@@ -133,3 +133,33 @@ def test_a_document_that_does_not_fit_is_named_by_its_line(
     assert "1 documents would be dead letters, wrong_type at $.n: Expected an integer" in shown
     assert f"the first: {file}, line 78 (byte " in shown
     assert "secret" not in shown
+
+
+def test_with_a_preset_what_comes_out_of_envelopes_is_drafted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [
+        {"id": str(number), "timestamp": 1795426200000, "message": "m"} for number in range(3)
+    ]
+    data = {"messageType": "DATA_MESSAGE", "logGroup": "g", "logEvents": [*events, 7]}
+    control = data | {"messageType": "CONTROL_MESSAGE"}
+    (tmp_path / "data.gz").write_bytes(gzip.compress(as_json(data) + as_json(control)))
+    assert infer(tmp_path, str(tmp_path / "data.gz"), "--preset", "cloudwatch-logs") == 0
+    assert sorted(drafted(tmp_path)) == ["id", "logGroup", "message", "timestamp"]
+    out = capsys.readouterr().out
+    stream = tmp_path / "drafts" / "stream.toml"
+    assert stream.read_text() == 'preset = "cloudwatch-logs"\n'
+    assert out.splitlines()[-3:] == [
+        "1 would be dead letters: An element of $.logEvents is not an object.",
+        "1 would be dropped: control-message",
+        f'wrote {stream}: preset = "cloudwatch-logs"',
+    ]
+
+
+def test_an_unknown_preset_is_told_with_those_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert infer(tmp_path, "x.json", "--preset", "cloudwatch") == 1
+    assert "There is no preset 'cloudwatch'; there are cloudtrail, cloudwatch-logs," in (
+        capsys.readouterr().err
+    )

@@ -36,7 +36,7 @@ def test_framing_is_documents_or_lines(text: str, framing: Framing) -> None:
     [
         ('framing = "line"', 'stream.toml: framing is "documents" or "lines".'),
         ("framing = 1", 'stream.toml: framing is "documents" or "lines".'),
-        ("frame = 1", "stream.toml: unknown setting 'frame'; there is framing."),
+        ("frame = 1", "stream.toml: unknown setting 'frame'; there are framing, preset, envelope."),
         ("framing", "stream.toml is not TOML: "),
     ],
 )
@@ -53,6 +53,51 @@ def schemas_of_lines(folder: Path) -> Path:
     (folder / "schemas" / "orders").symlink_to(ROOT / "schemas" / "orders")
     (folder / "schemas" / "stream.toml").write_text(LINES)
     return folder / "schemas"
+
+
+FAULTS = [
+    'stream.toml: framing is "documents" or "lines".',
+    "stream.toml: there is no preset 'cloudwatch'; there are dms.",
+    "stream.toml, envelope 1: drop needs when: without it, every document would be dropped.",
+    "stream.toml, envelope 2: when: 'messageType' is not a path such as \"$.metadata.table-name\" or \"$['a.b']\".",
+    'stream.toml, envelope 2: when $.a: give a string, an integer of 64 bits or a boolean, a list of them, { present = true }, { present = false }, or { prefix = "…" }.',
+    "stream.toml, envelope 2: a rule has one of drop, each, parse, lift; this one has each and lift.",
+    "stream.toml, envelope 3: keep: 'c' is not a path such as \"$.metadata.table-name\" or \"$['a.b']\".",
+    "stream.toml, envelope 3: keep writes 'x' twice; give one of them another name.",
+    'stream.toml, envelope 3: decode is "dynamodb", or left out.',
+    "stream.toml, envelope 3: last is true or false.",
+    "stream.toml, envelope 3: empty means nothing beside parse; it goes with each.",
+    "stream.toml, envelope 3: decode means nothing beside parse; it goes with lift.",
+    'stream.toml, envelope 3: parse is the path of a member, such as "$.metadata.table-name" or "$[\'a.b\']"; not $ itself.',
+    "stream.toml, envelope 4: unknown setting 'other'; there are when, drop, each, parse, lift, keep, empty, decode, last.",
+    "stream.toml, envelope 4: drop is the name that drops are counted under: a letter, then up to 62 letters, digits, dots, - and _.",
+]
+
+
+def test_every_fault_of_the_rules_is_told_at_once() -> None:
+    text = """
+framing = "line"
+preset = "cloudwatch"
+[[envelope]]
+drop = "all"
+[[envelope]]
+when = { "messageType" = 1, "$.a" = 1.5 }
+each = "$.logEvents[0]"
+lift = "$.a"
+[[envelope]]
+parse = "$"
+empty = "none"
+decode = "avro"
+keep = ["$.a.x", "$.b.x", "c"]
+last = 1
+[[envelope]]
+when = { "$.a" = { present = true } }
+drop = "two words"
+other = 1
+"""
+    with pytest.raises(DatasetError) as error:
+        parse_stream(text, "stream.toml", known=("dms",))
+    assert str(error.value) == "\n".join(FAULTS)
 
 
 BROKEN = b"\n".join([as_json(order()), b'{"cut": "off', as_json(order())])

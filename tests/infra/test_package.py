@@ -33,7 +33,7 @@ from support import ROOT, as_json, kinesis_event, order, read_parquet, sequence_
 
 import pipeline
 from pipeline import handlers
-from pipeline.adapters.schemas import read_datasets
+from pipeline.adapters.schemas import preset_names, read_datasets
 from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.core.errors import SettingsError
 from pipeline.core.kpl import UserRecord, aggregate
@@ -287,6 +287,15 @@ def test_a_dataset_whose_folder_is_a_link_goes_in(tmp_path: Path) -> None:
     assert package._datasets(tmp_path).keys() == {
         "schemas/clicks/1.avsc", "schemas/clicks/dataset.toml", "schemas/clicks/layout.toml",
     }  # fmt: skip
+
+
+def test_the_settings_of_a_stream_go_in_with_the_presets_that_they_may_name(
+    tmp_path: Path, archive: zipfile.ZipFile
+) -> None:
+    (tmp_path / "stream.toml").write_text('preset = "dms"')
+    assert package._datasets(tmp_path) == {"schemas/stream.toml": b'preset = "dms"'}
+    names = {f"pipeline/adapters/presets/{name}.toml" for name in preset_names()}
+    assert names <= set(archive.namelist())
 
 
 def test_a_folder_of_datasets_may_have_a_space_in_its_name() -> None:

@@ -1,0 +1,109 @@
+"""Envelopes: what their rules take out of documents, what they refuse, and what they drop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support import as_json
+
+from pipeline.core.envelope.opening import Envelope
+from pipeline.core.stream import parse_stream
+
+LOGS = """
+[[envelope]]
+when = { "$.messageType" = "CONTROL_MESSAGE" }
+drop = "control-message"
+
+[[envelope]]
+when = { "$.messageType" = "DATA_MESSAGE" }
+each = "$.logEvents"
+keep = ["$.logGroup"]
+empty = "no-log-events"
+
+[[envelope]]
+when = { "$.message" = { prefix = "{" } }
+parse = "$.message"
+keep = { at = "$.timestamp", logGroup = "$.logGroup" }
+"""
+
+
+def envelope(text: str) -> Envelope:
+    return Envelope(parse_stream(text, "stream.toml").rules, 2**26)
+
+
+def logs(*events: Any, **members: Any) -> bytes:
+    return as_json({"messageType": "DATA_MESSAGE", "logGroup": "g", "logEvents": events} | members)
+
+
+def test_each_element_is_a_document_with_what_is_kept_before_it() -> None:
+    opened = envelope(LOGS).open(logs({"id": "1", "message": "a"}, {"id": "2", "n": 1.50}))
+    assert opened.texts == [
+        b'{"logGroup":"g","id":"1","message":"a"}',
+        b'{"logGroup":"g","id":"2","n":1.5}',
+    ]
+    assert opened.by_rule
+    assert not opened.violations
+
+
+def test_an_element_without_members_is_a_document_of_what_is_kept() -> None:
+    assert envelope(LOGS).open(logs({})).texts == [b'{"logGroup":"g"}']
+
+
+def test_the_text_of_an_element_is_an_exact_slice() -> None:
+    text = b'{ "messageType":"DATA_MESSAGE" , "logEvents" : [ {"n": 1.10e+2, "n":7} ,\n{"s":"\\u00e9"} ] }'
+    assert envelope(LOGS).open(text).texts == [b'{"n": 1.10e+2, "n":7}', b'{"s":"\\u00e9"}']
+
+
+def test_json_in_a_string_is_the_document() -> None:
+    opened = envelope(LOGS).open(logs({"timestamp": 5, "message": '\n{"level": "INFO"}\n'}))
+    assert opened.texts == [b'{"at":5,"logGroup":"g","level": "INFO"}']
+
+
+def test_what_a_rule_drops_is_dropped_under_its_name() -> None:
+    control = logs(messageType="CONTROL_MESSAGE")
+    assert envelope(LOGS).open(control).drops == {0: "control-message"}
+    assert envelope(LOGS).open(logs()).drops == {0: "no-log-events"}
+
+
+def test_what_no_rule_is_for_stays_as_it_is() -> None:
+    for text in (b'{"a":1}', b"[1]", b"7", b'{"cut', b'{"messageType":7}', b""):
+        opened = envelope(LOGS).open(text)
+        assert (opened.texts, opened.by_rule) == ([text], False)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (7, "An element of $.logEvents is not an object."),
+        ({"message": "{7"}, "The envelope should have a string that is a JSON object at $.message, as stream.toml, envelope 3 says."),
+        ({"logGroup": "own"}, "It has a member 'logGroup' of its own; keep the envelope's under another name."),
+        ({"message": '{"at": 1}', "timestamp": 3}, "It has a member 'at' of its own; keep the envelope's under another name."),
+    ],
+)  # fmt: skip
+def test_a_broken_element_is_refused_and_its_siblings_are_not(broken: Any, message: str) -> None:
+    opened = envelope(LOGS).open(logs({"id": "1"}, broken, {"id": "3"}))
+    assert [opened.texts[0], opened.texts[2]] == [
+        b'{"logGroup":"g","id":"1"}',
+        b'{"logGroup":"g","id":"3"}',
+    ]
+    assert {n: v.message for n, v in opened.violations.items()} == {1: message}
+    assert opened.texts[1] == logs(broken)
+    again = envelope(LOGS).open(opened.texts[1])
+    assert (again.texts, again.violations) == ([opened.texts[1]], {0: opened.violations[1]})
+
+
+@pytest.mark.parametrize("events", ["7", 7, None, {"a": 1}])
+def test_an_envelope_without_its_array_is_refused_whole(events: Any) -> None:
+    text = logs(logEvents=events)
+    opened = envelope(LOGS).open(text)
+    assert (opened.texts, opened.by_rule) == ([text], False)
+    assert (
+        opened.violations[0].message
+        == "The envelope should have an array at $.logEvents, as stream.toml, envelope 2 says."
+    )
+
+
+def test_an_escaped_key_is_the_key_that_is_kept() -> None:
+    text = b'{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"\\u006cogGroup":1}]}'
+    assert list(envelope(LOGS).open(text).violations) == [0]
