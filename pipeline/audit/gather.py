@@ -97,12 +97,16 @@ WHERE said.key <> '*'
 
 @dataclass(slots=True)
 class Gathered:
-    """What was read: the tables are in `database`; objects without a census are counted."""
+    """What was read: the tables are in `database`; objects without a census are counted.
+
+    `with_ledger` are the datasets of which a lake has committed something.
+    """
 
     database: "duckdb.DuckDBPyConnection"
     unreadable: list[str] = field(default_factory=list)
     without_census: int = 0
     objects: int = 0
+    with_ledger: set[str] = field(default_factory=set)
     _rows_waiting: int = 0
     _waiting: dict[str, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
 
@@ -135,9 +139,12 @@ class Gathered:
     def add_rows(self, dataset: str, as_format: str, batch: str, identities: pa.Table) -> None:
         """Add rows by the columns that each has: its identity, and when it arrived.
 
-        For a table in which each identity must be there once, `batch` is the table.
+        For a table in which each identity must be there once, `batch` is the table. Of rows that
+        were deleted on purpose only the identity is known.
         """
         count = identities.num_rows
+        if ARRIVED_AT.name not in identities.schema.names:
+            identities = identities.append_column(ARRIVED_AT, pa.nulls(count, ARRIVED_AT.type))
         columns = [
             pa.repeat(pa.scalar(dataset), count),
             pa.repeat(pa.scalar(as_format), count),
@@ -191,6 +198,7 @@ def gather(
         if match:
             _gather_rows(found, key, body, output.uri, match)
         else:
+            found.with_ledger.add(key.removeprefix(LEDGER).strip("/").partition("/")[0])
             found.add("audit_censuses", pq.read_table(io.BytesIO(body)).cast(SCHEMA))
     return found
 

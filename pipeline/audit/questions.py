@@ -137,7 +137,7 @@ FROM (
         FROM audit_known JOIN (
             SELECT dataset, max(format) AS format FROM audit_formats GROUP BY dataset
         ) AS main USING (dataset, format)
-        WHERE kind > 0 GROUP BY {IDENTITY}
+        WHERE kind > 0 AND arrived_at IS NOT NULL GROUP BY {IDENTITY}
     ) AS once
 ) AS arrivals
 GROUP BY source, hour

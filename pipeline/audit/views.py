@@ -39,6 +39,19 @@ SELECT {name} AS dataset, 'parquet' AS format, _source AS source,
     regexp_extract({path}, '([^/]+-[0-9a-f]{32})(?:-[0-9]+)?\.[a-z.]+$', 1) AS batch
 FROM {files}
 """
+_TABLE_ROWS = """
+SELECT {name} AS dataset, 'parquet' AS format, _source AS source,
+    _sequence_number AS sequence_number, _sub_sequence_number AS sub_sequence_number,
+    _document AS document, CAST(_arrived_at AT TIME ZONE 'UTC' AS timestamp(6)) AS arrived_at,
+    {batch} AS batch
+FROM {table}
+"""
+# What was deleted on purpose is not missing.
+_FORGOTTEN_ROWS = """
+SELECT {name}, 'parquet', _source, _sequence_number, _sub_sequence_number, _document,
+    CAST(NULL AS timestamp(6)), {batch}
+FROM {table}
+"""
 _LETTERS = f"""
 SELECT coalesce(dataset, '{UNROUTED}') AS dataset, source, sequence_number, sub_sequence_number,
     document, {{arrived_at}} AS arrived_at,
@@ -79,6 +92,7 @@ FROM (
     )
 )
 """  # noqa: S608 - of constants
+_FORGOTTEN = "_forgotten"
 _ARCHIVED = "dead_letters_redriven_text"
 _LEDGER = "audit_ledger"
 _INSTANTS = {"athena": "TIMESTAMP(6)", "duckdb": "TIMESTAMPTZ"}
@@ -94,11 +108,17 @@ LEDGER_COLUMNS = {
 
 
 def audit_views(
-    datasets: Sequence[str], output: str, dead_letter_root: str, dialect: Dialect
+    datasets: Sequence[str],
+    output: str,
+    dead_letter_root: str,
+    dialect: Dialect,
+    tables: Sequence[str] = (),
 ) -> str:
     """Write the views over the Parquet of these datasets and over their dead letters.
 
-    `output` and `dead_letter_root` are URIs. Raises `SettingsError`.
+    `output` and `dead_letter_root` are URIs. `tables` are those of `pipeline lake` that Athena has,
+    each as database.table, `orders_forgotten` among them where rows were forgotten. Raises
+    `SettingsError`.
     """
     if not datasets:
         message = "None of the datasets is written as Parquet, which the views read."
@@ -108,12 +128,34 @@ def audit_views(
     ):
         message = "Athena reads S3 alone: output and dead letters must be s3://bucket/prefix."
         raise SettingsError(message)
-    write = {"athena": _athena, "duckdb": _duckdb}[dialect]
+    _check_tables(datasets, tables, dialect)
+    views = (
+        _duckdb(datasets, output, dead_letter_root)
+        if dialect == "duckdb"
+        else _athena(datasets, output, dead_letter_root, tables)
+    )
     asked = [_view(name, query(name, timestamp=_INSTANTS[dialect])) for name in QUESTIONS]
-    return "\n\n".join([*write(datasets, output, dead_letter_root), *asked])
+    return "\n\n".join([*views, *asked])
 
 
-def _athena(datasets: Sequence[str], output: str, dead_letter_root: str) -> list[str]:
+def _check_tables(datasets: Sequence[str], tables: Sequence[str], dialect: Dialect) -> None:
+    """Raise `SettingsError` for a table that is not one of a dataset."""
+    if tables and dialect == "duckdb":
+        message = "DuckDB's views read files alone; `pipeline audit` without --sql asks the tables."
+        raise SettingsError(message)
+    for table in tables:
+        database, _, name = table.rpartition(".")
+        if not database or name.removesuffix(_FORGOTTEN) not in datasets:
+            message = (
+                f"{table!r} is not a table of a dataset; write database.dataset, such as "
+                f"lake.{datasets[0]}, or lake.{datasets[0]}{_FORGOTTEN}."
+            )
+            raise SettingsError(message)
+
+
+def _athena(
+    datasets: Sequence[str], output: str, dead_letter_root: str, tables: Sequence[str]
+) -> list[str]:
     rows = [(ansi_text(name), '"$path"', ansi(name)) for name in datasets]
     instant = "CAST(from_iso8601_timestamp_nanos(arrived_at) AS timestamp(6))"
     waiting = _letters("arrived_at", "false", dead_letters.NAME)
@@ -123,14 +165,24 @@ def _athena(datasets: Sequence[str], output: str, dead_letter_root: str) -> list
             _NOTE,
             "It stands on the tables of `pipeline ddl` and `pipeline ddl --dead-letters`. Censuses "
             "are those of ledger segments: without a lake, audit_short is empty, and `pipeline "
-            "audit` asks the files.",
+            "audit` asks the files. With one, name its tables by --table: their rows have left the "
+            "landing.",
         ),
         _redriven(f"{dead_letter_root}/{ARCHIVE[:-1]}"),
         _ledger(f"{output}/{LEDGER}"),
-        _view("audit_rows", _rows(rows)),
+        _view("audit_rows", "\nUNION ALL\n".join([_rows(rows), *map(_table_rows, tables)])),
         _view("audit_letters", f"{waiting}\nUNION ALL\n{archived}"),
         _view("audit_claims", _ATHENA_CLAIMS),
     ]
+
+
+def _table_rows(table: str) -> str:
+    """Select the rows of a table of the lake, in which each identity must be there once."""
+    database, _, name = table.rpartition(".")
+    text = _FORGOTTEN_ROWS if name.endswith(_FORGOTTEN) else _TABLE_ROWS
+    text = text.strip().replace("{name}", ansi_text(name.removesuffix(_FORGOTTEN)))
+    text = text.replace("{batch}", ansi_text(f"the table {name}"))
+    return text.replace("{table}", f"{ansi(database)}.{ansi(name)}")
 
 
 def _redriven(location: str) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.lake import add_catalog, catalog_of, check_pyiceberg
 from pipeline.commands.options import (
     Commands,
     add_output,
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     import duckdb
 
     from pipeline.audit.findings import Answers, Hour
+    from pipeline.audit.gather import Gathered
     from pipeline.settings import Settings
 
 _DESCRIPTION = """\
-Ask whether everything that was sent is there, once. All objects are read, of these only identities
-and what each says of its batch, its census:
+Ask whether everything that was sent is there, once. All objects are read, and the tables that
+`pipeline lake` made, of these only identities and what each object says of its batch, its census:
 
   1. Is a document there more than once, that Lambda did not deliver more than once?
   2. Does a batch have more documents than there are rows and dead letters of them?
@@ -57,6 +59,7 @@ def register(commands: Commands) -> None:
     )
     add_output(parser)
     add_schemas(parser)
+    add_catalog(parser)
     parser.add_argument(
         "--stream", metavar="S", help="hold what is stored against this stream, by name or ARN"
     )
@@ -83,6 +86,13 @@ def register(commands: Commands) -> None:
         "--sql",
         choices=["athena", "duckdb"],
         help="print the questions as views for this engine, and ask nothing",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="T",
+        action="append",
+        help="with --sql athena: a table of `pipeline lake`, as database.table, "
+        "database.table_forgotten among them if it is there; repeatable",
     )
     parser.set_defaults(run=run)
 
@@ -138,6 +148,7 @@ def _answers(
     )
     held, until = None, asked_at - timedelta(seconds=options.grace)
     found = gather(database, output, dead_letters)
+    _gather_tables(found, sorted(found.with_ledger), options, settings)
     if options.stream:
         # After the stores: what is delivered meanwhile arrived within the grace.
         kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
@@ -146,6 +157,27 @@ def _answers(
     answers = ask(found, since, until)
     answers.stream_records = held
     return answers
+
+
+def _gather_tables(
+    found: "Gathered", names: list[str], options: argparse.Namespace, settings: "Settings"
+) -> None:
+    """Read the tables of these datasets, after their landing: rows go from there to here.
+
+    What was forgotten on purpose is not missing.
+    """
+    if not names:
+        return
+    check_pyiceberg()
+    from pipeline.adapters.iceberg.table import load_table
+    from pipeline.lake.places import open_lake
+
+    lake = open_lake(settings.output, *catalog_of(options), settings.s3)
+    for name in names:
+        for table_name in (name, f"{name}_forgotten"):
+            table = load_table(lake.catalog, table_name)
+            for rows in table.arrivals() if table is not None else ():
+                found.add_rows(name, "parquet", f"the table {table_name}", rows)
 
 
 def _print_views(options: argparse.Namespace, settings: "Settings") -> int:
@@ -158,7 +190,8 @@ def _print_views(options: argparse.Namespace, settings: "Settings") -> int:
         for dataset in read_datasets(Path(options.schemas))
         if Format.PARQUET in dataset.formats
     ]
-    print(audit_views(datasets, settings.output, settings.dead_letters, options.sql))
+    places = settings.output, settings.dead_letters
+    print(audit_views(datasets, *places, options.sql, options.table or ()))
     return 0
 
 

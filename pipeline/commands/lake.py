@@ -94,18 +94,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         "--schemas", metavar="DIR", default="schemas", help="the datasets (default: schemas)"
     )
     parser.add_argument("--dataset", metavar="D", action="append", help="only this one; repeatable")
-    parser.add_argument(
-        "--catalog",
-        metavar="URI",
-        help="where tables are registered: sqlite:///directory/catalog.db, glue:DATABASE or "
-        "rest:https://…?namespace=NAME (default: PIPELINE_LAKE; for a directory, a file in it)",
-    )
-    parser.add_argument(
-        "--warehouse",
-        metavar="URI",
-        help="below which the tables' files are (default: PIPELINE_LAKE_WAREHOUSE, or _lake/tables "
-        "in the output)",
-    )
+    add_catalog(parser)
     add_s3(parser)
 
 
@@ -246,19 +235,12 @@ def run_restore(options: argparse.Namespace) -> int:
 
 def _opened(options: argparse.Namespace) -> "tuple[Lake, list[Dataset]]":
     """Open the lake, and read the datasets that have a table. Raises `ConfigurationError`."""
-    import os
-    from importlib.util import find_spec
     from pathlib import Path
 
     from pipeline.adapters.schemas import read_datasets
     from pipeline.core.errors import SettingsError
 
-    if find_spec("pyiceberg") is None:
-        message = (
-            "`pipeline lake` needs pyiceberg: pip install 'kinesis-s3-pipeline[cli,lake]', or from "
-            "a checkout, pip install '.[cli,lake]'."
-        )
-        raise SettingsError(message)
+    check_pyiceberg()
     from pipeline.lake.places import open_lake
 
     chosen = set(options.dataset or ())
@@ -275,11 +257,46 @@ def _opened(options: argparse.Namespace) -> "tuple[Lake, list[Dataset]]":
             " of the datasets that should have one."
         )
         raise SettingsError(message)
-    lake = open_lake(
-        existing(options.uri),
-        options.catalog or os.environ.get("PIPELINE_LAKE"),
-        (options.warehouse and as_uri(options.warehouse))
-        or os.environ.get("PIPELINE_LAKE_WAREHOUSE"),
-        s3_of(options),
-    )
+    lake = open_lake(existing(options.uri), *catalog_of(options), s3_of(options))
     return lake, with_lake
+
+
+def check_pyiceberg() -> None:
+    """Raise `SettingsError` where the package was installed without the tables' library."""
+    from importlib.util import find_spec
+
+    from pipeline.core.errors import SettingsError
+
+    if find_spec("pyiceberg") is None:
+        message = (
+            "Tables need pyiceberg: pip install 'kinesis-s3-pipeline[cli,lake]', or from a "
+            "checkout, pip install '.[cli,lake]'."
+        )
+        raise SettingsError(message)
+
+
+def add_catalog(parser: argparse.ArgumentParser) -> None:
+    """Add `--catalog` and `--warehouse`, which `catalog_of` reads."""
+    parser.add_argument(
+        "--catalog",
+        metavar="URI",
+        help="where tables are registered: sqlite:///directory/catalog.db, glue:DATABASE or "
+        "rest:https://…?namespace=NAME (default: PIPELINE_LAKE; for a directory, a file in it)",
+    )
+    parser.add_argument(
+        "--warehouse",
+        metavar="URI",
+        help="below which the tables' files are (default: PIPELINE_LAKE_WAREHOUSE, or _lake/tables "
+        "in the output)",
+    )
+
+
+def catalog_of(options: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Return the URIs of the catalog and of the warehouse, where they are given."""
+    import os
+
+    warehouse = as_uri(options.warehouse) if options.warehouse else None
+    return (
+        options.catalog or os.environ.get("PIPELINE_LAKE"),
+        warehouse or os.environ.get("PIPELINE_LAKE_WAREHOUSE"),
+    )

@@ -1,6 +1,5 @@
 """What one commit takes up: objects, in the order of their streams, to rows that are new."""
 
-import time
 from typing import Final, Self
 
 import pyarrow as pa
@@ -8,6 +7,8 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.iceberg.table import DataFile, LakeTable
 from pipeline.adapters.landing import Version
+from pipeline.core.census import Census
+from pipeline.core.census_table import census_table
 from pipeline.core.lake.identities import distinct, identities_of, without
 from pipeline.core.lake.schemas import fitted
 from pipeline.core.lake.spans import Span
@@ -18,12 +19,6 @@ _CHUNK_BYTES: Final = 16 * 2**20
 _CHUNK_OBJECTS: Final = 2_000
 _MOST_SEEN: Final = 1_000_000
 """Identities of one group that are kept; a larger group is committed in several goes."""
-_LEDGER: Final = pa.schema([
-    ("dataset", pa.string()), ("source", pa.string()), ("first", pa.string()),
-    ("last", pa.string()), ("key", pa.string()), ("tag", pa.string()),
-    ("schema_version", pa.int32()), ("rows", pa.int64()), ("census", pa.string()),
-    ("committed_at", pa.timestamp("us", "UTC")),
-])  # fmt: skip
 
 
 class CommitBatch:
@@ -52,7 +47,7 @@ class CommitBatch:
         self._chunk: list[LandedObject] = []
         self._chunk_bytes = 0
         self._seen: list[pa.Table] = []
-        self._ledger: list[dict[str, object]] = []
+        self._ledger: list[tuple[str, Census]] = []
         self._writer = TableWriter(table, commit, limits)
 
     def __enter__(self) -> Self:
@@ -102,9 +97,12 @@ class CommitBatch:
         return [span for span in self.found.values() if span is not None]
 
     def write_ledger(self, uri: str) -> None:
-        """Write what the objects said of their batches, below the URI of the ledger."""
+        """Write what the objects said of their batches, below the URI of the ledger.
+
+        Objects of before there was a census said nothing.
+        """
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(self._ledger, _LEDGER), sink, compression="zstd")
+        pq.write_table(census_table(self._ledger), sink, compression="zstd")
         segment = f"{uri}/{self.commit}.parquet"
         self.table.io.files(segment).create(segment, sink.getvalue().to_pybytes())
 
@@ -166,23 +164,12 @@ class CommitBatch:
         return found is not None and found.meets(span)
 
     def _enter(self, taken: list[LandedObject]) -> None:
-        now = time.time_ns() // 1_000
         for landed in taken:
-            span = landed.origin.span
-            self.spans.append(span)
+            self.spans.append(landed.origin.span)
             self.versions.append(landed.version)
-            self._ledger.append({
-                "dataset": landed.origin.dataset,
-                "source": span.source,
-                "first": str(span.first),
-                "last": str(span.last),
-                "key": landed.version.key,
-                "tag": landed.version.tag,
-                "schema_version": landed.origin.version,
-                "rows": landed.origin.rows,
-                "census": landed.origin.census,
-                "committed_at": now,
-            })  # fmt: skip
+            census = Census.from_bytes((landed.origin.census or "").encode())
+            if census is not None:
+                self._ledger.append((landed.version.key, census))
 
 
 def _hulls(spans: list[Span]) -> list[Span]:

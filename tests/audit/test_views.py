@@ -15,7 +15,7 @@ from support import ORDERS, Stored, as_json, dataset, deliver, kinesis_event, or
 from pipeline.audit.findings import ask
 from pipeline.audit.gather import gather
 from pipeline.audit.questions import QUESTIONS
-from pipeline.audit.views import LEDGER_COLUMNS, audit_views
+from pipeline.audit.views import LEDGER_COLUMNS, Dialect, audit_views
 from pipeline.core.census_table import SCHEMA
 from pipeline.core.dataset import check_together
 from pipeline.core.errors import SettingsError
@@ -77,8 +77,10 @@ def answers(database: duckdb.DuckDBPyConnection, query: str) -> list[str]:
 
 
 def test_athenas_views_are_trinos_sql_over_tables_that_are_declared() -> None:
-    text = audit_views(NAMES, "s3://lake/out", "s3://lake/dead", "athena")
-    known = {"clicks", "orders", "dead_letters"}
+    tables = ["lake.orders", "lake.orders_forgotten"]
+    text = audit_views(NAMES, "s3://lake/out", "s3://lake/dead", "athena", tables)
+    known = {"clicks", "orders", "dead_letters", "orders_forgotten"}
+    assert 'FROM "lake"."orders"\n' in text
     for statement in text.split(";\n"):
         if "CREATE EXTERNAL TABLE" in statement:
             known.add(statement.partition("TABLE `")[2].partition("`")[0])
@@ -117,3 +119,40 @@ def test_without_parquet_there_is_nothing_to_ask() -> None:
     assert str(caught.value) == (
         "None of the datasets is written as Parquet, which the views read."
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "dialect", "says"),
+    [
+        ("orders", "athena", "'orders' is not a table of a dataset; write database.dataset, such "),
+        ("lake.order", "athena", "'lake.order' is not a table of a dataset"),
+        ("lake.orders", "duckdb", "DuckDB's views read files alone"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(table: str, dialect: Dialect, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        audit_views(NAMES, "s3://lake/out", "s3://lake/dead", dialect, [table])
+
+
+def test_rows_of_tables_count_as_those_of_landing_do() -> None:
+    """Athena's own text, read by DuckDB: a row of a table, one of its landing, one forgotten."""
+    text = audit_views(
+        ["orders"], "s3://o", "s3://d", "athena", ["lake.orders", "lake.orders_forgotten"]
+    )
+    (view,) = (part for part in text.split(";\n") if "VIEW audit_rows" in part)
+    query = view.partition(" AS\n")[2].replace('"$path"', "path")
+    columns = (
+        "'s' AS _source, '1' AS _sequence_number, 0 AS _sub_sequence_number, 0 AS _document, "
+        "TIMESTAMPTZ '2026-11-23 09:30:00Z' AS _arrived_at, "
+        "'x/shard-1-1-1-0123456789abcdef0123456789abcdef.parquet' AS path"
+    )
+    with duckdb.connect() as database:
+        database.execute("CREATE SCHEMA lake")
+        for name in ("orders", "lake.orders", "lake.orders_forgotten"):
+            database.execute(f"CREATE TABLE {name} AS SELECT {columns}")
+        found = database.execute(f"SELECT dataset, batch, source FROM ({query})").fetchall()
+    assert found == [
+        ("orders", "shard-1-1-1-0123456789abcdef0123456789abcdef", "s"),
+        ("orders", "the table orders", "s"),
+        ("orders", "the table orders_forgotten", "s"),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from datetime import datetime, tzinfo
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from pyiceberg.catalog import load_catalog
 from support import SOURCE, as_json, deliver, kinesis_event, order
 
 from pipeline.adapters.aws.kinesis import KinesisStream, PutRecord
@@ -230,3 +232,56 @@ def test_sql_prints_the_views_of_the_datasets(
     assert "SELECT 'orders' AS dataset" in text
     assert "SELECT 'clicks' AS dataset" in text
     assert "CREATE OR REPLACE VIEW audit_short AS" in text
+
+
+def committed(place: Path, schemas: Path) -> None:
+    """Commit the orders to a table, which deletes their Parquet."""
+    shutil.copytree(SCHEMAS / "orders", schemas / "orders")
+    with (schemas / "orders" / "dataset.toml").open("a") as file:
+        file.write("\n[lake]\n")
+    assert main(["lake", "commit", str(place / "output"), "--schemas", str(schemas)]) == 0
+    assert not list(place.glob("output/orders/parquet/**/*.parquet"))
+
+
+def test_rows_that_are_in_a_table_are_there(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (main(["audit"]), capsys.readouterr().out.splitlines()[1:])
+    schemas = tmp_path_factory.mktemp("schemas")
+    committed(place, schemas)
+    capsys.readouterr()
+    assert (main(["audit"]), capsys.readouterr().out.splitlines()[1:]) == before
+
+
+def test_a_row_that_a_table_lost_is_missing_and_one_that_was_forgotten_is_not(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas = tmp_path_factory.mktemp("schemas")
+    committed(place, schemas)
+    lake = ["--schemas", str(schemas), "--dataset", "orders"]
+    chosen = ["forget", str(place / "output"), *lake, "--where", "country = 'FR'"]
+    assert main(["lake", *chosen]) == 0
+    capsys.readouterr()
+    assert main(["audit"]) == 0
+    catalog = load_catalog(
+        "lake", type="sql", uri=f"sqlite:///{place / 'output' / '_lake' / 'catalog.db'}"
+    )
+    ((namespace,),) = catalog.list_namespaces()
+    catalog.load_table(f"{namespace}.orders").delete("country = 'DE'")
+    capsys.readouterr()
+    assert main(["audit"]) == 1
+    assert "\n1 of 2 documents are missing in orders as parquet: " in capsys.readouterr().out
+
+
+def test_a_table_without_its_library_is_told(
+    place: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    committed(place, tmp_path_factory.mktemp("schemas"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("pipeline.cli.find_spec", lambda _: True)
+    capsys.readouterr()
+    assert main(["audit"]) == 1
+    assert capsys.readouterr().err.startswith("pipeline: Tables need pyiceberg: pip install ")

@@ -230,7 +230,8 @@ def test_the_ledger_says_what_a_commit_has_read(
     lake.committer(things()).run()
     (segment,) = (tmp_path / "out" / "_lake" / "ledger" / "things").glob("*.parquet")
     (entry,) = pq.ParquetFile(segment).read().to_pylist()
-    assert (entry["dataset"], entry["rows"], entry["schema_version"]) == ("things", 3, 1)
+    assert (entry["dataset"], entry["row_count"], entry["version"]) == ("things", 3, 1)
+    assert entry["object"].startswith("things/parquet/")
 
 
 def test_the_handler_commits_and_reports(

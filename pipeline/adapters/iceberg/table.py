@@ -37,6 +37,7 @@ from pipeline.adapters.iceberg.catalogs import LakeCatalog, catalog_errors
 from pipeline.adapters.iceberg.checked_append import COMMIT, RANGES, CheckedAppend
 from pipeline.adapters.iceberg.checked_rewrite import CheckedRewrite
 from pipeline.adapters.iceberg.file_io import TableIO
+from pipeline.core.dataset import ARRIVED_AT
 from pipeline.core.errors import StoreRefused
 from pipeline.core.lake.identities import NAMES
 from pipeline.core.lake.partitions import Values
@@ -48,6 +49,7 @@ FORGOTTEN: Final = "pipeline.forgotten"
 """The table's property that says that there is a table of identities which must not come back."""
 __all__ = ["DataFile", "LakeTable", "TableFile", "create_table", "evolve_table", "load_table"]
 
+ARRIVALS: Final = (*NAMES, ARRIVED_AT.name)
 TARGET_BYTES: Final = 256 * 2**20
 _FIRST_PARTITION_ID: Final = 1_000
 _PROPERTIES: Final = {
@@ -163,6 +165,15 @@ class LakeTable:
                 rows = rows.filter(chosen)
                 if rows.num_rows:
                     yield rows
+
+    def arrivals(self) -> Iterator[pa.Table]:
+        """Yield identity and arrival of all rows, a row group at a time; see `identities`."""
+        for file in self.files():
+            with self.io.files(file.path).open(file.path) as body:
+                parquet = pq.ParquetFile(body)
+                names = [name for name in ARRIVALS if name in parquet.schema_arrow.names]
+                for number in range(parquet.metadata.num_row_groups):
+                    yield parquet.read_row_group(number, columns=names)
 
     def files(self) -> list[TableFile]:
         """Return the data files of the current snapshot."""
