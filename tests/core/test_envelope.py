@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import as_json
 
+from pipeline.core.envelope.members import Members
 from pipeline.core.envelope.opening import Envelope
 from pipeline.core.stream import parse_stream
 
@@ -107,3 +111,29 @@ def test_an_envelope_without_its_array_is_refused_whole(events: Any) -> None:
 def test_an_escaped_key_is_the_key_that_is_kept() -> None:
     text = b'{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"\\u006cogGroup":1}]}'
     assert list(envelope(LOGS).open(text).violations) == [0]
+
+
+_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner),
+    max_leaves=8,
+)
+_PATHS = [("a",), ("a", "b"), ("b", "c"), ("b", "a", "c"), ("b", "a"), ("c", "c", "c"), ("é",)]
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcé"), _VALUES),
+    st.lists(st.sampled_from(_PATHS), min_size=1, unique=True),
+)
+def test_members_are_found_at_once_as_level_by_level(
+    document: dict[str, Any], paths: list[tuple[str, ...]]
+) -> None:
+    members, text = Members(paths), as_json(document)
+    found = members.find(text)
+    assert found == members._find_by_level(text)
+    for path in paths:
+        member: Any = document
+        for key in path:
+            member = member.get(key, ...) if isinstance(member, dict) else ...
+        token = found[members.place[path]]
+        assert (... if token is None else json.loads(token)) == member
