@@ -8,6 +8,7 @@ live.py                   the same with --stream: kinesalite, the producer, the 
 count.py                  what came out, counted without the pipeline's help
 verdict.py                whether it balances
 show.py, folders.py       what a person wants to see
+lake.py                   the same with --lake: one table, a redrive that lands in it, the audit
 """
 
 import argparse
@@ -60,11 +61,22 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="send the documents over a real stream: kinesalite (npm), the producer, the runner",
     )
+    parser.add_argument(
+        "--lake",
+        action="store_true",
+        help="then commit the rows to Iceberg tables, redrive some dead letters into them, look at "
+        "the table of before, and audit",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pipeline.demo.lake import refuse_without_library, show_lake
     from pipeline.demo.live import run_live
-    from pipeline.demo.run import run
+    from pipeline.demo.run import nothing_more, run
 
-    return (run_live if options.stream else run)(options.documents, options.out, options.seed)
+    if options.lake:
+        refuse_without_library()
+    afterwards = show_lake if options.lake else nothing_more
+    chosen = options.documents, options.out, options.seed
+    return (run_live if options.stream else run)(*chosen, afterwards=afterwards)

@@ -1,8 +1,9 @@
 """Every way a producer can get it wrong, and the reason that must be given for it.
 
-Two reasons have no kind here, because the demo's datasets cannot give them. `partition_too_long`:
+Three reasons have no kind here, because the demo's datasets cannot give them. `partition_too_long`:
 the one partition column that a producer fills, an order's country, has a pattern of two letters,
 which is checked first. `unknown_field`: both datasets ignore what they do not know.
+`envelope_mismatch`: nothing on this stream is in an envelope.
 """
 
 import bz2
@@ -33,7 +34,8 @@ class BrokenKind:
 
     `dataset` is whose dead letter it becomes; None: nobody can say. What `make` returns is sent
     as a whole stream record, as a user record, or as a document among others. `good_orders` are
-    in the same stream record and not broken. A `costly` kind is sent once.
+    in the same stream record and not broken. A `costly` kind is sent once. One that `is_open` does
+    not end: what follows it in its payload may be a part of it, and so would not be a row.
     """
 
     name: str
@@ -43,6 +45,7 @@ class BrokenKind:
     make: Callable[[Shop], bytes]
     good_orders: int = 0
     costly: bool = False
+    is_open: bool = False
 
 
 def _order(name: str, reason: Reason, spoil: Callable[[dict[str, Any]], Any]) -> BrokenKind:
@@ -170,7 +173,7 @@ _TEXTS = (
     BrokenKind("not UTF-8", Reason.NOT_UTF8, None, "document",
          lambda shop: encode({**shop.order(), "coupon": "Grüße"}).decode().encode("latin-1")),
     BrokenKind("not JSON", Reason.NOT_JSON, None, "document",
-         lambda shop: encode(shop.order())[:-9]),
+         lambda shop: encode(shop.order())[:-9], is_open=True),
     BrokenKind("not an object", Reason.NOT_OBJECT, None, "document",
          lambda shop: encode([shop.now.isoformat(), "order placed", 3])),
     BrokenKind("NaN", Reason.NOT_JSON, None, "document", _literal(b"NaN")),

@@ -25,7 +25,7 @@ from pipeline.core.report import Report
 from pipeline.demo.count import count
 from pipeline.demo.documents import HOURS
 from pipeline.demo.place import Place, prepare
-from pipeline.demo.run import deliver_again, environment
+from pipeline.demo.run import Afterwards, deliver_again, environment, nothing_more
 from pipeline.demo.show import show, working
 from pipeline.demo.stream import Stream
 from pipeline.demo.verdict import Delivered, Redelivery, judge
@@ -44,8 +44,10 @@ _ABSENT = (
 )
 
 
-def run_live(documents: int, out: Path | None, seed: int) -> int:
-    """Run the demo on a stream; return 0 if everything balances and 1 if not."""
+def run_live(
+    documents: int, out: Path | None, seed: int, *, afterwards: Afterwards = nothing_more
+) -> int:
+    """Run the demo on a stream, and `afterwards`; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
     place = prepare(out)
     # Kinesis says when a record arrived, and that is now.
@@ -57,7 +59,9 @@ def run_live(documents: int, out: Path | None, seed: int) -> int:
             delivered, redelivery = _consume(kinesis, place)
     verdict = judge(stream.totals, delivered, count(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
-    return 0 if verdict.balanced else 1
+    with environment(place):
+        right = afterwards(place, verdict)
+    return 0 if verdict.balanced and right else 1
 
 
 @contextlib.contextmanager

@@ -16,11 +16,18 @@ from pipeline.demo.place import Place, prepare
 from pipeline.demo.shard import Event
 from pipeline.demo.show import progress, show
 from pipeline.demo.stream import Stream
-from pipeline.demo.verdict import Counted, Delivered, Redelivery, judge
+from pipeline.demo.verdict import Counted, Delivered, Redelivery, Verdict, judge
 from pipeline.handlers import kinesis
 from pipeline.settings import LIMITS
 
 Handler = Callable[[Event, None], Any]
+Afterwards = Callable[[Place, Verdict], bool]
+"""What comes after the balance; returns whether it is right."""
+
+
+def nothing_more(_place: Place, _verdict: Verdict) -> bool:
+    """End the demo where it ends."""
+    return True
 
 
 def run(
@@ -30,8 +37,9 @@ def run(
     *,
     handler: Handler = kinesis,
     count_files: Callable[[Place], Counted] = count,
+    afterwards: Afterwards = nothing_more,
 ) -> int:
-    """Run the demo; return 0 if everything balances and 1 if not."""
+    """Run the demo, and `afterwards`; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
     place = prepare(out)
     stream = Stream(documents, seed)
@@ -40,7 +48,9 @@ def run(
         redelivery = deliver_again(last, place, handler)
     verdict = judge(stream.totals, delivered, count_files(place), redelivery)
     show(place, verdict, delivered, lambda: time.perf_counter() - start)
-    return 0 if verdict.balanced else 1
+    with environment(place):
+        right = afterwards(place, verdict)
+    return 0 if verdict.balanced and right else 1
 
 
 def _deliver(stream: Stream, handler: Handler) -> tuple[Delivered, Event]:

@@ -235,6 +235,14 @@ def _next(place: Place) -> Text:
     )
 
 
+def table_of(*names: str) -> Table:
+    """Make a table whose columns are numbers, but for the first two."""
+    table = _table()
+    for number, name in enumerate(names):
+        table.add_column(name, justify="right" if number > 1 else "left")
+    return table
+
+
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 

@@ -124,11 +124,13 @@ class Stream:
             counts[name] += 1
         data = kind.make(self._shop)
         if kind.sent_as == "document":
-            return self._sent(*self._user_record(data))
+            return self._sent(*self._user_record(data, is_last=kind.is_open))
         totals.documents["orders"] += kind.good_orders
         return self._sent(kind.sent_as == "user record", data)
 
-    def _user_record(self, broken: bytes | None = None) -> tuple[bool, bytes]:
+    def _user_record(
+        self, broken: bytes | None = None, *, is_last: bool = False
+    ) -> tuple[bool, bytes]:
         """Write a user record, `broken` somewhere in it; say whether it may be aggregated."""
         shop = self._shop
         style = shop.choice(tuple(_STYLES), _STYLE_WEIGHTS)
@@ -138,7 +140,8 @@ class Stream:
         count = shop.random.randint(least, most)
         documents = [self._document() for _ in range(count - (broken is not None))]
         if broken is not None:
-            documents.insert(shop.random.randrange(count), broken)
+            place = shop.random.randrange(count)
+            documents.insert(count if is_last else place, broken)
         may_aggregate = style == "aggregated" or (
             style != "alone" and shop.random.random() < _SHARE_AGGREGATED
         )

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_every_kind_of_broken_is_there_and_gets_its_reason(ran: Ran) -> None:
 
 
 def test_the_kinds_are_all_that_the_datasets_can_give() -> None:
-    impossible = {Reason.PARTITION_TOO_LONG, Reason.UNKNOWN_FIELD}
+    impossible = {Reason.PARTITION_TOO_LONG, Reason.UNKNOWN_FIELD, Reason.ENVELOPE_MISMATCH}
     assert {kind.reason for kind in KINDS} == set(Reason) - impossible
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
@@ -250,7 +251,7 @@ def test_errors_are_a_sentence_and_a_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def raises(*_: Any) -> int:
+    def raises(*_: Any, **__: Any) -> int:
         raise error
 
     monkeypatch.setattr(demo_run, "run", raises)
@@ -261,7 +262,7 @@ def test_errors_are_a_sentence_and_a_code(
 def test_an_unexpected_error_does_not_show_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def raises(*_: Any) -> int:
+    def raises(*_: Any, **__: Any) -> int:
         raise ValueError("a payload")
 
     monkeypatch.setattr(demo_run, "run", raises)
@@ -294,3 +295,35 @@ def test_the_help_waits_for_nothing_heavy() -> None:
     heavy = {"boto3", "duckdb", "pyarrow", "rich"}
     check = f"import sys, pipeline.cli; print({heavy} & set(sys.modules) or 'light')"
     assert in_a_process(code=check).stdout == "light\n"
+
+
+def test_the_lake_is_one_table_in_which_a_redrive_lands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--documents", "3000", "--lake", "--out", str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    said = re.search(
+        r"([\d,]+) landing objects of orders became one table: ([\d,]+) rows, ([\d,]+) distinct "
+        r"identities\. Then version 2 of the schema learned the status 'lost', (\d+) dead letters? "
+        r"(?:was|were) sent again, and the table has ([\d,]+) rows; as of snapshot \d+ it still has "
+        r"([\d,]+)\. Each document is there once\.",
+        shown,
+    )
+    assert said is not None, shown
+    objects, before, distinct, redriven, after, still = (
+        int(number.replace(",", "")) for number in said.groups()
+    )
+    assert (distinct, still, after) == (before, before, before + redriven)
+    assert objects > 10
+    assert redriven > 0
+    assert shown.endswith(
+        "Nothing is missing, and nothing is there more than once that was delivered once."
+    )
+    assert not list(out.glob("output/orders/parquet/**/*.parquet"))  # all are in the table
+
+
+def test_what_comes_afterwards_may_be_wrong(tmp_path: Path) -> None:
+    chosen = 1_000, tmp_path / "demo", 1
+    assert demo_run.run(*chosen, afterwards=lambda *_: False) == 1
+    assert demo_run.run(*chosen, afterwards=lambda *_: True) == 0
