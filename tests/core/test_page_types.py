@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 WRONG = {
     'part.run("convert", convert, chunk, dataset, fast=fast)': 'part.run("convert", convert, chunk, dataset, "extra", fast=fast)',
     'part.run("partition", split, rows, dataset, pipeline.limits, room)': 'part.run("partition", split, rows, dataset, room)',
-    "partial(encode, rows, dataset, as_format)": "partial(encode, dataset, as_format)",
+    "partial(encode, rows, dataset, as_format, census)": "partial(encode, dataset, as_format, census)",
 }
 
 

@@ -29,6 +29,7 @@ LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline:log-stream:x"
 GLUE = f"arn:aws:glue:{HERE}"
 STRANGER = "999999999999"
 ROLES = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
+COMMIT = "CommitRole"
 LAMBDA, S3, CLOUDWATCH = "lambda.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"
 SCHEDULER, SNS = "scheduler.amazonaws.com", "sns.amazonaws.com"
 
@@ -71,8 +72,15 @@ ALLOWED = [
     Request("TablesRole", "s3:ListBucket", ROWS, listing("lake/orders/")),
     Request("TablesRole", "s3:ListBucket", LETTERS, listing("dead-letters/orders/")),
     Request("TablesRole", "glue:GetTable", f"{GLUE}:table/pipeline/orders"),
+    Request(COMMIT, "s3:ListBucket", ROWS, listing("lake/orders/")),
+    Request(COMMIT, "s3:GetObject", f"{ROWS}/lake/orders/x"),
+    Request(COMMIT, "s3:DeleteObject", f"{ROWS}/lake/orders/x"),
+    Request(COMMIT, "s3:PutObject", f"{ROWS}/lake/_lake/x"),
+    Request(COMMIT, "glue:UpdateTable", f"{GLUE}:table/pipeline_lake/orders"),
+    Request(COMMIT, "kms:Decrypt", KEY),
     Request("AlertRole", "sns:Publish", ALERTS),
     Request("ScheduleRole", "lambda:InvokeFunction", arn_of("TablesFunction")),
+    Request("ScheduleRole", "lambda:InvokeFunction", arn_of("CommitFunction")),
     # Services on behalf of what is the stack's.
     Request(S3, "sqs:SendMessage", QUEUE, on_behalf(INCOMING)),
     Request(CLOUDWATCH, "sns:Publish", ALARMS, on_behalf(ALARM)),
@@ -86,10 +94,11 @@ DENIED = [
     # No role reads what was rejected, or what was stored; none deletes it.
     *(Request(role, "s3:GetObject", f"{LETTERS}/dead-letters/x") for role in ROLES),
     *(Request(role, "s3:GetObject", f"{LETTERS}/aws/lambda/x") for role in ROLES),
-    *(Request(role, "s3:GetObject", f"{ROWS}/lake/x") for role in ROLES),
-    *(Request(role, "s3:DeleteObject", f"{ROWS}/lake/x") for role in ROLES),
+    # But for the one that commits rows to tables.
+    *(Request(role, "s3:GetObject", f"{ROWS}/lake/x") for role in ROLES if role != COMMIT),
+    *(Request(role, "s3:DeleteObject", f"{ROWS}/lake/x") for role in ROLES if role != COMMIT),
     *(Request(role, "s3:DeleteObject", f"{LETTERS}/dead-letters/x") for role in ROLES),
-    *(Request(role, "kms:Decrypt", KEY) for role in ROLES),
+    *(Request(role, "kms:Decrypt", KEY) for role in ROLES if role != COMMIT),
     # Elsewhere in the same buckets, and in others.
     Request("FunctionRole", "s3:PutObject", f"{ROWS}/athena/x"),
     Request("FunctionRole", "s3:PutObject", f"{ROWS}/lakes/x"),
@@ -118,6 +127,13 @@ DENIED = [
     Request("TablesRole", "s3:PutObject", f"{ROWS}/lake/x"),
     Request("TablesRole", "glue:GetTable", f"{GLUE}:table/others/x"),
     Request("TablesRole", "glue:DeleteTable", f"{GLUE}:table/pipeline/orders"),
+    Request(COMMIT, "s3:ListBucket", ROWS, listing("athena/")),
+    Request(COMMIT, "s3:ListBucket", LETTERS, listing("dead-letters/")),
+    Request(COMMIT, "s3:GetObject", f"{ROWS}/athena/x"),
+    Request(COMMIT, "s3:DeleteObject", f"{ROWS}/athena/x"),
+    Request(COMMIT, "s3:PutObject", f"{ROWS}/lake/orders/x"),
+    Request(COMMIT, "glue:UpdateTable", f"{GLUE}:table/pipeline/orders"),
+    Request(COMMIT, "glue:DeleteTable", f"{GLUE}:table/pipeline_lake/orders"),
     Request("AlertRole", "sns:Publish", ALARMS),
     Request("AlertRole", "s3:PutObject", f"{ROWS}/lake/x"),
     Request("ScheduleRole", "lambda:InvokeFunction", arn_of("Function")),

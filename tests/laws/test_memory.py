@@ -20,6 +20,7 @@ BOUNDED_OTHERWISE = {
 _MOST_ENTRIES = 8_192
 # Dictionaries, lists and sets that live as long as the process, and what bounds them.
 GLOBAL = {
+    ("adapters/iceberg/file_io.py", "_kept"): "one client at most",
     ("core/aggregates.py", "_steps"): "three bytes, of which the last two are a short length",
 }
 # The command line ends before any of this matters.
