@@ -6,7 +6,6 @@ from enum import StrEnum
 import msgspec
 
 from pipeline.core.framing.arrays import (
-    Elements,
     behind_brackets,
     fast_behind_value,
     is_bounded,
@@ -30,7 +29,6 @@ _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DO
 _OBJECT, _ARRAY = b"{["
 _HEADERS, _LONGEST_HEADER = b"\x00\x03\xef", 19  # of a registry, or a mark; and "{" behind it
 _RUN_BYTES = 2**16
-_SOME_ELEMENTS = 10_000  # of an array that are in memory, where it is looked for an object in it
 _LONGEST_PIECE = 1_000  # lines: then it is not looked for an end of it any more
 
 
@@ -130,14 +128,10 @@ class Scanner:
     def _take_array(self, start: int, end: int) -> None:
         """Take the elements of a whole array; one without an object in it is one document."""
         inner = self.text[start + 1 : end]
-        room = self._enough - len(self.found)
-        if b"{" in inner:
-            elements = split_elements(inner, room)
-            found = (
-                elements.found if _has_objects(inner, elements) else [(-1, self.text[start:end])]
-            )
-        else:
-            found = [(-1, self.text[start:end])] if inner[:-1].strip(WHITESPACE) else []
+        found = [(-1, self.text[start:end])] if inner[:-1].strip(WHITESPACE) else []
+        if b"{" in inner:  # else it is not cut: it may be millions of numbers
+            elements = split_elements(inner).found
+            found = elements if any(element[:1] == b"{" for _, element in elements) else found
         self._arrays.append((start, end, len(self.found)))
         self.found += [(start + 1 + offset, element) for offset, element in found]
 
@@ -468,12 +462,3 @@ class Scanner:
         if lines not in self._open_lines:
             self._open_lines = {lines: has_open_string(self.text[start:end])}
         return self._open_lines[lines]
-
-
-def _has_objects(inner: bytes, elements: Elements) -> bool:
-    """Tell whether an array has objects, of which some elements were cut: not all at once."""
-    while not any(element[:1] == b"{" for _, element in elements.found):
-        if elements.closed:
-            return False
-        elements = split_elements(inner, _SOME_ELEMENTS, elements.end)
-    return True
