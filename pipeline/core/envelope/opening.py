@@ -8,28 +8,41 @@ nobody knows how many, and so which numbers its siblings have: then all of the e
 """
 
 from collections.abc import Sequence
-from itertools import takewhile
+from functools import cached_property
+from itertools import repeat
+from operator import contains, itemgetter
 from typing import NamedTuple
 
 import msgspec
 
-from pipeline.core.attribute_values import NotAttributeValues, plain_json
-from pipeline.core.envelope.members import Found, Members
-from pipeline.core.envelope_rules import Condition, Path, Rule, written
+from pipeline.core.envelope.members import UNREADABLE, Found
+from pipeline.core.envelope.plans import (
+    Plan,
+    clash_of,
+    expected_at,
+    holds,
+    kept_of,
+    may_clash,
+    path_of,
+    planned,
+    taken_out,
+    with_kept,
+)
+from pipeline.core.envelope.runs import Runs
+from pipeline.core.envelope_rules import Path, Rule, written
 from pipeline.core.errors import ConservationError
-from pipeline.core.jsontext import WHITESPACE, is_json
+from pipeline.core.jsontext import WHITESPACE
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
 MOST_ELEMENTS = 2**17
 """Elements of one document; the numbers of the next one in its payload begin behind so many."""
 
-_TELLING = 4  # bytes that names begin with, which hardly any other member does
 _SPACE_AND_COMMA = WHITESPACE + b","
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_OPEN, _QUOTE = b'{"'
+_first = itemgetter(0)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string = msgspec.json.Decoder(str)
 
 
 class Opened(msgspec.Struct, gc=False):
@@ -61,23 +74,6 @@ class _Piece(NamedTuple):
     above: tuple[_Level, ...] = ()
 
 
-class _Plan(NamedTuple):
-    """A rule, and where its members are among those that were found.
-
-    A text without any of `kept_signs` has no member of a name that it keeps.
-    """
-
-    rule: Rule
-    behind: int
-    when: tuple[tuple[int, Condition, frozenset[bytes]], ...]
-    target: int
-    keep: tuple[tuple[bytes, int], ...]
-    kept_signs: tuple[bytes, ...]
-    lifts_alone: bool
-    several: bool
-    several_behind: bool
-
-
 class _WholeEnvelope(Exception):
     """Not an error: it says that the envelope becomes a dead letter, and why."""
 
@@ -89,13 +85,23 @@ class _WholeEnvelope(Exception):
 class Envelope:
     """Opens documents by rules, of which there is one at least.
 
-    Of one document may come `most_bytes` and `MOST_ELEMENTS`.
+    Of one document may come `most_bytes` and `MOST_ELEMENTS`. Without `fast`, every element is
+    opened by itself, to the same end.
     """
 
-    def __init__(self, rules: Sequence[Rule], most_bytes: int) -> None:
+    def __init__(self, rules: Sequence[Rule], most_bytes: int, *, fast: bool = True) -> None:
+        self._rules = rules
+        self._fast = fast
         self._most_bytes = most_bytes
-        self._levels = [_planned(rules, start) for start in range(len(rules))]
+        self._levels = [planned(rules, start) for start in range(len(rules))]
+        self._runs = Runs(self._levels)
         self.parses = any(rule.action == "parse" for rule in rules)
+        self.lifts = any(not plan.several and plan.target >= 0 for plan in self._levels[0][1])
+
+    @cached_property
+    def exact(self) -> "Envelope":
+        """What opens documents the exact way alone."""
+        return Envelope(self._rules, self._most_bytes, fast=False)
 
     def open(self, document: bytes) -> Opened:
         """Return what a document came to: itself, if no rule is for it."""
@@ -108,16 +114,20 @@ class Envelope:
         if decided is None:
             return Opened([document], by_rule=False)
         plan, found = decided
-        if plan.lifts_alone:
-            token, kept = found[plan.target], _kept(plan, found)
-            if token and token.startswith(b"{") and _clash(token, kept, plan) is None:
-                return _with(kept, token)
+        if self._fast and plan.lifts_alone:
+            token, kept = found[plan.target], kept_of(plan, found)
+            if token and token.startswith(b"{") and clash_of(token, kept, plan) is None:
+                return with_kept(kept, token)
         opened = Opened()
         try:
             self._apply(plan, found, _Piece(document, document), opened)
         except _WholeEnvelope as whole:
             return Opened([document], {0: whole.violation}, by_rule=False)
         return opened
+
+    def fast_open_run(self, documents: Sequence[bytes]) -> list[bytes | None]:
+        """Return of each document the same; None leaves it to `fast_open`."""
+        return self._runs.open(documents)
 
     def _open(self, piece: _Piece, into: Opened) -> None:
         """Let the first rule decide that is for a document, if there is one."""
@@ -127,33 +137,30 @@ class Envelope:
         else:
             self._apply(*decided, piece, into)
 
-    def _decide(self, document: bytes, start: int) -> tuple[_Plan, Found] | None:
+    def _decide(self, document: bytes, start: int) -> tuple[Plan, Found] | None:
         members, plans = self._levels[start]
         try:
             found = members.find(document)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         for plan in plans:
             for place, condition, tokens in plan.when:
-                token = found[place]
-                if token in tokens:
-                    continue
-                if (tokens and _is_as_written(token)) or not condition.holds(token):
+                if not holds(found[place], condition, tokens):
                     break
             else:
                 return plan, found
         return None
 
-    def _apply(self, plan: _Plan, found: Found, piece: _Piece, into: Opened) -> None:
+    def _apply(self, plan: Plan, found: Found, piece: _Piece, into: Opened) -> None:
         rule = plan.rule
         if rule.action == "drop":
             self._drop(rule.name, piece.text, into)
             return
-        token, kept = found[plan.target], _kept(plan, found)
+        token, kept = found[plan.target], kept_of(plan, found)
         if rule.action == "each":
             self._apply_each(plan, token, kept, piece, into)
             return
-        bare = _taken_out(rule, token)
+        bare = taken_out(rule, token)
         if isinstance(bare, Violation):
             self._refuse(bare, plan.several, piece.bare, piece.above, into)
         else:
@@ -161,7 +168,7 @@ class Envelope:
 
     def _apply_each(
         self,
-        plan: _Plan,
+        plan: Plan,
         token: bytes | None,
         kept: bytes,
         piece: _Piece,
@@ -169,7 +176,7 @@ class Envelope:
     ) -> None:
         """Make a document of each element."""
         if token is None or not token.startswith(b"["):
-            violation = _expected("an array", plan.rule)
+            violation = expected_at("an array", plan.rule)
             self._refuse(violation, plan.several, piece.bare, piece.above, into)
             return
         elements = list(map(bytes, _elements.decode(token)))
@@ -179,26 +186,32 @@ class Envelope:
         if not elements and plan.rule.empty is not None:
             self._drop(plan.rule.empty, piece.text, into)
         elif not elements:
-            violation = _expected("an array with elements", plan.rule)
+            violation = expected_at("an array with elements", plan.rule)
             self._refuse(violation, plan.several, piece.bare, piece.above, into)
         self._check_room(len(elements), kept, len(token), into)
-        if plan.behind == len(self._levels) and _are_plain(token, elements, kept, plan):
-            front = b"{%b," % kept if kept else b"{"
-            into.texts += [front + element[1:] for element in elements] if kept else elements
-            into.size += len(token) + len(front) * len(elements)
-            return
-        for element in elements:
-            if element.startswith(b"{"):
+        opened: Sequence[bytes | None] = [None] * len(elements)
+        if self._fast and not plan.several_behind and _are_plain(token, elements, kept, plan):
+            front = b"{%b," % kept
+            texts = [front + element[1:] for element in elements] if kept else elements
+            if plan.behind == len(self._levels):
+                into.texts += texts
+                into.size += len(token) + len(front) * len(elements)
+                return
+            opened = self._runs.open(texts, plan.behind)
+        for element, text in zip(elements, opened, strict=True):
+            if text is not None:
+                self._add(text, into)
+            elif element.startswith(b"{"):
                 self._go_on(plan, element, kept, piece, into)
             else:
                 message = f"An element of {written(plan.rule.target)} is not an object."
-                violation = Violation(Reason.ENVELOPE_MISMATCH, message, _path(plan.rule))
+                violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
                 above = (*piece.above, _Level(piece.bare, plan.rule))
                 self._refuse(violation, plan.several_behind, element, above, into)
 
     def _go_on(
         self,
-        plan: _Plan,
+        plan: Plan,
         bare: bytes,
         kept: bytes,
         piece: _Piece,
@@ -206,15 +219,15 @@ class Envelope:
     ) -> None:
         """Hand on what was taken out, with what goes along, to the rules behind."""
         above = (*piece.above, _Level(piece.bare, plan.rule))
-        clash = _clash(bare, kept, plan)
+        clash = clash_of(bare, kept, plan)
         if clash is not None:
             message = (
                 f"It has a member {clash!r} of its own; keep the envelope's under another name."
             )
-            violation = Violation(Reason.ENVELOPE_MISMATCH, message, _path(plan.rule))
+            violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
             self._refuse(violation, plan.several_behind, bare, above, into)
             return
-        text = _with(kept, bare)
+        text = with_kept(kept, bare)
         if plan.behind == len(self._levels):
             self._add(text, into)
         else:
@@ -256,91 +269,6 @@ class Envelope:
             raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
 
 
-def _planned(rules: Sequence[Rule], start: int) -> tuple[Members, list[_Plan]]:
-    """Plan the rules from `start` on, which are tried together on one document."""
-    members = Members([path for rule in rules[start:] for path in rule.paths])
-    place, plans = members.place, list[_Plan]()
-    for number, rule in enumerate(rules[start:], start):
-        behind = len(rules) if rule.last else number + 1
-        several_behind = any(other.action == "each" for other in rules[behind:])
-        plans.append(
-            _Plan(
-                rule,
-                behind,
-                tuple((place[each.path], each, each.tokens) for each in rule.when),
-                place[rule.target] if rule.target else -1,
-                tuple((msgspec.json.encode(name) + b":", place[path]) for name, path in rule.keep),
-                _signs([msgspec.json.encode(name) for name, _ in rule.keep]),
-                rule.action == "lift" and not rule.typed and behind == len(rules),
-                several_behind or rule.action == "each",
-                several_behind,
-            )
-        )
-    return members, plans
-
-
-def _kept(plan: _Plan, found: Found) -> bytes:
-    """Return the members that go along, as they stand in an object."""
-    return b",".join(
-        [key + token for key, place in plan.keep if (token := found[place]) is not None]
-    )
-
-
-def _is_as_written(token: bytes | None) -> bool:
-    """Tell whether a value has no other text, as one with escapes has, or a negative zero."""
-    return token is None or (b"\\" not in token and token != b"-0")
-
-
-def _signs(names: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return what a text has one of that has one of these quoted names."""
-    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    start = bytes(letters[0] for letters in same)
-    return (start,) if len(start) >= _TELLING else tuple(names)
-
-
-def _has_sign(text: bytes, plan: _Plan) -> bool:
-    for sign in plan.kept_signs:  # noqa: SIM110 - a generator takes longer than the search
-        if sign in text:
-            return True
-    return False
-
-
-def _taken_out(rule: Rule, token: bytes | None) -> bytes | Violation:
-    """Return the object that a rule takes out of the member at its path."""
-    if rule.action == "parse":
-        return _parsed(rule, token)
-    if token is None or not token.startswith(b"{"):
-        return _expected("an object", rule)
-    if not rule.typed:
-        return token
-    try:
-        return plain_json(token)
-    except NotAttributeValues:
-        return _expected("an object of DynamoDB's attribute values", rule)
-
-
-def _parsed(rule: Rule, token: bytes | None) -> bytes | Violation:
-    expected = _expected("a string that is a JSON object", rule)
-    if token is None or not token.startswith(b'"'):
-        return expected
-    try:
-        text = _string.decode(token).encode().strip(WHITESPACE)
-    except (*_UNREADABLE, UnicodeEncodeError):
-        return expected
-    return text if text.startswith(b"{") and is_json(text) else expected
-
-
-def _expected(content: str, rule: Rule) -> Violation:
-    message = (
-        f"The envelope should have {content} at {written(rule.target)}, as {rule.origin} says."
-    )
-    return Violation(Reason.ENVELOPE_MISMATCH, message, _path(rule))
-
-
-def _path(rule: Rule) -> str:
-    return written(rule.target)
-
-
 def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
     """Tell whether elements are all of an array's text but white space and commas.
 
@@ -357,30 +285,11 @@ def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
     return not array[end:].rstrip(b"]").strip(_SPACE_AND_COMMA)
 
 
-def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: _Plan) -> bool:
-    """Tell whether all elements are surely objects with members, and none of them with a kept name.
-
-    A letter of a key could be written as an escape, too.
-    """
-    if not all(element.startswith(b"{") and b'"' in element for element in elements):
+def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: Plan) -> bool:
+    """Tell whether all elements are surely objects with members, none of them of a kept name."""
+    if set(map(_first, elements)) != {_OPEN} or not all(map(contains, elements, repeat(_QUOTE))):
         return False
-    may_have_escapes = b"\\" in array and b"\\u" in array
-    return not kept or not (may_have_escapes or _has_sign(array, plan))
-
-
-def _clash(bare: bytes, kept: bytes, plan: _Plan) -> str | None:
-    """Return a name that is kept, and that an object has a member of already."""
-    if not kept or not (b"\\" in bare or _has_sign(bare, plan)):
-        return None
-    members = _members.decode(bare)
-    return next((name for name in _members.decode(b"{%b}" % kept) if name in members), None)
-
-
-def _with(kept: bytes, bare: bytes) -> bytes:
-    """Put members in front of those of an object."""
-    if not kept:
-        return bare
-    return b"{%b%b%b" % (kept, b"," if b'"' in bare else b"", bare[1:])
+    return not kept or not may_clash(array, plan)
 
 
 def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
