@@ -301,7 +301,8 @@ def zeek() -> Payloads:
     shipped = sorted((ROOT / "schemas").glob("zeek_*/good.ndjson"))
     files = [real] if real.is_file() else shipped
     lines = [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
-    kinds = {dataset.match.value for dataset in _zeek_datasets() if dataset.match is not None}
+    matches = [dataset.match for dataset in _zeek_datasets() if dataset.match is not None]
+    kinds = {condition.value for match in matches for condition in match.conditions}
     counted = [(line, 1, int(json.loads(line)["@stream"] not in kinds)) for line in lines]
     yield from itertools.cycle(counted)
 

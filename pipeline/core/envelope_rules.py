@@ -12,19 +12,15 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.member_path import NO_KEY, PATH_EXAMPLE, Path, read_path, written
 
-Path = tuple[str, ...]
-"""The keys that lead to a member; none is the document itself."""
 Action = Literal["drop", "each", "parse", "lift"]
 Scalar = str | int | bool
 
 MOST_RULES = 32
 _SETTINGS = ("when", "drop", "each", "parse", "lift", "keep", "empty", "decode", "last")
 _ACTIONS: tuple[Action, ...] = ("drop", "each", "parse", "lift")
-_SEGMENT = re.compile(r"\.([^.\[\]'\"\s]+)|\[\"([^\"\\\x00-\x1f]+)\"\]|\['([^'\\\x00-\x1f]+)'\]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
-_NO_KEY = re.compile(r'["\\\x00-\x1f]')
-_PATH_EXAMPLE = 'such as "$.metadata.table-name" or "$[\'a.b\']"'
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -108,27 +104,6 @@ class Rule(msgspec.Struct, frozen=True):
         )
 
 
-def written(path: Path) -> str:
-    """Return a path as it is written in a setting."""
-    return "$" + "".join(
-        f".{key}" if _SEGMENT.fullmatch(f".{key}") else f'["{key}"]' for key in path
-    )
-
-
-def read_path(text: Any) -> Path | None:
-    """Read a path such as `$.a.b` or `$["a.b"]`; None for what is not one."""
-    if not isinstance(text, str) or not text.startswith("$"):
-        return None
-    keys, offset = list[str](), 1
-    while offset < len(text):
-        segment = _SEGMENT.match(text, offset)
-        if segment is None:
-            return None
-        keys.append(segment[1] or segment[2] or segment[3])
-        offset = segment.end()
-    return None if any(map(_NO_KEY.search, keys)) else tuple(keys)
-
-
 def read_rules(given: Any, where: str) -> tuple[tuple[Rule, ...], list[str]]:
     """Read the rules of a file; return them and every fault, as sentences."""
     if not isinstance(given, list) or not all(isinstance(rule, dict) for rule in given):
@@ -189,7 +164,7 @@ class _Reader:
     def _target(self, action: Action) -> Path:
         path = self._path(self.settings[action], action)
         if path == ():
-            self._fault(f"{action} is the path of a member, {_PATH_EXAMPLE}; not $ itself.")
+            self._fault(f"{action} is the path of a member, {PATH_EXAMPLE}; not $ itself.")
         return path or ()
 
     def _name(self, setting: str) -> str:
@@ -216,7 +191,7 @@ class _Reader:
     def _path(self, text: Any, setting: str) -> Path | None:
         path = read_path(text)
         if path is None:
-            self._fault(f"{setting}: {text!r} is not a path {_PATH_EXAMPLE}.")
+            self._fault(f"{setting}: {text!r} is not a path {PATH_EXAMPLE}.")
         return path
 
     def _when(self) -> tuple[Condition, ...]:
@@ -263,7 +238,7 @@ class _Reader:
     def _check_names(self, names: Sequence[str], kept: Sequence[tuple[str, Path]]) -> None:
         for name in sorted({name for name in names if names.count(name) > 1}):
             self._fault(f"keep writes {name!r} twice; give one of them another name.")
-        if any(not path or not name or _NO_KEY.search(name) for name, path in kept):
+        if any(not path or not name or NO_KEY.search(name) for name, path in kept):
             self._fault("keep needs members of the envelope, and names without quotes.")
 
 

@@ -146,7 +146,7 @@ def test_one_odd_document_leaves_the_others_of_its_run_to_be_opened_at_once() ->
         b"7",
         b'{"op":"c","source":7}',
         b"",
-        b'{"schema":1,"payload":{"op":"c","source":7}}',
+        b'{"schema":1,"payload":{"op":"d","source":7,"before":7}}',
     ):
         run = ENVELOPES["lifts"].fast_open_run([*[good] * 9, odd, *[good] * 9])
         assert [index for index, text in enumerate(run) if text is None] == [9]

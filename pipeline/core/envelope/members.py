@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.envelope_rules import Path
 from pipeline.core.integers import all_but
+from pipeline.core.member_path import Path
 
 Found = Sequence[bytes | None]
 """The text of the member at each path; None where it is absent."""

@@ -29,9 +29,10 @@ from pipeline.core.envelope.plans import (
     with_kept,
 )
 from pipeline.core.envelope.runs import Runs
-from pipeline.core.envelope_rules import Path, Rule, written
+from pipeline.core.envelope_rules import Rule
 from pipeline.core.errors import ConservationError
 from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.member_path import Path, written
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 

@@ -9,8 +9,9 @@ import msgspec
 
 from pipeline.core.attribute_values import NotAttributeValues, plain_json
 from pipeline.core.envelope.members import UNREADABLE, Found, Members
-from pipeline.core.envelope_rules import Condition, Rule, written
+from pipeline.core.envelope_rules import Condition, Rule
 from pipeline.core.jsontext import WHITESPACE, is_json
+from pipeline.core.member_path import written
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
