@@ -286,7 +286,7 @@ def in_envelopes(payloads: Callable[[], Iterator[bytes]], count: int = 1) -> Pay
 
 def out_of_envelopes(payloads: Callable[[], Iterator[bytes]], preset: str) -> Payloads:
     """Make user records of what comes out of the same envelopes, a document in each."""
-    envelope = Envelope(rules_of(preset), Limits().unpacked_bytes)
+    envelope = Envelope(rules_of(preset), Limits())
     for payload in payloads():
         yield from ((document, 1, 0) for document in envelope.open(payload).texts)
 
@@ -366,11 +366,11 @@ def documents(count: int) -> Recipe:
 def _enveloped(
     preset: str,
     payloads: Callable[[], Iterator[bytes]],
-    of: tuple[list[Document], str],
+    schema: tuple[list[Document], str],
     count: int = 1,
 ) -> dict[str, Recipe]:
     """Return the recipes of a preset's envelopes, and of the plain documents that are in them."""
-    datasets = _events(of[0], f'partition_by = ["date({of[1]})"]')
+    datasets = _events(schema[0], f'partition_by = ["date({schema[1]})"]')
     return {
         preset: Recipe(datasets, partial(in_envelopes, payloads, count), preset=preset),
         f"{preset}, plain": Recipe(datasets, partial(out_of_envelopes, payloads, preset)),

@@ -86,7 +86,7 @@ class Matching(msgspec.Struct, frozen=True):
 
     def excludes(self, other: "Matching") -> bool:
         """Tell whether no document can be both datasets'."""
-        return any(mine.excludes(yours) for mine in self.conditions for yours in other.conditions)
+        return any(one.excludes(another) for one in self.conditions for another in other.conditions)
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.conditions))

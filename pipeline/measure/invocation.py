@@ -55,7 +55,7 @@ def make_pipeline(
     With `rules`, documents are taken out of envelopes.
     """
     store, limits = DistantStore if distant else MemoryStore, Limits()
-    envelope = Envelope(rules, limits.unpacked_bytes) if rules else None
+    envelope = Envelope(rules, limits) if rules else None
     return Pipeline(Router(datasets), limits, store(), store(), envelope=envelope)
 
 

@@ -33,17 +33,27 @@ from pipeline.core.envelope_rules import Rule
 from pipeline.core.errors import ConservationError
 from pipeline.core.jsontext import WHITESPACE
 from pipeline.core.member_path import Path, written
+from pipeline.core.numbering import MOST_ELEMENTS
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Violation
-
-MOST_ELEMENTS = 2**17
-"""Elements of one document; the numbers of the next one in its payload begin behind so many."""
+from pipeline.core.records import Limits, Violation
 
 _SPACE_AND_COMMA = WHITESPACE + b","
 _OPEN, _QUOTE = b'{"'
 _first = itemgetter(0)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Room(msgspec.Struct, gc=False):
+    """What may still come of the envelopes of one stream record: elements, and bytes.
+
+    Bytes are those of what elements come to, with what is kept for them or stands around a broken
+    one, and at each level but the last those that are kept for each element: some kilobytes could
+    come to more than there is time for. What is lifted alone is bounded by its payload.
+    """
+
+    elements: int
+    bytes: int
 
 
 class Opened(msgspec.Struct, gc=False):
@@ -56,14 +66,27 @@ class Opened(msgspec.Struct, gc=False):
     violations: dict[int, Violation] = msgspec.field(default_factory=dict)
     drops: dict[int, str] = msgspec.field(default_factory=dict)
     by_rule: bool = True
+
+
+class _Opening(Opened, gc=False, kw_only=True):
+    """A document that is being opened; `size` are the bytes that it takes of its `room`."""
+
+    room: Room
     size: int = 0
+    has_elements: bool = False
 
 
-class _Level(NamedTuple):
+class _Level:
     """What a rule took something out of, without what was kept from further above."""
 
-    bare: bytes
-    rule: Rule
+    def __init__(self, bare: bytes, rule: Rule) -> None:
+        self.rule = rule
+        self._bare = bare
+
+    @cached_property
+    def around(self) -> tuple[bytes, bytes] | None:
+        """What stands before and behind the place that the rule takes something out of."""
+        return _around(self._bare, self.rule.target)
 
 
 class _Piece(NamedTuple):
@@ -86,14 +109,14 @@ class _WholeEnvelope(Exception):
 class Envelope:
     """Opens documents by rules, of which there is one at least.
 
-    Of one document may come `most_bytes` and `MOST_ELEMENTS`. Without `fast`, every element is
-    opened by itself, to the same end.
+    Of one document may come `MOST_ELEMENTS` and as many bytes as may be unpacked of one. Without
+    `fast`, every element is opened by itself, to the same end.
     """
 
-    def __init__(self, rules: Sequence[Rule], most_bytes: int, *, fast: bool = True) -> None:
+    def __init__(self, rules: Sequence[Rule], limits: Limits, *, fast: bool = True) -> None:
         self._rules = rules
         self._fast = fast
-        self._most_bytes = most_bytes
+        self._limits = limits
         self._levels = [planned(rules, start) for start in range(len(rules))]
         self._runs = Runs(self._levels)
         self.parses = any(rule.action == "parse" for rule in rules)
@@ -102,14 +125,22 @@ class Envelope:
     @cached_property
     def exact(self) -> "Envelope":
         """What opens documents the exact way alone."""
-        return Envelope(self._rules, self._most_bytes, fast=False)
+        return Envelope(self._rules, self._limits, fast=False)
 
-    def open(self, document: bytes) -> Opened:
-        """Return what a document came to: itself, if no rule is for it."""
-        opened = self.fast_open(document)
+    def room(self) -> Room:
+        """Return what may come of the envelopes of one stream record."""
+        return Room(self._limits.record_documents, self._limits.record_bytes)
+
+    def open(self, document: bytes, room: Room | None = None) -> Opened:
+        """Return what a document came to: itself, if no rule is for it.
+
+        What elements take of their stream record's `room` is taken off, also where they then are
+        refused.
+        """
+        opened = self.fast_open(document, room)
         return Opened([opened]) if isinstance(opened, bytes) else opened
 
-    def fast_open(self, document: bytes) -> bytes | Opened:
+    def fast_open(self, document: bytes, room: Room | None = None) -> bytes | Opened:
         """Return the same; where a rule made one good document of it, that alone."""
         decided = self._decide(document, 0)
         if decided is None:
@@ -119,18 +150,23 @@ class Envelope:
             token, kept = found[plan.target], kept_of(plan, found)
             if token and token.startswith(b"{") and clash_of(token, kept, plan) is None:
                 return with_kept(kept, token)
-        opened = Opened()
+        room = room or self.room()
+        opened = _Opening(room=room)
         try:
             self._apply(plan, found, _Piece(document, document), opened)
         except _WholeEnvelope as whole:
             return Opened([document], {0: whole.violation}, by_rule=False)
+        finally:
+            if opened.has_elements:
+                room.elements -= len(opened.texts)
+                room.bytes -= opened.size
         return opened
 
     def fast_open_run(self, documents: Sequence[bytes]) -> list[bytes | None]:
         """Return of each document the same; None leaves it to `fast_open`."""
         return self._runs.open(documents)
 
-    def _open(self, piece: _Piece, into: Opened) -> None:
+    def _open(self, piece: _Piece, into: _Opening) -> None:
         """Let the first rule decide that is for a document, if there is one."""
         decided = self._decide(piece.text, piece.start)
         if decided is None:
@@ -152,7 +188,7 @@ class Envelope:
                 return plan, found
         return None
 
-    def _apply(self, plan: Plan, found: Found, piece: _Piece, into: Opened) -> None:
+    def _apply(self, plan: Plan, found: Found, piece: _Piece, into: _Opening) -> None:
         rule = plan.rule
         if rule.action == "drop":
             self._drop(rule.name, piece.text, into)
@@ -165,7 +201,8 @@ class Envelope:
         if isinstance(bare, Violation):
             self._refuse(bare, plan.several, piece.bare, piece.above, into)
         else:
-            self._go_on(plan, bare, kept, piece, into)
+            above = (*piece.above, _Level(piece.bare, plan.rule))
+            self._go_on(plan, bare, kept, above, into)
 
     def _apply_each(
         self,
@@ -173,7 +210,7 @@ class Envelope:
         token: bytes | None,
         kept: bytes,
         piece: _Piece,
-        into: Opened,
+        into: _Opening,
     ) -> None:
         """Make a document of each element."""
         if token is None or not token.startswith(b"["):
@@ -190,36 +227,43 @@ class Envelope:
             violation = expected_at("an array with elements", plan.rule)
             self._refuse(violation, plan.several, piece.bare, piece.above, into)
         self._check_room(len(elements), kept, len(token), into)
+        into.has_elements = True
+        into.size += len(elements) * len(kept) * plan.several_behind
         opened: Sequence[bytes | None] = [None] * len(elements)
         if self._fast and not plan.several_behind and _are_plain(token, elements, kept, plan):
-            front = b"{%b," % kept
-            texts = [front + element[1:] for element in elements] if kept else elements
-            if plan.behind == len(self._levels):
-                into.texts += texts
-                into.size += len(token) + len(front) * len(elements)
+            opened = self._fast_open_elements(plan, elements, kept)
+            if None not in opened:
+                into.texts += [text for text in opened if text is not None]
+                into.size += sum(map(len, into.texts[-len(opened) :]))
                 return
-            opened = self._runs.open(texts, plan.behind)
+        above = (*piece.above, _Level(piece.bare, plan.rule))
         for element, text in zip(elements, opened, strict=True):
             if text is not None:
                 self._add(text, into)
             elif element.startswith(b"{"):
-                self._go_on(plan, element, kept, piece, into)
+                self._go_on(plan, element, kept, above, into)
             else:
                 message = f"An element of {written(plan.rule.target)} is not an object."
                 violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
-                above = (*piece.above, _Level(piece.bare, plan.rule))
                 self._refuse(violation, plan.several_behind, element, above, into)
+
+    def _fast_open_elements(
+        self, plan: Plan, elements: Sequence[bytes], kept: bytes
+    ) -> Sequence[bytes | None]:
+        """Open plain elements all at once; None leaves one to `_go_on`."""
+        front = b"{%b," % kept
+        texts = [front + element[1:] for element in elements] if kept else elements
+        return self._runs.open(texts, plan.behind)
 
     def _go_on(
         self,
         plan: Plan,
         bare: bytes,
         kept: bytes,
-        piece: _Piece,
-        into: Opened,
+        above: tuple[_Level, ...],
+        into: _Opening,
     ) -> None:
         """Hand on what was taken out, with what goes along, to the rules behind."""
-        above = (*piece.above, _Level(piece.bare, plan.rule))
         clash = clash_of(bare, kept, plan)
         if clash is not None:
             message = (
@@ -234,13 +278,13 @@ class Envelope:
         else:
             self._open(_Piece(text, bare, plan.behind, above), into)
 
-    def _add(self, text: bytes, into: Opened) -> None:
+    def _add(self, text: bytes, into: _Opening) -> None:
         into.texts.append(text)
         into.size += len(text)
 
-    def _drop(self, name: str, text: bytes, into: Opened) -> None:
+    def _drop(self, name: str, text: bytes, into: _Opening) -> None:
         into.drops[len(into.texts)] = name
-        into.texts.append(text)
+        self._add(text, into)
 
     def _refuse(
         self,
@@ -248,7 +292,7 @@ class Envelope:
         several: bool,  # noqa: FBT001 - whether it could have come to several documents
         bare: bytes,
         above: tuple[_Level, ...],
-        into: Opened,
+        into: _Opening,
     ) -> None:
         """Refuse one element of an envelope, or all of the envelope where it is not in one."""
         is_element = any(level.rule.action == "each" for level in above)
@@ -257,17 +301,43 @@ class Envelope:
             raise _WholeEnvelope(violation)
         into.violations[len(into.texts)] = violation
         into.texts.append(wrapped)
+        into.size += len(wrapped)
+        self._check_size(0, into)
 
-    def _check_room(self, count: int, kept: bytes, size: int, into: Opened) -> None:
-        if len(into.texts) + count > MOST_ELEMENTS:
+    def _check_room(self, count: int, kept: bytes, size: int, into: _Opening) -> None:
+        """Refuse the envelope where these elements are too many, or what is kept for each."""
+        elements, message = len(into.texts) + count, None
+        if elements > MOST_ELEMENTS:
             message = f"The envelope holds more than {MOST_ELEMENTS} elements."
-            raise _WholeEnvelope(Violation(Reason.TOO_MANY_DOCUMENTS, message))
-        if into.size + size + count * len(kept) > self._most_bytes:
+        elif elements > into.room.elements:
             message = (
-                f"The envelope's documents have more than {self._most_bytes} bytes together, with "
-                "what is kept for each; keep less."
+                "With this one, the envelopes of its stream record hold more than "
+                f"{self._limits.record_documents} elements; send them in several stream records."
             )
-            raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
+        if message is not None:
+            raise _WholeEnvelope(Violation(Reason.TOO_MANY_DOCUMENTS, message))
+        self._check_size(size + count * len(kept), into)
+
+    def _check_size(self, more: int, into: _Opening) -> None:
+        """Refuse the envelope where its documents have too many bytes together, with so many more.
+
+        Where a broken element's dead letter is to hold what stands around it, that counts too.
+        """
+        size, most = into.size + more, self._limits.unpacked_bytes
+        if size > most:
+            message = (
+                f"The envelope's documents have more than {most} bytes together, with what is kept "
+                "for each; keep less."
+            )
+        elif size > into.room.bytes:
+            message = (
+                "With this one, the documents of its stream record's envelopes have more than "
+                f"{self._limits.record_bytes} bytes, with what is kept for each; keep less, or "
+                "send them in several stream records."
+            )
+        else:
+            return
+        raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
 
 
 def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
@@ -295,27 +365,33 @@ def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: Plan) -> 
 
 def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
     """Put something back where it was taken out of, alone; None where it cannot be."""
-    text: bytes | None = bare
+    text = bare
     for level in reversed(above):
-        if text is None or level.rule.typed:
+        around = None if level.rule.typed else level.around
+        if around is None:
             return None
         if level.rule.action == "each":
             text = b"[%b]" % text
         elif level.rule.action == "parse":
             text = msgspec.json.encode(text.decode())
-        text = _replaced(level.bare, level.rule.target, text)
+        before, behind = around
+        text = before + text + behind
     return text
 
 
-def _replaced(text: bytes, path: Path, member: bytes) -> bytes | None:
-    """Return an object with another member at a path; None where it has none there."""
+def _around(text: bytes, path: Path) -> tuple[bytes, bytes] | None:
+    """Return what an object has before and behind the member at a path; None without one."""
     if not path:
-        return member
+        return b"", b""
     members = _members.decode(text)
     if path[0] not in members:
         return None
-    inner = _replaced(bytes(members[path[0]]), path[1:], member)
+    inner = _around(bytes(members[path[0]]), path[1:])
     if inner is None:
         return None
-    members[path[0]] = msgspec.Raw(inner)
-    return msgspec.json.encode(members)
+    named = [(key, msgspec.json.encode(key) + b":") for key in members]
+    place = list(members).index(path[0])
+    before = [name + bytes(members[key]) for key, name in named[:place]]
+    behind = [name + bytes(members[key]) for key, name in named[place + 1 :]]
+    own = named[place][1] + inner[0]
+    return b"{" + b",".join([*before, own]), b",".join([inner[1], *behind]) + b"}"

@@ -37,7 +37,9 @@ class Runs:
 
         At the rules' start, what no rule is for is left, too: it is marked as what it is.
         """
-        return [None] * len(documents) if len(documents) < _FEW else self._open(documents, start)
+        if start < len(self._levels) and len(documents) < _FEW:
+            return [None] * len(documents)
+        return self._open(documents, start)
 
     def _open(self, documents: Sequence[bytes], start: int) -> _Opened:
         texts: _Opened = [None] * len(documents)
