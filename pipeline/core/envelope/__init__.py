@@ -205,7 +205,15 @@ class _Unwrapper:
             start += room
 
     def _refuse_again(self, reject: Reject) -> None:
-        """Take over what was rejected before; its number is the one that its element 0 has."""
+        """Take over what was rejected before; its number is the one that its element 0 has.
+
+        What holds nothing may be dropped by a rule.
+        """
+        nothing, is_empty = self._envelope.nothing, reject.violation.reason is Reason.EMPTY_RECORD
+        if nothing is not None and is_empty and not self._is_replayed:
+            unit = self._place(reject.unit, 0, 1, by_rule=True)
+            self._drops.setdefault(nothing, array(INT32)).append(unit)
+            return
         if not self._is_replayed:
             unit = self._place(reject.unit, 0, 1, by_rule=False)
             reject = Reject(self._provenance, unit, reject.stage, reject.violation, reject.payload)

@@ -1,6 +1,6 @@
 """Members of a JSON object by their paths, as the exact text that stands in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -39,8 +39,12 @@ class Members:
         self._decoder = msgspec.json.Decoder(_struct(keys, [msgspec.Raw] * len(keys)))
         self.struct, self.names = self._at_once(keys)
         self._fast_decoder = msgspec.json.Decoder(self.struct)
-        found = attrgetter(*self.names)
-        self._fast_found = found if len(self.names) > 1 else lambda object_: (found(object_),)
+        self._fast_found: Callable[[Any], tuple[Any, ...]] = lambda _: ()
+        if len(self.names) == 1:
+            found = attrgetter(*self.names)
+            self._fast_found = lambda object_: (found(object_),)
+        elif self.names:
+            self._fast_found = attrgetter(*self.names)
 
     def find(self, document: bytes) -> Column:
         """Find what there is. Raises what msgspec does where there is no object."""

@@ -7,6 +7,7 @@ document when it is sent again. Where the rest of the rules could have made seve
 nobody knows how many, and so which numbers its siblings have: then all of the envelope is one.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
@@ -119,6 +120,7 @@ class Envelope:
         self._limits = limits
         self._levels = [planned(rules, start) for start in range(len(rules))]
         self._runs = Runs(self._levels)
+        self.nothing = next((rule.name for rule in rules if rule.is_for_nothing), None)
         self.parses = any(rule.action == "parse" for rule in rules)
         self.lifts = any(not plan.several and plan.target >= 0 for plan in self._levels[0][1])
 
@@ -143,6 +145,8 @@ class Envelope:
     def fast_open(self, document: bytes, room: Room | None = None) -> bytes | Opened:
         """Return the same; where a rule made one good document of it, that alone."""
         decided = self._decide(document, 0)
+        if decided is None and self.nothing is not None and document.strip(WHITESPACE) == b"null":
+            return Opened([document], drops={0: self.nothing})
         if decided is None:
             return Opened([document], by_rule=False)
         plan, found = decided
@@ -373,7 +377,8 @@ def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
         if level.rule.action == "each":
             text = b"[%b]" % text
         elif level.rule.action == "parse":
-            text = msgspec.json.encode(text.decode())
+            in_base64 = level.rule.base64
+            text = b'"%b"' % b64encode(text) if in_base64 else msgspec.json.encode(text.decode())
         before, behind = around
         text = before + text + behind
     return text

@@ -1,6 +1,8 @@
 """What a rule does with one document that it is for: the exact definition of every step."""
 
+import binascii
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -42,6 +44,8 @@ def planned(rules: Sequence[Rule], start: int) -> tuple[Members, list[Plan]]:
     members = Members([path for rule in rules[start:] for path in rule.paths])
     place, plans = members.place, list[Plan]()
     for number, rule in enumerate(rules[start:], start):
+        if rule.is_for_nothing:
+            continue
         behind = len(rules) if rule.last else number + 1
         several_behind = any(other.action == "each" for other in rules[behind:])
         plans.append(
@@ -111,11 +115,13 @@ def taken_out(rule: Rule, token: bytes | None) -> bytes | Violation:
 def _parsed(rule: Rule, token: bytes | None) -> bytes | Violation:
     text = b""
     if token is not None and token.startswith(b'"'):
-        with suppress(*UNREADABLE, UnicodeEncodeError):
-            text = _string.decode(token).encode().strip(WHITESPACE)
+        with suppress(*UNREADABLE, UnicodeEncodeError, binascii.Error):
+            string = _string.decode(token).encode()
+            text = (b64decode(string, validate=True) if rule.base64 else string).strip(WHITESPACE)
     if text.startswith(b"{") and is_json(text):
         return text
-    return expected_at("a string that is a JSON object", rule)
+    in_base64 = " in base64" * rule.base64
+    return expected_at(f"a string that is a JSON object{in_base64}", rule)
 
 
 def expected_at(content: str, rule: Rule) -> Violation:
