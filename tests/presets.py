@@ -38,7 +38,7 @@ def _log_events() -> Sample:
     control = message(
         "CONTROL_MESSAGE", {"id": "", "timestamp": 1, "message": "CWL CONTROL MESSAGE"}
     )
-    records = [
+    records: list[Any] = [
         *(message("DATA_MESSAGE", *events[n : n + 10]) for n in (0, 10)),
         control,
         message("DATA_MESSAGE", *events[20:], 7),
@@ -91,7 +91,7 @@ def _debezium() -> Sample:
 
     changes = [change(operation, n) for n, operation in enumerate("rrrccuuud")]
     with_schema = {"schema": {"type": "struct", "fields": []}, "payload": change("c", 9)}
-    records = [
+    records: list[Any] = [
         *changes,
         None,
         with_schema,
