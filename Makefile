@@ -133,6 +133,10 @@ check: $(STAMP) ## lint, formatting, types, import contracts
 reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CONTRIBUTING.md, from the code
 	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py && $(BIN)/python docs/readers.py
 
+.PHONY: picture
+picture: $(STAMP) ## draw what the demo shows, for README.md
+	@$(BIN)/python docs/picture.py
+
 # Universal: one file for every Python from 3.11 on and for Linux and macOS, told apart by
 # markers. No addresses are written into the files, so they install from any mirror; the hashes
 # say that what comes is what was locked. The runtime is locked first and holds the other to it:

@@ -12,7 +12,6 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
-    TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
@@ -48,7 +47,7 @@ LIMIT 3;"""
 
 
 class _Made(ProgressColumn):
-    """How many documents are made: a full event of them, before the first can be delivered."""
+    """How many documents are sent: a full event of them, before the first can be stored."""
 
     def __init__(self, totals: StreamTotals) -> None:
         super().__init__()
@@ -56,7 +55,8 @@ class _Made(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Count when the bar is drawn."""
-        return Text(f"{self._totals.documents.total():,} documents made, {task.completed:,.0f} in")
+        made = self._totals.documents.total()
+        return Text(f"{made:,} sent, {task.completed:,.0f} stored", no_wrap=True)
 
 
 @contextlib.contextmanager
@@ -67,7 +67,6 @@ def progress(documents: int, totals: StreamTotals) -> Iterator[Callable[[Deliver
         SpinnerColumn(),
         BarColumn(),
         _Made(totals),
-        TextColumn("{task.fields[speed]}"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -77,11 +76,10 @@ def progress(documents: int, totals: StreamTotals) -> Iterator[Callable[[Deliver
         redirect_stderr=False,
     )
     with bar:
-        task = bar.add_task("", total=documents, speed="")
+        task = bar.add_task("", total=documents)
 
         def advance(delivered: Delivered) -> None:
-            done = delivered.documents.total()
-            bar.update(task, completed=done, speed=_speed(delivered))
+            bar.update(task, completed=delivered.documents.total())
 
         yield advance
 
