@@ -134,8 +134,12 @@ reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CON
 	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py && $(BIN)/python docs/readers.py
 
 .PHONY: picture
-picture: $(STAMP) ## draw what the demo shows, for README.md
-	@$(BIN)/python docs/picture.py
+picture: $(STAMP) ## draw what the demo shows, for README.md, and the drawings of docs/concepts
+	@$(BIN)/python docs/picture.py && $(BIN)/python docs/drawings.py
+
+.PHONY: site
+site: $(STAMP) ## build the pages as a site that needs no network, in build/site
+	@$(BIN)/python docs/website.py
 
 # Universal: one file for every Python from 3.11 on and for Linux and macOS, told apart by
 # markers. No addresses are written into the files, so they install from any mirror; the hashes
