@@ -15,7 +15,14 @@ _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
 _TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
 # Placeholders for the buckets, whose names only CloudFormation knows.
 _BUCKET, _LETTERS = "output-bucket", "dead-letter-bucket"
-_PLACES = {_BUCKET: "OutputBucket", _LETTERS: "DeadLetterBucket"}
+# What a bucket is: the stack's own, or the one that a parameter names.
+_BUCKETS = {
+    _BUCKET: {"Fn::If": ["NewOutput", {"Ref": "OutputBucket"}, {"Ref": "OutputBucketName"}]},
+    _LETTERS: {
+        "Fn::If": ["NewDeadLetters", {"Ref": "DeadLetterBucket"}, {"Ref": "DeadLetterBucketName"}]
+    },
+}
+_DATABASE = {"Fn::If": ["NewDatabase", {"Ref": "Database"}, {"Ref": "DatabaseName"}]}
 _LOCATION, _DEAD_LETTERS = f"s3://{_BUCKET}/lake", f"s3://{_LETTERS}/dead-letters"
 
 
@@ -66,10 +73,10 @@ def resource_name(table: str) -> str:
 def _resource(table: dict[str, Any]) -> dict[str, Any]:
     properties = {
         "CatalogId": {"Ref": "AWS::AccountId"},
-        "DatabaseName": {"Ref": "Database"},
+        "DatabaseName": _DATABASE,
         "TableInput": _substituted(table),
     }
-    return {"Type": "AWS::Glue::Table", "Properties": properties}
+    return {"Type": "AWS::Glue::Table", "Condition": "Tables", "Properties": properties}
 
 
 def _substituted(value: Any) -> Any:
@@ -78,9 +85,10 @@ def _substituted(value: Any) -> Any:
         return {key: _substituted(member) for key, member in value.items()}
     if isinstance(value, list):
         return [_substituted(item) for item in value]
-    for placeholder, resource in _PLACES.items():
+    for placeholder, bucket in _BUCKETS.items():
         if isinstance(value, str) and value.startswith(f"s3://{placeholder}/"):
-            return {"Fn::Sub": value.replace(f"//{placeholder}/", f"//${{{resource}}}/")}
+            place = value.replace(f"//{placeholder}/", "//${Bucket}/")
+            return {"Fn::Sub": [place, {"Bucket": bucket}]}
     return value
 
 

@@ -73,7 +73,7 @@ METRICS: dict[MetricName, Metric] = {
     ),
 }
 
-# Of the committer, by `Dataset`.
+# Of the committer, by `Output` and `Dataset`.
 LAKE_METRICS: dict[MetricName, Metric] = {
     "LakeLagSeconds": Metric(
         "Seconds", "Age of the oldest landing object that a run found, or was left with."
@@ -152,13 +152,15 @@ class Telemetry(msgspec.Struct, frozen=True):
             total["Drops"] = report.drops.total()
             numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
         self._log("stored", report.batch, request_id, numbers)
-        self._metrics(_origin(report.batch), total)
+        origin = _origin(report.batch)
+        self._metrics(origin, total)
         for name, tally in sorted(report.datasets.items()):
-            self._metrics({"Dataset": name}, totals_of(tally))
+            dataset = {**origin, "Dataset": name}
+            self._metrics(dataset, totals_of(tally))
             for reason, count in sorted(tally.rejects.items()):
-                self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+                self._metrics({**dataset, "Reason": reason}, {"Rejects": count})
         for name, count in sorted(report.drops.items()):
-            self._metrics({"Drop": name}, {"Drops": count})
+            self._metrics({**origin, "Drop": name}, {"Drops": count})
 
     def failed(
         self,
@@ -181,7 +183,7 @@ class Telemetry(msgspec.Struct, frozen=True):
         self._log(outcome, batch, request_id, line)
         self._metrics(_origin(batch), values)
         for name, count in sorted((partitions or {}).items()):
-            self._metrics({"Dataset": name}, {"Partitions": count})
+            self._metrics({**_origin(batch), "Dataset": name}, {"Partitions": count})
 
     def about_to_end(self, message: str, batch: Batch, request_id: str | None) -> None:
         """Report an invocation that Lambda is about to end; `message` quotes no payload."""
@@ -206,14 +208,19 @@ class Telemetry(msgspec.Struct, frozen=True):
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
 
     def committed(
-        self, dataset: str, values: Values, request_id: str | None, message: str | None = None
+        self,
+        output: str,
+        dataset: str,
+        values: Values,
+        request_id: str | None,
+        message: str | None = None,
     ) -> None:
         """Report a run of the committer; `message` says why something was not committed."""
         line: _Line = {"request_id": request_id, "dataset": dataset, **values}
         if message is not None:
             line["message"] = message
         self.log("INFO" if message is None else "ERROR", line)
-        self._metrics({"Dataset": dataset}, values)
+        self._metrics({"Output": output, "Dataset": dataset}, values)
 
     def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
         line: _Line = {

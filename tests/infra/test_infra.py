@@ -128,6 +128,7 @@ RESOURCES = {
     "OutputBucket": "AWS::S3::Bucket",
     "OutputBucketPolicy": "AWS::S3::BucketPolicy",
     "PartitionsAlarm": "AWS::CloudWatch::Alarm",
+    "ScheduleGroup": "AWS::Scheduler::ScheduleGroup",
     "ScheduleRole": "AWS::IAM::Role",
     "StalledAlarm": "AWS::CloudWatch::Alarm",
     "Stream": "AWS::Kinesis::Stream",
@@ -235,9 +236,11 @@ def test_every_resource_is_created(stack: Stack) -> None:
     assert stack.description["StackStatus"] == "CREATE_COMPLETE"
     assert stack.types == RESOURCES | tables
     declared = translated()["Resources"].items()
-    unmet = {"Keyed", "KeyedLake", "Tagged", "TaggedLake"}
+    unmet = {"InVpc", "Keyed", "KeyedLake", "NewConsumer", "Tagged", "TaggedLake"}
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
-    assert left_out == {"KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "TagsPolicy"}
+    assert left_out == {
+        "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "StreamConsumer", "TagsPolicy", "VpcPolicy",
+    }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 
 
@@ -264,6 +267,8 @@ def test_records_grow_too_old_a_day_before_the_stream_forgets_them() -> None:
     template = translated()
     hours = template["Parameters"]["RetentionHours"]["AllowedValues"]
     ages = {key: age["Seconds"] for key, age in template["Mappings"]["RecordAge"].items()}
+    assert ages.pop("24") == 12 * 3600  # a day less would be nothing
+    hours.remove("24")
     assert ages == {kept: min((int(kept) - 24) * 3600, 7 * 24 * 3600) for kept in hours}
 
 
@@ -272,19 +277,14 @@ def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
     summary = stack.client("kinesis").describe_stream_summary(StreamName=name)
     assert summary["StreamDescriptionSummary"]["RetentionPeriodHours"] == 7 * 24
     stream = properties("Stream")  # moto keeps neither of these
-    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    key = {"Fn::If": ["StreamKeyed", {"Ref": "StreamKmsKey"}, "alias/aws/kinesis"]}
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": key}
     assert stream["StreamModeDetails"] == {"StreamMode": {"Ref": "StreamMode"}}
     assert translated()["Parameters"]["StreamMode"]["Default"] == "ON_DEMAND"
 
 
 def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
-    other = Stack(
-        "other",
-        StreamMode="PROVISIONED",
-        ShardCount="3",
-        RetentionHours="48",
-        DatabaseName="other",
-    )
+    other = Stack("other", StreamMode="PROVISIONED", ShardCount="3", RetentionHours="48")
     shards = stack.client("kinesis").list_shards(StreamName=other.ids["Stream"])["Shards"]
     assert len(shards) == 3
     mapping = stack.client("lambda").get_event_source_mapping(UUID=other.ids["Mapping"])
@@ -293,7 +293,7 @@ def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
 
 
 def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> None:
-    other = Stack("without-files", DatabaseName="without_files")
+    other = Stack("without-files")
     assert {name for name in stack.types if name.startswith("Files")} == {
         name
         for name, resource in translated()["Resources"].items()
@@ -306,7 +306,7 @@ def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> N
 def test_without_a_lake_there_is_nothing_for_it_and_partitions_are_registered(
     stack: Stack,
 ) -> None:
-    other = Stack("without-lake", DatabaseName="without_lake")
+    other = Stack("without-lake")
     of_lake = {
         name
         for name, resource in translated()["Resources"].items()
@@ -448,7 +448,7 @@ DEMANDS = {"ObjectKmsKey": KEY, "ObjectStorageClass": "STANDARD_IA", "ObjectTags
 def test_objects_are_as_the_parameters_say(stack: Stack) -> None:
     """Both functions send what is demanded, and their roles may; neither without the parameters."""
     plain = [configuration(stack, name) for name in ("Function", "FilesFunction")]
-    demanded = Stack("demanded", FilesBucket=INCOMING, DatabaseName="demanded", **DEMANDS)
+    demanded = Stack("demanded", FilesBucket=INCOMING, **DEMANDS)
     given = [configuration(demanded, name) for name in ("Function", "FilesFunction")]
     for found, expected in [
         *((one, S3Settings()) for one in plain),
@@ -892,6 +892,7 @@ def test_lambda_alone_may_take_a_role(stack: Stack, role: str) -> None:
             "Effect": "Allow",
             "Principal": {"Service": "lambda.amazonaws.com"},
             "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         }
     ]
 
@@ -900,12 +901,16 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
     stack: Stack,
 ) -> None:
     found = stack.client("iam").get_role(RoleName=stack.ids[SCHEDULERS])["Role"]
+    schedules = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule"
     assert found["AssumeRolePolicyDocument"]["Statement"] == [
         {
             "Effect": "Allow",
             "Principal": {"Service": "scheduler.amazonaws.com"},
             "Action": "sts:AssumeRole",
-            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                "ArnEquals": {"aws:SourceArn": f"{schedules}-group/pipeline"},
+            },
         }
     ]
     (statement,) = policy_of(stack, SCHEDULERS)["Statement"]
@@ -920,7 +925,9 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
     ]
     assert statement["Resource"] == arns
     for (name, (_, rate)), arn in zip(scheduled.items(), arns, strict=True):
-        schedule = stack.client("scheduler").get_schedule(Name=stack.ids[name])
+        schedule = stack.client("scheduler").get_schedule(
+            GroupName="pipeline", Name=stack.ids[name]
+        )
         assert (schedule["ScheduleExpression"], schedule["State"]) == (rate, "ENABLED")
         assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (arn, found["Arn"])
 
@@ -951,7 +958,7 @@ def test_the_function_that_commits_starts_with_its_settings_and_ends_before_the_
 def test_the_committers_lines_in_the_log_are_what_its_metrics_are_read_from() -> None:
     lines: list[str] = []
     values = dict.fromkeys(LAKE_METRICS, 0.0)
-    Telemetry(lines.append, lambda: 1.8e9).committed("orders", values, None)
+    Telemetry(lines.append, lambda: 1.8e9).committed("s3://rows/lake", "orders", values, None)
     found = [line for line in map(json.loads, lines) if "dataset" in line]
     assert len(found) == 1 < len(lines)  # not of the metrics by dataset, which are lines, too
     for name, resource in translated()["Resources"].items():
@@ -1434,7 +1441,8 @@ def test_the_role_for_files_can_do_nothing_else(
         for statement in policies["FilesRole"]["Statement"]
         if statement["Sid"] == "SeeStoredParts"
     ]
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
+    assert listing["Condition"] == own | {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
 
 
 def test_the_role_for_tables_can_do_nothing_else(
@@ -1458,9 +1466,10 @@ def test_the_role_for_tables_can_do_nothing_else(
         for statement in policies["TablesRole"]["Statement"]
         if "Condition" in statement
     }
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
     assert conditions == {
-        "SeeWhatHasLanded": {"StringLike": {"s3:prefix": "lake/*"}},
-        "SeeDeadLetters": {"StringLike": {"s3:prefix": "dead-letters/*"}},
+        "SeeWhatHasLanded": own | {"StringLike": {"s3:prefix": "lake/*"}},
+        "SeeDeadLetters": own | {"StringLike": {"s3:prefix": "dead-letters/*"}},
     }
 
 
@@ -1483,7 +1492,9 @@ def test_the_role_that_commits_can_do_nothing_else(
     assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
     # moto does not look at conditions.
     conditions = [each.get("Condition") for each in policies["CommitRole"]["Statement"]]
-    assert conditions == [{"StringLike": {"s3:prefix": "lake/*"}}, *[None] * 5]
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
+    listing = own | {"StringLike": {"s3:prefix": "lake/*"}}
+    assert conditions == [listing, own, own, own, None, None]
 
 
 def test_the_role_for_alarms_reaches_no_other_topic(
