@@ -1,4 +1,4 @@
-"""The template that deploys one artifact: infra/template.yaml, and the tables of its datasets."""
+"""The template of one artifact: infra/template.yaml, with its datasets' tables and alarms."""
 
 import hashlib
 import json
@@ -22,16 +22,22 @@ _BUCKETS = {
         "Fn::If": ["NewDeadLetters", {"Ref": "DeadLetterBucket"}, {"Ref": "DeadLetterBucketName"}]
     },
 }
+_STREAM = {
+    "Fn::If": [
+        "NewStream",
+        {"Ref": "Stream"},
+        {"Fn::Select": [1, {"Fn::Split": ["/", {"Fn::Sub": "${StreamArn}/"}]}]},
+    ]
+}
 _DATABASE = {"Fn::If": ["NewDatabase", {"Ref": "Database"}, {"Ref": "DatabaseName"}]}
 _LOCATION, _DEAD_LETTERS = f"s3://{_BUCKET}/lake", f"s3://{_LETTERS}/dead-letters"
 
 
 def deployable(template: str, schemas: Path, arch: str) -> str:
-    """Return a template with one architecture, and with the tables of the datasets."""
+    """Return a template with one architecture, and with the datasets' tables and alarms."""
     one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
-    resources = "".join(
-        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas).items()
-    )
+    made = tables(schemas) | dataset_alarms(schemas)
+    resources = "".join(f"  {name}: {json.dumps(each)}\n" for name, each in made.items())
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
 
 
@@ -56,6 +62,83 @@ def tables(schemas: Path) -> dict[str, Any]:
         message = f"Two tables would be named {', '.join(twice)}; rename one of their datasets."
         raise DatasetError(message)
     return {resource_name(table["Name"]): _resource(table) for table in declared}
+
+
+def dataset_alarms(schemas: Path) -> dict[str, Any]:
+    """Return two alarms for each dataset: that nothing comes any more, and that all is refused.
+
+    The first has no data where nothing comes, which is what it tells; of a dataset of which nothing
+    ever came it has none from the beginning, and tells nothing.
+    """
+    found = dict[str, Any]()
+    for dataset in read_datasets(schemas):
+        name = resource_name(dataset.name).replace("Table", "Dataset", 1)
+        found[f"{name}SilentAlarm"] = _alarm(
+            {
+                "AlarmDescription": (
+                    f"No document of the dataset {dataset.name} has come for hours, and before "
+                    "some did."
+                ),
+                **_metric("Documents", dataset.name),
+                "Statistic": "Sum",
+                "Period": 3600,
+                "ComparisonOperator": "LessThanThreshold",
+                "Threshold": 0,
+                "EvaluationPeriods": {"Ref": "SilentHours"},
+                "TreatMissingData": "missing",
+                "InsufficientDataActions": [{"Ref": "AlarmTopic"}],
+            }
+        )
+        found[f"{name}RefusedAlarm"] = _alarm(
+            {
+                "AlarmDescription": (
+                    f"Every document of the dataset {dataset.name} is refused: what comes and its "
+                    "schema are not for each other."
+                ),
+                "Metrics": [
+                    {
+                        "Id": "all",
+                        "Label": "All are refused",
+                        "Expression": "IF(documents > 2 AND rejects >= documents, 1, 0)",
+                    },
+                    *(
+                        {
+                            "Id": metric.lower(),
+                            "ReturnData": False,
+                            "MetricStat": {
+                                "Metric": _metric(metric, dataset.name),
+                                "Stat": "Sum",
+                                "Period": 3600,
+                            },
+                        }
+                        for metric in ("Rejects", "Documents")
+                    ),
+                ],
+                "ComparisonOperator": "GreaterThanThreshold",
+                "Threshold": 0,
+                "EvaluationPeriods": 1,
+                "TreatMissingData": "notBreaching",
+            }
+        )
+    return found
+
+
+def _metric(name: str, dataset: str) -> dict[str, Any]:
+    dimensions = [{"Name": "Stream", "Value": _STREAM}, {"Name": "Dataset", "Value": dataset}]
+    return {
+        "Namespace": {"Ref": "MetricsNamespace"},
+        "MetricName": name,
+        "Dimensions": dimensions,
+    }
+
+
+def _alarm(properties: dict[str, Any]) -> dict[str, Any]:
+    topic = [{"Ref": "AlarmTopic"}]
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Condition": "DatasetAlarms",
+        "Properties": properties | {"AlarmActions": topic, "OKActions": topic},
+    }
 
 
 def resource_name(table: str) -> str:

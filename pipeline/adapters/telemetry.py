@@ -27,6 +27,8 @@ Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
 """A line of the log, by its members' names; metrics are among them."""
 _S3 = "s3://"
+MOST_KINDS = 10
+"""Of dead letters, in one line of the log."""
 
 
 class Metric(NamedTuple):
@@ -148,6 +150,8 @@ class Telemetry(msgspec.Struct, frozen=True):
             "rejects": rejects,
             "unknown_fields": unknown,
         }
+        if report.refused:
+            numbers["refused"] = _of_refused(report)
         if report.drops:
             total["Drops"] = report.drops.total()
             numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
@@ -270,6 +274,12 @@ def totals_of(tally: Tally) -> dict[MetricName, float]:
         "Objects": tally.objects,
         "BytesOut": tally.bytes_out,
     }
+
+
+def _of_refused(report: Report) -> list[dict[str, Any]]:
+    """Return the most frequent kinds of dead letters; none of it is of a payload."""
+    kinds = sorted(report.refused.values(), key=lambda kind: -kind.count)
+    return [msgspec.structs.asdict(kind) for kind in kinds[:MOST_KINDS]]
 
 
 def _of_unknown(unknown: UnknownFields) -> dict[str, Any]:

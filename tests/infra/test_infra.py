@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,10 @@ from support import (
     order,
     report_of,
 )
-from tables import deployable, tables
+from tables import dataset_alarms, deployable, tables
 
 from pipeline import handlers
+from pipeline.adapters.aws.logs import LogGroup
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Telemetry
@@ -137,6 +139,7 @@ RESOURCES = {
     "TablesRole": "AWS::IAM::Role",
     "TablesSchedule": "AWS::Scheduler::Schedule",
     "ThrottlesAlarm": "AWS::CloudWatch::Alarm",
+    "UnknownFieldsAlarm": "AWS::CloudWatch::Alarm",
 }
 
 
@@ -234,7 +237,8 @@ def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_every_resource_is_created(stack: Stack) -> None:
     tables = {name: kind for name, kind in stack.types.items() if kind == "AWS::Glue::Table"}
     assert stack.description["StackStatus"] == "CREATE_COMPLETE"
-    assert stack.types == RESOURCES | tables
+    of_datasets = dict.fromkeys(dataset_alarms(SCHEMAS), "AWS::CloudWatch::Alarm")
+    assert stack.types == RESOURCES | tables | of_datasets
     declared = translated()["Resources"].items()
     unmet = {"InVpc", "Keyed", "KeyedLake", "NewConsumer", "Tagged", "TaggedLake"}
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
@@ -370,7 +374,10 @@ def configuration(stack: Stack, name: str) -> dict[str, Any]:
 
 def test_the_function_for_files_stores_where_the_streams_does(stack: Stack) -> None:
     files, function = (configuration(stack, name) for name in ("FilesFunction", "Function"))
-    assert files["Environment"] == function["Environment"]
+    variables = dict(function["Environment"]["Variables"])
+    for name, value in (("PIPELINE_FUSE_PERCENT", "0"), ("PIPELINE_FUSE_COUNT", "100")):
+        assert variables.pop(name) == value  # of the stream alone
+    assert files["Environment"]["Variables"] == variables
     assert (files["MemorySize"], files["Timeout"]) == (1_769, 300)
     assert translated()["Parameters"]["FilesMemoryMegabytes"]["MinValue"] >= 1_024
 
@@ -610,7 +617,8 @@ ALARMS = {
     "BatchFailedAlarm": ("Pipeline", "BatchFailed", OF_STREAM, "Sum", 0, 2, 3),
     "ErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum", 0, 2, 3),
-    "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 0, 1, 1),
+    "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 1, 1, 1),
+    "UnknownFieldsAlarm": ("Pipeline", "UnknownFields", OF_STREAM, "Sum", 10, 1, 12),
     "PartitionsAlarm": ("Pipeline", "Partitions", OF_STREAM, "Maximum", 1_000, 1, 1),
     "FailedBatchesAlarm": (
         "AWS/Lambda", "OnFailureDestinationDeliveredEventCount", OF_MAPPING, "Sum", 0, 1, 1,
@@ -628,7 +636,7 @@ ALARMS = {
     # Files come again after half an hour, and shall not end and begin the alarm each time.
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
     "FilesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 12),
-    "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 0, 1, 1),
+    "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 1, 1, 1),
     "FilesPartitionsAlarm": ("Pipeline", "Partitions", OF_BUCKET, "Maximum", 1_000, 1, 1),
     # Longer than a file that needs two or three invocations waits for them.
     "FilesWaitingAlarm": (
@@ -643,6 +651,8 @@ ALARMS = {
 BESIDE = {
     "StalledAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "SampleCount"),
     "AlertErrorsAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum"),
+    "DeadLettersAlarm": ("Pipeline", "Documents", OF_STREAM, "Sum"),
+    "FilesDeadLettersAlarm": ("Pipeline", "Documents", OF_BUCKET, "Sum"),
     "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeRows", None, "Sum"),
 }
 EXPRESSIONS = {
@@ -652,6 +662,8 @@ EXPRESSIONS = {
     "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
     "FilesWaitingAlarm": ["age / 60"],  # seconds to minutes
     "LakeLagAlarm": ["lag / 60"],
+    "DeadLettersAlarm": ["IF(rejects > 10, 100 * rejects / documents, 0)"],
+    "FilesDeadLettersAlarm": ["IF(rejects > 10, 100 * rejects / documents, 0)"],
     "LakeDuplicatesAlarm": ["IF(duplicates > rows, 1, 0)"],
     "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
     "NearMemoryLimitAlarm": ["100 * memory / 1769"],
@@ -703,7 +715,29 @@ def test_there_is_a_case_for_each_alarm() -> None:
     kinds = translated()["Resources"].items()
     assert ALARMS.keys() == {
         name for name, resource in kinds if resource["Type"] == "AWS::CloudWatch::Alarm"
-    }
+    } - set(dataset_alarms(SCHEMAS))
+
+
+def test_each_dataset_tells_that_nothing_comes_and_that_all_is_refused(stack: Stack) -> None:
+    datasets = [dataset.name for dataset in read_datasets(SCHEMAS)]
+    alarms = [stack.alarm(name) for name in dataset_alarms(SCHEMAS)]
+    assert len(alarms) == 2 * len(datasets) == 14
+    for dataset, silent, refused in zip(datasets, alarms[::2], alarms[1::2], strict=True):
+        dimensions = {"Stream": stack.ids["Stream"], "Dataset": dataset}
+        assert watched(silent) == [("Pipeline", "Documents", dimensions, "Sum", 3600)]
+        assert watched(refused) == [
+            ("Pipeline", name, dimensions, "Sum", 3600) for name in ("Rejects", "Documents")
+        ]
+        (returned,) = [each for each in refused["Metrics"] if each.get("ReturnData", True)]
+        assert returned["Expression"] == "IF(documents > 2 AND rejects >= documents, 1, 0)"
+        # No number of documents is below 0: only their absence changes its state.
+        assert (silent["ComparisonOperator"], silent["Threshold"]) == ("LessThanThreshold", 0)
+        assert (silent["TreatMissingData"], silent["EvaluationPeriods"]) == ("missing", 24)
+        assert silent["InsufficientDataActions"] == silent["OKActions"] == [stack.ids["AlarmTopic"]]
+        assert not refused.get("InsufficientDataActions")
+    assert not [
+        name for name in Stack("no-alarms", DatasetAlarms="off").types if name.startswith("Dataset")
+    ]
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -990,6 +1024,8 @@ def asked_about(request: IAMRequest) -> str:
         given = asked.get("TableInput", asked)
         table = given.get("TableName") or given["Name"]
         return f"arn:aws:glue:{REGION}:{ACCOUNT}:table/{asked['DatabaseName']}/{table}"
+    if "logStreamName" not in asked:
+        return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}:*"
     group, stream = asked["logGroupName"], asked["logStreamName"]
     return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
 
@@ -1231,7 +1267,22 @@ class AsAlert(As):
     function, role = "AlertFunction", "AlertRole"
 
     def tasks(self) -> dict[str, Callable[[], object]]:
-        return {"tell people": self.tell, "write the log": self.write_log}
+        return {
+            "tell people": self.tell,
+            "say which documents": self.details,
+            "write the log": self.write_log,
+        }
+
+    def details(self) -> bool:
+        """Ask the log as the handler does."""
+        now = datetime.now(UTC)
+        try:
+            LogGroup(self.stack.ids["Log"]).lines("", now - timedelta(hours=1), now)
+        except NotifyError as error:
+            if "AccessDenied" not in str(error):
+                raise
+            return False
+        return True
 
     def tell(self) -> bool:
         """Invoke the real handler with an alarm; return whether it could publish."""
@@ -1311,7 +1362,11 @@ NEEDED_FOR: dict[type[As], dict[str, set[str]]] = {
         "CommitToTables": {"commit rows"},
         "WriteLog": {"write the log"},
     },
-    AsAlert: {"TellPeople": {"tell people"}, "WriteLog": {"write the log"}},
+    AsAlert: {
+        "TellPeople": {"tell people"},
+        "SeeReasons": {"say which documents"},
+        "WriteLog": {"write the log"},
+    },
 }
 
 

@@ -400,7 +400,9 @@ def test_the_metrics_and_alarms_that_are_paid_for_are_counted() -> None:
         for alarm in TEMPLATE["Resources"].values()
         if alarm["Type"] == "AWS::CloudWatch::Alarm" and alarm.get("Condition") in BY_DEFAULT
     ]
-    assert sum(watched) == 15
+    assert sum(watched) == 17
+    of_datasets = 3 * datasets  # its documents, and its dead letters beside its documents
+    assert sum(watched) + of_datasets == 38
 
 
 @pytest.mark.parametrize(("gigabytes", "batches", "seconds"), MONTHS)
@@ -412,7 +414,7 @@ def test_what_stands_around_costs_what_the_prices_come_to(
     stream += gigabytes * (price["Kinesis, data in"] + price["Kinesis, data out"])
     stream += gigabytes * 6 / 30 * price["Kinesis, kept from the 2nd to the 7th day"]
     metrics = 61 * price["CloudWatch, metric"]
-    shown = 15 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
+    shown = 38 * price["CloudWatch, metric of an alarm"] + price["CloudWatch, dashboard"]
     log = batches * LOG_BYTES / 1e9 * price["CloudWatch, log"]
     around = stream + metrics + shown + log
     with_work = around + work(batches, seconds)

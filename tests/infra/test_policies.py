@@ -32,7 +32,8 @@ QUEUE, DEAD_QUEUE = map(arn_of, ("FilesQueue", "FilesDeadLetterQueue"))
 ALARMS, ALERTS = map(arn_of, ("AlarmTopic", "AlertTopic"))
 INCOMING, OTHER = "arn:aws:s3:::incoming", "arn:aws:s3:::somebody-elses"
 HERE = f"{REGION}:{ACCOUNT}"
-LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline:log-stream:x"
+GROUP_OF_LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline"
+LOG = f"{GROUP_OF_LOG}:log-stream:x"
 GLUE = f"arn:aws:glue:{HERE}"
 INTERFACE = f"arn:aws:ec2:{HERE}:network-interface/*"
 COMMIT = "CommitRole"
@@ -131,6 +132,7 @@ def allowed(places: Places) -> list[Request]:
         Request(COMMIT, "kms:Decrypt", KEY),
         Request(COMMIT, "s3:PutObjectTagging", f"{rows}/lake/_lake/x"),
         Request("AlertRole", "sns:Publish", ALERTS),
+        Request("AlertRole", "logs:FilterLogEvents", f"{GROUP_OF_LOG}:*"),
         Request("ScheduleRole", "lambda:InvokeFunction", arn_of("TablesFunction")),
         Request("ScheduleRole", "lambda:InvokeFunction", arn_of("CommitFunction")),
         # Services on behalf of what is the stack's.
@@ -207,6 +209,8 @@ def denied(places: Places) -> list[Request]:
         Request(COMMIT, "glue:UpdateTable", f"{GLUE}:table/{database}/orders"),
         Request(COMMIT, "glue:DeleteTable", f"{GLUE}:table/{database}_lake/orders"),
         Request("AlertRole", "sns:Publish", ALARMS),
+        Request("AlertRole", "logs:FilterLogEvents", f"{GROUP_OF_LOG}2:*"),
+        Request("FunctionRole", "logs:FilterLogEvents", f"{GROUP_OF_LOG}:*"),
         Request("AlertRole", "s3:PutObject", f"{rows}/lake/x"),
         Request("ScheduleRole", "lambda:InvokeFunction", arn_of("Function")),
         # The confused deputy: a service that acts for somebody else.
