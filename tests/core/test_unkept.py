@@ -20,7 +20,7 @@ when = { "$.schema" = { present = true }, "$.payload.op" = { present = true } }
 lift = "$.payload"
 
 [[envelope]]
-when = { "$.op" = "c" }
+when = { "$.op" = "c", "$.source" = { present = true } }
 lift = "$.after"
 last = true
 keep = ["$.source.table", "$.whole", "$.whole.x"]
@@ -59,8 +59,9 @@ def test_what_no_rule_reads_is_counted_at_its_place() -> None:
         "source": {"table": "t", "a.b": 1, "db": 2},
     }
     documents = [as_json(change)] * 9 + [as_json({"schema": {}, "payload": change, "other": 1})]
-    documents += [as_json({"op": "c", "after": {}, "whole": {"x": 1, "y": 2}})]
-    documents += [as_json({"unread": 1}), as_json({"op": "c", "after": 7, "refused": 1})]
+    whole = {"op": "c", "after": {}, "whole": {"x": 1, "y": 2}, "source": 7}
+    refused = {"op": "c", "after": 7, "refused": 1, "source": {}}
+    documents += [as_json(whole), as_json({"unread": 1}), as_json(refused)]
     for envelope in (ENVELOPE, ENVELOPE.exact):
         for at_once in (True, False):
             assert counted(documents, envelope, at_once=at_once) == (
@@ -104,12 +105,12 @@ def test_all_ways_count_the_same(sent: list[Any]) -> None:
 
 
 def test_names_are_bounded() -> None:
-    many = as_json({"op": "c", "after": {}, **{f"k{n}": 1 for n in range(3_000)}})
+    many = as_json({"op": "c", "after": {}, "source": {}, **{f"k{n}": 1 for n in range(3_000)}})
     unkept = Unkept()
     ENVELOPE.open(many, ENVELOPE.room(unkept))
     unkept.count()
     assert (unkept.envelopes, len(unkept.fields), unkept.others) == (1, 1_000, 2_000)
-    long = as_json({"op": "c", "after": {}, "text": "x" * 2**18})
+    long = as_json({"op": "c", "after": {}, "source": {}, "text": "x" * 2**18})
     ENVELOPE.open(long, ENVELOPE.room(unkept))
     unkept.count()
     assert (unkept.envelopes, len(unkept.fields), unkept.others) == (2, 1_000, 2_001)

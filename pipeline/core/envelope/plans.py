@@ -87,9 +87,13 @@ def _is_as_written(token: bytes | None) -> bool:
 
 
 def _read_by(rule: Rule) -> Read:
+    """Return what a rule reads. That an object is there is not to read all of it."""
     top: dict[str, Any] = {}
     whole: dict[str, Any] = {}
-    for path in sorted(rule.paths, key=len):
+    looked_at = [each.path for each in rule.when if each.present is not None]
+    read = [path for path in rule.paths if path not in looked_at or path == rule.target]
+    read += [path for _, path in rule.keep]
+    for path in [*sorted(read, key=len), *looked_at]:
         inner = top
         for key in path[:-1]:
             inner = inner.setdefault(key, {})
