@@ -35,12 +35,13 @@ from pipeline.commands import (
     produce,
     redrive,
     run,
+    tap,
 )
 from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, evolve, convert, ddl),
+    *(demo, tap, infer, check, evolve, convert, ddl),
     *(lake, audit, dead_letters, redrive, backfill, produce, run, bench),
 )
 
