@@ -36,12 +36,13 @@ from pipeline.commands import (
     redrive,
     run,
     tap,
+    try_,
 )
 from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, tap, infer, check, evolve, convert, ddl),
+    *(demo, tap, try_, infer, check, evolve, convert, ddl),
     *(lake, audit, dead_letters, redrive, backfill, produce, run, bench),
 )
 

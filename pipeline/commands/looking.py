@@ -13,8 +13,9 @@ from pipeline.core.envelope_rules import Condition, read_path
 from pipeline.core.errors import SettingsError
 from pipeline.core.jsontext import is_json, why_not_json
 from pipeline.core.kpl import deaggregate
+from pipeline.core.numbering import NOT_BY_RULE
 from pipeline.core.reasons import Reason
-from pipeline.core.records import NOT_BY_RULE, Provenance, Violation
+from pipeline.core.records import Provenance, Violation
 from pipeline.flow import open_documents
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _look(provenance: Provenance, unit: int, payload: bytes, violation: Violatio
         record.sequence_number,
         provenance.sub[unit],
         provenance.document[unit],
-        None if element == NOT_BY_RULE else element,
+        element if element >= 0 else None,
         None if batch.one_document_per_record else record.arrived_at,
         provenance.partition_key[unit],
         violation,

@@ -168,10 +168,10 @@ def _stream_texts(options: argparse.Namespace, limits: "Limits") -> Iterator[Tex
     kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
     for batch in StreamBatches(kinesis, FROM_OLDEST, print_notice):
         if batch is not None:
-            yield from _batch_texts(batch, kinesis.stream, limits, options)
+            yield from batch_texts(batch, kinesis.stream, limits, options)
 
 
-def _batch_texts(
+def batch_texts(
     batch: "Batch", stream: str, limits: "Limits", options: argparse.Namespace
 ) -> Iterator[Text]:
     """Yield the documents of stream records, deaggregated and unpacked, and what did not open."""

@@ -1,19 +1,18 @@
 """`pipeline tap`: what is on a stream, or in a file, before anything is built on it."""
 
 import argparse
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.commands.batches import batches_of_files, batches_of_stream, start_option
 from pipeline.commands.options import (
     Commands,
     add_s3,
     add_schemas,
-    moment_option,
     positive_integer,
 )
-from pipeline.commands.sampling import limits_of_environment, opened, print_notice
+from pipeline.commands.sampling import limits_of_environment, print_notice
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.commands.tap_output import Printer, RawFiles
     from pipeline.core.envelope import Envelope
     from pipeline.core.records import Batch
-    from pipeline.local.reader import Start
 
 
 def register(commands: Commands) -> None:
@@ -177,7 +175,7 @@ def _envelope(options: argparse.Namespace) -> "Envelope | None":
     if options.preset:
         return open_preset(options.preset, limits).envelope
     rules = read_stream(Path(options.schemas)).rules
-    return Envelope(rules, limits.unpacked_bytes) if rules else None
+    return Envelope(rules, limits) if rules else None
 
 
 def _each_line(options: argparse.Namespace) -> bool:
@@ -191,47 +189,8 @@ def _each_line(options: argparse.Namespace) -> bool:
 
 def _batches(options: argparse.Namespace) -> "Iterator[Batch | None]":
     """Yield batches of what was named."""
-    if not options.stream:
-        yield from _file_batches(options)
-        return
-    from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
-    from pipeline.commands.stream_batches import StreamBatches
-
-    kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
+    if options.files:
+        return batches_of_files(options.files, options, each_line=_each_line(options))
     follow = _follows(options)
-    yield from StreamBatches(kinesis, _start(options, follow=follow), print_notice, follow=follow)
-
-
-def _start(options: argparse.Namespace, *, follow: bool) -> "Start":
-    """Return where a stream is read from. Raises `SettingsError` for a time that is none."""
-    from pipeline.local.reader import FROM_NOW, FROM_OLDEST
-
-    start = options.start or ("now" if follow else "start")
-    if start == "now":
-        return FROM_NOW
-    if start == "start":
-        return FROM_OLDEST
-    moment = moment_option("--from", start) / 1e6
-    if moment > time.time():
-        raise SettingsError(f"--from {start} is in the future; --from now waits for what comes.")
-    return ("AT_TIMESTAMP", moment)
-
-
-def _file_batches(options: argparse.Namespace) -> "Iterator[Batch | None]":
-    from pipeline.core.magic import KPL_MAGIC
-    from pipeline.core.records import Batch, StreamRecord
-    from pipeline.files.blocks import blocks_of, start_of
-    from pipeline.files.unpacking import unpacked
-
-    start = start_of(each_line=_each_line(options))
-    for given in options.files:
-        for name, file in opened(given, options):
-            source = unpacked(file, name)
-            if source.head.startswith(KPL_MAGIC):
-                # One stream record, as another tool saved it.
-                yield Batch(name, name, (StreamRecord("0", None, 0, source.read()),))
-                continue
-            for block in blocks_of(source, name, start, eager=True):
-                if block.documents:
-                    yield block.batch(name, 0)
-                yield None
+    start = start_option(options.start or ("now" if follow else "start"))
+    return batches_of_stream(options, start, follow=follow)
