@@ -36,12 +36,14 @@ from pipeline.commands import (
     produce,
     redrive,
     run,
+    tap,
+    try_,
 )
 from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, evolve, convert, ddl),
+    *(demo, tap, try_, infer, check, evolve, convert, ddl),
     *(lake, audit, dead_letters, redrive, backfill, produce, run, bench, completion),
 )
 

@@ -32,7 +32,7 @@ from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
-from pipeline.core.parts import Part
+from pipeline.core.parts import NARROW, Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.records import (
     Batch,
@@ -76,12 +76,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     @property
     def payload_limits(self) -> Limits:
         """The limits of what a payload holds; those of a document are for what comes of it."""
-        if self.envelope is None:
-            return self.limits
-        documents = min(self.limits.documents, MOST_DOCUMENTS)
-        return msgspec.structs.replace(
-            self.limits, documents=documents, document_bytes=self.limits.unpacked_bytes
-        )
+        return _payload_limits(self.limits, self.envelope)
 
 
 def process(
@@ -122,6 +117,28 @@ def replay(
     opened = [user_records, letters.user_records, letters.documents, letters.elements]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
     return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+
+
+def open_documents(
+    batch: Batch, limits: Limits, envelope: Envelope | None = None, *, each_line: bool = False
+) -> Iterator[Unwrapped]:
+    """Take a batch as far as its documents, for whoever only looks at what there is."""
+    user_records, unopened = deaggregate(batch)
+    within = _payload_limits(limits, envelope)
+    parts = unpack_payloads(user_records, within, each_line=each_line)
+    opened = as_they_are(parts) if envelope is None else unwrap(parts, envelope, limits, NARROW)
+    for documents, refused, drops in opened:
+        yield Unwrapped(documents, [*unopened, *refused], drops)
+        unopened = []
+
+
+def _payload_limits(limits: Limits, envelope: Envelope | None) -> Limits:
+    if envelope is None:
+        return limits
+    documents = min(limits.documents, MOST_DOCUMENTS)
+    return msgspec.structs.replace(
+        limits, documents=documents, document_bytes=limits.unpacked_bytes
+    )
 
 
 def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
