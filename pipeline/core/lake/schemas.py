@@ -1,7 +1,5 @@
 """A dataset's columns as a table has them, and rows made to fit a table's columns."""
 
-from collections.abc import Callable
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -104,22 +102,20 @@ def _relabelled(array: pa.Array, kind: pa.DataType) -> pa.Array:
                 names.append(now.name)
         return pa.StructArray.from_arrays(parts, names, mask=array.is_null())
     if pa.types.is_list(have) and pa.types.is_list(kind):
-        return _with_values(array, pa.list_, _relabelled(array.values, kind.value_type))
+        values = _relabelled(array.values, kind.value_type)
+        return _with_values(array, pa.list_(have.value_field.with_type(values.type)), values)
     if pa.types.is_map(have) and pa.types.is_map(kind):
-        entries = pa.StructArray.from_arrays(
-            [array.keys, _relabelled(array.items, kind.item_type)], ["key", "value"]
-        )
-        return _with_values(
-            array, lambda _: pa.map_(*[each.type for each in entries.type]), entries
-        )
+        items = _relabelled(array.items, kind.item_type)
+        made = pa.map_(have.key_type, have.item_field.with_type(items.type))
+        fields = [made.key_field, made.item_field]
+        entries = pa.StructArray.from_arrays([array.keys, items], fields=fields)
+        return _with_values(array, made, entries)
     return array
 
 
-def _with_values(
-    array: pa.Array, kind_of: Callable[[pa.DataType], pa.DataType], values: pa.Array
-) -> pa.Array:
+def _with_values(array: pa.Array, kind: pa.DataType, values: pa.Array) -> pa.Array:
     """Return a list or a map with other values in the places of those that it has."""
-    buffers, kind = array.buffers()[:2], kind_of(values.type)
+    buffers = array.buffers()[:2]
     return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[values])
 
 
@@ -150,11 +146,7 @@ def _cast(array: pa.Array, kind: pa.DataType, path: str) -> pa.Array:
     if pa.types.is_struct(have) and pa.types.is_struct(kind):
         return _cast_struct(array, kind, path)
     if pa.types.is_list(have) and pa.types.is_list(kind):
-        values = _cast(array.values, kind.value_type, f"{path}[]")
-        buffers = array.buffers()[:2]
-        return pa.Array.from_buffers(
-            kind, len(array), buffers, offset=array.offset, children=[values]
-        )
+        return _with_values(array, kind, _cast(array.values, kind.value_type, f"{path}[]"))
     if pa.types.is_map(have) and pa.types.is_map(kind):
         return _cast_map(array, kind, path)
     if not _widens(have, kind):
@@ -185,8 +177,7 @@ def _cast_map(array: pa.MapArray, kind: pa.DataType, path: str) -> pa.Array:
     keys = _cast(array.keys, kind.key_type, f"{path}{{}}")
     items = _cast(array.items, kind.item_type, f"{path}{{}}")
     entries = pa.StructArray.from_arrays([keys, items], fields=[kind.key_field, kind.item_field])
-    buffers = array.buffers()[:2]
-    return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[entries])
+    return _with_values(array, kind, entries)
 
 
 def _widens(have: pa.DataType, kind: pa.DataType) -> bool:
