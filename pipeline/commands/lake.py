@@ -150,19 +150,14 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Merge the small files of each table; return the exit code."""
-    from pipeline.adapters.iceberg.catalogs import Conflict
-    from pipeline.lake.rewrite import mergeable, rewrite
+    from pipeline.lake.rewrite import merge
 
     lake, datasets = _opened(options)
     for dataset in datasets:
-        before = after = 0
-        for files in mergeable(lake.table(dataset)):
-            try:
-                after += rewrite(lake.table(dataset), files)
-            except Conflict:
-                continue
-            before += len(files)
-        print(f"{dataset.name}: {before:,} files became {after:,}")
+        lake.table(dataset)
+        merged = merge(lake.catalog, dataset.name)
+        busy = f"; {merged.busy:,} partitions changed meanwhile, run it again" * bool(merged.busy)
+        print(f"{dataset.name}: {merged.before:,} files became {merged.after:,}{busy}")
     return 0
 
 
@@ -189,6 +184,9 @@ def run_forget(options: argparse.Namespace) -> int:
 
     from pipeline.core.errors import SettingsError
     from pipeline.lake.forget import forget
+    from pipeline.lake.reader import listed
+
+    not_sql = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
     lake, datasets = _opened(options)
     if len(datasets) != 1:
@@ -198,17 +196,39 @@ def run_forget(options: argparse.Namespace) -> int:
     def choose(rows: "pa.Table") -> "pa.Table":
         connection.register("rows", rows)
         names = "_source, _sequence_number, _sub_sequence_number, _document"
+        # In parentheses, and alone in its lines: nothing but a condition fits there.
+        asked = f"SELECT {names}, (\n{options.where}\n) AS chosen FROM rows"  # noqa: S608 - SQL is what is asked for
         try:
-            found = connection.sql(f"SELECT {names} FROM rows WHERE {options.where}")  # noqa: S608 - SQL is what is asked for
-        except duckdb.Error as error:
+            (statement,) = connection.extract_statements(asked)
+            found = connection.sql(statement.query)
+            if found.types[-1] != "BOOLEAN":
+                message = (
+                    f"--where is {found.types[-1]}, and not a condition: write what is true of the "
+                    "rows to delete, such as n = 7."
+                )
+                raise SettingsError(message)
+            return found.filter("chosen").project(names).to_arrow_table()
+        except not_sql as error:
             reason = str(error).partition("\n")[0]
             message = f"--where is not a condition on the table's columns: {reason}"
             raise SettingsError(message) from None
-        return found.to_arrow_table()
+        except (duckdb.Error, ValueError) as error:
+            # Its text may quote a row.
+            message = (
+                f"--where could not be asked of each row ({type(error).__name__}); nothing was "
+                "deleted. TRY_CAST and NULLIF help where values differ."
+            )
+            raise SettingsError(message) from None
 
     with duckdb.connect() as connection:
         count = forget(lake.catalog, datasets[0].name, choose)
     print(f"{datasets[0].name}: {count:,} rows deleted")
+    waiting, _ = listed(lake.landing, datasets[0].name)
+    if waiting:
+        print(
+            f"{len(waiting):,} landing objects are not in the table yet, and may have such rows: "
+            "commit them, and run this again."
+        )
     return 0
 
 
