@@ -154,7 +154,8 @@ def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
 def _unwrapped(parts: Iterator[Part], pipeline: Pipeline) -> Iterator[Unwrapped]:
     if pipeline.envelope is None:
         return as_they_are(parts)
-    return unwrap(parts, pipeline.envelope, pipeline.limits, pipeline.router.width)
+    limits, width = pipeline.limits, pipeline.router.width
+    return unwrap(parts, pipeline.envelope, limits, width, fast=pipeline.fast_paths)
 
 
 def _deliver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -294,6 +295,43 @@ def test_every_document_is_a_row_a_dead_letter_or_a_drop(
     redrive(stored)
     after = stored.rows, [(letter["document"], letter_payload(letter)) for letter in stored.letters]
     assert before == after
+
+
+NOTHING = LOGS + '[[envelope]]\nwhen = { "$" = { present = false } }\ndrop = "tombstone"\n'
+
+
+def test_records_that_hold_nothing_may_be_dropped_by_name() -> None:
+    records = [b"", b" \n", b"null", as_json(logs({"id": 1})), gzip.compress(b"", mtime=0), b"7"]
+    stored = Stored()
+    report = send(stored, *records, rules=NOTHING)
+    assert report.drops == {"tombstone": 4}
+    assert [row["id"] for row in stored.rows] == [1]
+    assert [letter["reason"] for letter in stored.letters] == ["not_object"]
+    assert report.total("documents") == 6
+    stored = Stored()
+    report = send(stored, *records)
+    assert not report.drops
+    assert len(stored.letters) == 5
+
+
+def test_what_was_base64_is_so_again_in_the_dead_letter_of_an_element() -> None:
+    rules = """
+[[envelope]]
+parse = "$.rawData"
+decode = "base64"
+
+[[envelope]]
+each = "$.logEvents"
+keep = ["$.logGroup"]
+"""
+    inner = logs({"id": 1}, 7, {"id": 3})
+    stored = Stored()
+    send(stored, as_json({"rawData": b64encode(as_json(inner)).decode()}), rules=rules)
+    broken = as_json({"rawData": b64encode(as_json(logs(7))).decode()})
+    assert waiting(stored) == [(1, 1, "envelope", "envelope_mismatch", broken)]
+    redrive(stored, rules)
+    assert waiting(stored) == [(1, 1, "envelope", "envelope_mismatch", broken)]
+    assert [row["id"] for row in stored.rows] == [1, 3]
 
 
 def test_drops_are_told_by_name(

@@ -176,7 +176,7 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     print(f"{dataset.name}, schema version {dataset.version}")
     match = "what no other dataset accepts"
     if dataset.match is not None:
-        match = f"documents whose {dataset.match.name!r} equals {dataset.match.value!r}"
+        match = f"documents whose {dataset.match}"
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [_partition(column) for column in dataset.partition_by]
@@ -203,10 +203,12 @@ def _partition(column: "PartitionColumn") -> str:
 
 def _columns(dataset: "Dataset") -> Iterator[list[str]]:
     """Yield a row for each column, and for each field of a nested one."""
+    from pipeline.core.member_path import written
+
     for field in list(dataset.schema)[: -len(dataset.record.fields)]:
         yield [field.name, _short(field.type), "", ""]
     for field in dataset.record.fields:
-        yield from _rows(field.name, field.key, field)
+        yield from _rows(field.name, written(field.path) if field.above else field.key, field)
 
 
 def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:
