@@ -29,6 +29,7 @@ from pipeline.commands import (
     convert,
     ddl,
     dead_letters,
+    doctor,
     evolve,
     infer,
     lake,
@@ -41,7 +42,7 @@ from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, evolve, convert, ddl),
-    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run, doctor, bench),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`
