@@ -65,7 +65,8 @@ class Parser(argparse.ArgumentParser):
             return text
         sentence = (
             f"Like the function, the command reads {', '.join(_variables())} from the environment "
-            "(README.md says what they mean), and the variables of AWS that boto3 reads."
+            "(docs/reference/settings.md says what they mean), and the variables of AWS that boto3 "
+            "reads."
         )
         return f"{text}\n{textwrap.fill(sentence, 79, break_on_hyphens=False)}\n"
 
