@@ -22,7 +22,8 @@ class ShardReader:
 
     `ended`: the shard is closed, and everything of it was read. `at_tip`: at the last response,
     there was nothing more. `behind` is in milliseconds, None before the first response.
-    `notify` is called with a sentence where records may have expired unread.
+    `notify` is called with a sentence where records may have expired unread. Without a checkpoint,
+    reading begins with what arrived from `beginning` on, or with the oldest record.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ShardReader:
         notify: Callable[[str], object],
         now: Callable[[], int],
         pace: Pace = USUAL_PACE,
+        beginning: int | None = None,
     ) -> None:
         self.ended = False
         self.at_tip = False
@@ -46,6 +48,7 @@ class ShardReader:
         self._notify = notify
         self._now = now
         self._pace = pace
+        self._beginning = beginning
         self._iterator: str | None = None
         self._limit = _FIRST_LIMIT
         self._not_before = 0.0
@@ -76,6 +79,10 @@ class ShardReader:
         return received.records
 
     def _new_iterator(self) -> str:
+        if self._after is None and self._beginning is not None:
+            # Of a shard that is younger, this is its oldest record.
+            seconds = self._beginning / 1_000_000
+            return self._kinesis.get_shard_iterator(self._shard_id, "AT_TIMESTAMP", seconds)
         if self._after is None:
             return self._kinesis.get_shard_iterator(self._shard_id, "TRIM_HORIZON")
         try:

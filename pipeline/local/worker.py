@@ -104,8 +104,9 @@ class ShardWorker:
         self._mapping = ShardMapping(
             job.mapping, job.state.stream_arn, shard_id, self._checkpoint.sequence_number
         )
+        beginning = job.state.beginning().arrived_at
         self._reader = ShardReader(
-            job.kinesis, self._checkpoint, job.retention, job.notify, now, job.pace
+            job.kinesis, self._checkpoint, job.retention, job.notify, now, job.pace, beginning
         )
         self._trouble = FailureBackoff(shard_id, job.notify, stop, job.pace)
         self._unread = ""  # the last trouble with reading
