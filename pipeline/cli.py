@@ -37,13 +37,26 @@ from pipeline.commands import (
     produce,
     redrive,
     run,
+    status,
 )
 from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, evolve, convert, ddl),
-    *(lake, audit, dead_letters, redrive, backfill, produce, run, doctor, bench, completion),
+    *(
+        lake,
+        audit,
+        dead_letters,
+        redrive,
+        backfill,
+        produce,
+        run,
+        doctor,
+        status,
+        bench,
+        completion,
+    ),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr", "shtab")  # what pyproject.toml lists as `cli`

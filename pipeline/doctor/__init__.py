@@ -7,6 +7,7 @@ stream.py    the stream: mode, shards, retention, encryption, aggregated or not
 function.py  the function, its settings, its mapping, its role's permissions
 buckets.py   the buckets: region, encryption, lifecycle
 tables.py    Glue's tables against the datasets
+status.py    how a deployed pipeline does, by its metrics
 """
 
 from pipeline.doctor.buckets import look_at_buckets
