@@ -30,12 +30,14 @@ from pipeline.commands import (
     convert,
     ddl,
     dead_letters,
+    doctor,
     evolve,
     infer,
     lake,
     produce,
     redrive,
     run,
+    status,
     tap,
     try_,
 )
@@ -44,7 +46,8 @@ from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, tap, try_, infer, check, evolve, convert, ddl),
-    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench, completion),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run),
+    *(doctor, status, bench, completion),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr", "shtab")  # what pyproject.toml lists as `cli`
