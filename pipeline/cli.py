@@ -38,6 +38,7 @@ from pipeline.commands import (
     run,
 )
 from pipeline.commands.options import Parser
+from pipeline.commands.reporting import reporting
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
@@ -110,7 +111,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit:
         sys.stdout.flush()  # --help
         raise
-    code: int = options.run(options)
+    with reporting(options):
+        code: int = options.run(options)
     # Here, where a closed pipe or a full disk can still be reported, not as the interpreter exits.
     sys.stdout.flush()
     return code

@@ -268,6 +268,29 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+def add_since(parser: argparse.ArgumentParser, chosen: str, *, required: bool = False) -> None:
+    """Add `--since`, which `moment_option` reads; `chosen` begins the help."""
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        required=required,
+        help=f"{chosen} since then: 90m, 12h or 7d ago, or a time as 2026-11-23T09:30:00Z",
+    )
+
+
+def add_stream(parser: argparse.ArgumentParser, purpose: str, *, required: bool = False) -> None:
+    """Add `--stream` and `--endpoint-url`; `purpose` says what for."""
+    parser.add_argument(
+        "--stream", metavar="STREAM", required=required, help=f"{purpose}, by name or ARN"
+    )
+    parser.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
+        "AWS)",
+    )
+
+
 def timestamp_option(option: str, text: str) -> int:
     """Read a time, in microseconds since 1970. Raises `SettingsError` that names the option."""
     from pipeline.core.schema.values import ConversionError, timestamp
