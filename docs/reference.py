@@ -91,6 +91,17 @@ _OPTIONAL = (
         "`on`",
         "`off` treats records and documents one by one: slower, with the same result",
     ),
+    Setting(
+        "PIPELINE_FUSE_PERCENT",
+        "0",
+        "`kinesis` alone: past this share of dead letters, 1 to 99, a batch fails and waits; 0 is "
+        "off",
+    ),
+    Setting(
+        "PIPELINE_FUSE_COUNT",
+        "100",
+        "so many dead letters of a batch are no reason for that, whatever share they are",
+    ),
     Setting("PIPELINE_COLUMNAR", "`on`", "the older name of `PIPELINE_FAST_PATHS`, which wins"),
     Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
     Setting("AWS_ENDPOINT_URL…", "AWS", "as boto3 reads them"),
