@@ -123,7 +123,8 @@ def _check_extra() -> None:
     if not all(map(find_spec, _EXTRA)):
         message = (
             f"The command line needs {', '.join(_EXTRA[:-1])} and {_EXTRA[-1]}: pip install "
-            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'."
+            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'; with uv, uv "
+            "tool run --from 'kinesis-s3-pipeline[cli]' pipeline."
         )
         raise ConfigurationError(message)
 

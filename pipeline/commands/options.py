@@ -318,7 +318,10 @@ def moment_option(option: str, text: str) -> int:
     ago = _AGO.fullmatch(text)
     if ago:
         return max(0, time.time_ns() // 1_000 - int(ago[1]) * _SECONDS[ago[2]] * 1_000_000)
-    return timestamp_option(option, text)
+    try:
+        return timestamp_option(option, text)
+    except SettingsError as error:
+        raise SettingsError(f"{error} Or say how long ago it was: 90m, 12h, 7d or 2w.") from None
 
 
 def check_files(names: Sequence[str]) -> None:
