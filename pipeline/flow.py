@@ -103,6 +103,14 @@ def replay(
     There is no fuse: what is refused again is where it was.
     """
     pipeline = msgspec.structs.replace(pipeline, fuse=None)
+    unopened, parts, coverage = reopen(letters, pipeline, timings)
+    return _deliver(letters.batch, unopened, parts, coverage, pipeline, writer, timings)
+
+
+def reopen(
+    letters: ReplayBatch, pipeline: Pipeline, timings: Stopwatch
+) -> tuple[list[Reject], Iterator[Unwrapped], Coverage]:
+    """Open what is replayed: what does not open, documents in parts, and all that must be there."""
     batch, fast = letters.batch, pipeline.fast_paths
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
@@ -116,7 +124,7 @@ def replay(
     parts = chain(_unwrapped(packed, pipeline), as_they_are(elements))
     opened = [user_records, letters.user_records, letters.documents, letters.elements]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
-    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+    return unopened, parts, coverage
 
 
 def open_documents(

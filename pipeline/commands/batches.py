@@ -29,6 +29,7 @@ def batches_of_files(
     files: Sequence[str], options: argparse.Namespace, *, each_line: bool
 ) -> "Iterator[Batch | None]":
     """Yield batches of files, whose records are their documents, and None between them."""
+    from pipeline.core.firehose_errors import is_error_file
     from pipeline.core.magic import KPL_MAGIC
     from pipeline.core.records import Batch, StreamRecord
     from pipeline.files.blocks import blocks_of, start_of
@@ -42,10 +43,25 @@ def batches_of_files(
                 # One stream record, as another tool saved it.
                 yield Batch(name, name, (StreamRecord("0", None, 0, source.read()),))
                 continue
+            if is_error_file(name):
+                yield _failed_records(source.read(), name)
+                continue
             for block in blocks_of(source, name, start, eager=True):
                 if block.documents:
                     yield block.batch(name, 0)
                 yield None
+
+
+def _failed_records(body: bytes, name: str) -> "Batch | None":
+    """Return the records that Firehose left in a file; None where there is none."""
+    from pipeline.core.firehose_errors import read_error_file
+    from pipeline.core.records import Batch, StreamRecord
+
+    records = tuple(
+        StreamRecord(str(record.offset), None, record.arrived_at, record.data)
+        for record in read_error_file(body, name)
+    )
+    return Batch(name, name, records) if records else None
 
 
 def start_option(text: str) -> "Start":

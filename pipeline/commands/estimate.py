@@ -37,19 +37,18 @@ class Estimate:
 
 def estimate(
     pipeline: Pipeline,
-    records: Sequence[StreamRecord],
+    event: Sequence[StreamRecord],
     *,
     gigabytes: float,
     shards: int,
     payload_bytes: float,
     partitioned: bool,
 ) -> Estimate:
-    """Measure one full event of these records on one core, and extrapolate.
+    """Measure one full event on one core, and extrapolate.
 
     `gigabytes` is what comes in a day. An event is delivered when it is full, or when its window
     ends; `payload_bytes` is the mean size of a record as Firehose would see it.
     """
-    event = full_event(records)
     size = sum(len(record.data) for record in event)
     near, far = pipeline, _distant(pipeline)
     body = kinesis_event(event, STREAM, SHARD)
@@ -87,12 +86,12 @@ def events_of(records: Iterable[StreamRecord]) -> Iterator[list[StreamRecord]]:
 
 
 def full_event(records: Sequence[StreamRecord]) -> list[StreamRecord]:
-    """Return the records of a full event, over and over where they are few."""
+    """Return the records of a full event, over and over where they are few; none of none."""
     numbered = (
         msgspec.structs.replace(record, sequence_number=str(number))
         for number, record in enumerate(itertools.cycle(records), 1)
     )
-    return next(events_of(numbered))
+    return next(events_of(numbered), [])
 
 
 def _distant(pipeline: Pipeline) -> Pipeline:

@@ -103,11 +103,16 @@ class Looker:
         for part in open_documents(batch, self._limits, self._envelope, each_line=self._each_line):
             for name, units in part.drops.items():
                 self._drops[name] += len(units)
-            documents = part.documents
+            documents, found = part.documents, list[tuple[Provenance, int, bytes]]()
             for unit, payload in zip(documents.unit, documents.payloads, strict=True):
-                yield _look(documents.provenance, unit, payload, _violation(payload))
-            for reject in part.rejects:
-                yield _look(reject.provenance, reject.unit, reject.payload, reject.violation)
+                found.append((documents.provenance, unit, payload))
+            violations = {
+                (id(reject.provenance), reject.unit): reject.violation for reject in part.rejects
+            }
+            found += [(reject.provenance, reject.unit, reject.payload) for reject in part.rejects]
+            for provenance, unit, payload in sorted(found, key=_position):
+                violation = violations.get((id(provenance), unit)) or _violation(payload)
+                yield _look(provenance, unit, payload, violation)
 
     def _payloads(self, batch: "Batch") -> Iterator[Look]:
         user_records, unopened = deaggregate(batch)
@@ -115,6 +120,12 @@ class Looker:
             yield _look(user_records.provenance, unit, payload, None)
         for reject in unopened:
             yield _look(reject.provenance, reject.unit, reject.payload, reject.violation)
+
+
+def _position(found: tuple[Provenance, int, bytes]) -> tuple[int, int, int]:
+    """Return where something stands in its batch."""
+    provenance, unit, _ = found
+    return provenance.record[unit], provenance.sub[unit], provenance.document[unit]
 
 
 def _violation(document: bytes) -> Violation | None:

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     gigabytes = options.gb_a_day or (taken.gigabytes_a_day if options.stream else None)
     estimated = estimate(
         second,
-        taken.records,
+        taken.event,
         gigabytes=gigabytes or _ASSUMED,
         shards=len(taken.shards),
         payload_bytes=taken.payload_bytes / max(1, taken.payloads),
@@ -210,7 +210,8 @@ def _report_volume(
     volume = f"{gigabytes or _ASSUMED:,.3g}"
     print(f"\nat {volume} GB a day ({known})")
     files, events = _rounded(estimated.files), _rounded(estimated.events)
-    each = f"{estimated.files / estimated.events:,.0f} files each, as of this sample"
+    count = round(estimated.files / estimated.events)
+    each = f"{count:,} {'file' if count == 1 else 'files'} each, as of this sample"
     print(f"  files    {files} a day: {events} batches (6 MB, or what comes in {WINDOW} s), {each}")
     print(f"  here     ${estimated.here:,.2f} a month: Lambda and S3's PUTs")
     print(f"  Firehose ${estimated.firehose:,.2f} a month, to Parquet{_by_key(estimated)}")

@@ -1,9 +1,10 @@
 """What `pipeline try` does with what it reads: samples to draft from, and events to process."""
 
 import argparse
+import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +12,13 @@ import msgspec
 
 from pipeline.authoring.infer import Place, Samples
 from pipeline.commands.batches import batches_of_files, batches_of_stream
-from pipeline.commands.estimate import events_of
+from pipeline.commands.estimate import events_of, full_event
 from pipeline.commands.sampling import Text, batch_texts
 from pipeline.core.events import kinesis_event
 from pipeline.core.kpl import deaggregate
 from pipeline.core.records import Batch, StreamRecord
 from pipeline.local.reader import FROM_OLDEST
-from pipeline.measure.events import SHARD, STREAM, pack
+from pipeline.measure.events import FULL_EVENT, SHARD, STREAM, pack
 from pipeline.measure.invocation import invoke
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ _GIGABYTE: Final = 1e9
 class Taken:
     """What was read: the stream records, what is in them, and of how many shards they are.
 
-    Documents of a file are packed as the KPL would pack them. `payload_bytes` is their sum.
+    Documents of a file are packed as the KPL would pack them. `payload_bytes` is their sum. `event`
+    is a full event of such records, over and over where they are few.
     """
 
     samples: Samples
     records: list[StreamRecord] = field(default_factory=list)
+    event: list[StreamRecord] = field(default_factory=list)
     shards: set[str] = field(default_factory=set)
     payloads: int = 0
     payload_bytes: int = 0
@@ -85,7 +88,9 @@ def take(options: argparse.Namespace, limits: "Limits", preset: "Preset | None")
         for text in preset.documents(texts) if preset else texts:
             taken.samples.add(text.text, Place(text.name, text.offset))
         _keep(taken, kept)
-    if options.files:
+    if not options.files:
+        taken.event = full_event(taken.records)
+    elif taken.records:
         _pack(taken)
     return taken
 
@@ -142,9 +147,13 @@ def _keep(taken: Taken, batch: Batch) -> None:
 
 def _pack(taken: Taken) -> None:
     """Put documents of files into stream records, as the KPL does, that arrive now."""
-    now = time.time_ns() // 1_000
-    packed = pack((record.data for record in taken.records), 2**62, aggregated=True)
-    taken.records = [
-        StreamRecord(str(number), "a", now, data) for number, data in enumerate(packed.records)
-    ]
+    payloads = [record.data for record in taken.records]
+    taken.records = _packed(payloads, 2**62)
+    taken.event = _packed(itertools.cycle(payloads), FULL_EVENT)
     taken.shards = {SHARD}
+
+
+def _packed(payloads: Iterable[bytes], room: int) -> list[StreamRecord]:
+    now = time.time_ns() // 1_000
+    packed = pack(payloads, room, aggregated=True)
+    return [StreamRecord(str(number), "a", now, data) for number, data in enumerate(packed.records)]

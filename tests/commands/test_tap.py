@@ -110,6 +110,15 @@ def test_what_does_not_open_is_a_line_of_its_own(
     )
 
 
+def test_what_does_not_open_stands_at_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b'{"n":1}\n{"n":"%s"}\n{"n":3}\n' % (b"x" * 2**20))
+    lines, _ = tap(capsys, file)
+    assert ["reason" in line for line in lines] == [False, True, False]
+
+
 def test_what_is_pretty_is_the_same_document(
     orders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +188,18 @@ def test_a_file_that_is_one_aggregate_is_taken_apart(
     file = tmp_path / "record.bin"
     file.write_bytes(aggregate([UserRecord("a", b'{"n":1}'), UserRecord("b", b'{"n":2}')]))
     assert tap(capsys, file)[0] == ['{"n":1}', '{"n":2}']
+
+
+def test_what_firehose_could_not_deliver_is_shown_decoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "processing-failed" / "f"
+    file.parent.mkdir()
+    raw = base64.b64encode(gzip.compress(b'{"n":1}{"n":2}')).decode()
+    file.write_bytes(as_json({"rawData": raw, "arrivalTimestamp": 1_795_426_200_123}))
+    lines, _ = tap(capsys, file, "--positions")
+    assert [json.loads(line)["payload"] for line in lines] == [{"n": 1}, {"n": 2}]
+    assert json.loads(lines[1])["arrived_at"] == "2026-11-23T09:30:00.123000Z"
 
 
 def test_a_preset_unwraps_and_what_rules_drop_is_counted(
@@ -257,6 +278,7 @@ def test_a_stream_is_shown_deaggregated_and_decompressed(
     stream: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines, said = tap(capsys, "--stream", stream)
+    assert ["reason" in line for line in lines] == [False] * 5 + [True] * 2
     good = [line for line in lines if "reason" not in line]
     assert good == ['{"n":%d}' % number for number in range(1, 6)]  # noqa: UP031 - braces
     bad = [json.loads(line) for line in lines if "reason" in line]

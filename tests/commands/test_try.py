@@ -52,7 +52,9 @@ def test_from_a_file_to_datasets_rows_dead_letters_files_and_dollars(
     assert re.search(r"^order +40 +3  date\(\)$", shown, re.MULTILINE)
     assert re.search(r"^click +20 +3  date\(at\)$", shown, re.MULTILINE)
     assert "at 1 GB a day (an assumption; --gb-a-day says another number)" in shown
-    assert re.search(r"^  files    [0-9,]+ a day: 1,440 batches", shown, re.MULTILINE)
+    assert re.search(
+        r"^  files    [0-9,]+ a day: 1,440 batches .* 3 files each", shown, re.MULTILINE
+    )
     assert re.search(r"^  here     \$[0-9,]+\.[0-9]{2} a month", shown, re.MULTILINE)
     assert "with dynamic partitioning, as these partitions need" in shown
     assert SECRET not in shown
@@ -178,7 +180,12 @@ def test_what_it_costs_grows_with_what_comes(tmp_path: Path) -> None:
     records = [StreamRecord("0", "a", 0, as_json({"id": 1}))]
     of_volume = [
         estimate(
-            pipeline, records, gigabytes=volume, shards=2, payload_bytes=100.0, partitioned=False
+            pipeline,
+            full_event(records),
+            gigabytes=volume,
+            shards=2,
+            payload_bytes=100.0,
+            partitioned=False,
         )
         for volume in VOLUMES
     ]
