@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.lake.places import Lake
 
 
-NAMES = ("commit", "status", "merge", "clean", "forget", "restore")
+NAMES = ("commit", "status", "merge", "clean", "forget", "restore", "ddl")
 """The command's own commands."""
 
 
@@ -98,6 +98,21 @@ def register(commands: Commands) -> None:
     _add_places(restore)
     add_since(restore, "those that were deleted", required=True)
     restore.set_defaults(run=run_restore)
+    ddl = subparsers.add_parser(
+        "ddl",
+        help="print how Athena, DuckDB, Snowflake, Spark or Trino read the tables",
+        description="Print the statements by which an engine reads the tables, and, where it can, "
+        "those by which it looks after them. What stands in <> is yours to fill in.",
+    )
+    _add_places(ddl)
+    ddl.add_argument(
+        "--for",
+        dest="engine",
+        required=True,
+        choices=["athena", "duckdb", "snowflake", "spark", "trino"],
+        help="the engine",
+    )
+    ddl.set_defaults(run=run_ddl)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -275,6 +290,28 @@ def run_restore(options: argparse.Namespace) -> int:
             count = landing.restore(f"{dataset.name}/parquet/", since)
         options.report.append({"dataset": dataset.name, "objects": count})
         print(f"{dataset.name}: {count:,} landing objects restored")
+    return 0
+
+
+def run_ddl(options: argparse.Namespace) -> int:
+    """Print what an engine needs for each table; return the exit code."""
+    from pipeline.lake.declarations import Declared, declaration
+
+    lake, datasets = _opened(options)
+    kind, _, rest = lake.catalog.uri.partition(":")
+    texts = []
+    for dataset in datasets:
+        table = lake.table(dataset)
+        declared = Declared(
+            kind,
+            rest.partition("?")[0],
+            lake.catalog.namespace,
+            dataset.name,
+            table.location,
+            table.metadata_location,
+        )
+        texts.append(declaration(declared, options.engine))
+    print("\n\n".join(texts))
     return 0
 
 

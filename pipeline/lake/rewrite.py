@@ -79,13 +79,13 @@ def mergeable(
     return found
 
 
-def merge(catalog: LakeCatalog, name: str) -> Merged:
+def merge(catalog: LakeCatalog, name: str, least_files: int = LEAST_FILES) -> Merged:
     """Merge the small files of each partition of a table, each in a commit of its own."""
     merged, tried = Merged(), set[tuple[object, ...]]()
     while True:
         # Loaded for each: what somebody else deleted since must not come back with the rest.
         table = load_table(catalog, name)
-        groups = [] if table is None else mergeable(table)
+        groups = [] if table is None else mergeable(table, least_files)
         left = [files for files in groups if files[0].partition not in tried]
         if table is None or not left:
             return merged

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyiceberg.table
 import pytest
 from lake_simulation.foreign import append_rows, compact, expire
 from pyiceberg.exceptions import CommitFailedException
@@ -237,3 +238,20 @@ def test_files_to_replace_are_found_in_whichever_manifests_threads_look_at(
     monkeypatch.setattr(_ManifestEvalVisitor, "visit_equal", slowly)
     table.replace(table.files()[:1], [])
     assert len(loaded(catalog, "by_country").files()) == 1
+
+
+def test_a_commit_puts_metadata_together_as_often_as_it_changes(
+    catalog: LakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = pyiceberg.table.update_table_metadata, list[int]()  # type: ignore[attr-defined]  # as it is imported there
+
+    def update(*arguments: Any) -> Any:
+        made.append(1)
+        return real(*arguments)
+
+    for number in range(3):
+        append(loaded(catalog), number + 10)
+    monkeypatch.setattr(pyiceberg.table, "update_table_metadata", update)
+    append(loaded(catalog), 20)
+    assert len(made) <= 6
+    assert numbers_in(catalog) == [10, 11, 12, 20]

@@ -19,6 +19,7 @@ from support import Stored, as_json, dataset, deliver, kinesis_event
 from conformance.test_conformance import JAVA, PYTHON, SCRIPTS
 from pipeline.adapters.directory import DirectoryStore
 from pipeline.adapters.memory import MemoryStore
+from pipeline.lake.declarations import Declared, declaration
 from pipeline.lake.forget import forget
 from pipeline.lake.places import Lake, open_lake
 from pipeline.lake.rewrite import merge
@@ -83,6 +84,13 @@ class Shared:
     def commit(self, fields: Any = FIELDS) -> Any:
         return self.lake.committer(dataset(*fields, config=CONFIG, name="things")).run()
 
+    def declared(self) -> str:
+        """Return the statement that `pipeline lake ddl --for spark` prints."""
+        table = self.lake.catalog.catalog.load_table(("lake", "things"))
+        one = Declared("sqlite", "", "lake", "things", table.location(), table.metadata_location)
+        lines = declaration(one, "spark").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("--")).rstrip(";")
+
     def to_spark(self) -> None:
         """Show Spark's catalog the table as it is."""
         location = self.lake.catalog.catalog.load_table(("lake", "things")).metadata_location
@@ -145,6 +153,9 @@ def test_spark_reads_and_compacts_and_expires_and_the_committer_goes_on(
         [6, "6.25", "6", None, None, 6],
         [7, "7.25", "7", "Köln", "2026-11-23 09:30:00", 7],
     ]
+
+    spark(shared.declared())
+    assert spark("SELECT count(*) FROM things") == [[EVERY]]
 
     spark(
         "CALL ours.system.rewrite_data_files(table => 'lake.things', "

@@ -40,7 +40,7 @@ from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.transforms import parse_transform
 from pyiceberg.typedef import Record
 
-from pipeline.adapters.iceberg.catalogs import LakeCatalog, catalog_errors
+from pipeline.adapters.iceberg.catalogs import Conflict, LakeCatalog, catalog_errors
 from pipeline.adapters.iceberg.checked_append import (
     COMMIT,
     RANGES,
@@ -50,6 +50,7 @@ from pipeline.adapters.iceberg.checked_append import (
 )
 from pipeline.adapters.iceberg.checked_rewrite import CheckedRewrite
 from pipeline.adapters.iceberg.file_io import TableIO
+from pipeline.adapters.iceberg.transaction import RememberingTransaction
 from pipeline.core.dataset import ARRIVED_AT
 from pipeline.core.errors import StoreRefused
 from pipeline.core.lake.identities import NAMES, sequence_numbers
@@ -298,7 +299,7 @@ class LakeTable:
         `Conflict` where their rows may have been added meanwhile.
         """
         with catalog_errors("commit to", self.where):
-            transaction = self._table.transaction()
+            transaction = RememberingTransaction(self._table)
             with CheckedAppend(transaction, commit, self.ranges(), spans, found) as append:
                 for file in files:
                     append.append_data_file(file)
@@ -307,7 +308,7 @@ class LakeTable:
     def replace(self, old: Sequence[TableFile], new: Sequence[DataFile]) -> None:
         """Commit files in the place of others. Raises `Conflict` where one of those is gone."""
         with catalog_errors("commit to", self.where):
-            transaction = self._table.transaction()
+            transaction = RememberingTransaction(self._table)
             with CheckedRewrite(transaction, [each.file for each in old], new):
                 pass
             transaction.commit_transaction()
@@ -363,7 +364,11 @@ class LakeTable:
         oldest = sorted(metadata.snapshots, key=lambda one: one.sequence_number or 0)[:-keep]
         numbers = [one.snapshot_id for one in oldest if one.snapshot_id not in named]
         with catalog_errors("expire snapshots of", self.where):
-            self._table.maintenance.expire_snapshots().by_ids(numbers).commit()
+            try:
+                self._table.maintenance.expire_snapshots().by_ids(numbers).commit()
+            except ValueError:
+                message = "Somebody else has expired them."
+                raise Conflict(message) from None
 
     @property
     def has_forgotten(self) -> bool:
