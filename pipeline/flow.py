@@ -201,10 +201,12 @@ def _store(
     keys = ObjectKeys(report.batch)
     census = Census.of_batch(report.batch, keys.digest)
     route, fast = pipeline.router.route, pipeline.fast_paths
-    for documents, refused, drops in timings.each("decode", parts):
+    for documents, refused, drops, unkept in timings.each("decode", parts):
         part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
         part.drop(documents, drops)
+        if unkept is not None:
+            report.unkept.add_counts(unkept.envelopes, unkept.fields, unkept.others)
         routed = part.run("route", route, documents, fast=fast)
         part.count(routed, census)
         for dataset, chunk in routed:

@@ -355,6 +355,43 @@ def test_drops_are_told_by_name(
     assert (census.documents["unrouted"], census.rejects, census.drops) == (3, 1, 2)
 
 
+def test_members_that_no_rule_keeps_are_told_by_name(
+    function: Function,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (schemas / "stream.toml").write_text('[[envelope]]\nlift = "$.data"\nkeep = ["$.source.a"]\n')
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(schemas))
+    envelope = as_json({"data": order(), "meta": 1, "source": {"a": 1, "b": 2}})
+    function(kinesis_event([envelope, as_json({"data": order()})]))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    stored = next(line for line in lines if line.get("outcome") == "stored")
+    fields = {"$.meta": 1, "$.source.b": 1}
+    assert stored["UnkeptMembers"] == 1
+    assert stored["unkept_members"] == {"documents": 1, "fields": fields}
+
+
+def test_members_that_no_rule_keeps_are_shown_by_the_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (schemas / "stream.toml").write_text('[[envelope]]\nlift = "$.data"\nkeep = ["$.source.a"]\n')
+    envelope = as_json({"data": order(), "meta": 1, "source": {"a": 1, "b": 2}})
+    (tmp_path / "in.json").write_bytes(envelope)
+    arguments = ["convert", "--schemas", str(schemas), "--out", str(tmp_path / "out")]
+    assert main([*arguments, str(tmp_path / "in.json")]) == 0
+    assert capsys.readouterr().out.splitlines()[3:5] == [
+        "  1 x a member of envelopes that no rule keeps: $.meta",
+        "  1 x a member of envelopes that no rule keeps: $.source.b",
+    ]
+
+
 def test_drops_are_a_column_of_the_balance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.core.envelope.opening import Envelope, Opened, Room
+from pipeline.core.envelope.unkept import Unkept
 from pipeline.core.errors import ConservationError
 from pipeline.core.integers import INT32, INT64, Integers, between, zeros
 from pipeline.core.jsontext import SEAM, deeper_than, is_json
@@ -42,11 +43,15 @@ _NO_RULE = "No rule of stream.toml is for the envelope of this element any more.
 
 
 class Unwrapped(NamedTuple):
-    """A part of a batch: documents, rejects, and the units that rules drop, by their name."""
+    """A part of a batch: documents, rejects, and the units that rules drop, by their name.
+
+    `unkept` are the members of the envelopes that they were in, which no rule keeps.
+    """
 
     documents: Chunk
     rejects: list[Reject]
     drops: dict[str, Integers]
+    unkept: Unkept | None = None
 
 
 def as_they_are(parts: Iterator[Part]) -> Iterator[Unwrapped]:
@@ -75,11 +80,19 @@ class _Rooms:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._record = -1
+        self.unkept = Unkept()
+        self._room = envelope.room(self.unkept)
 
     def of_record(self, record: int) -> Room:
         if record != self._record:
-            self._record, self._room = record, self._envelope.room()
+            self._record, self._room = record, self._envelope.room(self.unkept)
         return self._room
+
+    def counted(self) -> Unkept:
+        """Return what was not kept since this was asked last."""
+        counted, self.unkept = self.unkept, Unkept()
+        self._room.unkept = self.unkept
+        return counted
 
 
 class _Unwrapper:
@@ -131,6 +144,7 @@ class _Unwrapper:
         for start in range(0, len(self._documents), _RUN):
             run = slice(start, start + _RUN)
             yield from self._add_run(self._documents.unit[run], self._documents.payloads[run])
+            self._rooms.unkept.count()
         yield self._cut()
 
     def _add_run(self, units: Integers, documents: list[bytes]) -> Iterator[Unwrapped]:
@@ -160,7 +174,7 @@ class _Unwrapper:
             return nothing
         if max(map(self._origins.document.__getitem__, units)) >= MOST_DOCUMENTS:
             return nothing
-        found = self._envelope.fast_open_run(documents)
+        found = self._envelope.fast_open_run(documents, self._rooms.unkept)
         good = self._surely_good
         if max(map(len, filter(None, found)), default=0) > good:
             return [None if text is None or len(text) > good else text for text in found]
@@ -342,7 +356,8 @@ class _Unwrapper:
         """Hand out what was added, and begin the next part."""
         text = _joined(self._texts) if self._fast and self._are_framed else None
         documents = Chunk(self._provenance, self._units, self._texts, text)
-        unwrapped = Unwrapped(documents, self._rejects, self._drops)
+        self._rooms.unkept.count()
+        unwrapped = Unwrapped(documents, self._rejects, self._drops, self._rooms.counted())
         refused = sum(reject.provenance is self._provenance for reject in self._rejects)
         dropped = sum(map(len, self._drops.values()))
         if len(self._units) + refused + dropped != len(self._provenance):

@@ -30,6 +30,7 @@ from pipeline.core.envelope.plans import (
     with_kept,
 )
 from pipeline.core.envelope.runs import Runs
+from pipeline.core.envelope.unkept import Note, Unkept
 from pipeline.core.envelope_rules import Rule
 from pipeline.core.errors import ConservationError
 from pipeline.core.jsontext import WHITESPACE
@@ -40,6 +41,7 @@ from pipeline.core.records import Limits, Violation
 
 _SPACE_AND_COMMA = WHITESPACE + b","
 _OPEN, _QUOTE = b'{"'
+_LONG, _SHORT = 1_000, 40  # bytes of an array
 _first = itemgetter(0)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -55,6 +57,7 @@ class Room(msgspec.Struct, gc=False):
 
     elements: int
     bytes: int
+    unkept: Unkept
 
 
 class Opened(msgspec.Struct, gc=False):
@@ -75,6 +78,7 @@ class _Opening(Opened, gc=False, kw_only=True):
     room: Room
     size: int = 0
     has_elements: bool = False
+    notes: list[Note] = msgspec.field(default_factory=list)
 
 
 class _Level:
@@ -129,9 +133,13 @@ class Envelope:
         """What opens documents the exact way alone."""
         return Envelope(self._rules, self._limits, fast=False)
 
-    def room(self) -> Room:
-        """Return what may come of the envelopes of one stream record."""
-        return Room(self._limits.record_documents, self._limits.record_bytes)
+    def room(self, unkept: Unkept | None = None) -> Room:
+        """Return what may come of the envelopes of one stream record.
+
+        What no rule keeps of them is counted as `unkept`.
+        """
+        unkept = Unkept() if unkept is None else unkept
+        return Room(self._limits.record_documents, self._limits.record_bytes, unkept)
 
     def open(self, document: bytes, room: Room | None = None) -> Opened:
         """Return what a document came to: itself, if no rule is for it.
@@ -153,6 +161,8 @@ class Envelope:
         if self._fast and plan.lifts_alone:
             token, kept = found[plan.target], kept_of(plan, found)
             if token and token.startswith(b"{") and clash_of(token, kept, plan) is None:
+                if room is not None:
+                    room.unkept.note_all([(plan.shapes, (document,))])
                 return with_kept(kept, token)
         room = room or self.room()
         opened = _Opening(room=room)
@@ -160,15 +170,23 @@ class Envelope:
             self._apply(plan, found, _Piece(document, document), opened)
         except _WholeEnvelope as whole:
             return Opened([document], {0: whole.violation}, by_rule=False)
+        else:
+            room.unkept.note_all(opened.notes)
         finally:
             if opened.has_elements:
                 room.elements -= len(opened.texts)
                 room.bytes -= opened.size
         return opened
 
-    def fast_open_run(self, documents: Sequence[bytes]) -> list[bytes | None]:
+    def fast_open_run(
+        self, documents: Sequence[bytes], unkept: Unkept | None = None
+    ) -> list[bytes | None]:
         """Return of each document the same; None leaves it to `fast_open`."""
-        return self._runs.open(documents)
+        notes: list[Note] = []
+        texts = self._runs.open(documents, 0, notes)
+        if unkept is not None:
+            unkept.note_all(notes)
+        return texts
 
     def _open(self, piece: _Piece, into: _Opening) -> None:
         """Let the first rule decide that is for a document, if there is one."""
@@ -206,7 +224,8 @@ class Envelope:
             self._refuse(bare, plan.several, piece.bare, piece.above, into)
         else:
             above = (*piece.above, _Level(piece.bare, plan.rule))
-            self._go_on(plan, bare, kept, above, into)
+            if self._go_on(plan, bare, kept, above, into):
+                into.notes.append((plan.shapes, (piece.text,)))
 
     def _apply_each(
         self,
@@ -225,17 +244,16 @@ class Envelope:
         if not _are_all_of(token, elements):
             message = "Elements of an envelope were lost. This is a defect of the pipeline."
             raise ConservationError(message)
-        if not elements and plan.rule.empty is not None:
-            self._drop(plan.rule.empty, piece.text, into)
-        elif not elements:
-            violation = expected_at("an array with elements", plan.rule)
-            self._refuse(violation, plan.several, piece.bare, piece.above, into)
+        if not elements:
+            self._apply_to_none(plan, piece, into)
+            return
         self._check_room(len(elements), kept, len(token), into)
         into.has_elements = True
+        into.notes.append((plan.shapes, (_without(piece.text, token),)))
         into.size += len(elements) * len(kept) * plan.several_behind
         opened: Sequence[bytes | None] = [None] * len(elements)
         if self._fast and not plan.several_behind and _are_plain(token, elements, kept, plan):
-            opened = self._fast_open_elements(plan, elements, kept)
+            opened = self._fast_open_elements(plan, elements, kept, into)
             if None not in opened:
                 into.texts += [text for text in opened if text is not None]
                 into.size += sum(map(len, into.texts[-len(opened) :]))
@@ -251,13 +269,21 @@ class Envelope:
                 violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
                 self._refuse(violation, plan.several_behind, element, above, into)
 
+    def _apply_to_none(self, plan: Plan, piece: _Piece, into: _Opening) -> None:
+        """Drop an envelope without elements, or refuse it."""
+        if plan.rule.empty is not None:
+            self._drop(plan.rule.empty, piece.text, into)
+            return
+        violation = expected_at("an array with elements", plan.rule)
+        self._refuse(violation, plan.several, piece.bare, piece.above, into)
+
     def _fast_open_elements(
-        self, plan: Plan, elements: Sequence[bytes], kept: bytes
+        self, plan: Plan, elements: Sequence[bytes], kept: bytes, into: _Opening
     ) -> Sequence[bytes | None]:
         """Open plain elements all at once; None leaves one to `_go_on`."""
         front = b"{%b," % kept
         texts = [front + element[1:] for element in elements] if kept else elements
-        return self._runs.open(texts, plan.behind)
+        return self._runs.open(texts, plan.behind, into.notes)
 
     def _go_on(
         self,
@@ -266,8 +292,8 @@ class Envelope:
         kept: bytes,
         above: tuple[_Level, ...],
         into: _Opening,
-    ) -> None:
-        """Hand on what was taken out, with what goes along, to the rules behind."""
+    ) -> bool:
+        """Hand on what was taken out, with what goes along, to the rules behind; or refuse it."""
         clash = clash_of(bare, kept, plan)
         if clash is not None:
             message = (
@@ -275,12 +301,13 @@ class Envelope:
             )
             violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
             self._refuse(violation, plan.several_behind, bare, above, into)
-            return
+            return False
         text = with_kept(kept, bare)
         if plan.behind == len(self._levels):
             self._add(text, into)
         else:
             self._open(_Piece(text, bare, plan.behind, above), into)
+        return True
 
     def _add(self, text: bytes, into: _Opening) -> None:
         into.texts.append(text)
@@ -342,6 +369,18 @@ class Envelope:
         else:
             return
         raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
+
+
+def _without(text: bytes, array: bytes) -> bytes:
+    """Return an envelope with the same members, and most often without its long array.
+
+    With a quote in it, the array is not in a string; in another member, it is not missed.
+    """
+    if len(array) < _LONG or b'"' not in array:
+        return text
+    begin = text.find(array[:_SHORT])  # a long one is looked for many times as long
+    end = begin + len(array)
+    return text[:begin] + b"null" + text[end:] if text[begin:end] == array else text
 
 
 def _are_all_of(array: bytes, elements: list[bytes]) -> bool:

@@ -5,12 +5,13 @@ import re
 from base64 import b64decode
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pipeline.core.attribute_values import NotAttributeValues, plain_json
 from pipeline.core.envelope.members import UNREADABLE, Found, Members
+from pipeline.core.envelope.unkept import Read, Shapes
 from pipeline.core.envelope_rules import Condition, Rule
 from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.member_path import written
@@ -32,6 +33,7 @@ class Plan(NamedTuple):
     when: tuple[tuple[int, Condition, frozenset[bytes]], ...]
     target: int
     keep: tuple[tuple[bytes, int], ...]
+    shapes: Shapes
     names: re.Pattern[bytes]
     escapes: re.Pattern[bytes]
     lifts_alone: bool
@@ -55,6 +57,7 @@ def planned(rules: Sequence[Rule], start: int) -> tuple[Members, list[Plan]]:
                 tuple((place[each.path], each, each.tokens) for each in rule.when),
                 place[rule.target] if rule.target else -1,
                 tuple((msgspec.json.encode(name) + b":", place[path]) for name, path in rule.keep),
+                Shapes(_read_by(rule)),
                 *_patterns([name for name, _ in rule.keep]),
                 rule.action == "lift" and not rule.typed and behind == len(rules),
                 several_behind or rule.action == "each",
@@ -81,6 +84,20 @@ def holds(token: bytes | None, condition: Condition, tokens: frozenset[bytes]) -
 def _is_as_written(token: bytes | None) -> bool:
     """Tell whether a value has no other text, as one with escapes has, or a negative zero."""
     return token is None or (b"\\" not in token and token != b"-0")
+
+
+def _read_by(rule: Rule) -> Read:
+    top: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    for path in sorted(rule.paths, key=len):
+        inner = top
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+            if inner is whole:
+                break
+        else:
+            inner.setdefault(path[-1], whole)
+    return top
 
 
 def _patterns(names: Sequence[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:

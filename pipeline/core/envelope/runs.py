@@ -7,7 +7,7 @@ out of the ordinary is left to the exact way: it is what defines the outcome of 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import contains
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core.envelope.members import Column, Found, Members
 from pipeline.core.envelope.plans import (
@@ -18,6 +18,7 @@ from pipeline.core.envelope.plans import (
     taken_out,
     with_kept,
 )
+from pipeline.core.envelope.unkept import Note
 from pipeline.core.envelope_rules import Condition
 
 _OPEN, _QUOTE = b'{"'
@@ -26,22 +27,47 @@ _ABSENT = (None, b"null")
 _Opened = list[bytes | None]
 
 
+class _Step(NamedTuple):
+    """Documents that one rule is for, and the numbers of those that they came of."""
+
+    plan: Plan
+    numbers: Sequence[int]
+    envelopes: Sequence[bytes]
+
+
 class Runs:
     """Opens runs of documents by the rules of each level."""
 
     def __init__(self, levels: Sequence[tuple[Members, Sequence[Plan]]]) -> None:
         self._levels = levels
 
-    def open(self, documents: Sequence[bytes], start: int = 0) -> _Opened:
+    def open(self, documents: Sequence[bytes], start: int, notes: list[Note]) -> _Opened:
         """Return the text that each document came to; None for what is left to the exact way.
 
-        At the rules' start, what no rule is for is left, too: it is marked as what it is.
+        At the rules' start, what no rule is for is left, too: it is marked as what it is. Rules,
+        and what they took something out of, are appended to `notes`.
         """
         if start < len(self._levels) and len(documents) < _FEW:
             return [None] * len(documents)
-        return self._open(documents, start)
+        steps: list[_Step] = []
+        texts = self._open(documents, start, range(len(documents)), steps)
+        are_all = None not in texts
+        for plan, numbers, envelopes in steps:
+            pairs = zip(numbers, envelopes, strict=True)
+            opened = envelopes
+            if not are_all:
+                opened = [each for number, each in pairs if texts[number] is not None]
+            notes.append((plan.shapes, opened))
+        return texts
 
-    def _open(self, documents: Sequence[bytes], start: int) -> _Opened:
+    def _open(
+        self,
+        documents: Sequence[bytes],
+        start: int,
+        numbers: Sequence[int],
+        steps: "list[_Step]",
+    ) -> _Opened:
+        """Open documents, each of which has the number of the one that it came of."""
         texts: _Opened = [None] * len(documents)
         if start == len(self._levels):
             return list(documents)
@@ -54,14 +80,27 @@ class Runs:
             elif plan.several or plan.target < 0:
                 found = []
             else:
-                found = self._taken(plan, columns, rows)
+                step = _Step(plan, numbers, documents)
+                if len(rows) < len(documents):
+                    above = [indices[row] for row in rows]
+                    texts_above = [documents[index] for index in above]
+                    step = _Step(plan, [numbers[index] for index in above], texts_above)
+                steps.append(step)
+                found = self._taken(plan, columns, rows, step.numbers, steps)
             if len(found) == len(documents):
                 return found
             for row, text in zip(rows, found, strict=False):
                 texts[indices[row]] = text
         return texts
 
-    def _taken(self, plan: Plan, columns: Sequence[Column], rows: Sequence[int]) -> _Opened:
+    def _taken(
+        self,
+        plan: Plan,
+        columns: Sequence[Column],
+        rows: Sequence[int],
+        numbers: Sequence[int],
+        steps: "list[_Step]",
+    ) -> _Opened:
         """Take out of documents what one rule is for, and hand it on to the rules behind."""
         if len(rows) < len(columns[0]):
             places = {plan.target, *(place for _, place in plan.keep)}
@@ -72,8 +111,9 @@ class Runs:
         texts = _with_kept(plan, columns, _taken_out(plan, columns[plan.target]))
         if plan.behind == len(self._levels):
             return texts
-        good = [text for text in texts if text is not None]
-        opened = iter(self._open(good, plan.behind))
+        pairs = [(n, text) for n, text in zip(numbers, texts, strict=True) if text is not None]
+        good = [text for _, text in pairs]
+        opened = iter(self._open(good, plan.behind, [number for number, _ in pairs], steps))
         return [None if text is None else next(opened) for text in texts]
 
 
