@@ -20,10 +20,12 @@ from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.unfinished import Unfinished
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.core.binary.decoder import Decoder
 from pipeline.core.census import Census
 from pipeline.core.convert import convert
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
+from pipeline.core.decode import Originals, decode_payloads
 from pipeline.core.encode import encode
 from pipeline.core.envelope import MOST_DOCUMENTS, Envelope, Unwrapped, as_they_are, unwrap
 from pipeline.core.errors import DeadlineExceeded
@@ -47,9 +49,10 @@ class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
-    `each_line` the owner of the stream says that each line of a payload is a document, and by
-    `envelope` what is to be taken out of documents. Only `unfinished` changes: it spares work when
-    a batch comes again, and no result depends on it.
+    `each_line` the owner of the stream says that each line of a payload is a document, by
+    `envelope` what is to be taken out of documents, by `decoder` what payloads are that are not
+    JSON. Only `unfinished` changes: it spares work when a batch comes again, and no result depends
+    on it.
     """
 
     router: Router
@@ -59,6 +62,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     each_line: bool = False
     envelope: Envelope | None = None
+    decoder: Decoder | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
 
@@ -85,7 +89,8 @@ def process(
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
     parts = _unwrapped(_unpacked(user_records, pipeline), pipeline)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
-    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+    originals = _originals([user_records], pipeline)
+    return _deliver(batch, unopened, parts, coverage, originals, pipeline, writer, timings)
 
 
 def replay(
@@ -105,10 +110,19 @@ def replay(
     parts = chain(_unwrapped(packed, pipeline), as_they_are(elements))
     opened = [user_records, letters.user_records, letters.documents, letters.elements]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
-    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+    originals = _originals([user_records, letters.user_records], pipeline)
+    return _deliver(batch, unopened, parts, coverage, originals, pipeline, writer, timings)
+
+
+def _originals(user_records: list[Chunk], pipeline: Pipeline) -> Originals | None:
+    return Originals(pipeline.decoder.format, user_records) if pipeline.decoder else None
 
 
 def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
+    is_file = user_records.provenance.batch.one_document_per_record
+    if pipeline.decoder is not None and not is_file:
+        limits, width = pipeline.payload_limits, pipeline.router.width
+        return decode_payloads(user_records, pipeline.decoder, limits, width)
     return unpack_payloads(
         user_records,
         pipeline.payload_limits,
@@ -129,6 +143,7 @@ def _deliver(
     unopened: list[Reject],
     parts: Iterator[Unwrapped],
     coverage: Coverage,
+    originals: Originals | None,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
     timings: Stopwatch,
@@ -139,7 +154,7 @@ def _deliver(
     """
     report = Report(batch, milliseconds=timings.milliseconds)
     try:
-        _store(report, unopened, parts, coverage, pipeline, writer, timings)
+        _store(report, unopened, parts, coverage, originals, pipeline, writer, timings)
     except DeadlineExceeded as error:
         raise DeadlineExceeded(f"{error}{report.too_fine}", report.partitions) from error
     coverage.check()
@@ -151,6 +166,7 @@ def _store(
     unopened: list[Reject],
     parts: Iterator[Unwrapped],
     coverage: Coverage,
+    originals: Originals | None,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
     timings: Stopwatch,
@@ -177,7 +193,7 @@ def _store(
             said = part.census(dataset, partitions)
             for partition in partitions:
                 part.put_rows(partition, dataset, said)
-        part.put_dead_letters()
+        part.put_dead_letters(originals)
         part.settle(coverage)
 
 
@@ -248,10 +264,11 @@ class _Part:
             size = self._put(self._pipeline.output, key, path, encoder)
             self._handed_over.append(OutputObject(key, dataset.name, as_format, rows.units, size))
 
-    def put_dead_letters(self) -> None:
-        """Hand the part's dead letters to the writer."""
+    def put_dead_letters(self, originals: Originals | None) -> None:
+        """Hand the part's dead letters to the writer; of what was decoded, as it was sent."""
         self._writer.check()
-        for dataset, hour, letters in group_by_arrival_hour(self.rejects):
+        rejects = originals.put_back(self.rejects) if originals else self.rejects
+        for dataset, hour, letters in group_by_arrival_hour(rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
             encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
             size = self._put(self._pipeline.dead_letters, key, hour, encoder)

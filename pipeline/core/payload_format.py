@@ -1,0 +1,104 @@
+"""`[payload]` of stream.toml: what a stream's payloads are, where they are not JSON.
+
+[payload]
+format = "avro"            # what they hold
+framing = "confluent"      # what stands before it: "confluent", "glue" or "none"
+schemas = "_writers"       # the writers' schemas: a folder of <id>.avsc beside stream.toml
+schema = "orders.avsc"     # without a header: the one of that folder which all are written with
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+_SETTINGS = ("format", "framing", "schemas", "schema")
+_FOLDER = re.compile(r"_[A-Za-z0-9._-]{1,62}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+class Format(StrEnum):
+    """What a payload holds."""
+
+    AVRO = "avro"
+
+
+class Header(StrEnum):
+    """What stands before it, and names the schema that it was written with."""
+
+    CONFLUENT = "confluent"
+    GLUE = "glue"
+    NONE = "none"
+
+
+SUFFIX = {Format.AVRO: ".avsc"}
+"""How the names of the files end that hold schemas of a format."""
+
+
+class PayloadFormat(msgspec.Struct, frozen=True):
+    """What the payloads of a stream are. `schemas` is a folder, `schema` one file in it."""
+
+    format: Format
+    header: Header
+    schemas: str
+    schema: str = ""
+
+    def __str__(self) -> str:
+        written = self.schema or f"the file <id>{SUFFIX[self.format]}"
+        before = {
+            Header.CONFLUENT: "behind the 5 bytes of Confluent's header",
+            Header.GLUE: "behind the 18 bytes of Glue's header",
+            Header.NONE: "without a header",
+        }[self.header]
+        return f"payloads are {self.format}, {before}; their schemas: {written} in {self.schemas}"
+
+
+def read_payload_format(given: Any, where: str) -> tuple[PayloadFormat | None, list[str]]:
+    """Read the table; return it, if it has no fault, and every fault, as sentences."""
+    where = f"{where}, payload"
+    if not isinstance(given, dict):
+        return None, [f"{where}: it is written as a table, [payload]."]
+    faults = [
+        f"{where}: unknown setting {name!r}; there are {', '.join(_SETTINGS)}."
+        for name in sorted(set(given) - set(_SETTINGS))
+    ]
+    faults += [f"{where}: {fault}" for fault in _faults(given)]
+    if faults:
+        return None, faults
+    format_, header = Format(given["format"]), Header(given["framing"])
+    return PayloadFormat(format_, header, given["schemas"], given.get("schema", "")), []
+
+
+def _faults(given: Mapping[str, Any]) -> list[str]:
+    """Say what is wrong with the settings that there are, each by itself and together."""
+    faults = list[str]()
+    for name, allowed in (("format", Format), ("framing", Header)):
+        if given.get(name) not in list(allowed):
+            faults.append(f"{name} is {_or(list(allowed))}.")
+    if not _matches(_FOLDER, given.get("schemas")):
+        faults.append(
+            "schemas is the name of a folder beside stream.toml that holds the writers' schemas; "
+            'it begins with _, as in "_writers", so that it is not taken for a dataset.'
+        )
+    schema, has_header = given.get("schema"), given.get("framing") != Header.NONE
+    if schema is None and not has_header:
+        faults.append(
+            'with framing "none" nothing in a payload names its schema: give schema, the name of '
+            "a file in that folder."
+        )
+    elif schema is not None and has_header:
+        faults.append("schema means nothing beside this framing: the header names the schema.")
+    elif schema is not None and not _matches(_FILE, schema):
+        faults.append('schema is the name of a file in that folder, as in "orders.avsc".')
+    return faults
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _or(names: list[Any]) -> str:
+    quoted = [f'"{name}"' for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
