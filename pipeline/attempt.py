@@ -20,7 +20,7 @@ from pipeline.adapters.writer_schemas import open_decoder
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Envelope
-from pipeline.core.errors import DeadlineExceeded, StoreError
+from pipeline.core.errors import DeadlineExceeded, FuseBlown, StoreError
 from pipeline.core.records import Batch, Limits
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
@@ -84,7 +84,7 @@ class Attempt:
         try:
             with writer:
                 report = process(batch, self.pipeline, writer, self.timings)
-        except (StoreError, DeadlineExceeded):
+        except (StoreError, DeadlineExceeded, FuseBlown):
             unfinished.remember(batch, self._stores, writer.stored)
             raise
         report.retries = self.retries
@@ -126,13 +126,14 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         settings.fast_paths,
         stream.framing is Framing.LINES,
         envelope_of(stream, settings.limits),
+        settings.fuse,
         open_decoder(stream.payload, folder),
     )
 
 
 def envelope_of(stream: Stream, limits: Limits) -> Envelope | None:
     """Return what opens the documents of a stream, if it has rules for that."""
-    return Envelope(stream.rules, limits.unpacked_bytes) if stream.rules else None
+    return Envelope(stream.rules, limits) if stream.rules else None
 
 
 def open_retrying_store(uri: str, s3: S3Settings = NO_DEMANDS) -> ObjectStore:

@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings, read_s3_settings
 from pipeline.core.errors import SettingsError
-from pipeline.core.records import Limits
+from pipeline.core.records import Fuse, Limits
 
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_namespace: str = "Pipeline"
     fast_paths: bool = True
     s3: S3Settings = NO_DEMANDS
+    fuse: Fuse | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -69,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True):
         reserve = _number(environment, "PIPELINE_RESPONSE_RESERVE_MS", 0, 60_000, 1_500, faults)
         older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
         fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
+        percent = _number(environment, "PIPELINE_FUSE_PERCENT", 0, 99, 0, faults)
+        count = _number(environment, "PIPELINE_FUSE_COUNT", 1, _LARGEST, Fuse(0).count, faults)
         s3 = read_s3_settings(environment, faults)
         if faults:
             raise SettingsError("\n".join(faults))
@@ -82,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True):
             namespace,
             fast_paths == "on",
             s3,
+            Fuse(percent, count) if percent else None,
         )
 
 

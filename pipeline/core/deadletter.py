@@ -31,7 +31,8 @@ would have had at the first delivery, since the place on the stream comes with t
 
 What a rule of stream.toml took out of an envelope has its number in it, `"element": 1`: then it is
 not looked at as an envelope again. One that was broken is kept in its envelope, which holds nothing
-else, and comes out of it with the number that the letter has.
+else, and comes out of it with the number that the letter has. `"element": -1` stands in a letter of
+what no rule was for, and nothing where the stream had no rules: `numbering` says what it is for.
 
 A document that was decoded from another format is kept as its producer sent it, in that format,
 `"payload_format": "avro"`: it is decoded again.
@@ -60,8 +61,9 @@ from pipeline.core.census import named
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
+from pipeline.core.numbering import OLDER_THAN_RULES, envelope_of
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import NOT_BY_RULE, Batch, Chunk, Provenance, Reject, StreamRecord
+from pipeline.core.records import Batch, Chunk, Provenance, Reject, StreamRecord
 from pipeline.core.unpack import GZIP_WINDOW
 
 _BEFORE_DOCUMENTS = frozenset({RejectStage.AGGREGATE, RejectStage.PAYLOAD})
@@ -138,14 +140,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
             return self.position[:1]
         if self.stage in _BEFORE_DOCUMENTS or self.payload_format is not None:
             return self.position[:2]
-        if self.element is None:
+        if self.element is None or self.element < 0:
             return self.position
-        return (*self.position[:2], self.document - self.element, self.element)
+        return (*self.position[:2], envelope_of(self.document, self.element), self.element)
 
     @property
     def is_taken_out(self) -> bool:
         """Whether it is an element that stands in its envelope no more."""
-        return self.element is not None and self.stage is not RejectStage.ENVELOPE
+        is_element = self.element is not None and self.element >= 0
+        return is_element and self.stage is not RejectStage.ENVELOPE
 
 
 class ReplayBatch(msgspec.Struct, frozen=True):
@@ -232,7 +235,7 @@ def _mark(provenance: Provenance, letter: DeadLetter) -> None:
     """Append which element of its envelope a letter is."""
     if provenance.element is None:
         provenance.element = array(INT32)
-    provenance.element.append(NOT_BY_RULE if letter.element is None else letter.element)
+    provenance.element.append(OLDER_THAN_RULES if letter.element is None else letter.element)
 
 
 def _no_chunk(batch: Batch) -> Chunk:
@@ -255,7 +258,7 @@ class _Written(msgspec.Struct):
     partition_key: str | None
     payload_encoding: Literal["utf-8", "base64"]
     payload: str
-    element: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    element: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] | None = None
     payload_format: str | None = None
 
     @property
@@ -377,12 +380,16 @@ def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
 
 
 def _numbers(provenance: Provenance, unit: int, payload_format: str | None) -> bytes:
-    """Write the document's number, and behind it the element's, or the format, where it has one."""
+    """Write the document's number, and behind it the element's, where the stream has rules.
+
+    Then the format of the payload, where that is not the document.
+    """
+    written = b"%d" % provenance.document[unit]
+    if provenance.element is not None and provenance.element[unit] != OLDER_THAN_RULES:
+        written += b',"element":%d' % provenance.element[unit]
     if payload_format is not None:
-        return b'%d,"payload_format":%b' % (provenance.document[unit], _encode(payload_format))
-    if provenance.element is None or provenance.element[unit] == NOT_BY_RULE:
-        return b"%d" % provenance.document[unit]
-    return b'%d,"element":%d' % (provenance.document[unit], provenance.element[unit])
+        written += b',"payload_format":%b' % _encode(payload_format)
+    return written
 
 
 def _long_payload(payload: bytes) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.core.binary.decoder import Decoder
 from pipeline.core.parts import NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import NOT_BY_RULE, Chunk, Limits, Reject, Violation, Width
+from pipeline.core.records import Chunk, Limits, Reject, Violation, Width
 
 
 def decode_payloads(
@@ -87,7 +87,7 @@ class Originals:
         opened_from = origins.opened_from
         if opened_from is None or reject.stage is RejectStage.PAYLOAD:
             return reject
-        if origins.element is not None and origins.element[unit] != NOT_BY_RULE:
+        if origins.element is not None and origins.element[unit] >= 0:
             return reject
         place = id(opened_from), origins.record[unit], origins.sub[unit]
         payload = self._known().get(place)

@@ -19,6 +19,7 @@
         FunctionError           Lambda
         NotifyError             SNS
         ProducerError           in `pipeline.producer`, with the records that were given up
+      FuseBlown               too much of a batch is refused, and whoever operates it wants to look
       DeadlineExceeded        time ran out, and the stores work
       NotFinished             some of it is stored, and the next invocation goes on
         FileUnfinished, FilesFailed > FilesUnfinished
@@ -170,6 +171,13 @@ class FunctionError(ServiceError):
 
 class NotifyError(ServiceError):
     """A message could not be sent; the text says where to, and what to do."""
+
+
+# ---------------------------------------------------------------------------------------- fuse
+
+
+class FuseBlown(PipelineError):
+    """A larger share of a batch is refused than the operator's fuse lets pass: it waits instead."""
 
 
 # ---------------------------------------------------------------------------------------- time

@@ -82,15 +82,18 @@ class Limits(msgspec.Struct, frozen=True):
     open_partitions: int = 64
 
 
+class Fuse(msgspec.Struct, frozen=True):
+    """When a batch fails instead of becoming dead letters: past this share, and this number."""
+
+    percent: int
+    count: int = 100
+
+
 class Width(msgspec.Struct, frozen=True):
     """How many values there may be: columns of a `row`, and of an `item`, an object in an array."""
 
     row: int = 1
     item: int = 0
-
-
-NOT_BY_RULE = -1
-"""Stands for the number of an element where no rule took the document out of an envelope."""
 
 
 class Provenance(msgspec.Struct):
@@ -108,9 +111,9 @@ class Provenance(msgspec.Struct):
     The units of a part of a batch are `opened_from` those of user records, of which each is the
     first of one user record's documents, and several of them where it has several.
 
-    Where a stream has envelopes, `element` says which element of its envelope each unit is
-    (`NOT_BY_RULE`: no rule took it out of any). Units that were opened from dead letters have their
-    numbers from these; `begins` is 1 where one is the first of its dead letter, else 0.
+    Where a stream has envelopes, `element` says which element of its envelope each unit is, or that
+    it is none (see `numbering`). Units that were opened from dead letters have their numbers from
+    these; `begins` is 1 where one is the first of its dead letter, else 0.
     """
 
     batch: Batch
