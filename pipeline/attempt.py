@@ -127,7 +127,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         stream.framing is Framing.LINES,
         envelope_of(stream, settings.limits),
         settings.fuse,
-        open_decoder(stream.payload, folder),
+        open_decoder(stream.payload, folder, settings.registry_credentials),
     )
 
 

@@ -181,7 +181,7 @@ BAD = [
     (CONFLUENT, b'{"id": 1}', "bad_header",
      "The payload begins with byte 0x7b; Confluent's header begins with 0x00. Compare framing in stream.toml with what the producer sends."),
     (CONFLUENT, confluent(thing(1), 8), "unknown_schema",
-     "The payload was written with schema 8, which is not known; give it, and send the dead letter again."),
+     "The payload was written with schema 8, which is not known; register it, or give its file, and send the dead letter again."),
     (CONFLUENT, confluent(thing(1)[:-1]), "bad_avro",
      "The payload is not Avro of the schema that it names: it ends in the middle of a value."),
     (CONFLUENT, confluent(thing(1) + b"x"), "bad_avro",
@@ -194,7 +194,7 @@ BAD = [
     (GLUE, glue(thing(1), packed=True)[:-2], "corrupt_compression",
      "What stands behind Glue's header cannot be unpacked as zlib: it ends before its end."),
     (GLUE, glue(thing(1), uuid.UUID(int=3)), "unknown_schema",
-     "The payload was written with schema 00000000-0000-0000-0000-000000000003, which is not known; give it, and send the dead letter again."),
+     "The payload was written with schema 00000000-0000-0000-0000-000000000003, which is not known; register it, or give its file, and send the dead letter again."),
 ]  # fmt: skip
 
 
@@ -288,7 +288,7 @@ def test_small_payloads_that_become_much_are_bounded_together(folder: Path) -> N
 
 FAULTS = [
     ("payload = 1", "stream.toml, payload: it is written as a table, [payload]."),
-    ("[payload]\nformats = 1", "stream.toml, payload: unknown setting 'formats'; there are format, framing, schemas, schema."),
+    ("[payload]\nformats = 1", "stream.toml, payload: unknown setting 'formats'; there are format, framing, schemas, schema, registry."),
     ("[payload]", 'stream.toml, payload: format is "avro".'),
     ("[payload]", 'stream.toml, payload: framing is "confluent", "glue" or "none".'),
     (CONFLUENT.replace("_writers", "writers"), 'it begins with _, as in "_writers", so that it is not taken for a dataset.'),

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -169,7 +170,8 @@ def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":
     from pipeline.core.records import Limits
 
     folder = Path(schemas)
-    decoder = open_decoder(read_stream(folder).payload, folder)
+    credentials = os.environ.get("PIPELINE_REGISTRY_CREDENTIALS", "")
+    decoder = open_decoder(read_stream(folder).payload, folder, credentials)
 
     def decode(letter: "DeadLetter") -> dict[str, str]:
         if decoder is None or letter.payload_format is None:

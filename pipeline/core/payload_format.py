@@ -4,7 +4,8 @@
 format = "avro"            # what they hold
 framing = "confluent"      # what stands before it: "confluent", "glue" or "none"
 schemas = "_writers"       # the writers' schemas: a folder of <id>.avsc beside stream.toml
-schema = "orders.avsc"     # without a header: the one of that folder which all are written with
+schema = "orders.avsc"     # without a header: the one of them that all are written with
+registry = "https://…"     # or "glue": where those are that the folder does not have
 """
 
 import re
@@ -14,8 +15,10 @@ from typing import Any
 
 import msgspec
 
-_SETTINGS = ("format", "framing", "schemas", "schema")
+_SETTINGS = ("format", "framing", "schemas", "schema", "registry")
 _FOLDER = re.compile(r"_[A-Za-z0-9._-]{1,62}")
+_URL = re.compile(r"https?://[^\s/@?#]+(?:/[^\s?#@]*)?")
+_GLUE = re.compile(r"glue(?::[a-z]{2}(?:-[a-z]+)+-[0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -38,12 +41,16 @@ SUFFIX = {Format.AVRO: ".avsc"}
 
 
 class PayloadFormat(msgspec.Struct, frozen=True):
-    """What the payloads of a stream are. `schemas` is a folder, `schema` one file in it."""
+    """What the payloads of a stream are. `schemas` is a folder, `schema` one file in it.
+
+    `registry` is the URL of one with Confluent's API, or `glue`, perhaps with a colon and region.
+    """
 
     format: Format
     header: Header
-    schemas: str
+    schemas: str = ""
     schema: str = ""
+    registry: str = ""
 
     def __str__(self) -> str:
         written = self.schema or f"the file <id>{SUFFIX[self.format]}"
@@ -52,7 +59,9 @@ class PayloadFormat(msgspec.Struct, frozen=True):
             Header.GLUE: "behind the 18 bytes of Glue's header",
             Header.NONE: "without a header",
         }[self.header]
-        return f"payloads are {self.format}, {before}; their schemas: {written} in {self.schemas}"
+        places = [f"{written} in {self.schemas}"] * bool(self.schemas)
+        places += [f"by id from {self.registry}"] * bool(self.registry)
+        return f"payloads are {self.format}, {before}; their schemas: {', else '.join(places)}"
 
 
 def read_payload_format(given: Any, where: str) -> tuple[PayloadFormat | None, list[str]]:
@@ -68,7 +77,8 @@ def read_payload_format(given: Any, where: str) -> tuple[PayloadFormat | None, l
     if faults:
         return None, faults
     format_, header = Format(given["format"]), Header(given["framing"])
-    return PayloadFormat(format_, header, given["schemas"], given.get("schema", "")), []
+    places = (given.get(name, "") for name in ("schemas", "schema", "registry"))
+    return PayloadFormat(format_, header, *places), []
 
 
 def _faults(given: Mapping[str, Any]) -> list[str]:
@@ -77,7 +87,9 @@ def _faults(given: Mapping[str, Any]) -> list[str]:
     for name, allowed in (("format", Format), ("framing", Header)):
         if given.get(name) not in list(allowed):
             faults.append(f"{name} is {_or(list(allowed))}.")
-    if not _matches(_FOLDER, given.get("schemas")):
+    faults += _faults_of_registry(given)
+    has_folder = "schemas" in given or "registry" not in given or given.get("framing") == "none"
+    if has_folder and not _matches(_FOLDER, given.get("schemas")):
         faults.append(
             "schemas is the name of a folder beside stream.toml that holds the writers' schemas; "
             'it begins with _, as in "_writers", so that it is not taken for a dataset.'
@@ -93,6 +105,24 @@ def _faults(given: Mapping[str, Any]) -> list[str]:
     elif schema is not None and not _matches(_FILE, schema):
         faults.append('schema is the name of a file in that folder, as in "orders.avsc".')
     return faults
+
+
+def _faults_of_registry(given: Mapping[str, Any]) -> list[str]:
+    registry = given.get("registry")
+    if registry is None:
+        return []
+    match given.get("framing"):
+        case Header.NONE:
+            return ["registry means nothing beside this framing: nothing names a schema in it."]
+        case Header.GLUE if not _matches(_GLUE, registry):
+            return ['with framing "glue", registry is "glue", or with a region "glue:eu-west-1".']
+        case Header.CONFLUENT if not _matches(_URL, registry):
+            fault = (
+                'with framing "confluent", registry is the URL of a schema registry, without a '
+                "password: that is for PIPELINE_REGISTRY_CREDENTIALS."
+            )
+            return [fault]
+    return []
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

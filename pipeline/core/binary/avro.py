@@ -19,7 +19,7 @@ A date or timestamp that is not in the years 1 to 9999 stays a number.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fastavro
@@ -54,11 +54,16 @@ from pipeline.core.records import Violation
 class AvroSchema:
     """A writer's schema, ready to read with."""
 
-    def __init__(self, text: str, where: str) -> None:
-        """Compile it. Raises `DatasetError` that names `where` for what Avro does not allow."""
+    def __init__(self, text: str, where: str, references: Sequence[str] = ()) -> None:
+        """Compile it, behind the schemas that it refers to by name.
+
+        Raises `DatasetError` that names `where` for what Avro does not allow.
+        """
+        named, compiler = dict[str, Any](), _Compiler()
         try:
-            parsed = fastavro.parse_schema(msgspec.json.decode(text))
-            self._read = _Compiler().read_of(parsed)
+            for each in (*references, text):
+                parsed = fastavro.parse_schema(msgspec.json.decode(each), named)
+                self._read = compiler.read_of(parsed)
         except _NOT_AVRO as error:
             message = f"{where} is not an Avro schema: {type(error).__name__}: {error}."
             raise DatasetError(message) from None

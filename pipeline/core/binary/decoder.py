@@ -53,6 +53,6 @@ class Decoder:
     def _unknown(self, name: str) -> Violation:
         return Violation(
             Reason.UNKNOWN_SCHEMA,
-            f"The payload was written with schema {name}, which is not known; give it, and send "
-            "the dead letter again.",
+            f"The payload was written with schema {name}, which is not known; register it, or "
+            "give its file, and send the dead letter again.",
         )
