@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastavro
 import pytest
+from google.protobuf import descriptor_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from support import FAST_PATHS, PLAIN, Stored, as_json, dataset, kinesis_event, letter_payload
@@ -286,10 +287,48 @@ def test_small_payloads_that_become_much_are_bounded_together(folder: Path) -> N
     )
 
 
+PROTOBUF = """
+[payload]
+format = "protobuf"
+framing = "none"
+schemas = "_writers"
+schema = "things.desc"
+message = "shop.Thing"
+"""
+
+
+def descriptors() -> bytes:
+    file = descriptor_pb2.FileDescriptorProto(name="things.proto", package="shop", syntax="proto3")
+    thing = file.message_type.add(name="Thing")
+    thing.field.add(name="id", number=1, type=3, label=1)
+    thing.field.add(name="name", number=2, type=9, label=1)
+    return descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
+
+
+def test_protobuf_becomes_rows_and_its_dead_letters_hold_what_was_sent(folder: Path) -> None:
+    (folder / "_writers" / "things.desc").write_bytes(descriptors())
+    (folder / "_writers" / "7.desc").write_bytes(descriptors())
+    good, large, broken = b"\x08\x05\x12\x01a", b"\x08\x80\x80\x80\x80\x80\x20", b"\x08\x80"
+    framed = PROTOBUF.replace("none", "confluent").partition("schema =")[0]
+    for settings, header in ((PROTOBUF, b""), (framed, b"\0\0\0\0\7\0")):
+        payloads = [header + body for body in (good, large, broken)]
+        stored, _ = send(folder, settings, *payloads)
+        assert shown(stored) == [("8", 0, 0, 5)]
+        assert letters(stored) == [
+            ("convert", "out_of_range", "protobuf", payloads[1]),
+            ("payload", "bad_protobuf", None, payloads[2]),
+        ]
+        redrive(folder, stored)
+        assert letters(stored)[-2:] == letters(stored)[:2]
+
+
 FAULTS = [
+    (PROTOBUF.replace('"none"', '"glue"').partition("schema =")[0], 'format "protobuf" is read with framing "confluent" or "none".'),
+    (PROTOBUF.replace("shop.Thing", "shop-thing"), 'message is the full name of a message, as in "shop.Order".'),
+    (BARE + 'message = "a"', 'message goes with format "protobuf" and framing "none".'),
     ("payload = 1", "stream.toml, payload: it is written as a table, [payload]."),
-    ("[payload]\nformats = 1", "stream.toml, payload: unknown setting 'formats'; there are format, framing, schemas, schema, registry."),
-    ("[payload]", 'stream.toml, payload: format is "avro".'),
+    ("[payload]\nformats = 1", "stream.toml, payload: unknown setting 'formats'; there are format, framing, schemas, schema, message, registry."),
+    ("[payload]", 'stream.toml, payload: format is "avro" or "protobuf".'),
     ("[payload]", 'stream.toml, payload: framing is "confluent", "glue" or "none".'),
     (CONFLUENT.replace("_writers", "writers"), 'it begins with _, as in "_writers", so that it is not taken for a dataset.'),
     (CONFLUENT.replace('"none"', "1").replace("confluent", "none"), "give schema, the name of a file in that folder."),

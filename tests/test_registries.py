@@ -16,8 +16,10 @@ from aws_schema_registry.serde import KafkaSerializer
 from confluent_kafka.schema_registry import Schema, SchemaReference
 from confluent_kafka.schema_registry import SchemaRegistryClient as ConfluentClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from fake_registry import FakeRegistry, running_registry
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 from moto import mock_aws
 from support import FAST_PATHS, PLAIN, Stored, dataset, kinesis_event, letter_payload
 
@@ -264,6 +266,30 @@ def test_a_fault_of_the_settings_is_a_sentence(settings: dict[str, str], fault: 
     assert fault in faults[0]
 
 
+def test_confluents_own_payload_of_protobuf_is_decoded(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    message = struct_pb2.Value(string_value="x")
+    stamp = timestamp_pb2.Timestamp(seconds=1)
+    wanted = []
+    with ConfluentClient({"url": registry.url}) as client:
+        for each in (message, stamp, duration_pb2.Duration(seconds=3)):
+            serialize = ProtobufSerializer(type(each), client, {"use.deprecated.format": False})
+            context = SerializationContext("things", MessageField.VALUE)
+            wanted.append((serialize(each, context), json_format.MessageToDict(each)))
+    table = {"format": "protobuf", "framing": "confluent", "registry": registry.url}
+    payload_format, faults = read_payload_format(table, "stream.toml")
+    assert payload_format is not None, faults
+    decoder = open_decoder(payload_format, tmp_path)
+    assert decoder is not None
+    registry.requests.clear()
+    for payload, expected in wanted:
+        assert payload is not None
+        assert decoded(decoder, payload) == expected
+    assert all(request.endswith("?format=serialized") for request in registry.requests)
+    assert decoded(decoder, wanted[0][0][:5] + b"\x7f").reason == "bad_protobuf"
+
+
 # ---------------------------------------------------------------------------------------- Glue
 
 
@@ -318,7 +344,8 @@ def test_a_secret_holds_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         client = boto3.client("secretsmanager", region_name="eu-central-1")
         seen = list[str]()
 
-        def opened(url: str, credentials: str) -> ConfluentRegistry:
+        def opened(url: str, credentials: str, *, serialized: bool) -> ConfluentRegistry:
+            assert not serialized
             seen.append(credentials)
             return ConfluentRegistry(url)
 

@@ -33,10 +33,19 @@ class ConfluentRegistry:
     """The registry at a URL, which another process may stop, throttle or close at any time."""
 
     def __init__(
-        self, url: str, credentials: str = "", *, pause: Callable[[float], object] = time.sleep
+        self,
+        url: str,
+        credentials: str = "",
+        *,
+        serialized: bool = False,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Connect when something is asked for. `credentials` are `user:password`, or `Bearer …`."""
+        """Connect when something is asked for. `credentials` are `user:password`, or `Bearer …`.
+
+        Protobuf's schemas are asked for `serialized`, as descriptors, not as .proto files.
+        """
         self.url = url.rstrip("/")
+        self._query = "?format=serialized" if serialized else ""
         self._pause = pause
         headers = {"accept": _ACCEPT}
         if credentials.lower().startswith("bearer "):
@@ -51,7 +60,7 @@ class ConfluentRegistry:
 
         Raises `RegistryUnavailable` and `RegistryRefused`.
         """
-        found = self._get(f"/schemas/ids/{quote(name, safe='')}")
+        found = self._get(f"/schemas/ids/{quote(name, safe='')}{self._query}")
         if found is None:
             return None
         references: dict[tuple[str, int], str] = {}
@@ -65,7 +74,7 @@ class ConfluentRegistry:
             subject, version = str(reference["subject"]), int(reference["version"])
             if (subject, version) in references or len(references) >= _MOST_REFERENCES:
                 continue
-            path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
+            path = f"/subjects/{quote(subject, safe='')}/versions/{version}{self._query}"
             inner = self._get(path)
             if inner is None:
                 message = f"{self.url}{path} is referred to, and the registry does not have it."

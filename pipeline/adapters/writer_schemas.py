@@ -64,7 +64,8 @@ def _open_registry(payload_format: PayloadFormat, credentials: str) -> Registry:
         from pipeline.adapters.aws.glue_registry import GlueRegistry  # noqa: PLC0415 - boto3
 
         return GlueRegistry(payload_format.registry.partition(":")[2] or None)
-    return ConfluentRegistry(payload_format.registry, _clear(credentials))
+    serialized = payload_format.format is Format.PROTOBUF
+    return ConfluentRegistry(payload_format.registry, _clear(credentials), serialized=serialized)
 
 
 def _clear(credentials: str) -> str:
@@ -156,10 +157,21 @@ def _compiled(name: str, registered: Registered, format_: Format) -> WriterSchem
             f"The payload was written with schema {name}, which is {registered.format} in the "
             f"registry; stream.toml says {format_}.",
         )
+    where = f"Schema {name}"
     try:
-        return AvroSchema(registered.text, f"Schema {name}", registered.references)
+        if format_ is Format.PROTOBUF:
+            return _descriptors(registered, where)
+        return AvroSchema(registered.text, where, registered.references)
     except DatasetError as error:
         return Violation(Reason.UNUSABLE_SCHEMA, f"{error} The payload was written with it.")
+
+
+def _descriptors(registered: Registered, where: str) -> WriterSchema:
+    """Read the descriptors of a schema and those it refers to, each base64 as a registry has it."""
+    from pipeline.core.binary.proto import ProtobufSchema, set_of  # noqa: PLC0415 - 20 ms
+
+    files = set_of([*registered.references, registered.text], where)
+    return ProtobufSchema(files, where, indexed=True)
 
 
 class _Disk:
@@ -201,6 +213,16 @@ def _cache_of(url: str) -> Path | None:
     return Path(tempfile.gettempdir()) / "schemas" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
+def _read_schema(path: Path, payload_format: PayloadFormat) -> WriterSchema:
+    if payload_format.format is Format.AVRO:
+        return AvroSchema(path.read_text("utf-8"), str(path))
+    from pipeline.core.binary.proto import ProtobufSchema  # noqa: PLC0415 - 20 ms
+
+    indexed = payload_format.header is Header.CONFLUENT
+    message = payload_format.message
+    return ProtobufSchema(path.read_bytes(), str(path), message=message, indexed=indexed)
+
+
 def _read(folder: Path, payload_format: PayloadFormat) -> Mapping[str, WriterSchema]:
     """Read the schemas of a folder by their ids; the one without a header has the id ""."""
     if not folder.is_dir():
@@ -213,7 +235,7 @@ def _read(folder: Path, payload_format: PayloadFormat) -> Mapping[str, WriterSch
     schemas, faults = dict[str, WriterSchema](), list[str]()
     for name, path in files.items():
         try:
-            schemas[name] = AvroSchema(path.read_text("utf-8"), str(path))
+            schemas[name] = _read_schema(path, payload_format)
         except DatasetError as error:
             faults.append(str(error))
         except UnicodeDecodeError as error:

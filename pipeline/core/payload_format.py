@@ -1,10 +1,11 @@
 """`[payload]` of stream.toml: what a stream's payloads are, where they are not JSON.
 
 [payload]
-format = "avro"            # what they hold
+format = "avro"            # what they hold, or "protobuf"
 framing = "confluent"      # what stands before it: "confluent", "glue" or "none"
 schemas = "_writers"       # the writers' schemas: a folder of <id>.avsc beside stream.toml
 schema = "orders.avsc"     # without a header: the one of them that all are written with
+message = "shop.Order"     # of Protobuf without a header: which message of that file
 registry = "https://…"     # or "glue": where those are that the folder does not have
 """
 
@@ -15,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-_SETTINGS = ("format", "framing", "schemas", "schema", "registry")
+_SETTINGS = ("format", "framing", "schemas", "schema", "message", "registry")
 _FOLDER = re.compile(r"_[A-Za-z0-9._-]{1,62}")
 _URL = re.compile(r"https?://[^\s/@?#]+(?:/[^\s?#@]*)?")
 _GLUE = re.compile(r"glue(?::[a-z]{2}(?:-[a-z]+)+-[0-9])?")
+_MESSAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -26,6 +28,7 @@ class Format(StrEnum):
     """What a payload holds."""
 
     AVRO = "avro"
+    PROTOBUF = "protobuf"
 
 
 class Header(StrEnum):
@@ -36,7 +39,7 @@ class Header(StrEnum):
     NONE = "none"
 
 
-SUFFIX = {Format.AVRO: ".avsc"}
+SUFFIX = {Format.AVRO: ".avsc", Format.PROTOBUF: ".desc"}
 """How the names of the files end that hold schemas of a format."""
 
 
@@ -51,6 +54,7 @@ class PayloadFormat(msgspec.Struct, frozen=True):
     schemas: str = ""
     schema: str = ""
     registry: str = ""
+    message: str = ""
 
     def __str__(self) -> str:
         written = self.schema or f"the file <id>{SUFFIX[self.format]}"
@@ -77,7 +81,7 @@ def read_payload_format(given: Any, where: str) -> tuple[PayloadFormat | None, l
     if faults:
         return None, faults
     format_, header = Format(given["format"]), Header(given["framing"])
-    places = (given.get(name, "") for name in ("schemas", "schema", "registry"))
+    places = (given.get(name, "") for name in ("schemas", "schema", "registry", "message"))
     return PayloadFormat(format_, header, *places), []
 
 
@@ -87,7 +91,7 @@ def _faults(given: Mapping[str, Any]) -> list[str]:
     for name, allowed in (("format", Format), ("framing", Header)):
         if given.get(name) not in list(allowed):
             faults.append(f"{name} is {_or(list(allowed))}.")
-    faults += _faults_of_registry(given)
+    faults += [*_faults_of_registry(given), *_faults_of_protobuf(given)]
     has_folder = "schemas" in given or "registry" not in given or given.get("framing") == "none"
     if has_folder and not _matches(_FOLDER, given.get("schemas")):
         faults.append(
@@ -123,6 +127,18 @@ def _faults_of_registry(given: Mapping[str, Any]) -> list[str]:
             )
             return [fault]
     return []
+
+
+def _faults_of_protobuf(given: Mapping[str, Any]) -> list[str]:
+    faults = list[str]()
+    is_protobuf, header = given.get("format") == Format.PROTOBUF, given.get("framing")
+    if is_protobuf and header == Header.GLUE:
+        faults.append('format "protobuf" is read with framing "confluent" or "none".')
+    if "message" in given and not (is_protobuf and header == Header.NONE):
+        faults.append('message goes with format "protobuf" and framing "none".')
+    elif "message" in given and not _matches(_MESSAGE, given["message"]):
+        faults.append('message is the full name of a message, as in "shop.Order".')
+    return faults
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
