@@ -149,8 +149,8 @@ def open_documents(
     within = _payload_limits(limits, envelope)
     parts = unpack_payloads(user_records, within, each_line=each_line)
     opened = as_they_are(parts) if envelope is None else unwrap(parts, envelope, limits, NARROW)
-    for documents, refused, drops in opened:
-        yield Unwrapped(documents, [*unopened, *refused], drops)
+    for part in opened:
+        yield part._replace(rejects=[*unopened, *part.rejects])
         unopened = []
 
 
