@@ -6,7 +6,8 @@ ever written here.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -115,6 +116,19 @@ FILE_METRICS: dict[MetricName, Metric] = {
 
 # The log levels of outcomes that come with a message and are not errors.
 _LEVELS = {"gone": "WARN", "unfinished": "INFO"}
+
+
+class Transformed(msgspec.Struct, frozen=True):
+    """What a transformation answered and stored: `rejects` by dataset and reason, drops by name.
+
+    Of records that were left to Firehose, there are documents alone.
+    """
+
+    documents: int
+    rows: int
+    bytes_in: int
+    rejects: Counter[tuple[str, str]]
+    drops: Counter[str]
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -233,6 +247,41 @@ class Telemetry(msgspec.Struct, frozen=True):
             line["message"] = message
         self.log("INFO" if message is None else "ERROR", line)
         self._metrics({"Output": output, "Dataset": dataset}, values)
+
+    def transformed(
+        self,
+        stream: str,
+        results: Mapping[str, int],
+        numbers: Transformed,
+        failures: Sequence[str],
+        request_id: str | None,
+    ) -> None:
+        """Report an event of Firehose's; `failures` say why records are left to it."""
+        total: dict[MetricName, float] = {
+            "Documents": numbers.documents,
+            "Rows": numbers.rows,
+            "Rejects": numbers.rejects.total(),
+            "BytesIn": numbers.bytes_in,
+        }
+        line: _Line = {
+            "outcome": "transformed",
+            "request_id": request_id,
+            "source": stream,
+            **total,
+            "results": dict(results),
+            "rejects": {f"{name}: {reason}": n for (name, reason), n in numbers.rejects.items()},
+        }
+        if numbers.drops:
+            total["Drops"] = numbers.drops.total()
+            line["drops"] = dict(numbers.drops)
+        if failures:
+            line["message"] = f"{len(failures):,} records are left to Firehose: {failures[0]}"
+        self.log("ERROR" if failures else "INFO", line)
+        self._metrics({"Stream": stream.rpartition("/")[2]}, total)
+        for (name, reason), count in sorted(numbers.rejects.items()):
+            self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+        for name, count in sorted(numbers.drops.items()):
+            self._metrics({"Drop": name}, {"Drops": count})
 
     def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
         line: _Line = {

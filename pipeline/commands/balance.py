@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.commands.table import print_table
 from pipeline.core.report import Report, Tally, UnknownFields
@@ -39,6 +40,27 @@ class Balance:
     def rejects(self) -> int:
         """Dead letters of all datasets."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
+
+    def report(self) -> dict[str, Any]:
+        """Return the balance as JSON has it."""
+        return {
+            "documents": self.documents,
+            "rows": sum(tally.rows for tally in self.datasets.values()),
+            "dead_letters": self.rejects,
+            "drops": sum(tally.drops.total() for tally in self.datasets.values()),
+            "datasets": {
+                name: {
+                    "documents": tally.documents,
+                    "rows": tally.rows,
+                    "dead_letters": dict(tally.rejects),
+                    "drops": dict(tally.drops),
+                    "objects": tally.objects,
+                    "bytes": tally.bytes_out,
+                    "unknown_fields": dict(tally.unknown.counts()),
+                }
+                for name, tally in sorted(self.datasets.items())
+            },
+        }
 
     def show(self) -> None:
         """Print the balance: a row for each dataset, then its dead letters by reason."""

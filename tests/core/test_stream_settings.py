@@ -36,7 +36,10 @@ def test_framing_is_documents_or_lines(text: str, framing: Framing) -> None:
     [
         ('framing = "line"', 'stream.toml: framing is "documents" or "lines".'),
         ("framing = 1", 'stream.toml: framing is "documents" or "lines".'),
-        ("frame = 1", "stream.toml: unknown setting 'frame'; there are framing, preset, envelope."),
+        (
+            "frame = 1",
+            "stream.toml: unknown setting 'frame'; there are framing, preset, envelope, payload.",
+        ),
         ("framing", "stream.toml is not TOML: "),
     ],
 )
