@@ -273,6 +273,38 @@ def test_dead_letters_of_what_is_left_to_firehose_are_not_stored() -> None:
     assert place.written == []
 
 
+def test_dead_letters_that_do_not_fit_into_memory_are_left_to_firehose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_firehose, "_MOST_REJECTED", 10 * _firehose._A_REJECT)
+    place = Place()
+    answers = place.transform(
+        from_stream(b'{"n":"x"}\n' * 5, b"5\n" * 20, b'{"n":"x"}', b'{"n":1}')
+    )
+    assert results(answers) == ["Dropped", "ProcessingFailed", "Dropped", "Ok"]
+    assert len(place.written) == 6
+
+
+def test_what_there_is_no_time_for_is_left_to_firehose(monkeypatch: pytest.MonkeyPatch) -> None:
+    place, left = Place(), iter([60.0, 60.0, 60.0, 0.5])
+    event = from_stream(b'{"n":1}', b'{"n":100}')
+    event["records"] += from_stream(b'{"n":2}', shard="shardId-000000000008")["records"]
+    event["records"][2]["recordId"] = "1"
+
+    class Late:
+        aws_request_id = "r"
+
+        def get_remaining_time_in_millis(self) -> float:
+            return next(left, 0.5) * 1_000
+
+    response = _firehose.respond(
+        event, Late(), place.pipeline, 1.0, Telemetry(place.lines.append, lambda: 0.0)
+    )
+    assert results(response["records"]) == ["ProcessingFailed"] * 3
+    assert place.written == []
+    assert "there was no time for it beside the others" in place.log["message"]
+
+
 def test_where_dead_letters_cannot_be_stored_their_records_are_left_to_firehose() -> None:
     def refuse(_put: int) -> None:
         raise StoreRefused("S3 refused it.")
