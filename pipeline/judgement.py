@@ -37,14 +37,15 @@ def judge(letters: ReplayBatch, pipeline: Pipeline) -> Iterator[Judged]:
     Raises `ConservationError` for a defect of ours: behind the last part, all that must be there
     was in one.
     """
-    unopened, parts, coverage = reopen(letters, pipeline, Stopwatch(time.perf_counter))
-    for part in parts:
+    opened = reopen(letters, pipeline, Stopwatch(time.perf_counter))
+    unopened = opened.unopened
+    for part in opened.parts:
         ledger, judged = _judged(part, [*unopened, *part.rejects], pipeline)
         unopened = []
         ledger.check()
-        coverage.add(ledger, judged.rejects)
+        opened.coverage.add(ledger, judged.rejects)
         yield judged
-    coverage.check()
+    opened.coverage.check()
 
 
 def _judged(part: Unwrapped, rejects: list[Reject], pipeline: Pipeline) -> tuple[Ledger, Judged]:

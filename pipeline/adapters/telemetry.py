@@ -19,8 +19,8 @@ from pipeline.core.report import Report, Tally, UnknownFields
 
 Unit = Literal["Count", "Bytes", "Milliseconds", "Seconds"]
 MetricName = Literal[
-    "Documents", "Rows", "Rejects", "Drops", "UnknownFields", "BytesIn", "BytesOut", "Partitions",
-    "Objects", "Retries", "LagMilliseconds", "BatchFailed",
+    "Documents", "Rows", "Rejects", "Drops", "UnkeptMembers", "UnknownFields", "BytesIn",
+    "BytesOut", "Partitions", "Objects", "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
     "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
 ]  # fmt: skip
@@ -57,6 +57,10 @@ METRICS: dict[MetricName, Metric] = {
     "Rejects": Metric("Count", "Documents and records that became dead letters."),
     "Drops": Metric(
         "Count", "Documents that a rule of stream.toml drops; reported where there are any."
+    ),
+    "UnkeptMembers": Metric(
+        "Count",
+        "Envelopes with a member that no rule of stream.toml keeps; reported where there are any.",
     ),
     "UnknownFields": Metric(
         "Count", "Rows of whose documents a member, at any depth, is not in the schema."
@@ -169,6 +173,10 @@ class Telemetry(msgspec.Struct, frozen=True):
         if report.drops:
             total["Drops"] = report.drops.total()
             numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
+        if report.unkept.documents:
+            total["UnkeptMembers"] = report.unkept.documents
+            unkept_members = _of_unknown(report.unkept)
+            numbers |= {"UnkeptMembers": report.unkept.documents, "unkept_members": unkept_members}
         self._log("stored", report.batch, request_id, numbers)
         origin = _origin(report.batch)
         self._metrics(origin, total)

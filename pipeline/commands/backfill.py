@@ -18,13 +18,15 @@ from pipeline.commands.options import (
     add_framing,
     add_output,
     add_schemas,
+    add_since,
     framed,
+    moment_option,
     positive_integer,
     s3_of,
     settings_of,
-    timestamp_option,
 )
 from pipeline.commands.progress import progress
+from pipeline.commands.reporting import add_report, complain
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.lambda_function import DeployedFunction, Response
@@ -61,9 +63,7 @@ def register(commands: Commands) -> None:
         "invocations than that is stored only without --async.",
     )
     parser.add_argument("uris", metavar="URI", nargs="+", help="s3://bucket/prefix")
-    parser.add_argument(
-        "--since", metavar="T", help="only objects changed since T, as 2026-11-23T09:30:00Z"
-    )
+    add_since(parser, "only objects changed")
     parser.add_argument(
         "--function",
         metavar="NAME",
@@ -93,6 +93,7 @@ def register(commands: Commands) -> None:
     add_schemas(parser)
     add_output(parser)
     add_framing(parser, "what stream.toml beside the datasets says, or documents")
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -106,13 +107,14 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError("--async needs --function NAME: there is nothing to hand over to.")
     objects = S3Objects(settings=s3_of(options))
     places = [_place(uri) for uri in options.uris]
-    since = timestamp_option("--since", options.since) if options.since else -math.inf
+    since = moment_option("--since", options.since) if options.since else -math.inf
     versions = (version for place in places for version in _list(objects, *place))
     found = [version for version in versions if version.modified_at >= since]
     chosen = list({version.reference: version for version in found}.values())  # URIs may overlap
     size = sum(version.size for version in chosen)
     print(f"{len(chosen):,} objects, {size / 1e6:,.1f} MB")
     if options.dry_run:
+        options.report = {"objects": [version.reference.uri for version in chosen], "bytes": size}
         print("\n".join(version.reference.uri for version in chosen))
         return 0
     invoke, jobs = _invoker(options, objects), options.jobs if options.function else 1
@@ -129,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
                 done.add(version, response)
                 advance(version.size)
     finally:
+        options.report = done.report() | {"bytes": size}
         done.show()
     return 1 if done.failures or done.counts["gone"] else 0
 
@@ -155,6 +158,12 @@ class _Done:
                 "PIPELINE_OUTPUT as --out."
             )
 
+    def report(self) -> dict[str, Any]:
+        """Return the sums and all failures as JSON has them."""
+        names = (*_OUTCOMES, "documents", "rows", "rejects")
+        counts = {name: self.counts[name] for name in names} | dict(self.counts)
+        return {**counts, "failures": self.failures}
+
     def show(self) -> None:
         """Print the sums, and the first failures."""
         parts = [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in _OUTCOMES]
@@ -167,11 +176,11 @@ class _Done:
             if name.startswith(_UNKNOWN):
                 print(f"  {count:,} x {name}")
         if self.counts["gone"]:
-            print("gone: overwritten or deleted meanwhile; run it again for what is there now")
+            complain("gone: overwritten or deleted meanwhile; run it again for what is there now")
         for sentence in self.failures[:_SHOWN_FAILURES]:
-            print(f"failed: {sentence}")
+            complain(f"failed: {sentence}")
         if len(self.failures) > _SHOWN_FAILURES:
-            print(f"… and {len(self.failures) - _SHOWN_FAILURES:,} more")
+            complain(f"… and {len(self.failures) - _SHOWN_FAILURES:,} more")
 
 
 def _responses(

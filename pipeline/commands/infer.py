@@ -28,11 +28,11 @@ def register(commands: Commands) -> None:
         description="Draft 1.avsc and dataset.toml from documents in any framing (files, plain, "
         "gzip, zlib or zstd; s3://bucket/key, or a prefix that ends with /; - is standard input; "
         "or a stream), say what was guessed, and keep a few documents as good.ndjson. A type is "
-        "guessed if all documents fit it, or of 100 and more at least 99 %%: the others would be "
+        "guessed if all documents fit it, or of 100 and more at least 99 %: the others would be "
         "dead letters, and are named. No field is left out, and no number is rounded: what has no "
         "one type is kept as JSON text.",
     )
-    parser.add_argument("files", metavar="FILE", nargs="*")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="where documents are")
     parser.add_argument(
         "--name", metavar="NAME", help="the dataset's name (default: after the first file's)"
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from pipeline.core.envelope.members import Members
-from pipeline.core.envelope_rules import Condition, read_path
+from pipeline.core.envelope_rules import Condition
 from pipeline.core.errors import SettingsError
 from pipeline.core.jsontext import is_json, why_not_json
 from pipeline.core.kpl import deaggregate
+from pipeline.core.member_path import read_path
 from pipeline.core.numbering import NOT_BY_RULE
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Provenance, Violation

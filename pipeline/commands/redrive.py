@@ -13,6 +13,7 @@ from pipeline.commands.dead_letters import (
 )
 from pipeline.commands.options import Commands, add_output, add_schemas, existing, settings_of
 from pipeline.commands.progress import progress
+from pipeline.commands.reporting import add_report
 from pipeline.core.errors import DeadLetterError, EventError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would happen"
     )
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -73,6 +75,12 @@ def run(options: argparse.Namespace) -> int:
                         waiting += _add(balance, outcome)
                     advance(1)
     finally:
+        options.report = {
+            **balance.report(),
+            "not_asked_for": waiting,
+            "unreadable": unreadable,
+            "dry_run": options.dry_run,
+        }
         _show(balance, waiting, dry_run=options.dry_run)
     return report_unreadable(unreadable)
 

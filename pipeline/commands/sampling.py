@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.commands.options import STANDARD_INPUT, add_s3, open_input, positive_integer, s3_of
+from pipeline.commands.options import (
+    STANDARD_INPUT,
+    add_framing,
+    add_s3,
+    add_stream,
+    open_input,
+    positive_integer,
+    s3_of,
+)
 from pipeline.commands.stream_batches import StreamBatches
 from pipeline.core.errors import SettingsError
 
@@ -40,18 +48,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         default=10_000,
         help="read the first N documents, of 256 MiB at most (default: 10,000)",
     )
-    parser.add_argument(
-        "--framing",
-        choices=("any", "lines"),
-        default="any",
-        help="lines: each line is a document, whatever is in it (default: any)",
-    )
-    parser.add_argument(
-        "--stream", metavar="NAME", help="read a stream from its oldest record on, name or ARN"
-    )
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="with --stream: the Kinesis service (default: AWS)"
-    )
+    add_framing(parser, "documents")
+    add_stream(parser, "read this stream from its oldest record on")
     add_s3(parser)
 
 

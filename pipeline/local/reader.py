@@ -8,7 +8,7 @@ from pipeline.adapters.aws.kinesis import MOST_RECORDS, IteratorType, Kinesis
 from pipeline.core.errors import ArgumentRefused, IteratorExpired
 from pipeline.core.records import StreamRecord
 from pipeline.local.pace import USUAL_PACE, Pace
-from pipeline.local.state import Checkpoint
+from pipeline.local.state import Beginning, Checkpoint
 
 _FIRST_LIMIT: Final = 100
 _WANTED_BYTES: Final = 10 * 2**20  # of one response
@@ -22,12 +22,20 @@ FROM_OLDEST: Final[Start] = ("TRIM_HORIZON", None)
 FROM_NOW: Final[Start] = ("LATEST", None)
 
 
+def start_of(beginning: Beginning) -> Start:
+    """Return where shards are read from that have no checkpoint."""
+    if beginning.arrived_at is None:
+        return FROM_OLDEST
+    return "AT_TIMESTAMP", beginning.arrived_at / 1_000_000
+
+
 class ShardReader:
     """Reads on after a checkpoint, or from `start`. Times are microseconds since 1970, UTC.
 
     `ended`: the shard is closed, and everything of it was read. `at_tip`: at the last response,
     there was nothing more. `behind` is in milliseconds, None before the first response.
-    `notify` is called with a sentence where records may have expired unread.
+    `notify` is called with a sentence where records may have expired unread. Of a shard that is
+    younger than the time to read from, that is its oldest record.
     """
 
     def __init__(
