@@ -24,7 +24,7 @@ from pipeline.flow import Pipeline, reopen
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A part of a batch: what its documents are."""
+    """A part of a batch: what its documents are; `rejects` hold what their producers sent."""
 
     documents: Unwrapped
     partitions: list[tuple[Dataset, Partition]]
@@ -44,6 +44,9 @@ def judge(letters: ReplayBatch, pipeline: Pipeline) -> Iterator[Judged]:
         unopened = []
         ledger.check()
         opened.coverage.add(ledger, judged.rejects)
+        if opened.originals is not None:
+            as_sent = opened.originals.put_back(judged.rejects)
+            judged = msgspec.structs.replace(judged, rejects=as_sent)
         yield judged
     opened.coverage.check()
 

@@ -40,6 +40,7 @@ Result = Literal["Ok", "Dropped", "ProcessingFailed"]
 MOST_BYTES: Final = 6_000_000
 """Of a response as JSON: Lambda takes 6 MB (6,291,556 bytes) of one."""
 _MOST_REJECTED: Final = 64 * 2**20  # bytes of dead letters in memory
+_A_REJECT: Final = 256  # bytes that a reject takes beside its payload
 _AROUND: Final = 100  # bytes of JSON around what a record of the response holds, at most
 _COMPACT: Final = -1
 
@@ -138,8 +139,18 @@ class _Transformation:
         chosen.sort(key=lambda answer: answer.record.position)
         letters = to_replay([_letter(answer.record) for answer in chosen], stream)
         self._batches.append((letters, chosen))
-        for part in judge(letters, self._pipeline):
+        parts = judge(letters, self._pipeline)
+        while self._has_time():
+            part = next(parts, None)
+            if part is None:
+                return
             self._add(part, chosen)
+        for answer in chosen:
+            if answer.failure is None:
+                self._give_up(answer, "there was no time for it beside the others")
+
+    def _has_time(self) -> bool:
+        return self._attempt.remaining() > self._attempt.reserve
 
     def _add(self, part: Judged, chosen: Sequence[_Answer]) -> None:
         for name, units in part.documents.drops.items():
@@ -172,8 +183,9 @@ class _Transformation:
         if answer.failure is not None:
             return
         answer.rejects.append(reject)
-        answer.rejected += len(reject.payload)
-        self._rejected += len(reject.payload)
+        size = len(reject.payload) + _A_REJECT
+        answer.rejected += size
+        self._rejected += size
         if self._rejected > _MOST_REJECTED:
             self._give_up(answer, "its dead letters do not fit into memory beside the others")
 

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from support import (
     order,
 )
 
-from pipeline import handlers
+from pipeline import handlers, judgement
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import check_together
@@ -37,11 +38,13 @@ from pipeline.core.errors import EventError, SettingsError, StoreRefused, Unexpe
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.routing import Router
 from pipeline.core.stream import parse_preset
-from pipeline.flow import Pipeline
+from pipeline.flow import Pipeline, reopen
 from pipeline.handlers import _firehose
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.core.records import Reject
 
 STREAM = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/shop"
 SHARD = "shardId-000000000007"
@@ -273,6 +276,38 @@ def test_dead_letters_of_what_is_left_to_firehose_are_not_stored() -> None:
     assert place.written == []
 
 
+def test_dead_letters_that_do_not_fit_into_memory_are_left_to_firehose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_firehose, "_MOST_REJECTED", 10 * _firehose._A_REJECT)
+    place = Place()
+    answers = place.transform(
+        from_stream(b'{"n":"x"}\n' * 5, b"5\n" * 20, b'{"n":"x"}', b'{"n":1}')
+    )
+    assert results(answers) == ["Dropped", "ProcessingFailed", "Dropped", "Ok"]
+    assert len(place.written) == 6
+
+
+def test_what_there_is_no_time_for_is_left_to_firehose(monkeypatch: pytest.MonkeyPatch) -> None:
+    place, left = Place(), iter([60.0, 60.0, 60.0, 0.5])
+    event = from_stream(b'{"n":1}', b'{"n":100}')
+    event["records"] += from_stream(b'{"n":2}', shard="shardId-000000000008")["records"]
+    event["records"][2]["recordId"] = "1"
+
+    class Late:
+        aws_request_id = "r"
+
+        def get_remaining_time_in_millis(self) -> float:
+            return next(left, 0.5) * 1_000
+
+    response = _firehose.respond(
+        event, Late(), place.pipeline, 1.0, Telemetry(place.lines.append, lambda: 0.0)
+    )
+    assert results(response["records"]) == ["ProcessingFailed"] * 3
+    assert place.written == []
+    assert "there was no time for it beside the others" in place.log["message"]
+
+
 def test_where_dead_letters_cannot_be_stored_their_records_are_left_to_firehose() -> None:
     def refuse(_put: int) -> None:
         raise StoreRefused("S3 refused it.")
@@ -282,6 +317,22 @@ def test_where_dead_letters_cannot_be_stored_their_records_are_left_to_firehose(
     answers = place.transform(from_stream(b'{"n":1}', b'{"n":100}{"n":2}'))
     assert results(answers) == ["Ok", "ProcessingFailed"]
     assert "data" not in answers[1]
+
+
+def test_dead_letters_of_decoded_payloads_hold_what_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Originals:
+        def put_back(self, rejects: list[Reject]) -> list[Reject]:
+            return [msgspec.structs.replace(reject, payload=b"as sent") for reject in rejects]
+
+    def reopened(*given: Any) -> Any:
+        return reopen(*given)._replace(originals=Originals())  # type: ignore[arg-type]  # its part
+
+    monkeypatch.setattr(judgement, "reopen", reopened)
+    place = Place()
+    assert results(place.transform(from_stream(b'{"n":100}', b'{"n":1}'))) == ["Dropped", "Ok"]
+    assert [letter_payload(letter) for letter in place.written] == [b"as sent"]
 
 
 documents = st.one_of(
