@@ -34,6 +34,8 @@ from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
 from pipeline.core.parts import Part
 from pipeline.core.payload import check_documents, unpack_payloads
+from pipeline.core.privacy import protect
+from pipeline.core.protection import Protection, check_protected
 from pipeline.core.records import Batch, Chunk, Limits, OutputObject, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
@@ -48,8 +50,8 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
     `each_line` the owner of the stream says that each line of a payload is a document, and by
-    `envelope` what is to be taken out of documents. Only `unfinished` changes: it spares work when
-    a batch comes again, and no result depends on it.
+    `envelope` what is to be taken out of documents. Datasets with private fields need `protection`.
+    Only `unfinished` changes: it spares work when a batch comes again, and no result depends on it.
     """
 
     router: Router
@@ -59,8 +61,12 @@ class Pipeline(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     each_line: bool = False
     envelope: Envelope | None = None
+    protection: Protection | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
+
+    def __post_init__(self) -> None:
+        check_protected(self.router.datasets, self.protection)
 
     @property
     def payload_limits(self) -> Limits:
@@ -169,6 +175,7 @@ def _store(
             part.ledger.routed(dataset, chunk)
             rows = part.run("convert", convert, chunk, dataset, fast=fast)
             rows = part.run("rules", check_rules, rows, dataset)
+            rows = part.run("rules", protect, rows, dataset, pipeline.protection)
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
             partitions = part.run("partition", split, rows, dataset, pipeline.limits, room)
             tally = report.tally(dataset.name)
@@ -253,7 +260,8 @@ class _Part:
         self._writer.check()
         for dataset, hour, letters in group_by_arrival_hour(self.rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
-            encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
+            said = self._censuses[dataset].to_name()
+            encoder = partial(encode_dead_letters, letters, said, self._pipeline.protection)
             size = self._put(self._pipeline.dead_letters, key, hour, encoder)
             units = units_of(letters)
             self._handed_over.append(OutputObject(key, dataset, DEAD_LETTERS, units, size))

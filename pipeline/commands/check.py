@@ -110,9 +110,9 @@ def _together(datasets: list["Dataset"], faults: list[str]) -> tuple["Dataset", 
 
 
 def _versions(folder: Path, *, positional: bool) -> list[str]:
-    """Compare each version of a schema with the one before it."""
+    """Compare each version of a schema with the one before it; print remarks, return faults."""
     from pipeline.adapters.schemas import read_texts
-    from pipeline.authoring.evolution import changes_refused
+    from pipeline.authoring.evolution import changes_refused, privacy_changes
     from pipeline.core.dataset import parse_dataset
 
     schemas, _ = read_texts(folder)
@@ -120,6 +120,9 @@ def _versions(folder: Path, *, positional: bool) -> list[str]:
     versions = [
         parse_dataset(folder.name, {number: schemas[number]}, "") for number in sorted(schemas)
     ]
+    for old, new in pairwise(versions):
+        for remark in privacy_changes(old.record, new.record):
+            print(f"REMARK  {folder}/{new.version}.avsc after {old.version}.avsc: {remark}")
     return [
         f"{folder}/{new.version}.avsc after {old.version}.avsc: {change}"
         for old, new in pairwise(versions)
@@ -191,6 +194,23 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
                 )
             )
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
+    if dataset.private is not None:
+        print(f"  private     {', '.join(_private(dataset))}")
+        print(f"  dead letters of it show none of these; originals: {_ORIGINALS[dataset.withheld]}")
+
+
+_ORIGINALS = {
+    "encrypt": "encrypted for whoever has the key",
+    "digest": "a digest alone, and so they cannot be sent again",
+}
+
+
+def _private(dataset: "Dataset") -> Iterator[str]:
+    """Yield each private field, and what is stored of it."""
+    from pipeline.core.schema.privacy import private_paths
+
+    for path, privacy in private_paths(dataset.record):
+        yield f"{path} ({privacy})"
 
 
 def _partition(column: "PartitionColumn") -> str:
@@ -203,19 +223,21 @@ def _partition(column: "PartitionColumn") -> str:
 
 def _columns(dataset: "Dataset") -> Iterator[list[str]]:
     """Yield a row for each column, and for each field of a nested one."""
-    for field in list(dataset.schema)[: -len(dataset.record.fields)]:
+    for field in list(dataset.schema)[: -len(dataset.stored.fields)]:
         yield [field.name, _short(field.type), "", ""]
-    for field in dataset.record.fields:
+    for field in dataset.stored.fields:
         yield from _rows(field.name, field.key, field)
 
 
 def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:
-    from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record
+    from pipeline.core.schema.types import NO_DEFAULT, Array, Field, Map, Record
 
     kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
     kind = kinds.get(type(field_type.type)) or _short(field_type.arrow)
     has_default = field_type.default is not NO_DEFAULT
     notes = ["may be null"] * field_type.nullable + ["has a default"] * has_default
+    if isinstance(field_type, Field) and field_type.privacy is not None:
+        notes.append(f"private: {field_type.privacy}")
     note = ", ".join(notes)
     yield [name, kind, note, key]
     match field_type.type:

@@ -39,7 +39,7 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
     rejected |= violations
     read = _merged(by_columns, by_rows)
     columns = [*_identity(chunk, read.indices), *_rest(dataset, read), *read.columns]
-    table = pa.Table.from_arrays(columns, schema=dataset.schema)
+    table = pa.Table.from_arrays(columns, schema=dataset.read)
     rejects = [
         Reject.from_chunk(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
         for index in sorted(rejected)

@@ -18,6 +18,7 @@
                                   StreamRefused > StreamMissing, ArgumentRefused
         FunctionError           Lambda
         NotifyError             SNS
+        SecretError             the key of private fields
         ProducerError           in `pipeline.producer`, with the records that were given up
       DeadlineExceeded        time ran out, and the stores work
       NotFinished             some of it is stored, and the next invocation goes on
@@ -170,6 +171,10 @@ class FunctionError(ServiceError):
 
 class NotifyError(ServiceError):
     """A message could not be sent; the text says where to, and what to do."""
+
+
+class SecretError(ServiceError):
+    """The key of private fields could not be fetched; the text says where from, and what to do."""
 
 
 # ---------------------------------------------------------------------------------------- time

@@ -26,7 +26,7 @@ class Router:
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
-        self._datasets = tuple(datasets)
+        self.datasets = tuple(datasets)
         self.width = width_of(dataset.record for dataset in datasets)
         self._rest = next((dataset for dataset in datasets if dataset.match is None), None)
         self._by_value = {
@@ -47,8 +47,8 @@ class Router:
     ) -> tuple[list[tuple[Dataset, Chunk]], list[Reject]]:
         """Return each dataset's part of the chunk, in the order of the datasets."""
         if self._probe is None:
-            return [(self._datasets[0], chunk)] if len(chunk) else [], []
-        taken: dict[str, list[int]] = {dataset.name: [] for dataset in self._datasets}
+            return [(self.datasets[0], chunk)] if len(chunk) else [], []
+        taken: dict[str, list[int]] = {dataset.name: [] for dataset in self.datasets}
         rejects: list[Reject] = []
         datasets = self._fast_find(chunk.payloads) if fast else repeat(None, len(chunk))
         for index, dataset in enumerate(datasets):
@@ -65,7 +65,7 @@ class Router:
                 taken[found.name].append(index)
         parts = [
             (dataset, _part(chunk, taken[dataset.name]))
-            for dataset in self._datasets
+            for dataset in self.datasets
             if taken[dataset.name]
         ]
         return parts, rejects

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.privacy_key import protection_for_trials
 from pipeline.adapters.stopwatch import PHASES
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
@@ -48,7 +49,8 @@ class Invocation:
 def make_pipeline(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline:
     """Return a pipeline on empty stores in memory; `distant` ones are as slow as S3."""
     store = DistantStore if distant else MemoryStore
-    return Pipeline(Router(datasets), Limits(), store(), store())
+    protection = protection_for_trials(datasets)
+    return Pipeline(Router(datasets), Limits(), store(), store(), protection=protection)
 
 
 def invoke(

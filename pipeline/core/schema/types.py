@@ -6,7 +6,7 @@ type, and for scalars how one decoded value becomes what Arrow stores.
 
 from collections.abc import Callable
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +39,14 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 _NO_RULES = Rules()
+
+
+class Privacy(StrEnum):
+    """What becomes of a private field's values."""
+
+    DROP = "drop"
+    MASK = "mask"
+    HASH = "hash"
 
 
 class LogicalType(Enum):
@@ -156,13 +164,15 @@ class FieldType(_Nulls, frozen=True):
 class Field(FieldType, frozen=True):
     """A record's field: `name` in the output, `key` in the JSON object.
 
-    Where the object has no `key`, the first of the `aliases` that it has is read instead.
+    Where the object has no `key`, the first of the `aliases` that it has is read instead. With a
+    `privacy`, its values are stored as that says, and not as they are.
     """
 
     name: str = ""
     key: str = ""
     rules: Rules = msgspec.field(default_factory=Rules)
     aliases: tuple[str, ...] = ()
+    privacy: Privacy | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
