@@ -132,7 +132,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
 
 def envelope_of(stream: Stream, limits: Limits) -> Envelope | None:
     """Return what opens the documents of a stream, if it has rules for that."""
-    return Envelope(stream.rules, limits.unpacked_bytes) if stream.rules else None
+    return Envelope(stream.rules, limits) if stream.rules else None
 
 
 def open_retrying_store(uri: str, s3: S3Settings = NO_DEMANDS) -> ObjectStore:

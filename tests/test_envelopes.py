@@ -28,6 +28,7 @@ from pipeline.cli import main
 from pipeline.core.census import of_gzip
 from pipeline.core.deadletter import decode_dead_letters
 from pipeline.core.events import read_kinesis_event
+from pipeline.core.records import Limits
 from pipeline.core.routing import Router
 from pipeline.core.stream import parse_stream
 from pipeline.flow import Pipeline
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from support import Function
 
-    from pipeline.core.records import Limits
     from pipeline.core.report import Report
 
 LOGS = """
@@ -157,7 +157,7 @@ def test_an_envelope_is_opened_when_its_rules_are_right_at_last(times: int) -> N
     envelope = as_json(logs({"id": 1}, {"id": "x"}, {"id": 3}, {"id": 4, "message": "{"}))
     wrong = LOGS.replace("logEvents", "events")
     send(stored, as_json(logs(events=[{"id": 0}])) + b"\n" + envelope, rules=wrong)
-    assert waiting(stored) == [(STRIDE, None, "envelope", "envelope_mismatch", envelope)]
+    assert waiting(stored) == [(STRIDE, -1, "envelope", "envelope_mismatch", envelope)]
     for _ in range(times):
         redrive(stored)
     assert shown(stored) == [("8", 0, 0, None), ("8", STRIDE, 1, None), ("8", STRIDE + 2, 3, None)]
@@ -258,7 +258,7 @@ def element(document: dict[str, Any]) -> list[tuple[str, Any]]:
 def test_what_comes_of_envelopes_is_what_an_oracle_says(documents: list[dict[str, Any]]) -> None:
     from pipeline.core.envelope.opening import Envelope
 
-    envelope = Envelope(parse_stream(LOGS, "stream.toml").rules, 2**26)
+    envelope = Envelope(parse_stream(LOGS, "stream.toml").rules, Limits())
     for document in documents:
         for text in (as_json(document), json.dumps(document, indent=1).encode()):
             found = envelope.open(text)
@@ -334,3 +334,22 @@ def test_drops_are_a_column_of_the_balance(
     ] * 3
     assert shown[2].split()[:5] == ["unrouted", "1", "0", "0", "1"]
     assert shown[3] == "  1 x dropped: seven"
+
+
+def test_what_was_refused_before_there_were_rules_gets_numbers_of_its_own() -> None:
+    def old(*events: dict[str, Any]) -> bytes:
+        return as_json({"messageType": "DATA_MESSAGE", "logEvents": events})
+
+    stored = Stored()
+    event = {"logGroup": "g"}
+    lines = old({"id": 1}, {"id": 2}), as_json(event | {"id": 7}), old({"id": 3}, {"id": "x"})
+    send(stored, b"\n".join(lines), rules="")
+    keeps_nothing = LOGS.replace('keep = ["$.logGroup"]', 'keep = { logGroup = "$.messageType" }')
+    redrive(stored, keeps_nothing)
+    behind = 2**31 - 2**29
+    numbers = [(row["_document"], row["id"]) for row in stored.rows]
+    assert sorted(numbers) == [(0, 1), (1, 7), (2, 3), (behind + 1, 2)]
+    assert [letter[:2] for letter in waiting(stored)] == [(behind + 2 * STRIDE + 1, 1)]
+    redrive(stored, keeps_nothing)
+    assert [letter[:2] for letter in waiting(stored)] == [(behind + 2 * STRIDE + 1, 1)]
+    assert len(stored.rows) == len(numbers)

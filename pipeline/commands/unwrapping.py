@@ -59,4 +59,4 @@ def open_preset(name: str, limits: "Limits") -> Preset:
         known = ", ".join(preset_names())
         message = f"There is no preset {name!r}; there are {known}."
         raise SettingsError(message)
-    return Preset(name, Envelope(parse_preset(text, f"preset {name}"), limits.unpacked_bytes))
+    return Preset(name, Envelope(parse_preset(text, f"preset {name}"), limits))

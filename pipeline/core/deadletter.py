@@ -30,7 +30,8 @@ would have had at the first delivery, since the place on the stream comes with t
 
 What a rule of stream.toml took out of an envelope has its number in it, `"element": 1`: then it is
 not looked at as an envelope again. One that was broken is kept in its envelope, which holds nothing
-else, and comes out of it with the number that the letter has.
+else, and comes out of it with the number that the letter has. `"element": -1` stands in a letter of
+what no rule was for, and nothing where the stream had no rules: `numbering` says what it is for.
 
 A payload that is not UTF-8 is kept as base64. Files are made of one batch's dead letters of one
 dataset and hour of arrival, in stream order, and without a clock: the same batch makes the same
@@ -56,10 +57,10 @@ from pipeline.core.census import named
 from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
+from pipeline.core.numbering import OLDER_THAN_RULES, envelope_of
 from pipeline.core.protection import Protection, Shown, belongs_to
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import (
-    NOT_BY_RULE,
     Batch,
     Chunk,
     Provenance,
@@ -155,14 +156,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
             return self.position[:1]
         if self.stage in _BEFORE_DOCUMENTS:
             return self.position[:2]
-        if self.element is None:
+        if self.element is None or self.element < 0:
             return self.position
-        return (*self.position[:2], self.document - self.element, self.element)
+        return (*self.position[:2], envelope_of(self.document, self.element), self.element)
 
     @property
     def is_taken_out(self) -> bool:
         """Whether it is an element that stands in its envelope no more."""
-        return self.element is not None and self.stage is not RejectStage.ENVELOPE
+        is_element = self.element is not None and self.element >= 0
+        return is_element and self.stage is not RejectStage.ENVELOPE
 
 
 class ReplayBatch(msgspec.Struct, frozen=True):
@@ -276,7 +278,7 @@ def _mark(provenance: Provenance, letter: DeadLetter) -> None:
     """Append which element of its envelope a letter is."""
     if provenance.element is None:
         provenance.element = array(INT32)
-    provenance.element.append(NOT_BY_RULE if letter.element is None else letter.element)
+    provenance.element.append(OLDER_THAN_RULES if letter.element is None else letter.element)
 
 
 def _no_chunk(batch: Batch) -> Chunk:
@@ -299,7 +301,7 @@ class _Written(msgspec.Struct):
     partition_key: str | None
     payload_encoding: Literal["utf-8", "base64"]
     payload: str
-    element: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    element: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] | None = None
     private_key: str | None = None
     redacted: tuple[str, ...] = ()
     sealed: str | None = None
@@ -446,8 +448,8 @@ def _end_of(shown: Shown) -> bytes:
 
 
 def _numbers(provenance: Provenance, unit: int) -> bytes:
-    """Write the document's number, and behind it the element's, where it is one."""
-    if provenance.element is None or provenance.element[unit] == NOT_BY_RULE:
+    """Write the document's number, and behind it the element's, where the stream has rules."""
+    if provenance.element is None or provenance.element[unit] == OLDER_THAN_RULES:
         return b"%d" % provenance.document[unit]
     return b'%d,"element":%d' % (provenance.document[unit], provenance.element[unit])
 

@@ -89,10 +89,6 @@ class Width(msgspec.Struct, frozen=True):
     item: int = 0
 
 
-NOT_BY_RULE = -1
-"""Stands for the number of an element where no rule took the document out of an envelope."""
-
-
 class Provenance(msgspec.Struct):
     """Where each unit (a document, or a record that did not open) stands in its batch.
 
@@ -108,9 +104,9 @@ class Provenance(msgspec.Struct):
     The units of a part of a batch are `opened_from` those of user records, of which each is the
     first of one user record's documents, and several of them where it has several.
 
-    Where a stream has envelopes, `element` says which element of its envelope each unit is
-    (`NOT_BY_RULE`: no rule took it out of any). Units that were opened from dead letters have their
-    numbers from these; `begins` is 1 where one is the first of its dead letter, else 0.
+    Where a stream has envelopes, `element` says which element of its envelope each unit is, or that
+    it is none (see `numbering`). Units that were opened from dead letters have their numbers from
+    these; `begins` is 1 where one is the first of its dead letter, else 0.
     """
 
     batch: Batch

@@ -10,6 +10,7 @@ from support import ROOT
 
 from pipeline.adapters.schemas import preset_names, read_preset
 from pipeline.core.envelope.opening import Envelope
+from pipeline.core.records import Limits
 from pipeline.core.stream import parse_preset
 
 
@@ -169,7 +170,7 @@ def outcomes_of(envelope: Envelope, record: bytes) -> list[str]:
 
 
 def envelope_of(preset: str) -> Envelope:
-    return Envelope(parse_preset(read_preset(preset) or "", f"preset {preset}"), 2**26)
+    return Envelope(parse_preset(read_preset(preset) or "", f"preset {preset}"), Limits())
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))

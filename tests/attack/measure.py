@@ -22,10 +22,12 @@ from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
+from pipeline.core.envelope import Envelope
 from pipeline.core.errors import Defect, FileError, PipelineError
 from pipeline.core.events import event_item
 from pipeline.core.records import Limits, StreamRecord
 from pipeline.core.routing import Router
+from pipeline.core.stream import parse_stream
 from pipeline.files.blocks import batches_of
 from pipeline.flow import Pipeline
 from pipeline.handlers._kinesis import respond
@@ -106,10 +108,16 @@ def run(recipe: Recipe) -> Cost:
     return Cost(seconds, megabytes, max(units, 0.5), MARK in "\n".join(messages), failed)
 
 
-def run_stream_record(data: bytes, schemas: Path) -> Cost:
-    """Take one stream record down the road; the memory is all of this process', not what grew."""
-    void, messages = _Void("void"), list[str]()
-    pipeline = Pipeline(Router(read_datasets(schemas)), Limits(), void, void)
+def run_stream_record(data: bytes, schemas: Path, rules: str = "") -> Cost:
+    """Take one stream record down the road; the memory is all of this process', not what grew.
+
+    `rules` is the text of a stream.toml; "" stands for a stream without envelopes.
+    """
+    void, messages, limits = _Void("void"), list[str](), Limits()
+    read = parse_stream(rules, "stream.toml").rules
+    envelope = Envelope(read, limits) if read else None
+    router = Router(read_datasets(schemas))
+    pipeline = Pipeline(router, limits, void, void, envelope=envelope)
     event, begun = _event_of([data]), _spent()
     _store_event(event, pipeline, messages)
     report = json.loads(messages[0])

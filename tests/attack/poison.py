@@ -6,6 +6,7 @@ Each is legal, and accepted by Kinesis, which takes up to 10 MiB.
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -65,3 +66,100 @@ POISON: dict[str, Callable[[], bytes]] = {
     "one line of brackets": lambda: b"[" * LARGEST,
     "one array of numbers": lambda: b"[%b1]" % (b"1," * (LARGEST // 2 - 2)),
 }
+
+
+# A stream's rules, for records that are much work only where envelopes are opened.
+_EACH = """
+[[envelope]]
+each = "$.e"
+keep = ["$.k"]
+"""
+_EACH_OF_EACH = """
+[[envelope]]
+each = "$.e"
+keep = ["$.k", "$.f"]
+
+[[envelope]]
+when = { "$.x" = 1 }
+drop = "x"
+
+[[envelope]]
+each = "$.f"
+keep = ["$.k"]
+"""
+_DYNAMODB = """
+[[envelope]]
+lift = "$.v"
+decode = "dynamodb"
+"""
+_PARSE = "".join(
+    f"""
+[[envelope]]
+when = {{ "$.p" = {{ present = true }} }}
+parse = "$.p"
+keep = {{ k{n} = "$.k" }}
+"""
+    for n in range(32)
+)
+
+
+def _envelope(element: bytes, count: int, kept: int, beside: bytes = b'"f":0') -> bytes:
+    """Return an envelope of so many elements, which has `kept` bytes to keep."""
+    return b'{"k":"%b",%b,"e":[%b]}' % (b"k" * kept, beside, b",".join([element] * count))
+
+
+def _nested(count: int) -> bytes:
+    """Return JSON text in a string in JSON text in a string, as deep as a document may go."""
+    text = b'{"q":0}'
+    for _ in range(count):
+        text = b'{"p":%b}' % json.dumps(text.decode()).encode()
+    return text
+
+
+POISONED_ENVELOPES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "much that is kept for each": (_EACH, lambda: _of(_envelope(b"{}", 4_500, 14_000), 370)),
+    "envelopes of empty objects": (
+        _EACH,
+        lambda: _of(_gzip(_lines(_envelope(b"{}", 131_000, 0), 60)), 370),
+    ),
+    "envelopes of empty objects, and what is kept": (
+        _EACH,
+        lambda: _of(_gzip(_lines(_envelope(b"{}", 131_000, 500), 60)), 370),
+    ),
+    "elements that are not objects": (_EACH, lambda: _of(_envelope(b"1", 131_000, 10), 30)),
+    "elements that are not objects, in a long envelope": (
+        _EACH,
+        lambda: _of(_envelope(b"1", 2_000, 14_000), 370),
+    ),
+    "elements with a member of the same name": (
+        _EACH,
+        lambda: _of(_envelope(b'{"k":1}', 4_500, 14_000), 370),
+    ),
+    "elements with names that have escapes": (
+        _EACH,
+        lambda: _of(_envelope(rb'{"\u006a":1}', 9_000, 7_000), 80),
+    ),
+    "elements that are dropped, with much that is kept": (
+        _EACH_OF_EACH,
+        lambda: _of(_envelope(b'{"x":1}', 4_500, 14_000), 370),
+    ),
+    "elements of elements": (
+        _EACH_OF_EACH,
+        lambda: _of(_envelope(b"{}", 300, 100, b'"f":[%b]' % b",".join([b"{}"] * 300)), 370),
+    ),
+    "elements of elements that are not objects": (
+        _EACH_OF_EACH,
+        lambda: _of(_envelope(b"{}", 300, 100, b'"f":[%b]' % b",".join([b"1"] * 300)), 370),
+    ),
+    "attribute values of long lists": (
+        _DYNAMODB,
+        lambda: _of(b'{"v":{"l":{"L":[%b]}}}' % b",".join([b'{"N":"1"}'] * 99_000), 10),
+    ),
+    "attribute values of long numbers": (
+        _DYNAMODB,
+        lambda: _of(b'{"v":{"l":{"N":"%b"}}}' % (b"1" * 1_000_000), 10),
+    ),
+    "text in text": (_PARSE, lambda: _of(_gzip(_lines(_nested(7), 9_000)), 20)),
+    "one document each, lifted": (_EACH, lambda: _of(_envelope(b"{}", 1, 0))),
+}
+"""Stream records with the rules of their streams."""

@@ -12,6 +12,7 @@ from support import as_json
 
 from pipeline.core.envelope.members import Members
 from pipeline.core.envelope.opening import Envelope
+from pipeline.core.records import Limits
 from pipeline.core.stream import parse_stream
 
 LOGS = """
@@ -33,7 +34,7 @@ keep = { at = "$.timestamp", logGroup = "$.logGroup" }
 
 
 def envelope(text: str) -> Envelope:
-    return Envelope(parse_stream(text, "stream.toml").rules, 2**26)
+    return Envelope(parse_stream(text, "stream.toml").rules, Limits())
 
 
 def logs(*events: Any, **members: Any) -> bytes:
@@ -137,3 +138,38 @@ def test_members_are_found_at_once_as_level_by_level(
             member = member.get(key, ...) if isinstance(member, dict) else ...
         token = found[members.place[path]]
         assert (... if token is None else json.loads(token)) == member
+
+
+@pytest.mark.parametrize("key", [rb"a\/b", rb"a\u002fb", rb"\u0061/b", b"a/b"])
+def test_a_kept_name_clashes_with_all_spellings_of_it(key: bytes) -> None:
+    rules = '[[envelope]]\neach = "$.e"\nkeep = { "a/b" = "$.k" }'
+    opened = envelope(rules).open(b'{"k":1,"e":[{"%b":2}]}' % key)
+    assert [violation.path for violation in opened.violations.values()] == ["$.e"]
+
+
+def test_a_broken_element_is_kept_in_what_stands_around_it() -> None:
+    rules = '[[envelope]]\neach = "$.a.e"\n[[envelope]]\nparse = "$.p"'
+    text = rb'{"x":1.0,"a":{"y":"\u00e9","e":[{"p":"{}"},{"p":"{"},7],"z":[]},"x2":null}'
+    opened = envelope(rules).open(text)
+    assert opened.texts == [
+        b"{}",
+        rb'{"x":1.0,"a":{"y":"\u00e9","e":[{"p":"{"}],"z":[]},"x2":null}',
+        rb'{"x":1.0,"a":{"y":"\u00e9","e":[7],"z":[]},"x2":null}',
+    ]
+
+
+def test_what_comes_of_a_stream_records_envelopes_is_bounded() -> None:
+    limits = Limits(record_documents=5, record_bytes=260)
+    opener = Envelope(parse_stream(LOGS, "stream.toml").rules, limits)
+
+    def reasons(*texts: bytes) -> list[list[str]]:
+        room = opener.room()
+        opened = [opener.open(text, room) for text in texts]
+        return [[str(each.reason) for each in found.violations.values()] for found in opened]
+
+    two = logs({"id": "1"}, {"id": "2"})
+    assert reasons(two, two, two, logs({"id": "1"})) == [[], [], ["too_many_documents"], []]
+    long = logs({"id": "1"}, {"id": "2"}, logGroup="g" * 70)
+    assert reasons(long, long, logs({"id": "1"})) == [[], ["unpacked_too_large"], []]
+    broken = logs({"id": "1"}, 2, logStream="s" * 120)
+    assert reasons(broken, broken) == [["envelope_mismatch"], ["unpacked_too_large"]]

@@ -1,27 +1,29 @@
 """Envelopes to documents, part by part: what a stream's rules take out of what it carries.
 
-A document's number says where it stands in its payload: element e of the payload's document n has
-the number n * 131,072 + e. So in a payload of one envelope, as nearly all are, the elements are
-counted from 0; and the numbers depend on nothing else in the payload, so that an envelope which is
-a dead letter now and is sent again later takes nobody's number.
+Which number each document has is said in `numbering`.
 """
 
 from array import array
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from pipeline.core.envelope.opening import MOST_ELEMENTS, Envelope, Opened
+from pipeline.core.envelope.opening import Envelope, Opened, Room
 from pipeline.core.errors import ConservationError
 from pipeline.core.integers import INT32, INT64, Integers, zeros
 from pipeline.core.jsontext import deeper_than, is_json
+from pipeline.core.numbering import (
+    MOST_DOCUMENTS,
+    MOST_ELEMENTS,
+    MOST_OLDER,
+    NOT_BY_RULE,
+    OLDER_THAN_RULES,
+    numbers_of_older,
+)
 from pipeline.core.parts import Part
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import NOT_BY_RULE, Chunk, Limits, Provenance, Reject, Violation, Width
+from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
 
 __all__ = ["MOST_DOCUMENTS", "Envelope", "Unwrapped", "as_they_are", "unwrap"]
-
-MOST_DOCUMENTS = 2**31 // MOST_ELEMENTS
-"""Documents of one payload, each with numbers for all of its elements."""
 
 _RUN = 256  # documents that are added together
 _LOST = (
@@ -31,6 +33,10 @@ _LOST = (
 _SEVERAL = (
     "With the rules of now, several documents would come of this element, and their numbers are "
     "those of the elements behind it; send the envelope again as its producer sent it."
+)
+_TOO_FAR_BEHIND = (
+    f"Several documents would come of this one, which is older than the rules and stands behind "
+    f"{MOST_OLDER} others of its payload; send the record again as its producer sent it."
 )
 _NO_RULE = "No rule of stream.toml is for the envelope of this element any more."
 
@@ -56,16 +62,33 @@ def unwrap(
 
     Documents of dead letters, which were not opened from anything here, keep their numbers.
     """
+    rooms = _Rooms(envelope)
     for documents, rejects in parts:
-        yield from _Unwrapper(documents, envelope, limits, width).parts(rejects)
+        yield from _Unwrapper(documents, envelope, rooms, limits, width).parts(rejects)
+
+
+class _Rooms:
+    """What may still come of each stream record's envelopes; its parts come one after another."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._record = -1
+
+    def of_record(self, record: int) -> Room:
+        if record != self._record:
+            self._record, self._room = record, self._envelope.room()
+        return self._room
 
 
 class _Unwrapper:
     """Opens the documents of one part, and cuts what comes of them into parts again."""
 
-    def __init__(self, documents: Chunk, envelope: Envelope, limits: Limits, width: Width) -> None:
+    def __init__(
+        self, documents: Chunk, envelope: Envelope, rooms: _Rooms, limits: Limits, width: Width
+    ) -> None:
         self._documents = documents
         self._origins = documents.provenance
+        self._rooms = rooms
         self._envelope = envelope
         self._limits = limits
         self._is_replayed = self._origins.opened_from is None
@@ -156,18 +179,28 @@ class _Unwrapper:
             )
             violation = Violation(Reason.TOO_MANY_DOCUMENTS, message)
             return Opened([document], {0: violation}, by_rule=False)
+        room = self._rooms.of_record(origins.record[unit])
         if not self._is_replayed:
-            lifted = self._envelope.fast_open(document)
+            lifted = self._envelope.fast_open(document, room)
             if isinstance(lifted, bytes) and len(lifted) > self._surely_good:
                 return Opened([lifted])
             return lifted
-        opened = self._envelope.open(document)
-        is_element = origins.element is not None and origins.element[unit] != NOT_BY_RULE
-        if is_element and not (opened.by_rule and len(opened.texts) == 1) and not opened.violations:
-            message = _SEVERAL if opened.by_rule else _NO_RULE
-            violation = Violation(Reason.ENVELOPE_MISMATCH, message)
-            return Opened([document], {0: violation}, by_rule=False)
-        return opened
+        opened = self._envelope.open(document, room)
+        why_not = self._why_not_again(unit, opened)
+        if why_not is None:
+            return opened
+        violation = Violation(Reason.ENVELOPE_MISMATCH, why_not)
+        return Opened([document], {0: violation}, by_rule=False)
+
+    def _why_not_again(self, unit: int, opened: Opened) -> str | None:
+        """Tell why what came of a dead letter has no numbers, if so."""
+        mark, is_one = self._mark(unit), len(opened.texts) == 1
+        if mark == OLDER_THAN_RULES:
+            has_numbers = is_one or self._origins.document[unit] < MOST_OLDER
+            return None if has_numbers else _TOO_FAR_BEHIND
+        if mark == NOT_BY_RULE or (opened.by_rule and is_one) or opened.violations:
+            return None
+        return _SEVERAL if opened.by_rule else _NO_RULE
 
     def _room(self, texts: list[bytes], start: int) -> int:
         """Count the texts from `start` on that fit in the part; one at least in an empty one."""
@@ -195,10 +228,13 @@ class _Unwrapper:
         number = origins.document[unit]
         if not self._is_replayed:
             number *= MOST_ELEMENTS
-        mark = NOT_BY_RULE if origins.element is None else origins.element[unit]
+        mark = self._mark(unit)
         columns.record.extend(array(INT32, (origins.record[unit],)) * count)
         columns.sub.extend(array(INT64, (origins.sub[unit],)) * count)
-        columns.document.extend(range(number + start, number + start + count))
+        if mark == OLDER_THAN_RULES:
+            columns.document.extend(numbers_of_older(number, start, count))
+        else:
+            columns.document.extend(range(number + start, number + start + count))
         columns.partition_key.extend([origins.partition_key[unit]] * count)
         if columns.element is not None:
             element = max(mark, 0) + start
@@ -208,6 +244,11 @@ class _Unwrapper:
         if columns.begins is not None:
             columns.begins.extend([int(start + n == 0) for n in range(count)])
         return first
+
+    def _mark(self, unit: int) -> int:
+        """Return which element a document was already, or what says that it was none."""
+        element = self._origins.element
+        return NOT_BY_RULE if element is None else element[unit]
 
     def _add(self, unit: int, opened: Opened, start: int, end: int) -> None:
         """Add what came of one document, from its text `start` to before `end`."""

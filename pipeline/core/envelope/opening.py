@@ -8,6 +8,7 @@ nobody knows how many, and so which numbers its siblings have: then all of the e
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -18,11 +19,9 @@ from pipeline.core.envelope.members import Found, Members
 from pipeline.core.envelope_rules import Condition, Path, Rule, written
 from pipeline.core.errors import ConservationError
 from pipeline.core.jsontext import WHITESPACE, is_json
+from pipeline.core.numbering import MOST_ELEMENTS
 from pipeline.core.reasons import Reason
-from pipeline.core.records import Violation
-
-MOST_ELEMENTS = 2**17
-"""Elements of one document; the numbers of the next one in its payload begin behind so many."""
+from pipeline.core.records import Limits, Violation
 
 _TELLING = 4  # bytes that names begin with, which hardly any other member does
 _SPACE_AND_COMMA = WHITESPACE + b","
@@ -30,6 +29,17 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
+
+
+class Room(msgspec.Struct, gc=False):
+    """What may still come of the envelopes of one stream record: elements, and bytes.
+
+    Bytes are those of the documents, and at each level those that are kept for each element or
+    stand around a broken one: some kilobytes could come to more than there is time for.
+    """
+
+    elements: int
+    bytes: int
 
 
 class Opened(msgspec.Struct, gc=False):
@@ -42,14 +52,26 @@ class Opened(msgspec.Struct, gc=False):
     violations: dict[int, Violation] = msgspec.field(default_factory=dict)
     drops: dict[int, str] = msgspec.field(default_factory=dict)
     by_rule: bool = True
+
+
+class _Opening(Opened, gc=False, kw_only=True):
+    """A document that is being opened; `size` are the bytes that it takes of its `room`."""
+
+    room: Room
     size: int = 0
 
 
-class _Level(NamedTuple):
+class _Level:
     """What a rule took something out of, without what was kept from further above."""
 
-    bare: bytes
-    rule: Rule
+    def __init__(self, bare: bytes, rule: Rule) -> None:
+        self.rule = rule
+        self._bare = bare
+
+    @cached_property
+    def around(self) -> tuple[bytes, bytes] | None:
+        """What stands before and behind the place that the rule takes something out of."""
+        return _around(self._bare, self.rule.target)
 
 
 class _Piece(NamedTuple):
@@ -89,20 +111,27 @@ class _WholeEnvelope(Exception):
 class Envelope:
     """Opens documents by rules, of which there is one at least.
 
-    Of one document may come `most_bytes` and `MOST_ELEMENTS`.
+    Of one document may come `MOST_ELEMENTS` and as many bytes as may be unpacked of one.
     """
 
-    def __init__(self, rules: Sequence[Rule], most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, rules: Sequence[Rule], limits: Limits) -> None:
+        self._limits = limits
         self._levels = [_planned(rules, start) for start in range(len(rules))]
         self.parses = any(rule.action == "parse" for rule in rules)
 
-    def open(self, document: bytes) -> Opened:
-        """Return what a document came to: itself, if no rule is for it."""
-        opened = self.fast_open(document)
+    def room(self) -> Room:
+        """Return what may come of the envelopes of one stream record."""
+        return Room(self._limits.record_documents, self._limits.record_bytes)
+
+    def open(self, document: bytes, room: Room | None = None) -> Opened:
+        """Return what a document came to: itself, if no rule is for it.
+
+        What it takes of its stream record's `room` is taken off, also where it then is refused.
+        """
+        opened = self.fast_open(document, room)
         return Opened([opened]) if isinstance(opened, bytes) else opened
 
-    def fast_open(self, document: bytes) -> bytes | Opened:
+    def fast_open(self, document: bytes, room: Room | None = None) -> bytes | Opened:
         """Return the same; where a rule made one good document of it, that alone."""
         decided = self._decide(document, 0)
         if decided is None:
@@ -112,18 +141,22 @@ class Envelope:
             token, kept = found[plan.target], _kept(plan, found)
             if token and token.startswith(b"{") and _clash(token, kept, plan) is None:
                 return _with(kept, token)
-        opened = Opened()
+        room = room or self.room()
+        opened = _Opening(room=room)
         try:
             self._apply(plan, found, _Piece(document, document), opened)
         except _WholeEnvelope as whole:
             return Opened([document], {0: whole.violation}, by_rule=False)
+        finally:
+            room.elements -= len(opened.texts)
+            room.bytes -= opened.size
         return opened
 
-    def _open(self, piece: _Piece, into: Opened) -> None:
+    def _open(self, piece: _Piece, into: _Opening) -> None:
         """Let the first rule decide that is for a document, if there is one."""
         decided = self._decide(piece.text, piece.start)
         if decided is None:
-            self._add(piece.text, into)
+            self._add(piece.text, piece.bare, into)
         else:
             self._apply(*decided, piece, into)
 
@@ -144,7 +177,7 @@ class Envelope:
                 return plan, found
         return None
 
-    def _apply(self, plan: _Plan, found: Found, piece: _Piece, into: Opened) -> None:
+    def _apply(self, plan: _Plan, found: Found, piece: _Piece, into: _Opening) -> None:
         rule = plan.rule
         if rule.action == "drop":
             self._drop(rule.name, piece.text, into)
@@ -157,7 +190,8 @@ class Envelope:
         if isinstance(bare, Violation):
             self._refuse(bare, plan.several, piece.bare, piece.above, into)
         else:
-            self._go_on(plan, bare, kept, piece, into)
+            above = (*piece.above, _Level(piece.bare, plan.rule))
+            self._go_on(plan, bare, kept, above, into)
 
     def _apply_each(
         self,
@@ -165,7 +199,7 @@ class Envelope:
         token: bytes | None,
         kept: bytes,
         piece: _Piece,
-        into: Opened,
+        into: _Opening,
     ) -> None:
         """Make a document of each element."""
         if token is None or not token.startswith(b"["):
@@ -182,18 +216,19 @@ class Envelope:
             violation = _expected("an array with elements", plan.rule)
             self._refuse(violation, plan.several, piece.bare, piece.above, into)
         self._check_room(len(elements), kept, len(token), into)
+        into.size += len(elements) * len(kept)
         if plan.behind == len(self._levels) and _are_plain(token, elements, kept, plan):
             front = b"{%b," % kept if kept else b"{"
             into.texts += [front + element[1:] for element in elements] if kept else elements
-            into.size += len(token) + len(front) * len(elements)
+            into.size += len(token)
             return
+        above = (*piece.above, _Level(piece.bare, plan.rule))
         for element in elements:
             if element.startswith(b"{"):
-                self._go_on(plan, element, kept, piece, into)
+                self._go_on(plan, element, kept, above, into)
             else:
                 message = f"An element of {written(plan.rule.target)} is not an object."
                 violation = Violation(Reason.ENVELOPE_MISMATCH, message, _path(plan.rule))
-                above = (*piece.above, _Level(piece.bare, plan.rule))
                 self._refuse(violation, plan.several_behind, element, above, into)
 
     def _go_on(
@@ -201,11 +236,10 @@ class Envelope:
         plan: _Plan,
         bare: bytes,
         kept: bytes,
-        piece: _Piece,
-        into: Opened,
+        above: tuple[_Level, ...],
+        into: _Opening,
     ) -> None:
         """Hand on what was taken out, with what goes along, to the rules behind."""
-        above = (*piece.above, _Level(piece.bare, plan.rule))
         clash = _clash(bare, kept, plan)
         if clash is not None:
             message = (
@@ -216,15 +250,15 @@ class Envelope:
             return
         text = _with(kept, bare)
         if plan.behind == len(self._levels):
-            self._add(text, into)
+            self._add(text, bare, into)
         else:
             self._open(_Piece(text, bare, plan.behind, above), into)
 
-    def _add(self, text: bytes, into: Opened) -> None:
+    def _add(self, text: bytes, bare: bytes, into: _Opening) -> None:
         into.texts.append(text)
-        into.size += len(text)
+        into.size += len(bare)
 
-    def _drop(self, name: str, text: bytes, into: Opened) -> None:
+    def _drop(self, name: str, text: bytes, into: _Opening) -> None:
         into.drops[len(into.texts)] = name
         into.texts.append(text)
 
@@ -234,7 +268,7 @@ class Envelope:
         several: bool,  # noqa: FBT001 - whether it could have come to several documents
         bare: bytes,
         above: tuple[_Level, ...],
-        into: Opened,
+        into: _Opening,
     ) -> None:
         """Refuse one element of an envelope, or all of the envelope where it is not in one."""
         is_element = any(level.rule.action == "each" for level in above)
@@ -243,17 +277,43 @@ class Envelope:
             raise _WholeEnvelope(violation)
         into.violations[len(into.texts)] = violation
         into.texts.append(wrapped)
+        into.size += len(wrapped)
+        self._check_size(0, into)
 
-    def _check_room(self, count: int, kept: bytes, size: int, into: Opened) -> None:
-        if len(into.texts) + count > MOST_ELEMENTS:
+    def _check_room(self, count: int, kept: bytes, size: int, into: _Opening) -> None:
+        """Refuse the envelope where these elements are too many, or what is kept for each."""
+        elements, message = len(into.texts) + count, None
+        if elements > MOST_ELEMENTS:
             message = f"The envelope holds more than {MOST_ELEMENTS} elements."
-            raise _WholeEnvelope(Violation(Reason.TOO_MANY_DOCUMENTS, message))
-        if into.size + size + count * len(kept) > self._most_bytes:
+        elif elements > into.room.elements:
             message = (
-                f"The envelope's documents have more than {self._most_bytes} bytes together, with "
-                "what is kept for each; keep less."
+                "With this one, the envelopes of its stream record hold more than "
+                f"{self._limits.record_documents} elements; send them in several stream records."
             )
-            raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
+        if message is not None:
+            raise _WholeEnvelope(Violation(Reason.TOO_MANY_DOCUMENTS, message))
+        self._check_size(size + count * len(kept), into)
+
+    def _check_size(self, more: int, into: _Opening) -> None:
+        """Refuse the envelope where its documents have too many bytes together, with so many more.
+
+        Where a broken element's dead letter is to hold what stands around it, that counts too.
+        """
+        size, most = into.size + more, self._limits.unpacked_bytes
+        if size > most:
+            message = (
+                f"The envelope's documents have more than {most} bytes together, with what is kept "
+                "for each; keep less."
+            )
+        elif size > into.room.bytes:
+            message = (
+                "With this one, the documents of its stream record's envelopes have more than "
+                f"{self._limits.record_bytes} bytes, with what is kept for each; keep less, or "
+                "send them in several stream records."
+            )
+        else:
+            return
+        raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
 
 
 def _planned(rules: Sequence[Rule], start: int) -> tuple[Members, list[_Plan]]:
@@ -360,11 +420,11 @@ def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
 def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: _Plan) -> bool:
     """Tell whether all elements are surely objects with members, and none of them with a kept name.
 
-    A letter of a key could be written as an escape, too.
+    A letter of a key could be written as an escape, too; a slash as a backslash and a slash.
     """
     if not all(element.startswith(b"{") and b'"' in element for element in elements):
         return False
-    may_have_escapes = b"\\" in array and b"\\u" in array
+    may_have_escapes = b"\\" in array and (b"\\u" in array or b"\\/" in array)
     return not kept or not (may_have_escapes or _has_sign(array, plan))
 
 
@@ -385,27 +445,33 @@ def _with(kept: bytes, bare: bytes) -> bytes:
 
 def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
     """Put something back where it was taken out of, alone; None where it cannot be."""
-    text: bytes | None = bare
+    text = bare
     for level in reversed(above):
-        if text is None or level.rule.typed:
+        around = None if level.rule.typed else level.around
+        if around is None:
             return None
         if level.rule.action == "each":
             text = b"[%b]" % text
         elif level.rule.action == "parse":
             text = msgspec.json.encode(text.decode())
-        text = _replaced(level.bare, level.rule.target, text)
+        before, behind = around
+        text = before + text + behind
     return text
 
 
-def _replaced(text: bytes, path: Path, member: bytes) -> bytes | None:
-    """Return an object with another member at a path; None where it has none there."""
+def _around(text: bytes, path: Path) -> tuple[bytes, bytes] | None:
+    """Return what an object has before and behind the member at a path; None without one."""
     if not path:
-        return member
+        return b"", b""
     members = _members.decode(text)
     if path[0] not in members:
         return None
-    inner = _replaced(bytes(members[path[0]]), path[1:], member)
+    inner = _around(bytes(members[path[0]]), path[1:])
     if inner is None:
         return None
-    members[path[0]] = msgspec.Raw(inner)
-    return msgspec.json.encode(members)
+    named = [(key, msgspec.json.encode(key) + b":") for key in members]
+    place = list(members).index(path[0])
+    before = [name + bytes(members[key]) for key, name in named[:place]]
+    behind = [name + bytes(members[key]) for key, name in named[place + 1 :]]
+    own = named[place][1] + inner[0]
+    return b"{" + b",".join([*before, own]), b",".join([inner[1], *behind]) + b"}"
