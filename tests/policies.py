@@ -35,7 +35,15 @@ _KEY_POLICY = {
         }
     ],
 }
-PARAMETERS = {"FilesBucket": "incoming", "ObjectKmsKey": KEY, "DatabaseName": "pipeline"}
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/5678abcd-12ab-34cd-56ef-1234567890ab"
+PARAMETERS = {
+    "FilesBucket": "incoming",
+    "ObjectKmsKey": KEY,
+    "DatabaseName": "pipeline",
+    "PrivacyKey": SECRET,
+    "PrivacyKmsKey": SECRETS_KEY,
+}
 _PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,
@@ -140,7 +148,7 @@ def policies_of_role(stack: Template, role: str) -> list[Policy]:
 
 def policy_of_resource(stack: Template, arn: str) -> Policy | None:
     """Return the policy on a resource that a request is about: who may do what with it."""
-    if arn == KEY:
+    if arn in (KEY, SECRETS_KEY):
         return _KEY_POLICY
     for name, resource in stack["Resources"].items():
         properties = resource.get("Properties", {})

@@ -10,6 +10,8 @@ from policies import (
     ACCOUNT,
     KEY,
     REGION,
+    SECRET,
+    SECRETS_KEY,
     Request,
     Template,
     arn_of,
@@ -46,6 +48,9 @@ def on_behalf(arn: str, account: str = ACCOUNT) -> dict[str, str]:
 ALARM = f"arn:aws:cloudwatch:{HERE}:alarm:pipeline-ErrorsAlarm"
 OTHER_ALARM = f"arn:aws:cloudwatch:{REGION}:{STRANGER}:alarm:x"
 HTTP = {"aws:SecureTransport": "false"}
+VIA_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+KEEPERS = ["FunctionRole", "FilesRole"]
+"""Who replaces the values of private fields."""
 
 ALLOWED = [
     # The function of the stream, and Lambda in its name.
@@ -81,6 +86,9 @@ ALLOWED = [
     Request("AlertRole", "sns:Publish", ALERTS),
     Request("ScheduleRole", "lambda:InvokeFunction", arn_of("TablesFunction")),
     Request("ScheduleRole", "lambda:InvokeFunction", arn_of("CommitFunction")),
+    # The key of private fields.
+    *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
+    *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
     # Services on behalf of what is the stack's.
     Request(S3, "sqs:SendMessage", QUEUE, on_behalf(INCOMING)),
     Request(CLOUDWATCH, "sns:Publish", ALARMS, on_behalf(ALARM)),
@@ -137,6 +145,20 @@ DENIED = [
     Request("AlertRole", "sns:Publish", ALARMS),
     Request("AlertRole", "s3:PutObject", f"{ROWS}/lake/x"),
     Request("ScheduleRole", "lambda:InvokeFunction", arn_of("Function")),
+    # The key of private fields: by those alone who replace their values, and nothing else with it.
+    *(
+        Request(role, action, SECRET)
+        for role in ROLES
+        for action in ("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue")
+        if role not in KEEPERS or action != "secretsmanager:GetSecretValue"
+    ),
+    *(Request(role, "secretsmanager:GetSecretValue", f"{SECRET}x") for role in KEEPERS),
+    *(Request(role, "kms:Decrypt", SECRETS_KEY) for role in ROLES),
+    *(
+        Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS)
+        for role in ROLES
+        if role not in KEEPERS
+    ),
     # The confused deputy: a service that acts for somebody else.
     Request(S3, "sqs:SendMessage", QUEUE, on_behalf(OTHER)),
     Request(S3, "sqs:SendMessage", QUEUE, on_behalf(INCOMING, STRANGER)),
