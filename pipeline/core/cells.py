@@ -31,12 +31,11 @@ def flattened(name: str, array: pa.Array, *, fast: bool = True) -> dict[str, pa.
 
 
 def texts(array: pa.Array) -> pa.Array:
-    """Return each value as one text, whatever its type: text as it is, all else as JSON has it.
+    """Return each value as one text, as it is in a CSV cell; a record is JSON, too.
 
     Null stays null. The text of a value never changes: tokens are made of it.
     """
-    kind = array.type
-    if pa.types.is_nested(kind) or pa.types.is_floating(kind):
+    if pa.types.is_nested(array.type):
         return pc.if_else(array.is_valid(), _json(array, fast=True), pa.scalar(None, pa.string()))
     return _text(array, fast=True)
 

@@ -493,7 +493,7 @@ def test_the_functions_that_replace_private_values_may_read_their_key(stack: Sta
     for name, role in (("Function", "FunctionRole"), ("FilesFunction", "FilesRole")):
         variables = configuration(private, name)["Environment"]["Variables"]
         assert Settings.from_environment(variables).privacy_key == f"secretsmanager:{SECRET}"
-        granted = {}
+        granted = dict[str, Any]()
         for policy_name in ("privacy", "privacy-key"):
             found = iam.get_role_policy(RoleName=private.ids[role], PolicyName=policy_name)
             policy = yaml.safe_load(str(found["PolicyDocument"]))

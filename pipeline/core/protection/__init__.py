@@ -37,7 +37,7 @@ from pipeline.core.schema.privacy import (
     plain_form,
     together,
 )
-from pipeline.core.schema.types import Field
+from pipeline.core.schema.types import Field, Scalar
 
 WHOLE = "$"
 """The path of a document of which nothing is shown."""
@@ -208,9 +208,14 @@ class _Replacement:
 
 def _token(field: Field, decoder: Any, text: bytes, key: PrivacyKey) -> str | None:
     """Return the token of a field's value; None if it is not one of the field's type."""
-    value = decode_member(field, decoder, text)
+    try:
+        value = decode_member(field, decoder, text)
+    except RecursionError:
+        return None
     if isinstance(value, Violation):
         return None
+    if isinstance(value, str) and isinstance(field.type, Scalar) and field.type.convert is None:
+        return key.token(value.encode())  # as below, at once
     violations = Violations()
     values: pa.Array = column(field, [value], ValuePath(), violations)
     if violations.by_row:

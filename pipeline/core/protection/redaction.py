@@ -14,6 +14,8 @@ from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.jsontext import is_json
 from pipeline.core.schema.privacy import MASK, PrivateFields
 
+MOST_REPLACED = 1_000
+"""Members of one text that something stands for; for further ones, a mask does."""
 MOST_PATHS = 50
 OTHERS = "…"
 """Stands for further paths, where there are more."""
@@ -23,9 +25,10 @@ _token = re.compile(_STRING + rb"|[{}\[\],]", re.DOTALL)
 _bracket = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _scalar = re.compile(_STRING + rb"|[^,}\] \t\r\n]++", re.DOTALL)
 _colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
-_quoted = re.compile(_STRING, re.DOTALL)
+_quoted = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # of a text that may end in a string
 _may_be_json = re.compile(rb'"(?:[ {[]|\\[nrtu])')
 _string = msgspec.json.Decoder(str)
+_MASK = msgspec.json.encode(MASK)
 _OPEN, _CLOSE = b"{[", b"}]"
 _KEY, _ITEMS = "", "[]"
 
@@ -62,6 +65,7 @@ class _Scan:
         self._replace = replace
         self._stack: list[str] = []
         self._done = 0
+        self._count = 0
 
     def run(self) -> None:
         """Go over all of the text."""
@@ -93,7 +97,10 @@ class _Scan:
             return begin
         self._note()
         end = self._end_of_value(begin)
-        replaced = self._replace(key, self._text[begin:end])
+        self._count += 1
+        replaced = _MASK
+        if self._count <= MOST_REPLACED:
+            replaced = self._replace(key, self._text[begin:end])
         self.pieces += self._text[self._done : begin], replaced
         self._done = end
         return end
@@ -107,7 +114,7 @@ class _Scan:
                 return
             replaced = msgspec.json.encode(inner.text.decode())
         elif any(self._fields.has(_word(found)) for found in _quoted.finditer(inside)):
-            replaced = msgspec.json.encode(MASK)
+            replaced = _MASK
         else:
             return
         self._note()
