@@ -71,7 +71,11 @@ def run(options: argparse.Namespace) -> int:
             _record(folder, dataset)
         if not options.quiet:
             _show_table(dataset, recorded=(folder / LAYOUT_FILE).exists())
-        for remark in (*dataset.remarks, *_fine_partitions(folder, dataset)):
+        for remark in (
+            *dataset.remarks,
+            *_fine_partitions(folder, dataset),
+            *_lookalikes(folder, dataset),
+        ):
             print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
     for fault in faults:
@@ -160,6 +164,17 @@ def _fine_partitions(folder: Path, dataset: "Dataset") -> Iterator[str]:
 
     for sentence in fine_partitions(dataset):
         yield f"{folder}/dataset.toml, {sentence}"
+
+
+def _lookalikes(folder: Path, dataset: "Dataset") -> Iterator[str]:
+    """Yield a sentence for each field that is named as a private one, and is not private."""
+    from pipeline.core.schema.privacy import lookalikes
+
+    for path, private in lookalikes(dataset.record):
+        yield (
+            f"{folder}/{dataset.version}.avsc, field {path} has the key of {private}, which is "
+            "private, and is stored as it is; give it a privacy, too, unless that is meant."
+        )
 
 
 def _record(folder: Path, dataset: "Dataset") -> None:

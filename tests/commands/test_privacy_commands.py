@@ -194,3 +194,16 @@ def test_help_and_tables_are_of_what_is_stored(
     shown = capsys.readouterr().out
     assert 'NULL::VARCHAR AS "email"' in shown
     assert '"x"' not in shown
+
+
+def test_check_remarks_on_a_field_that_is_named_as_a_private_one(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = {"type": "record", "name": "R", "fields": [{"name": "E_Mail", "type": "string"}, EMAIL]}
+    write(place, [EMAIL, {"name": "inside", "type": {"type": "array", "items": inner}}])
+    assert main(["check", "schemas", "--quiet"]) == 0
+    (remark,) = re.findall("^REMARK.*", capsys.readouterr().out, re.MULTILINE)
+    assert remark == (
+        "REMARK  schemas/people/1.avsc, field inside[].E_Mail has the key of inside[].email, which "
+        "is private, and is stored as it is; give it a privacy, too, unless that is meant."
+    )

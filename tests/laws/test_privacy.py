@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from privacy import KEYS, MARK, SECRET, datasets, leaks, pipeline_of, send
-from support import Stored, as_json
+from privacy import FIELDS, KEYS, MARK, PEOPLE, SECRET, datasets, leaks, pipeline_of, send
+from support import Stored, as_json, dataset
 
+from pipeline.adapters.memory import MemoryStore
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.protection.keys import read_keys
 from pipeline.redrive import redrivable, redrive_letters
@@ -272,3 +273,57 @@ def test_datasets_without_private_fields_keep_what_they_had() -> None:
         partition_key="a",
     )
     assert stored.objects == without.objects
+
+
+@pytest.mark.parametrize("how", ["encrypt", "digest"])
+def test_a_redrive_that_is_stopped_anywhere_tells_nothing_and_loses_nothing(how: str) -> None:
+    """Stopped at each write in turn, then run again to its end, over a dataset that was mended."""
+    bad = [as_json(person(id=f"no {number}")) for number in range(3)]
+    mended = [
+        dataset(
+            *(each | {"type": "string"} if each["name"] == "id" else each for each in FIELDS),
+            config=f'dead_letter_private = "{how}"\n{PEOPLE}',
+            name="people",
+        )
+    ]
+    expected, stop = 3 if how == "encrypt" else 0, 0
+    while True:
+        stop += 1
+        stored = Stored()
+        send(pipeline_of(stored, datasets(how)), *bad, as_json({"type": "person", "id": []}))
+        stored.dead_letters = store = _Stops(stored.dead_letters, stop)
+        (key,) = redrivable(store)
+        pipeline = pipeline_of(stored, mended)
+        try:
+            redrive_letters(store, key, pipeline, lambda _: True, dry_run=False)
+        except KeyboardInterrupt:
+            store.left = -1
+            for again in redrivable(store):
+                redrive_letters(store, again, pipeline, lambda _: True, dry_run=False)
+        else:
+            break
+        assert len({row["id"] for row in stored.rows}) == len(stored.rows) == expected
+        assert leaks(stored, "") == []
+    assert stop > 2
+
+
+class _Stops(MemoryStore):
+    """A store whose n-th write stops the program, before it is done."""
+
+    def __init__(self, before: MemoryStore, left: int) -> None:
+        super().__init__()
+        self.objects.update(before.objects)
+        self.left = left
+
+    def put(self, key: str, body: bytes) -> None:
+        self._count()
+        super().put(key, body)
+
+    def delete(self, key: str) -> None:
+        self._count()
+        super().delete(key)
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt

@@ -123,6 +123,27 @@ def private_paths(record: Record, above: str = "") -> Iterator[tuple[str, Privac
             yield from private_paths(inner, f"{inside}.")
 
 
+def lookalikes(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield the paths of fields that are not private, and each the private field of its key."""
+    private = {path.rpartition(".")[2]: path for path, _ in private_paths(record)}
+    by_form = {plain_form(name): path for name, path in private.items()}
+    yield from _lookalikes(record, "", by_form)
+
+
+def _lookalikes(
+    record: Record, above: str, by_form: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    for field in record.fields:
+        if field.privacy is not None:
+            continue
+        path = above + field.name
+        found = next((by_form[form] for form in _plain_forms(field) if form in by_form), None)
+        if found is not None:
+            yield path, found
+        for inner, inside in _records_in(field.type, path):
+            yield from _lookalikes(inner, f"{inside}.", by_form)
+
+
 def find_private(path: str, record: Record) -> str | None:
     """Return the private field that a dotted path leads into, or is; None for no such field."""
     return next(
