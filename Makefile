@@ -26,9 +26,24 @@ SERVERS := tests/npm/node_modules/.installed
 # What decides IAM requests, from npm, for tests alone: apart, as its licence is the AGPL (docs/decisions).
 EVALUATOR := tests/npm_iam/node_modules/.installed
 
+define CHECK_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and '$(PYTHON)' is not: name one, as in 'make PYTHON=python3.12 ...'." >&2; \
+		exit 1; }
+endef
+
+# The demo needs a fifth of what the tests do. Where those are installed it runs on that; what the
+# lake and the stream need is there alone.
+DEMO_STAMP := .venv-demo/.installed
+DEMO_WITH := $(if $(or $(wildcard $(STAMP)),$(findstring --lake,$(ARGS)),$(findstring --stream,$(ARGS))),$(STAMP),$(DEMO_STAMP))
+
 .PHONY: demo
-demo: $(STAMP) $(if $(findstring --stream,$(ARGS)),$(SERVERS)) ## run the pipeline on this machine, from events to tables (ARGS="..." is handed on)
-	@PATH="$$PATH:$(CURDIR)/tests/npm/node_modules/.bin" $(BIN)/pipeline demo $(ARGS)
+demo: $(DEMO_WITH) $(if $(findstring --stream,$(ARGS)),$(SERVERS)) ## run the pipeline on this machine, from events to tables (ARGS="..." is handed on)
+	@PATH="$$PATH:$(CURDIR)/tests/npm/node_modules/.bin" $(dir $(DEMO_WITH))bin/python -m pipeline demo $(ARGS)
+
+$(DEMO_STAMP): requirements/demo.txt
+	@$(CHECK_PYTHON)
+	@$(PYTHON) requirements/install.py .venv-demo requirements/demo.txt
 
 .PHONY: servers
 servers: $(SERVERS) ## install the tests' Kinesis servers, with npm
@@ -118,6 +133,14 @@ check: $(STAMP) ## lint, formatting, types, import contracts
 reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CONTRIBUTING.md, from the code
 	@$(BIN)/python docs/reference.py && $(BIN)/python docs/places.py && $(BIN)/python docs/readers.py
 
+.PHONY: picture
+picture: $(STAMP) ## draw what the demo shows, for README.md, and the drawings of docs/concepts
+	@$(BIN)/python docs/picture.py && $(BIN)/python docs/drawings.py
+
+.PHONY: site
+site: $(STAMP) ## build the pages as a site that needs no network, in build/site
+	@$(BIN)/python docs/website.py
+
 # Universal: one file for every Python from 3.11 on and for Linux and macOS, told apart by
 # markers. No addresses are written into the files, so they install from any mirror; the hashes
 # say that what comes is what was locked. The runtime is locked first and holds the other to it:
@@ -135,6 +158,8 @@ lock: $(if $(filter $(BIN)/uv,$(UV)),$(STAMP)) ## pin the dependencies again, wi
 		--output-file requirements/dev.txt
 	$(LOCK) --constraints requirements/dev.txt --extra privacy \
 		--output-file requirements/privacy.txt
+	$(LOCK) --constraints requirements/dev.txt --extra cli \
+		--output-file requirements/demo.txt
 	$(LOCK) --extra bench --output-file requirements/bench.txt
 	$(LOCK) --extra readers --output-file requirements/readers.txt
 	@if grep -nE '://|file:|^-' requirements/*.txt; then \
@@ -146,7 +171,7 @@ install: $(STAMP) ## only install, into .venv
 
 .PHONY: clean
 clean: ## remove what was built and what the tools cached; .venv stays
-	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist pipeline-demo .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # Nothing that comes with the packages is run on installation.
@@ -177,9 +202,7 @@ tests/npm.lock tests/npm_iam.lock: tests/%.lock:
 
 # The stamp is written last: an installation that broke half way is taken up again.
 $(STAMP): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or later is needed, and '$(PYTHON)' is not: name one, as in 'make PYTHON=python3.12 ...'." >&2; \
-		exit 1; }
+	@$(CHECK_PYTHON)
 	@echo "Installing into $(VENV), the first time and whenever the requirements change ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt

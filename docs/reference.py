@@ -91,6 +91,17 @@ _OPTIONAL = (
         "`on`",
         "`off` treats records and documents one by one: slower, with the same result",
     ),
+    Setting(
+        "PIPELINE_FUSE_PERCENT",
+        "0",
+        "`kinesis` alone: past this share of dead letters, 1 to 99, a batch fails and waits; 0 is "
+        "off",
+    ),
+    Setting(
+        "PIPELINE_FUSE_COUNT",
+        "100",
+        "so many dead letters of a batch are no reason for that, whatever share they are",
+    ),
     Setting("PIPELINE_COLUMNAR", "`on`", "the older name of `PIPELINE_FAST_PATHS`, which wins"),
     Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
     Setting(
@@ -330,12 +341,22 @@ def command_names() -> list[str]:
 def commands() -> Tables:
     """Make the sections of commands.md."""
     names = command_names()
-    sections = [
-        f"## pipeline {name}\n\n```text\n{run(*name.split(), '--help').rstrip()}\n```"
+    texts = {
+        name: run(*name.split(), "--help").rstrip()
         for name in [*names, *(f"lake {name}" for name in lake.NAMES)]
-    ]
+    }
+    sections = [f"## pipeline {name}\n\n```text\n{text}\n```" for name, text in texts.items()]
+    codes_of = {
+        f"`pipeline {name}`": " ".join(said[1].split())
+        for name, text in texts.items()
+        if (said := re.search(r"Exit codes: (.+?)(?:\.\n|\.$|\n\n|\Z)", text, re.DOTALL))
+    }
     links = [f"- [`pipeline {name}`](#pipeline-{name})" for name in names]
-    return {"links": "\n".join(links), "commands": "\n\n".join(sections)}
+    return {
+        "links": "\n".join(links),
+        "exit_codes": table(("command", "codes"), codes_of.items()),
+        "commands": "\n\n".join(sections),
+    }
 
 
 def public_api() -> Tables:

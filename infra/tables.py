@@ -1,4 +1,4 @@
-"""The template that deploys one artifact: infra/template.yaml, and the tables of its datasets."""
+"""The template of one artifact: infra/template.yaml, with its datasets' tables and alarms."""
 
 import hashlib
 import json
@@ -15,16 +15,29 @@ _ARCHITECTURE = "    Default: arm64\n    AllowedValues: [arm64, x86_64]\n"
 _TABLES = "  # -- the tables of the datasets: `make package` writes them here\n"
 # Placeholders for the buckets, whose names only CloudFormation knows.
 _BUCKET, _LETTERS = "output-bucket", "dead-letter-bucket"
-_PLACES = {_BUCKET: "OutputBucket", _LETTERS: "DeadLetterBucket"}
+# What a bucket is: the stack's own, or the one that a parameter names.
+_BUCKETS = {
+    _BUCKET: {"Fn::If": ["NewOutput", {"Ref": "OutputBucket"}, {"Ref": "OutputBucketName"}]},
+    _LETTERS: {
+        "Fn::If": ["NewDeadLetters", {"Ref": "DeadLetterBucket"}, {"Ref": "DeadLetterBucketName"}]
+    },
+}
+_STREAM = {
+    "Fn::If": [
+        "NewStream",
+        {"Ref": "Stream"},
+        {"Fn::Select": [1, {"Fn::Split": ["/", {"Fn::Sub": "${StreamArn}/"}]}]},
+    ]
+}
+_DATABASE = {"Fn::If": ["NewDatabase", {"Ref": "Database"}, {"Ref": "DatabaseName"}]}
 _LOCATION, _DEAD_LETTERS = f"s3://{_BUCKET}/lake", f"s3://{_LETTERS}/dead-letters"
 
 
 def deployable(template: str, schemas: Path, arch: str) -> str:
-    """Return a template with one architecture, and with the tables of the datasets."""
+    """Return a template with one architecture, and with the datasets' tables and alarms."""
     one = f"    Default: {arch}\n    AllowedValues: [{arch}]\n"
-    resources = "".join(
-        f"  {name}: {json.dumps(resource)}\n" for name, resource in tables(schemas).items()
-    )
+    made = tables(schemas) | dataset_alarms(schemas)
+    resources = "".join(f"  {name}: {json.dumps(each)}\n" for name, each in made.items())
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
 
 
@@ -51,6 +64,83 @@ def tables(schemas: Path) -> dict[str, Any]:
     return {resource_name(table["Name"]): _resource(table) for table in declared}
 
 
+def dataset_alarms(schemas: Path) -> dict[str, Any]:
+    """Return two alarms for each dataset: that nothing comes any more, and that all is refused.
+
+    The first has no data where nothing comes, which is what it tells; of a dataset of which nothing
+    ever came it has none from the beginning, and tells nothing.
+    """
+    found = dict[str, Any]()
+    for dataset in read_datasets(schemas):
+        name = resource_name(dataset.name).replace("Table", "Dataset", 1)
+        found[f"{name}SilentAlarm"] = _alarm(
+            {
+                "AlarmDescription": (
+                    f"No document of the dataset {dataset.name} has come for hours, and before "
+                    "some did."
+                ),
+                **_metric("Documents", dataset.name),
+                "Statistic": "Sum",
+                "Period": 3600,
+                "ComparisonOperator": "LessThanThreshold",
+                "Threshold": 0,
+                "EvaluationPeriods": {"Ref": "SilentHours"},
+                "TreatMissingData": "missing",
+                "InsufficientDataActions": [{"Ref": "AlarmTopic"}],
+            }
+        )
+        found[f"{name}RefusedAlarm"] = _alarm(
+            {
+                "AlarmDescription": (
+                    f"Every document of the dataset {dataset.name} is refused: what comes and its "
+                    "schema are not for each other."
+                ),
+                "Metrics": [
+                    {
+                        "Id": "all",
+                        "Label": "All are refused",
+                        "Expression": "IF(documents > 2 AND rejects >= documents, 1, 0)",
+                    },
+                    *(
+                        {
+                            "Id": metric.lower(),
+                            "ReturnData": False,
+                            "MetricStat": {
+                                "Metric": _metric(metric, dataset.name),
+                                "Stat": "Sum",
+                                "Period": 3600,
+                            },
+                        }
+                        for metric in ("Rejects", "Documents")
+                    ),
+                ],
+                "ComparisonOperator": "GreaterThanThreshold",
+                "Threshold": 0,
+                "EvaluationPeriods": 1,
+                "TreatMissingData": "notBreaching",
+            }
+        )
+    return found
+
+
+def _metric(name: str, dataset: str) -> dict[str, Any]:
+    dimensions = [{"Name": "Stream", "Value": _STREAM}, {"Name": "Dataset", "Value": dataset}]
+    return {
+        "Namespace": {"Ref": "MetricsNamespace"},
+        "MetricName": name,
+        "Dimensions": dimensions,
+    }
+
+
+def _alarm(properties: dict[str, Any]) -> dict[str, Any]:
+    topic = [{"Ref": "AlarmTopic"}]
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Condition": "DatasetAlarms",
+        "Properties": properties | {"AlarmActions": topic, "OKActions": topic},
+    }
+
+
 def resource_name(table: str) -> str:
     """Return the name of a table's resource: only letters and digits, and different for each table.
 
@@ -66,10 +156,10 @@ def resource_name(table: str) -> str:
 def _resource(table: dict[str, Any]) -> dict[str, Any]:
     properties = {
         "CatalogId": {"Ref": "AWS::AccountId"},
-        "DatabaseName": {"Ref": "Database"},
+        "DatabaseName": _DATABASE,
         "TableInput": _substituted(table),
     }
-    return {"Type": "AWS::Glue::Table", "Properties": properties}
+    return {"Type": "AWS::Glue::Table", "Condition": "Tables", "Properties": properties}
 
 
 def _substituted(value: Any) -> Any:
@@ -78,9 +168,10 @@ def _substituted(value: Any) -> Any:
         return {key: _substituted(member) for key, member in value.items()}
     if isinstance(value, list):
         return [_substituted(item) for item in value]
-    for placeholder, resource in _PLACES.items():
+    for placeholder, bucket in _BUCKETS.items():
         if isinstance(value, str) and value.startswith(f"s3://{placeholder}/"):
-            return {"Fn::Sub": value.replace(f"//{placeholder}/", f"//${{{resource}}}/")}
+            place = value.replace(f"//{placeholder}/", "//${Bucket}/")
+            return {"Fn::Sub": [place, {"Bucket": bucket}]}
     return value
 
 

@@ -20,7 +20,7 @@ from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Envelope
-from pipeline.core.errors import DeadlineExceeded, StoreError
+from pipeline.core.errors import DeadlineExceeded, FuseBlown, StoreError
 from pipeline.core.records import Batch, Limits
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
@@ -84,7 +84,7 @@ class Attempt:
         try:
             with writer:
                 report = process(batch, self.pipeline, writer, self.timings)
-        except (StoreError, DeadlineExceeded):
+        except (StoreError, DeadlineExceeded, FuseBlown):
             unfinished.remember(batch, self._stores, writer.stored)
             raise
         report.retries = self.retries
@@ -127,6 +127,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         stream.framing is Framing.LINES,
         envelope_of(stream, settings.limits),
         open_protection(datasets, settings.privacy_key),
+        settings.fuse,
     )
 
 

@@ -26,6 +26,7 @@ from pipeline.commands import (
     backfill,
     bench,
     check,
+    completion,
     convert,
     ddl,
     dead_letters,
@@ -41,10 +42,10 @@ from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
     *(demo, infer, check, evolve, convert, ddl),
-    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench, completion),
 )
 
-_EXTRA = ("duckdb", "pytz", "rich", "rstr")  # what pyproject.toml lists as `cli`
+_EXTRA = ("duckdb", "pytz", "rich", "rstr", "shtab")  # what pyproject.toml lists as `cli`
 _FAILED = 1
 _MISUSED = 2
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
@@ -154,6 +155,7 @@ def _parser(words: Sequence[str] = ()) -> Parser:
         *("-V", "--version"), action=_Version, nargs=0, help="show the version and exit"
     )
     subparsers = parser.add_subparsers(title="commands", metavar="<command>", required=True)
+    parser.set_defaults(command_line=parser)
     for command in COMMANDS:
         command.register(subparsers)
     if words and not words[0].startswith("-"):

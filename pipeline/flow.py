@@ -36,7 +36,16 @@ from pipeline.core.parts import Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.privacy import protect
 from pipeline.core.protection import Protection, check_protected
-from pipeline.core.records import Batch, Chunk, Limits, OutputObject, Partition, Reject, units_of
+from pipeline.core.records import (
+    Batch,
+    Chunk,
+    Fuse,
+    Limits,
+    OutputObject,
+    Partition,
+    Reject,
+    units_of,
+)
 from pipeline.core.report import Report
 from pipeline.core.routing import Router
 from pipeline.core.rules import check_rules
@@ -51,7 +60,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
     `each_line` the owner of the stream says that each line of a payload is a document, and by
     `envelope` what is to be taken out of documents. Datasets with private fields need `protection`.
-    Only `unfinished` changes: it spares work when a batch comes again, and no result depends on it.
+    With a `fuse`, a batch of which too much is refused fails. Only `unfinished` changes: it spares
+    work when a batch comes again, and no result depends on it.
     """
 
     router: Router
@@ -62,6 +72,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     each_line: bool = False
     envelope: Envelope | None = None
     protection: Protection | None = None
+    fuse: Fuse | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
 
@@ -84,8 +95,9 @@ def process(
 ) -> Report:
     """Take one batch all the way; return only when every document of it is stored.
 
-    Raises `StoreError` or `DeadlineExceeded` for a batch that could not be stored whole, and
-    `ConservationError` for a defect of ours; the same batch may then simply be processed again.
+    Raises `StoreError` or `DeadlineExceeded` for a batch that could not be stored whole,
+    `FuseBlown` where that is asked for, and `ConservationError` for a defect of ours; the same
+    batch may then simply be processed again.
     """
     fast = pipeline.fast_paths
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
@@ -97,7 +109,11 @@ def process(
 def replay(
     letters: ReplayBatch, pipeline: Pipeline, writer: ConcurrentWriter, timings: Stopwatch
 ) -> Report:
-    """Take dead letters the rest of the way, each from the stage that had rejected it."""
+    """Take dead letters the rest of the way, each from the stage that had rejected it.
+
+    There is no fuse: what is refused again is where it was.
+    """
+    pipeline = msgspec.structs.replace(pipeline, fuse=None)
     batch, fast = letters.batch, pipeline.fast_paths
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
@@ -184,6 +200,8 @@ def _store(
             said = part.census(dataset, partitions)
             for partition in partitions:
                 part.put_rows(partition, dataset, said)
+        if pipeline.fuse is not None:
+            report.check_fuse(pipeline.fuse, part.rejects)
         part.put_dead_letters()
         part.settle(coverage)
 
@@ -221,7 +239,8 @@ class _Part:
         """Run a station if there is time; what it rejects becomes dead letters."""
         self._writer.check()
         good, rejects = self._timings.run(phase, station, *args, **kwargs)
-        self.rejects += rejects
+        protection = self._pipeline.protection
+        self.rejects += rejects if protection is None else protection.public(rejects)
         return good
 
     def drop(self, documents: Chunk, drops: Mapping[str, Integers]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings, read_s3_settings
 from pipeline.core.errors import SettingsError
-from pipeline.core.records import Limits
+from pipeline.core.records import Fuse, Limits
 
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     s3: S3Settings = NO_DEMANDS
     privacy_key: str | None = None
+    fuse: Fuse | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -72,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True):
         older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
         fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
         privacy_key = _secret(environment, "PIPELINE_PRIVACY_KEY", faults)
+        percent = _number(environment, "PIPELINE_FUSE_PERCENT", 0, 99, 0, faults)
+        count = _number(environment, "PIPELINE_FUSE_COUNT", 1, _LARGEST, Fuse(0).count, faults)
         s3 = read_s3_settings(environment, faults)
         if faults:
             raise SettingsError("\n".join(faults))
@@ -86,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True):
             fast_paths == "on",
             s3,
             privacy_key,
+            Fuse(percent, count) if percent else None,
         )
 
 

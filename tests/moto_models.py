@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+import pytest
+from moto.awslambda.models import LambdaBackend
+from moto.cloudformation import parsing
 from moto.cloudformation.parsing import get_model_map
 
 Maker = Callable[[str, dict[str, Any]], tuple[str, str]]
@@ -77,6 +80,17 @@ def _table(_: str, properties: dict[str, Any]) -> tuple[str, str]:
     return properties["TableInput"]["Name"], ""
 
 
+def _schedule_group(_: str, properties: dict[str, Any]) -> tuple[str, str]:
+    made = boto3.client("scheduler").create_schedule_group(**properties)
+    return properties["Name"], made["ScheduleGroupArn"]
+
+
+def _consumer(_: str, properties: dict[str, Any]) -> tuple[str, str]:
+    made = boto3.client("kinesis").register_stream_consumer(**properties)
+    arn = made["Consumer"]["ConsumerARN"]
+    return arn, arn
+
+
 def _schedule(name: str, properties: dict[str, Any]) -> tuple[str, str]:
     made = boto3.client("scheduler").create_schedule(Name=name, **properties)
     return name, made["ScheduleArn"]
@@ -112,17 +126,62 @@ MAKERS: dict[str, Maker] = {
     "AWS::Glue::Database": _database,
     "AWS::Glue::Table": _table,
     "AWS::Logs::MetricFilter": _metric_filter,
+    "AWS::Kinesis::StreamConsumer": _consumer,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SNS::Subscription": _subscription,
     "AWS::Scheduler::Schedule": _schedule,
+    "AWS::Scheduler::ScheduleGroup": _schedule_group,
     "AWS::SNS::TopicPolicy": _topic_policy,
     "AWS::SQS::QueuePolicy": _queue_policy,
 }
 
 
 @contextmanager
+def _no_values_left_out() -> Iterator[None]:
+    """Have moto leave AWS::NoValue out of lists, as CloudFormation does; it makes null of it."""
+    clean = parsing.clean_json
+
+    def cleaned(value: Any, resources: Any) -> Any:
+        found = clean(value, resources)
+        return [item for item in found if item is not None] if isinstance(found, list) else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "clean_json", cleaned)
+        yield
+
+
+@contextmanager
+def _any_stream_is_mapped() -> Iterator[None]:
+    """Let a mapping read by a consumer, or a stream of another account, of which moto knows nothing.
+
+    There has to be a stream of the same name in this account.
+    """
+    create = LambdaBackend.create_event_source_mapping
+
+    def created(backend: LambdaBackend, spec: dict[str, Any]) -> Any:
+        arn = spec["EventSourceArn"]
+        if ":kinesis:" not in arn:
+            return create(backend, spec)
+        name = arn.partition("/consumer/")[0].rpartition("/")[2]
+        here = f"arn:aws:kinesis:{backend.region_name}:{backend.account_id}:stream/{name}"
+        mapping = create(backend, spec | {"EventSourceArn": here})
+        mapping.event_source_arn = arn
+        return mapping
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LambdaBackend, "create_event_source_mapping", created)
+        yield
+
+
+@contextmanager
 def all_types() -> Iterator[None]:
     """Teach moto's CloudFormation these types while the context lasts."""
+    with _no_values_left_out(), _any_stream_is_mapped(), _models():
+        yield
+
+
+@contextmanager
+def _models() -> Iterator[None]:
     models = get_model_map()
     known = dict(models)
     assert not known.keys() & MAKERS.keys(), "moto has learnt some: drop them here"

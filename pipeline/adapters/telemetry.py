@@ -27,6 +27,8 @@ Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
 """A line of the log, by its members' names; metrics are among them."""
 _S3 = "s3://"
+MOST_KINDS = 10
+"""Of dead letters, in one line of the log."""
 
 
 class Metric(NamedTuple):
@@ -73,7 +75,7 @@ METRICS: dict[MetricName, Metric] = {
     ),
 }
 
-# Of the committer, by `Dataset`.
+# Of the committer, by `Output` and `Dataset`.
 LAKE_METRICS: dict[MetricName, Metric] = {
     "LakeLagSeconds": Metric(
         "Seconds", "Age of the oldest landing object that a run found, or was left with."
@@ -148,17 +150,21 @@ class Telemetry(msgspec.Struct, frozen=True):
             "rejects": rejects,
             "unknown_fields": unknown,
         }
+        if report.refused:
+            numbers["refused"] = _of_refused(report)
         if report.drops:
             total["Drops"] = report.drops.total()
             numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
         self._log("stored", report.batch, request_id, numbers)
-        self._metrics(_origin(report.batch), total)
+        origin = _origin(report.batch)
+        self._metrics(origin, total)
         for name, tally in sorted(report.datasets.items()):
-            self._metrics({"Dataset": name}, totals_of(tally))
+            dataset = {**origin, "Dataset": name}
+            self._metrics(dataset, totals_of(tally))
             for reason, count in sorted(tally.rejects.items()):
-                self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+                self._metrics({**dataset, "Reason": reason}, {"Rejects": count})
         for name, count in sorted(report.drops.items()):
-            self._metrics({"Drop": name}, {"Drops": count})
+            self._metrics({**origin, "Drop": name}, {"Drops": count})
 
     def failed(
         self,
@@ -181,7 +187,7 @@ class Telemetry(msgspec.Struct, frozen=True):
         self._log(outcome, batch, request_id, line)
         self._metrics(_origin(batch), values)
         for name, count in sorted((partitions or {}).items()):
-            self._metrics({"Dataset": name}, {"Partitions": count})
+            self._metrics({**_origin(batch), "Dataset": name}, {"Partitions": count})
 
     def about_to_end(self, message: str, batch: Batch, request_id: str | None) -> None:
         """Report an invocation that Lambda is about to end; `message` quotes no payload."""
@@ -206,14 +212,19 @@ class Telemetry(msgspec.Struct, frozen=True):
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
 
     def committed(
-        self, dataset: str, values: Values, request_id: str | None, message: str | None = None
+        self,
+        output: str,
+        dataset: str,
+        values: Values,
+        request_id: str | None,
+        message: str | None = None,
     ) -> None:
         """Report a run of the committer; `message` says why something was not committed."""
         line: _Line = {"request_id": request_id, "dataset": dataset, **values}
         if message is not None:
             line["message"] = message
         self.log("INFO" if message is None else "ERROR", line)
-        self._metrics({"Dataset": dataset}, values)
+        self._metrics({"Output": output, "Dataset": dataset}, values)
 
     def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
         line: _Line = {
@@ -263,6 +274,12 @@ def totals_of(tally: Tally) -> dict[MetricName, float]:
         "Objects": tally.objects,
         "BytesOut": tally.bytes_out,
     }
+
+
+def _of_refused(report: Report) -> list[dict[str, Any]]:
+    """Return the most frequent kinds of dead letters; none of it is of a payload."""
+    kinds = sorted(report.refused.values(), key=lambda kind: -kind.count)
+    return [msgspec.structs.asdict(kind) for kind in kinds[:MOST_KINDS]]
 
 
 def _of_unknown(unknown: UnknownFields) -> dict[str, Any]:

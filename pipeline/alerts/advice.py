@@ -104,6 +104,29 @@ ADVICE: dict[str, Advice] = {
         "pipeline dead-letters {dead_letters}",
         "No more documents are rejected. The dead letters are kept until someone sends them again.",
     ),
+    "UnknownFields": Advice(
+        "Documents have fields that no schema has. Their rows are stored without these fields, or "
+        "with them in _rest.",
+        (
+            "a producer has a new release: it sends a new field, or has renamed one",
+            "the schema that has the field is not deployed",
+            "something other than the pipeline's producers writes to the stream",
+        ),
+        "pipeline evolve --help",
+        "For an hour hardly a document had fields that no schema has.",
+    ),
+    "Documents": Advice(
+        "No document of the dataset comes any more, and before some did.",
+        (
+            "its producer has stopped, or sends to another stream",
+            "the member that [match] of its dataset.toml names has changed: none is routed to it",
+            "the stream is not read: there is an alarm that says so, too",
+            "it is a dataset that rests: then SilentHours is too short for it",
+        ),
+        "aws logs tail {log} --since 1d --filter-pattern "
+        """'{ $.outcome = "stored" && $.rejects.unrouted.no_dataset > 0 }'""",
+        "Documents of the dataset come again.",
+    ),
     "OnFailureDestinationDeliveredEventCount": Advice(
         "Lambda gave up on batches. They are kept whole, in the dead letter bucket under "
         "aws/lambda/, and can be sent again.",
@@ -260,6 +283,22 @@ FILES_ADVICE: dict[str, Advice] = {
         "pipeline dead-letters {dead_letters}",
         "No more documents in files are rejected. The dead letters are kept until someone sends "
         "them again.",
+    ),
+}
+
+# For a single dataset.
+DATASET_ADVICE: dict[str, Advice] = {
+    "Rejects": Advice(
+        "Every document of the dataset is refused, and has been for an hour. They are kept as dead "
+        "letters and can be sent again.",
+        (
+            "the schema that is deployed is not the one that the producer writes by",
+            "a producer's new release has changed or renamed a field that must be there",
+            "a rule in the schema, or the event_time_window, is wrong",
+        ),
+        "pipeline dead-letters {dead_letters}",
+        "Documents of the dataset become rows again. Send the dead letters again: pipeline redrive "
+        "--help.",
     ),
 }
 

@@ -2,12 +2,14 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 
 import msgspec
 
 from pipeline.alerts.advice import (
     ADVICE,
     COMMIT_ADVICE,
+    DATASET_ADVICE,
     FILES_ADVICE,
     TABLES_ADVICE,
     UNKNOWN,
@@ -45,17 +47,28 @@ class AlertContext(msgspec.Struct, frozen=True):
     log_group: str | None = None
 
 
-def message_of(alarm: Alarm, context: AlertContext) -> Message:
-    """Write the message of an alarm."""
+def message_of(alarm: Alarm, context: AlertContext, evidence: Sequence[str] = ()) -> Message:
+    """Write the message of an alarm, with what the log says about it."""
     advice = _advice(alarm)
-    lines = [f"{_STATES[alarm.state]}: {alarm.name}", "", _sentence(alarm, advice), ""]
+    head = f"{_state_of(alarm)}: {alarm.name}"
+    lines = [head, "", _sentence(alarm, advice), ""]
+    lines += [*evidence, ""] if evidence else []
     lines += [f"Since:     {alarm.since:%Y-%m-%d %H:%M:%S} UTC", *_places(alarm)]
     lines += [f"Dashboard: {context.dashboard or _console(alarm)}"]
-    if alarm.state == "ALARM":
+    if alarm.state == "ALARM" or _is_silent(alarm):
         lines += ["", "Likely causes:", *(f"  - {cause}" for cause in advice.causes)]
         lines += ["", "Type first:", f"  {_command(advice, alarm, context)}"]
     lines += ["", *(f"{head}: {text}" for head, text in _quoted(alarm) if text)]
-    return Message(_subject(f"{_STATES[alarm.state]}: {alarm.name}"), "\n".join(lines) + "\n")
+    return Message(_subject(head), "\n".join(lines) + "\n")
+
+
+def _is_silent(alarm: Alarm) -> bool:
+    """Whether it says that no documents come: their metric is there while they do."""
+    return alarm.state == "INSUFFICIENT_DATA" and "Documents" in alarm.metrics[:1]
+
+
+def _state_of(alarm: Alarm) -> str:
+    return "SILENT" if _is_silent(alarm) else _STATES[alarm.state]
 
 
 def malformed_message(item: Unreadable, context: AlertContext, request_id: str | None) -> Message:
@@ -81,6 +94,8 @@ def _advice(alarm: Alarm) -> Advice:
     metric = next((name for name in (*alarm.metrics, *named) if name in ADVICE), None)
     if metric is None:
         return UNKNOWN
+    if "Dataset" in alarm.dimensions and "Documents" in alarm.metrics:
+        return DATASET_ADVICE.get(metric, ADVICE[metric])
     if "Bucket" in alarm.dimensions or _is_of("Files", alarm, metric):
         return FILES_ADVICE.get(metric, ADVICE[metric])
     if _is_of("Tables", alarm, metric):
@@ -100,7 +115,7 @@ def _is_of(which: str, alarm: Alarm, metric: str) -> bool:
 def _sentence(alarm: Alarm, advice: Advice) -> str:
     if alarm.state == "OK":
         return advice.resolved
-    if alarm.state == "ALARM":
+    if alarm.state == "ALARM" or _is_silent(alarm):
         return advice.problem
     return "CloudWatch has no data to evaluate the alarm: its metric is not written."
 

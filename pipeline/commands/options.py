@@ -65,7 +65,8 @@ class Parser(argparse.ArgumentParser):
             return text
         sentence = (
             f"Like the function, the command reads {', '.join(_variables())} from the environment "
-            "(README.md says what they mean), and the variables of AWS that boto3 reads."
+            "(docs/reference/settings.md says what they mean), and the variables of AWS that boto3 "
+            "reads."
         )
         return f"{text}\n{textwrap.fill(sentence, 79, break_on_hyphens=False)}\n"
 
@@ -191,10 +192,13 @@ def _s3_option(options: argparse.Namespace, option: str) -> str | None:
     return value
 
 
-def settings_of(options: argparse.Namespace, dead_letters: str | None = None) -> "Settings":
+def settings_of(
+    options: argparse.Namespace, dead_letters: str | None = None, *, fuse: bool = False
+) -> "Settings":
     """Check the options as the function checks its environment, and read its other variables.
 
-    `dead_letters` is the URI where dead letters go unless the options name another. Raises
+    `dead_letters` is the URI where dead letters go unless the options name another. Only what
+    delivers a batch again can have a `fuse`. Raises
     `SettingsError` that names every fault.
     """
     from pipeline.settings import Settings
@@ -208,6 +212,7 @@ def settings_of(options: argparse.Namespace, dead_letters: str | None = None) ->
         "PIPELINE_DEAD_LETTERS": _dead_letters(options, output, dead_letters),
         "PIPELINE_SCHEMAS": options.schemas,
         **_s3_variables(options),
+        **({} if fuse else {"PIPELINE_FUSE_PERCENT": ""}),
     }
     try:
         return Settings.from_environment({**os.environ, **given})

@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.commands.run_display import display
     from pipeline.local import Job, Runner, open_state
 
-    settings = settings_of(options)
+    settings = settings_of(options, fuse=True)
     balance, start = Balance(), time.perf_counter()
     with display() as screen, _log(options.log, screen.notify) as write:
         kinesis, summary, identity = _found(options, screen.notify)

@@ -20,6 +20,7 @@
         NotifyError             SNS
         SecretError             the key of private fields
         ProducerError           in `pipeline.producer`, with the records that were given up
+      FuseBlown               too much of a batch is refused, and whoever operates it wants to look
       DeadlineExceeded        time ran out, and the stores work
       NotFinished             some of it is stored, and the next invocation goes on
         FileUnfinished, FilesFailed > FilesUnfinished
@@ -175,6 +176,13 @@ class NotifyError(ServiceError):
 
 class SecretError(ServiceError):
     """The key of private fields could not be fetched; the text says where from, and what to do."""
+
+
+# ---------------------------------------------------------------------------------------- fuse
+
+
+class FuseBlown(PipelineError):
+    """A larger share of a batch is refused than the operator's fuse lets pass: it waits instead."""
 
 
 # ---------------------------------------------------------------------------------------- time

@@ -82,6 +82,13 @@ class Limits(msgspec.Struct, frozen=True):
     open_partitions: int = 64
 
 
+class Fuse(msgspec.Struct, frozen=True):
+    """When a batch fails instead of becoming dead letters: past this share, and this number."""
+
+    percent: int
+    count: int = 100
+
+
 class Width(msgspec.Struct, frozen=True):
     """How many values there may be: columns of a `row`, and of an `item`, an object in an array."""
 

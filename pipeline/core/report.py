@@ -1,13 +1,16 @@
 """What became of a batch, in numbers."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
 from pipeline.core.dataset import UNROUTED
+from pipeline.core.errors import FuseBlown
 from pipeline.core.records import (
     Batch,
+    Fuse,
     OutputObject,
     Partition,
     Reject,
@@ -17,6 +20,7 @@ from pipeline.core.records import (
 
 MOST_FIELDS = 50
 LONGEST_FIELD = 128  # characters of its path
+_FIELD = re.compile(r"\$(?:\.[^.\[]+|\['(?:[^'\\]|\\.)*'\])?")
 _MANY_PARTITIONS = 100  # of one dataset in one batch: from here on they may be why it is slow
 
 
@@ -103,15 +107,35 @@ class Tally(msgspec.Struct):
         self.unknown.add(rows.unknown, lambda found: len(indices.intersection(found)))
 
 
+class Refused(msgspec.Struct):
+    """Dead letters of one dataset, reason and field: how many, and the position of the first."""
+
+    dataset: str
+    reason: str
+    path: str
+    sequence_number: str
+    sub_sequence_number: int
+    document: int
+    count: int = 0
+
+
+def _field_of(path: str) -> str:
+    """Return the field at the top of a path: below it, keys of maps and numbers are data."""
+    found = _FIELD.match(path)
+    return _shown(found[0])[:LONGEST_FIELD] if found else "$"
+
+
 class Report(msgspec.Struct):
     """One invocation's numbers; `datasets` has an entry "unrouted" for what no dataset took.
 
-    `milliseconds` is the time of each phase, `bytes_in` what Kinesis held, after base64.
+    `milliseconds` is the time of each phase, `bytes_in` what Kinesis held, after base64. `refused`
+    has what its dead letters have in common, by dataset, reason and field.
     """
 
     batch: Batch
     datasets: dict[str, Tally] = msgspec.field(default_factory=dict)
     milliseconds: dict[str, float] = msgspec.field(default_factory=dict)
+    refused: dict[tuple[str | None, str, str], Refused] = msgspec.field(default_factory=dict)
     parts: int = 0
     retries: int = 0
 
@@ -138,6 +162,26 @@ class Report(msgspec.Struct):
     def rejects(self) -> int:
         """All dead letters of the batch."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
+
+    def check_fuse(self, fuse: Fuse, rejects: Collection[Reject]) -> None:
+        """Raise `FuseBlown` if too much of the batch so far, with a part's rejects, is refused."""
+        refused = self.rejects + len(rejects)
+        documents = self.total("documents") + sum(1 for each in rejects if each.dataset is None)
+        if refused <= fuse.count or 100 * refused <= fuse.percent * documents:
+            return
+        kinds = Counter(
+            (each.dataset or UNROUTED, each.violation.reason, _field_of(each.violation.path))
+            for each in rejects
+        )
+        (((dataset, reason, path), count),) = kinds.most_common(1)
+        message = (
+            f"{refused:,} of {documents:,} documents of this batch are refused, most of them "
+            f"({count:,}) of dataset {dataset} for {reason} at {path}. That is more than "
+            f"PIPELINE_FUSE_PERCENT ({fuse.percent}) lets become dead letters, so the batch waits "
+            "and is delivered again: deploy the schema that fits, or set it to 0 to have dead "
+            "letters."
+        )
+        raise FuseBlown(message)
 
     @property
     def drops(self) -> Counter[str]:
@@ -173,8 +217,16 @@ class Report(msgspec.Struct):
     def add_part(self, rejects: Iterable[Reject], stored: Iterable[OutputObject]) -> None:
         """Count what was stored of one part; rejects of no dataset are its documents, too."""
         self.parts += 1
-        reasons = Counter((reject.dataset, reject.violation.reason) for reject in rejects)
-        for (dataset, reason), count in reasons.items():
+        counts = Counter[tuple[str | None, str, str]]()
+        for reject in rejects:
+            violation = reject.violation
+            kind = reject.dataset, str(violation.reason), _field_of(violation.path)
+            if kind not in self.refused:
+                self.refused[kind] = self._first_of(reject, kind)
+            counts[kind] += 1
+        for kind, count in counts.items():
+            self.refused[kind].count += count
+            dataset, reason, _ = kind
             tally = self.tally(dataset or UNROUTED)
             tally.rejects[reason] += count
             tally.documents += count if dataset is None else 0
@@ -182,3 +234,10 @@ class Report(msgspec.Struct):
             tally = self.tally(output_object.dataset)
             tally.objects += 1
             tally.bytes_out += output_object.size
+
+    def _first_of(self, reject: Reject, kind: tuple[str | None, str, str]) -> Refused:
+        dataset, reason, path = kind
+        where, unit = reject.provenance, reject.unit
+        record = where.batch.records[where.record[unit]]
+        position = record.sequence_number, where.sub[unit], where.document[unit]
+        return Refused(dataset or UNROUTED, reason, path, *position)

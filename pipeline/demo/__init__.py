@@ -7,7 +7,8 @@ run.py                    the command: each event through `pipeline.handlers.kin
 live.py                   the same with --stream: kinesalite, the producer, the runner
 count.py                  what came out, counted without the pipeline's help
 verdict.py                whether it balances
-show.py, folders.py       what a person wants to see
+screen.py                 what a person wants to see, on one screen
+show.py, folders.py       the rest of it
 lake.py                   the same with --lake: one table, a redrive that lands in it, the audit
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from pipeline.commands.options import Commands, positive_integer
 
-DOCUMENTS = 100_000
+DOCUMENTS = 20_000
 SEED = 1
 _DESCRIPTION = """\
 Make a stream of orders and clicks as producers send them: KPL aggregates, gzip and zstd, several
@@ -47,7 +48,12 @@ def register(commands: Commands) -> None:
         metavar="DIR",
         type=Path,
         help="where to write: a new or empty directory, or that of an earlier demo, which is "
-        "replaced (default: a new temporary directory, named at the end)",
+        "replaced (default: ./pipeline-demo)",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="show everything: the files, a query, dead letters by reason, the balance by dataset",
     )
     parser.add_argument(
         "--seed",
@@ -79,4 +85,5 @@ def _run(options: argparse.Namespace) -> int:
         refuse_without_library()
     afterwards = show_lake if options.lake else nothing_more
     chosen = options.documents, options.out, options.seed
-    return (run_live if options.stream else run)(*chosen, afterwards=afterwards)
+    demo = run_live if options.stream else run
+    return demo(*chosen, afterwards=afterwards, everything=options.all)

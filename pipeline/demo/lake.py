@@ -16,7 +16,7 @@ from pipeline.commands import audit
 from pipeline.commands.lake import check_pyiceberg
 from pipeline.commands.options import Parser
 from pipeline.demo.place import Place
-from pipeline.demo.show import table_of
+from pipeline.demo.tables import table_of
 from pipeline.demo.verdict import Verdict
 
 _DATASET: Final = "orders"

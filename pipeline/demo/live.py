@@ -24,7 +24,7 @@ from pipeline.core.events import kinesis_event
 from pipeline.core.report import Report
 from pipeline.demo.count import count
 from pipeline.demo.documents import HOURS
-from pipeline.demo.place import Place, prepare
+from pipeline.demo.place import Place, prepare, write_sample
 from pipeline.demo.run import Afterwards, deliver_again, environment, nothing_more
 from pipeline.demo.show import show, working
 from pipeline.demo.stream import Stream
@@ -45,7 +45,12 @@ _ABSENT = (
 
 
 def run_live(
-    documents: int, out: Path | None, seed: int, *, afterwards: Afterwards = nothing_more
+    documents: int,
+    out: Path | None,
+    seed: int,
+    *,
+    afterwards: Afterwards = nothing_more,
+    everything: bool = False,
 ) -> int:
     """Run the demo on a stream, and `afterwards`; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
@@ -58,7 +63,8 @@ def run_live(
         with working("consuming"):
             delivered, redelivery = _consume(kinesis, place)
     verdict = judge(stream.totals, delivered, count(place), redelivery)
-    show(place, verdict, delivered, lambda: time.perf_counter() - start)
+    write_sample(place, verdict.sample)
+    show(place, verdict, delivered, lambda: time.perf_counter() - start, everything=everything)
     with environment(place):
         right = afterwards(place, verdict)
     return 0 if verdict.balanced and right else 1

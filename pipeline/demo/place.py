@@ -1,7 +1,6 @@
 """Where a demo writes: a directory of its own, which a later demo may replace."""
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,11 @@ import pipeline
 from pipeline.core.errors import DemoRefused
 
 DATASETS = ("clicks", "orders")
+DEFAULT = Path("pipeline-demo")
+SAMPLE = "orders.ndjson"
+"""A file of documents to try other commands with."""
+DRAFTS = "drafts"
+"""Where the command that the demo ends with drafts a dataset."""
 _MARK = ".pipeline-demo"
 _MARK_TEXT = "Made by `pipeline demo`, which may replace the files beside this one.\n"
 
@@ -37,16 +41,15 @@ class Place:
 
 def prepare(out: Path | None) -> Place:
     """Make the directory, or clear that of an earlier demo; refuse anybody else's."""
-    root = Path(tempfile.mkdtemp(prefix="pipeline-demo-")) if out is None else out.resolve()
+    root = (out or DEFAULT).resolve()
     if root.exists() and not root.is_dir():
-        message = f"{root} is not a directory; name one, or none for a temporary directory."
+        message = f"{root} is not a directory; name a new one with --out."
         raise DemoRefused(message)
     root.mkdir(parents=True, exist_ok=True)
     mark = root / _MARK
     if any(root.iterdir()) and not mark.is_file():
         message = (
-            f"{root} is not empty, and no earlier demo made it; name a new directory, or none for "
-            "a temporary one."
+            f"{root} is not empty, and no earlier demo made it; name a new directory with --out."
         )
         raise DemoRefused(message)
     mark.write_text(_MARK_TEXT, "utf-8")
@@ -57,7 +60,13 @@ def prepare(out: Path | None) -> Place:
         folder.mkdir()
     for name in DATASETS:
         shutil.copytree(_schemas() / name, place.schemas / name)
+    shutil.rmtree(root / DRAFTS, ignore_errors=True)
     return place
+
+
+def write_sample(place: Place, documents: list[bytes]) -> None:
+    """Leave a file of documents, one a line."""
+    (place.root / SAMPLE).write_bytes(b"".join(document + b"\n" for document in documents))
 
 
 def _schemas() -> Path:

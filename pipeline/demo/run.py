@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.core.errors import BatchNotStored
 from pipeline.demo.count import count
-from pipeline.demo.place import Place, prepare
+from pipeline.demo.place import Place, prepare, write_sample
 from pipeline.demo.shard import Event
 from pipeline.demo.show import progress, show
 from pipeline.demo.stream import Stream
@@ -38,6 +38,7 @@ def run(
     handler: Handler = kinesis,
     count_files: Callable[[Place], Counted] = count,
     afterwards: Afterwards = nothing_more,
+    everything: bool = False,
 ) -> int:
     """Run the demo, and `afterwards`; return 0 if everything balances and 1 if not."""
     start = time.perf_counter()
@@ -47,7 +48,8 @@ def run(
         delivered, last = _deliver(stream, handler)
         redelivery = deliver_again(last, place, handler)
     verdict = judge(stream.totals, delivered, count_files(place), redelivery)
-    show(place, verdict, delivered, lambda: time.perf_counter() - start)
+    write_sample(place, verdict.sample)
+    show(place, verdict, delivered, lambda: time.perf_counter() - start, everything=everything)
     with environment(place):
         right = afterwards(place, verdict)
     return 0 if verdict.balanced and right else 1
@@ -56,7 +58,7 @@ def run(
 def _deliver(stream: Stream, handler: Handler) -> tuple[Delivered, Event]:
     """Hand every event to the handler; return what it said, and the last event."""
     delivered, event = Delivered(), Event()
-    with progress(len(stream)) as advance:
+    with progress(len(stream), stream.totals) as advance:
         for event in stream.events():
             seconds, processor = time.perf_counter(), time.process_time()
             log = _handle(event, handler)

@@ -1,14 +1,19 @@
 """The report of a demo, for a terminal of 80 columns or more, or for a file."""
 
 import contextlib
-import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +23,15 @@ from pipeline.core.reasons import Reason
 from pipeline.demo.count import DeadLetter, dead_letters, pattern, query
 from pipeline.demo.folders import folder_tree
 from pipeline.demo.place import Place
+from pipeline.demo.screen import (
+    examples,
+    next_commands,
+    screen,
+    time_and_cost,
+    verdict_line,
+)
+from pipeline.demo.stream import StreamTotals
+from pipeline.demo.tables import number, plain_table
 from pipeline.demo.verdict import Delivered, Verdict
 
 _WIDEST = 120
@@ -32,15 +46,27 @@ ORDER BY total DESC, order_id
 LIMIT 3;"""
 
 
+class _Made(ProgressColumn):
+    """How many documents are sent: a full event of them, before the first can be stored."""
+
+    def __init__(self, totals: StreamTotals) -> None:
+        super().__init__()
+        self._totals = totals
+
+    def render(self, task: Task) -> Text:
+        """Count when the bar is drawn."""
+        made = self._totals.documents.total()
+        return Text(f"{made:,} sent, {task.completed:,.0f} stored", no_wrap=True)
+
+
 @contextlib.contextmanager
-def progress(documents: int) -> Iterator[Callable[[Delivered], None]]:
-    """Show a bar on stderr while documents are delivered, if somebody looks at it."""
+def progress(documents: int, totals: StreamTotals) -> Iterator[Callable[[Delivered], None]]:
+    """Show a bar on stderr while documents are made and delivered, if somebody looks at it."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("delivering"),
+        SpinnerColumn(),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[speed]}"),
+        _Made(totals),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -50,11 +76,10 @@ def progress(documents: int) -> Iterator[Callable[[Delivered], None]]:
         redirect_stderr=False,
     )
     with bar:
-        task = bar.add_task("", total=documents, speed="")
+        task = bar.add_task("", total=documents)
 
         def advance(delivered: Delivered) -> None:
-            done = delivered.documents.total()
-            bar.update(task, completed=done, speed=_speed(delivered))
+            bar.update(task, completed=delivered.documents.total())
 
         yield advance
 
@@ -74,24 +99,37 @@ class _Screen(Console):
 
 
 def show(
-    place: Place, verdict: Verdict, delivered: Delivered, elapsed: Callable[[], float]
+    place: Place,
+    verdict: Verdict,
+    delivered: Delivered,
+    elapsed: Callable[[], float],
+    *,
+    everything: bool = False,
 ) -> None:
-    """Show all of it on stdout."""
+    """Show one screen on stdout, or everything."""
     console = _Screen(highlight=False)
     console.width = min(console.width, _WIDEST)
+    if not everything:
+        _print(console, screen(place, verdict, delivered, elapsed(), console.width))
+        return
     for title, parts in (
+        ("One document, and a broken one", examples(place, verdict, console.width)),
         ("What came out", [folder_tree(place.output), folder_tree(place.dead_letters)]),
         ("Three large orders, read back by DuckDB", _orders(place)),
         ("Two dead letters", _letters(place)),
         ("Dead letters by reason", [_reasons(place, console.width)]),
-        ("The balance", [_balance(verdict), _verdict(verdict)]),
-        ("Time", [_time(delivered, elapsed())]),
-        ("What next", [_next(place)]),
+        ("The balance", [_balance(verdict), verdict_line(verdict)]),
+        ("Time", [_time(delivered), time_and_cost(delivered, elapsed())]),
+        ("What next", next_commands(place)),
     ):
         console.print(Text(f"\n{title}\n", "bold cyan"))
-        for part in parts:
-            # Text that is there to be copied must not be wrapped.
-            console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+        _print(console, parts)
+
+
+def _print(console: Console, parts: Iterable[Any]) -> None:
+    for part in parts:
+        # Text that is there to be copied must not be wrapped.
+        console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
 
 
 def _orders(place: Place) -> Iterator[Any]:
@@ -100,7 +138,7 @@ def _orders(place: Place) -> Iterator[Any]:
     sql = _SQL.format(files=files)
     names, rows = query(sql)
     yield Text(f"{sql}\n", "green", no_wrap=True)
-    table = _table()
+    table = plain_table()
     for name in names:
         table.add_column(name, justify="left" if name == "placed_at" else "right")
     for row in rows:
@@ -177,14 +215,14 @@ def _balance(verdict: Verdict) -> Table:
         ("files", "dead letters", [row.dead_letters for row in balance]),
         ("DuckDB", "distinct identities", [row.identities for row in balance]),
     ]
-    table = _table()
+    table = plain_table()
     table.add_column("counted by", style="dim")
     table.add_column("what")
     for name in (*(row.dataset for row in balance), "all"):
         table.add_column(name, justify="right")
     for counted_by, label, counts in rows:
         total = sum(count or 0 for count in counts)
-        table.add_row(counted_by, label, *map(_number, counts), _number(total))
+        table.add_row(counted_by, label, *map(number, counts), number(total))
     verdicts = [_mark(balanced=row.balanced) for row in balance]
     table.add_row("", "", *verdicts, _mark(balanced=verdict.balanced))
     return table
@@ -194,58 +232,12 @@ def _mark(*, balanced: bool) -> Text:
     return Text("balanced", "green") if balanced else Text("differs", "bold red")
 
 
-def _verdict(verdict: Verdict) -> Text:
-    if not verdict.balanced:
-        return Text("\nNOT balanced: " + "; ".join(verdict.faults()) + ".", "bold red")
-    sent = sum(row.sent for row in verdict.balance)
-    rows = sum(row.rows for row in verdict.balance)
-    again = verdict.redelivery
-    return Text.assemble(
-        (
-            f"\nBalanced: {sent:,} documents = {rows:,} rows + {sent - rows:,} dead letters.",
-            "green",
-        ),
-        " Each identity is there once; each dead letter has the reason it must have. One event "
-        f"was delivered twice ({again.documents:,} documents, {again.objects:,} objects): same "
-        "keys, same bytes.",
-    )
-
-
-def _time(delivered: Delivered, total: float) -> Text:
-    megabytes = delivered.data_bytes / 1e6
+def _time(delivered: Delivered) -> str:
     cores = delivered.processor_seconds / delivered.seconds
-    return Text(
-        f"{delivered.who} took {delivered.seconds:.1f} s for {megabytes:.1f} MB of records: "
-        f"{_speed(delivered)}, with {cores:.1f} cores busy. The whole demo took {total:.1f} s."
-    )
+    return f"{_speed(delivered)}, with {cores:.1f} cores busy."
 
 
 def _speed(delivered: Delivered) -> str:
     megabytes = delivered.data_bytes / 1e6 / delivered.seconds
     documents = delivered.documents.total() / delivered.seconds
     return f"{megabytes:.1f} MB/s, {documents:,.0f} documents/s"
-
-
-def _next(place: Place) -> Text:
-    return Text(
-        f"Everything is in {place.root}: tables, dead letters, and the schemas they were made by.\n"
-        "Look into the dead letters:  pipeline dead-letters "
-        f"{shlex.quote(str(place.dead_letters))}",
-        no_wrap=True,
-    )
-
-
-def table_of(*names: str) -> Table:
-    """Make a table whose columns are numbers, but for the first two."""
-    table = _table()
-    for number, name in enumerate(names):
-        table.add_column(name, justify="right" if number > 1 else "left")
-    return table
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-
-
-def _number(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"

@@ -24,6 +24,7 @@ from pipeline.demo.shard import Event, Shard
 
 _SHARDS = 4
 _ONE_BROKEN_IN = 100
+_SAMPLE = 200  # orders
 _SHARE_OF_CLICKS = 0.6
 _SHARE_AGGREGATED = 0.5  # of what may be
 # How user records are written: how many documents are in one at least and at most, and how many
@@ -44,13 +45,15 @@ class StreamTotals:
     """What is on the stream, counted by the one who put it there.
 
     `documents` and `broken` by dataset, "unrouted" where nobody can say; `reasons` are
-    those that the broken must get, `kinds` what they are.
+    those that the broken must get, `kinds` what they are. `sample` are the first
+    orders.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    sample: list[bytes] = field(default_factory=list)
 
 
 class SentRecord(NamedTuple):
@@ -152,7 +155,10 @@ class Stream:
             self.totals.documents["clicks"] += 1
             return msgspec.json.encode(self._shop.click())
         self.totals.documents["orders"] += 1
-        return msgspec.json.encode(self._shop.order())
+        order = msgspec.json.encode(self._shop.order())
+        if len(self.totals.sample) < _SAMPLE:
+            self.totals.sample.append(order)
+        return order
 
     def _sent(self, may_aggregate: bool, data: bytes) -> SentRecord:  # noqa: FBT001 - as it comes
         return SentRecord(self._shop.key(), data, alone=not may_aggregate)

@@ -89,11 +89,16 @@ class BalanceRow:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether nothing was lost, nothing doubled, and every dead letter has its right reason."""
+    """Whether nothing was lost, nothing doubled, and every dead letter has its right reason.
+
+    `broken` were sent among the documents; `sample` are some of those that were not.
+    """
 
     balance: tuple[BalanceRow, ...]
     redelivery: Redelivery
     wrong_reasons: Counter[str]
+    broken: int
+    sample: list[bytes]
 
     @property
     def balanced(self) -> bool:
@@ -138,4 +143,4 @@ def judge(
         for reason in {*counted.reasons, *totals.reasons}
     }
     wrong = Counter({reason: number for reason, number in off.items() if number})
-    return Verdict(balance, redelivery, wrong)
+    return Verdict(balance, redelivery, wrong, totals.broken.total(), totals.sample)

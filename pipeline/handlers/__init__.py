@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
 from pipeline.bucket_settings import S3Settings
@@ -25,6 +27,7 @@ from pipeline.handlers.invocation import print_line
 from pipeline.settings import AlertSettings, CommitSettings, Settings, TableSettings
 
 if TYPE_CHECKING:
+    from pipeline.adapters.aws.logs import LogGroup
     from pipeline.adapters.aws.sns import Topic
     from pipeline.files.objects import S3Objects
     from pipeline.handlers._tables import Tables
@@ -45,7 +48,7 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
     """Handle notifications of new objects in S3: its own, through SNS, SQS or EventBridge."""
     from pipeline.handlers import _s3  # noqa: PLC0415 - see below
 
-    settings = Settings.from_environment(os.environ)
+    settings = _settings_of_files(os.environ)
     telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
     return _s3.respond(
         event,
@@ -72,7 +75,8 @@ def alert(event: Any, context: Any) -> dict[str, int]:
     settings = AlertSettings.from_environment(os.environ)
     request_id = getattr(context, "aws_request_id", None)
     telemetry = Telemetry(print_line, time.time)
-    return _alert.respond(event, settings, _topic(settings.topic), telemetry.log, request_id)
+    topic, log_group = _topic(settings.topic), _log_group(settings.log_group)
+    return _alert.respond(event, settings, topic, telemetry.log, request_id, log_group)
 
 
 def tables(event: Any, context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda hands it over
@@ -92,6 +96,11 @@ def tables(event: Any, context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda
 def _pipeline(settings: Settings) -> Pipeline:
     """Open it once. A wrong configuration stops the start here."""
     return open_pipeline(settings)
+
+
+def _settings_of_files(environment: Mapping[str, str]) -> Settings:
+    """Without a fuse: a file waits in no order, and stays where it is."""
+    return msgspec.structs.replace(Settings.from_environment(environment), fuse=None)
 
 
 @functools.lru_cache(maxsize=4)
@@ -121,6 +130,13 @@ def _opened_tables(settings: TableSettings) -> "Tables":
     return Tables(settings)
 
 
+@functools.lru_cache(maxsize=4)
+def _log_group(name: str | None) -> "LogGroup | None":
+    from pipeline.adapters.aws.logs import LogGroup  # noqa: PLC0415 - loaded where it is opened
+
+    return None if name is None else LogGroup(name)
+
+
 def forget(*, clients: bool = True) -> None:
     """Let go of what outlives an invocation: the next one opens it again.
 
@@ -131,6 +147,7 @@ def forget(*, clients: bool = True) -> None:
     if clients:
         _objects.cache_clear()
         _topic.cache_clear()
+        _log_group.cache_clear()
 
 
 def prepare(environment: Mapping[str, str]) -> None:
@@ -156,7 +173,7 @@ def _open_for_kinesis(environment: Mapping[str, str]) -> None:
 
 def _open_for_s3(environment: Mapping[str, str]) -> None:
     importlib.import_module("pipeline.handlers._s3")
-    settings = Settings.from_environment(environment)
+    settings = _settings_of_files(environment)
     _pipeline(settings)
     _objects(settings.s3)
 
@@ -167,7 +184,9 @@ def _open_for_commit(environment: Mapping[str, str]) -> None:
 
 def _open_for_alert(environment: Mapping[str, str]) -> None:
     importlib.import_module("pipeline.handlers._alert")
-    _topic(AlertSettings.from_environment(environment).topic)
+    settings = AlertSettings.from_environment(environment)
+    _topic(settings.topic)
+    _log_group(settings.log_group)
 
 
 def _open_for_tables(environment: Mapping[str, str]) -> None:

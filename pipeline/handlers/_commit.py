@@ -37,9 +37,8 @@ def respond(
         if wanted is not None and dataset.name != wanted:
             continue
         outcome, error = _commit(lake, dataset, limits, remaining)
-        telemetry.committed(
-            dataset.name, _values(outcome), request_id, _message(lake, outcome, error)
-        )
+        message = _message(lake, outcome, error)
+        telemetry.committed(settings.output, dataset.name, _values(outcome), request_id, message)
         outcomes.append(outcome)
         failure = error or failure
     if failure is not None:

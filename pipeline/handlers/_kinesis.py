@@ -1,8 +1,9 @@
 """The response to a batch of a stream.
 
 It is a promise that Lambda acts on, so the whole of it stands here: success only for a batch that
-is stored; the first sequence number for an outage, which has the same batch delivered again; an
-exception for what a smaller batch may mend, which makes Lambda bisect it. So a batch that is too
+is stored; the first sequence number for an outage, or for a fuse that an operator has set, which
+has the same batch delivered again; an exception for what a smaller batch may mend, which makes
+Lambda bisect it. So a batch that is too
 slow gets smaller until it fits, whatever errors retries have put right meanwhile.
 """
 
@@ -11,7 +12,13 @@ from typing import Any
 
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import Attempt
-from pipeline.core.errors import DeadlineExceeded, PipelineError, StoreError, UnexpectedError
+from pipeline.core.errors import (
+    DeadlineExceeded,
+    FuseBlown,
+    PipelineError,
+    StoreError,
+    UnexpectedError,
+)
 from pipeline.core.events import ends_window, read_kinesis_event, state_of_window
 from pipeline.flow import Pipeline
 from pipeline.handlers.invocation import (
@@ -62,6 +69,9 @@ def respond(
             report = attempt.process(batch)
     except StoreError as error:
         report_failure("store_failed", str(error))
+        return {"batchItemFailures": [{"itemIdentifier": batch.first}], **state}
+    except FuseBlown as error:  # not raised: a half of the batch is refused to the same share
+        report_failure("fuse_blown", str(error))
         return {"batchItemFailures": [{"itemIdentifier": batch.first}], **state}
     except DeadlineExceeded as error:
         message = f"{error} {what_lambda_does(batch)}"

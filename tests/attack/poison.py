@@ -63,6 +63,12 @@ POISON: dict[str, Callable[[], bytes]] = {
     "lines of empty objects": lambda: _of(_lines(b"{}")),
     "user records of empty objects": lambda: _of(b"{}"),
     "user records of nothing": lambda: _of(b""),
+    "gzip of empty arrays": lambda: _of(_gzip(b"[]" * 2**25), 1),
+    "gzip of an array without commas": lambda: _of(_gzip(b"[%b]" % (b"[]\n" * 2**24)), 1),
+    "gzip of brackets that do not match": lambda: _of(_gzip(b"[{},%b" % (b"{]" * 2**24)), 1),
+    "gzip of objects behind a broken line": lambda: _of(_gzip(b"x\n" + b"{}" * 2**25), 1),
+    "gzip of an array of objects": lambda: _of(_gzip(b"[%b{}]" % (b"{}," * (2**26 // 3 - 1))), 1),
+    "gzip of an array of arrays": lambda: _of(_gzip(b'[%b["{"]]' % (b"[]," * (2**26 // 3 - 3))), 1),
     "one line of brackets": lambda: b"[" * LARGEST,
     "one array of numbers": lambda: b"[%b1]" % (b"1," * (LARGEST // 2 - 2)),
 }

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from pipeline.demo import run as demo_run
 from pipeline.demo.broken import KINDS
 from pipeline.demo.count import count, dead_letters
 from pipeline.demo.place import Place, prepare
+from pipeline.demo.screen import command_line
 from pipeline.demo.stream import Stream, StreamTotals
 from pipeline.demo.verdict import Counted
 
 DOCUMENTS = 400
+LINES = 36  # a terminal that is not small
 MAIN = "import sys; from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -57,12 +60,90 @@ def make_plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """Run it as most people do."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_plain(patch)
+        patch.chdir(tmp_path_factory.mktemp("demo"))
+        yield run("--documents", "2000", out=Path("here"))
+
+
+def test_it_fits_one_screen(screen: Ran) -> None:
+    lines = screen.out.splitlines()
+    assert len(lines) <= LINES
+    assert max(map(len, lines[:-3])) <= 80  # the last three are commands
+
+
+def test_the_document_shown_is_the_one_whose_row_is_shown(screen: Ran) -> None:
+    shown = re.search(r'^in +\{"@stream":"orders","order_id":"(\w{8})…",', screen.out)
+    assert shown is not None
+    out = screen.out[screen.out.index("\nout ") : screen.out.index("\nbad ")]
+    assert re.search(r"\s+orders/parquet/date=[\d-]+/by_country=[A-Z]{2}/….parquet\s", out)
+    assert re.search(rf"\s{shown[1]}…  +2026-11-2\d \d\d:\d\d:\d\d  ", out)
+
+
+def test_the_broken_one_is_shown_with_what_is_wrong(screen: Ran) -> None:
+    bad = screen.out[screen.out.index("\nbad ") :]
+    assert '"customer":{"id":"17"' in bad
+    assert "wrong_type at $.customer.id: Expected an integer, got a string." in bad
+
+
+def test_three_count_the_same(screen: Ran) -> None:
+    counted = re.findall(r"([\d,]+) +=\s+([\d,]+) +\+ ([\d,]+)$", screen.out, re.MULTILINE)
+    assert len(counted) == 3
+    assert len(set(counted)) == 1
+    documents, rows, letters = (int(number.replace(",", "")) for number in counted[0])
+    assert documents == rows + letters
+
+
+def test_the_commands_shown_can_be_pasted(screen: Ran) -> None:
+    *_, everything, letters, infer = screen.out.splitlines()
+    for command in (letters, infer, everything.replace("--all", "--all --documents 400")):
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=screen.place.root.parent,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert done.stdout
+    assert (screen.place.root / "drafts" / "orders" / "1.avsc").is_file()
+
+
+def test_the_time_and_the_cost_are_one_line(screen: Ran) -> None:
+    said = r"[\d.]+ s in the handler, [\d.]+ s in all; [\d,]+ objects: \$[\d.]+ a GB"
+    assert re.search(rf"^{said} \(Firehose: \$[\d.]+\)\.$", screen.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "200"])
+def test_other_terminals_are_served(
+    columns: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plain(monkeypatch)
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = run(out=tmp_path)
+    assert ran.code == 0
+    assert "wrong_type at $.customer.id" in " ".join(ran.out.split())
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    assert run(out=tmp_path / "out").code == 0
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """Run it once; its directory has a name that is hard to quote."""
     with pytest.MonkeyPatch.context() as patch:
         make_plain(patch)
         patch.setenv("PIPELINE_MAX_DOCUMENTS", "1")  # somebody's own; not the demo's business
-        yield run(out=tmp_path_factory.mktemp("demo") / "it's [a] 100% b*c?")
+        yield run("--all", out=tmp_path_factory.mktemp("demo") / "it's [a] 100% b*c?")
 
 
 def test_everything_balances(ran: Ran) -> None:
@@ -84,7 +165,9 @@ def test_the_kinds_are_all_that_the_datasets_can_give() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
-@pytest.mark.parametrize("title", ["What came out", "Two dead letters", "The balance", "Time"])
+@pytest.mark.parametrize(
+    "title", ["What came out", "Two dead letters", "The balance", "Time", "What next"]
+)
 def test_the_output_has_its_parts(ran: Ran, title: str) -> None:
     assert f"\n{title}\n" in ran.out
 
@@ -100,7 +183,8 @@ def test_without_a_terminal_it_is_plain_and_fits(ran: Ran) -> None:
 def test_the_sql_it_shows_can_be_pasted(ran: Ran) -> None:
     import duckdb
 
-    sql = ran.out[ran.out.index("SELECT ") : ran.out.index(";") + 1]
+    start = ran.out.index("SELECT ")
+    sql = ran.out[start : ran.out.index(";", start) + 1]
     with duckdb.connect() as database:
         assert len(database.execute(sql).fetchall()) == 3
 
@@ -207,12 +291,33 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     assert "is not a directory" in ran.err
 
 
-def test_by_default_it_makes_a_new_directory(
+def test_by_default_it_writes_beside_where_it_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert prepare(None).root != prepare(None).root
-    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert prepare(None).root == tmp_path.resolve() / "pipeline-demo"
+
+
+@pytest.mark.parametrize(
+    ("started", "named"),
+    [
+        ("{here}/bin/pipeline", "bin/pipeline"),
+        ("{here}/on the path/pipeline", "pipeline"),
+        ("{here}/it's/kinesis-s3-pipeline", "'it'\"'\"'s/kinesis-s3-pipeline'"),
+        ("{here}/pipeline/__main__.py", f"{shlex.quote(sys.executable)} -m pipeline"),
+    ],
+)
+def test_commands_are_named_as_this_one_was_started(
+    started: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "on the path" / "pipeline"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [started.format(here=tmp_path)])
+    assert command_line() == named
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["--version"]])

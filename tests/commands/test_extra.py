@@ -1,4 +1,4 @@
-"""duckdb, pytz, rich and rstr belong to the command line: nothing else loads them."""
+"""duckdb, pytz, rich, rstr and shtab belong to the command line: nothing else loads them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_without_the_extra_every_command_says_what_to_install(
     ended = in_a_process(f"import sys; sys.modules[{missing!r}] = None; {CLI}", *arguments)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "pipeline: The command line needs duckdb, pytz, rich and rstr: pip install "
+        "pipeline: The command line needs duckdb, pytz, rich, rstr and shtab: pip install "
         "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'.\n"
     )
 

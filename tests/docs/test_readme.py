@@ -1,4 +1,4 @@
-"""The README's own blocks, run as they stand, and its two tables."""
+"""The blocks of README.md and of the pages it is continued in, run as they stand, and their tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import picture
 import pytest
 import reference
 from fake_kinesis import FakeKinesis
@@ -23,21 +24,68 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 README = (ROOT / "README.md").read_text("utf-8")
+RUNNING, INPUT, GUARANTEES, LIMITS = (
+    (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    for name in ("running", "input", "guarantees", "limits")
+)
+RESULTS = (ROOT / "benchmarks" / "results" / "README.md").read_text("utf-8")
 ORDERS = ROOT / "schemas" / "orders"
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
-def block(language: str) -> str:
-    """Return the README's one block in a language."""
-    (found,) = (
-        textwrap.dedent(text) for _, name, text in BLOCK.findall(README) if name == language
-    )
+def block(language: str, page: str = README) -> str:
+    """Return a page's one block in a language."""
+    (found,) = (textwrap.dedent(text) for _, name, text in BLOCK.findall(page) if name == language)
     return found
 
 
-def test_every_block_is_tried_here_or_is_the_picture() -> None:
-    languages = [language for _, language, _ in BLOCK.findall(README)]
-    assert sorted(languages) == ["", "python", "sh", "sql", "toml"]
+@pytest.mark.parametrize(
+    ("page", "languages"),
+    [
+        (README, ["sh", "sql"]),
+        (RUNNING, ["python"]),
+        (INPUT, ["", "toml"]),
+        (GUARANTEES, ["sql"]),
+        (LIMITS, []),
+    ],
+    ids=["README", "running", "input", "guarantees", "limits"],
+)
+def test_every_block_is_tried_here_or_is_the_picture(page: str, languages: list[str]) -> None:
+    assert sorted(language for _, language, _ in BLOCK.findall(page)) == languages
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(README.splitlines()) <= 120
+    assert len(README.split()) <= 900
+
+
+def test_both_pages_have_one_query() -> None:
+    assert block("sql") == block("sql", GUARANTEES)
+
+
+def test_its_numbers_are_those_of_the_benchmarks() -> None:
+    table = README[README.index("## Why not") : README.index("## What it guarantees")]
+    numbers = re.findall(r"(?<![\w.])\d[\d,]*\.\d+x?|13,954|\b310\b", table)
+    assert len(numbers) >= 8
+    missing = [number for number in numbers if number not in RESULTS]
+    assert missing == []
+
+
+def test_the_packages_of_the_demo_are_counted() -> None:
+    lock = (ROOT / "requirements" / "demo.txt").read_text("utf-8")
+    packages = len(re.findall(r"^[\w.-]+==", lock, re.MULTILINE))
+    assert f"It installs {packages} packages into `.venv-demo`" in README
+
+
+def test_the_picture_is_what_the_demo_shows() -> None:
+    """But for what another machine, or another minute, has otherwise: how long it took."""
+    assert words(picture.draw(picture.shown())) == words(picture.PICTURE.read_text("utf-8"))
+
+
+def words(drawing: str) -> list[str]:
+    """Return what is written in a picture, without the seconds."""
+    texts = re.findall(r">([^<>]+)</text>", drawing)
+    return [re.sub(r"[\d.]+ s in|\$[\d.]+ a GB", "…", text) for text in texts]
 
 
 def test_the_first_command_is_a_target() -> None:
@@ -103,7 +151,7 @@ def test_the_producer_puts_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
         return stream
 
     monkeypatch.setattr(producer, "KinesisStream", open_stream)
-    exec(block("python"), {})
+    exec(block("python", RUNNING), {})
     assert names == ["orders"]
     assert [kept.user_records() for kept in stream.kept] == [
         [("customer 7", b'{"@stream":"orders"}')]
@@ -112,16 +160,16 @@ def test_the_producer_puts_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_configuration_is_one_of_orders() -> None:
     schema = (ORDERS / "1.avsc").read_text("utf-8")
-    dataset = parse_dataset("orders", {1: schema}, block("toml"))
+    dataset = parse_dataset("orders", {1: schema}, block("toml", INPUT))
     assert dataset.formats == ("parquet", "csv")
     assert [column.name for column in dataset.partition_by] == ["date", "by_country"]
 
 
-def test_the_readme_lists_every_command() -> None:
-    listed = re.findall(r"^\| `pipeline ([\w-]+)` \|", README, re.MULTILINE)
+def test_every_command_is_listed() -> None:
+    listed = re.findall(r"^\| `pipeline ([\w-]+)` \|", RUNNING, re.MULTILINE)
     assert listed == reference.command_names()
 
 
-def test_the_readme_lists_every_handler() -> None:
-    listed = re.findall(r"^\| `(pipeline\.handlers\.\w+)` \|", README, re.MULTILINE)
+def test_every_handler_is_listed() -> None:
+    listed = re.findall(r"^\| `(pipeline\.handlers\.\w+)` \|", RUNNING, re.MULTILINE)
     assert listed == [path for path in PUBLIC if path.startswith("pipeline.handlers.")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,15 +14,18 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, Context
+from moto import mock_aws
+from support import ROOT, Context, as_json, kinesis_event, order
 
 from pipeline import handlers
+from pipeline.adapters.aws.logs import LogGroup
 from pipeline.adapters.aws.sns import Topic
 from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Telemetry
 from pipeline.alerts import AlertContext, Message, message_of, read_alarms
 from pipeline.alerts.advice import (
     ADVICE,
     COMMIT_ADVICE,
+    DATASET_ADVICE,
     FILES_ADVICE,
     TABLES_ADVICE,
     UNKNOWN,
@@ -521,3 +525,178 @@ def test_wrong_settings_are_all_named_at_once() -> None:
     assert names == ["PIPELINE_ALERT_TOPIC", "PIPELINE_DASHBOARD_URL", "PIPELINE_DEAD_LETTERS"]
     with pytest.raises(SettingsError, match="PIPELINE_ALERT_TOPIC is not set"):
         AlertSettings.from_environment({})
+
+
+# ------------------------------------------------------------------------ what the log adds
+
+
+class Lines:
+    """A log group with these lines."""
+
+    def __init__(self, lines: list[Any], error: str = "", *, whole: bool = True) -> None:
+        self.found, self.error, self.whole = lines, error, whole
+        self.asked: list[tuple[str, datetime, datetime]] = []
+
+    def lines(self, pattern: str, since: datetime, until: datetime) -> tuple[list[Any], bool]:
+        self.asked.append((pattern, since, until))
+        if self.error:
+            raise NotifyError(self.error)
+        return self.found, self.whole
+
+
+def line(*kinds: tuple[str, str, str, int], stream: str = "shop", documents: int = 100) -> Any:
+    refused = [
+        {
+            "dataset": dataset, "reason": reason, "path": path, "count": count,
+            "sequence_number": "4959", "sub_sequence_number": 3, "document": 0,
+        }
+        for dataset, reason, path, count in kinds
+    ]  # fmt: skip
+    source = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}/shardId-000000000000"
+    total = sum(kind[-1] for kind in kinds)
+    return {"source": source, "Documents": documents, "Rejects": total, "refused": refused}
+
+
+def message_with(log: Lines | LogGroup, alarm: dict[str, Any]) -> str:
+    people = People()
+    respond(by_sns(alarm), SETTINGS, people, lambda *_: None, None, log)
+    (message,) = people.messages
+    return message.text
+
+
+def test_the_message_says_how_many_of_which_dataset_why_and_shows_one() -> None:
+    log = Lines(
+        [
+            line(("orders", "wrong_type", "$.total", 9), ("clicks", "missing", "$.at", 1)),
+            line(("orders", "wrong_type", "$.total", 2), ("orders", "not_json", "$", 4)),
+            line(("clicks", "too_long", "$.url", 3)),
+            line(("others", "missing", "$.x", 99), stream="another"),
+            None,
+            {"refused": "no list"},
+        ]
+    )
+    text = message_with(log, told("Rejects", Stream="shop"))
+    one = (
+        f"one is arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/shop/shardId-000000000000, sequence number "
+        "4959, sub-sequence number 3, document 0"
+    )
+    assert (
+        "In the log, from 09:15 to 09:31 UTC:\n"
+        "  19 dead letters in batches of 300 documents\n"
+        "  11 of dataset orders: wrong_type at $.total\n"
+        f"    {one}\n"
+        "  4 of dataset orders: not_json at $\n"
+        f"    {one}\n"
+        "  3 of dataset clicks: too_long at $.url\n"
+        f"    {one}\n"
+        "  and 1 other kinds\n"
+        "  This shows it:\n"
+        "    pipeline rejects s3://dead/letters --since 2h --dataset orders --reason wrong_type "
+        "--samples 1\n"
+    ) in text
+    ((pattern, since, until),) = log.asked
+    assert pattern == '{ $.outcome = "stored" && $.Rejects > 0 }'
+    assert (until - since).total_seconds() == 16 * 60
+
+
+def test_of_one_dataset_only_its_own_are_told_and_of_its_hour() -> None:
+    log = Lines([line(("orders", "wrong_type", "$.total", 9), ("clicks", "missing", "$.at", 1))])
+    text = message_with(log, told("Rejects", Stream="shop", Dataset="clicks"))
+    assert "  1 dead letter\n  1 of dataset clicks: missing at $.at\n" in text
+    assert "orders" not in text
+    ((_, since, until),) = log.asked
+    assert (until - since).total_seconds() == 66 * 60
+
+
+def test_the_message_names_unknown_fields() -> None:
+    unknown = {"orders": {"documents": 12, "fields": {"$.coupon": 12, "$.lines[].sku": 2}}}
+    log = Lines([line() | {"UnknownFields": 12, "unknown_fields": unknown}] * 2)
+    text = message_with(log, told("UnknownFields", Stream="shop"))
+    assert (
+        "  24 documents of dataset orders with unknown fields\n"
+        "  $.coupon in 24 of dataset orders\n"
+        "  $.lines[].sku in 4 of dataset orders\n"
+    ) in text
+
+
+def test_a_log_that_cannot_be_read_does_not_keep_the_message() -> None:
+    text = message_with(Lines([], "Could not read it; grant it."), told("Rejects", Stream="shop"))
+    assert "Which documents these are, the log did not tell: Could not read it; grant it." in text
+    assert ADVICE["Rejects"].problem in text
+    assert "(the first part of it)" in message_with(
+        Lines([line(("a", "b", "$", 1))], whole=False), told("Rejects", Stream="shop")
+    )
+    assert "The log says nothing about it" in message_with(Lines([]), told("Rejects", Stream="x"))
+
+
+def test_the_log_is_asked_of_alarms_that_it_can_tell_of_alone() -> None:
+    log = Lines([])
+    for alarm in (told("BatchFailed", Stream="shop"), told("Rejects", state="OK", Stream="shop")):
+        message_with(log, alarm)
+    assert log.asked == []
+
+
+def test_a_dataset_that_goes_silent_is_told_as_such() -> None:
+    silent = told("Documents", state="INSUFFICIENT_DATA", Stream="shop", Dataset="orders")
+    (message,) = sent(by_sns(silent))
+    assert message.subject == "SILENT: pipeline-SomeAlarm-1X"
+    assert ADVICE["Documents"].problem in message.text
+    assert "Type first" in message.text
+    (message,) = sent(by_sns(told("Documents", state="OK", Dataset="orders")))
+    assert ADVICE["Documents"].resolved in message.text
+
+
+def test_a_dataset_of_which_all_is_refused_is_told_as_such() -> None:
+    alarm = told_of_math("Rejects", Stream="shop", Dataset="orders")
+    stat = {"Metric": {"MetricName": "Documents", "Dimensions": []}}
+    alarm["Trigger"]["Metrics"].append({"Id": "documents", "MetricStat": stat})
+    (message,) = sent(by_sns(alarm))
+    assert DATASET_ADVICE["Rejects"].problem in message.text
+
+
+def test_the_functions_own_log_has_what_the_message_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real handler writes it, moto keeps it, and the real reader finds it."""
+    monkeypatch.setenv("PIPELINE_OUTPUT", (tmp_path / "rows").as_uri())
+    monkeypatch.setenv("PIPELINE_DEAD_LETTERS", (tmp_path / "letters").as_uri())
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(ROOT / "schemas"))
+    secret = as_json(order(total="s3cret"))
+    handlers.kinesis(kinesis_event([secret, b"{", as_json(order() | {"novel": 1})]), Context(60.0))
+    written = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        logs = boto3.client("logs")
+        logs.create_log_group(logGroupName="group")
+        logs.create_log_stream(logGroupName="group", logStreamName="stream")
+        now = datetime.now(UTC)
+        events: Any = [
+            {"timestamp": round(now.timestamp() * 1_000), "message": text} for text in written
+        ]
+        logs.put_log_events(logGroupName="group", logStreamName="stream", logEvents=events)
+        log = LogGroup("group", Unfiltered(logs))
+        alarm = told("Rejects", Stream="shop") | {"StateChangeTime": now.isoformat()}
+        text = message_with(log, alarm)
+        with pytest.raises(NotifyError, match="Could not read the log nobody: Logs answered"):
+            LogGroup("nobody", logs).lines("", now, now)
+    handlers.forget()
+    assert "2 dead letters in batches of 3 documents\n" in text
+    assert "1 of dataset orders: bad_format at $.total\n" in text
+    assert "s3cret" not in text
+
+
+class Unfiltered:
+    """moto knows no patterns of JSON: lines are filtered here as they are there."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def filter_log_events(self, filterPattern: str, **asked: Any) -> Any:  # noqa: N803 - AWS' name
+        assert filterPattern == '{ $.outcome = "stored" && $.Rejects > 0 }'
+        page = self.client.filter_log_events(**asked)
+        page["events"] = [
+            event
+            for event in page["events"]
+            if json.loads(event["message"]).get("outcome") == "stored"
+        ]
+        return page

@@ -253,6 +253,8 @@ def test_the_handler_commits_and_reports(
     response = handlers.commit({}, None)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (metrics,) = (line for line in lines if "_aws" in line)
+    # Two stacks in one account have datasets of one name, and each its own output.
+    assert metrics["Output"] == (tmp_path / "out").as_uri()
     assert metrics["Dataset"] == "things"
     assert (metrics["LakeRows"], metrics["LakeDuplicates"]) == (5, 2)
     assert (metrics["LakeConflicts"], metrics["LakeObjectsRefused"]) == (0, 0)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,10 @@ from support import (
     order,
     report_of,
 )
-from tables import deployable, tables
+from tables import dataset_alarms, deployable, tables
 
 from pipeline import handlers
+from pipeline.adapters.aws.logs import LogGroup
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.telemetry import FILE_METRICS, LAKE_METRICS, METRICS, Telemetry
@@ -128,6 +130,7 @@ RESOURCES = {
     "OutputBucket": "AWS::S3::Bucket",
     "OutputBucketPolicy": "AWS::S3::BucketPolicy",
     "PartitionsAlarm": "AWS::CloudWatch::Alarm",
+    "ScheduleGroup": "AWS::Scheduler::ScheduleGroup",
     "ScheduleRole": "AWS::IAM::Role",
     "StalledAlarm": "AWS::CloudWatch::Alarm",
     "Stream": "AWS::Kinesis::Stream",
@@ -136,6 +139,7 @@ RESOURCES = {
     "TablesRole": "AWS::IAM::Role",
     "TablesSchedule": "AWS::Scheduler::Schedule",
     "ThrottlesAlarm": "AWS::CloudWatch::Alarm",
+    "UnknownFieldsAlarm": "AWS::CloudWatch::Alarm",
 }
 
 
@@ -233,13 +237,17 @@ def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_every_resource_is_created(stack: Stack) -> None:
     tables = {name: kind for name, kind in stack.types.items() if kind == "AWS::Glue::Table"}
     assert stack.description["StackStatus"] == "CREATE_COMPLETE"
-    assert stack.types == RESOURCES | tables
+    of_datasets = dict.fromkeys(dataset_alarms(SCHEMAS), "AWS::CloudWatch::Alarm")
+    assert stack.types == RESOURCES | tables | of_datasets
     declared = translated()["Resources"].items()
-    unmet = {"Keyed", "KeyedLake", "Private", "PrivateKeyed", "Tagged", "TaggedLake"}
+    unmet = {
+        "InVpc", "Keyed", "KeyedLake", "NewConsumer", "Private", "PrivateKeyed", "Tagged",
+        "TaggedLake",
+    }  # fmt: skip
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
     assert left_out == {
         "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy", "PrivacyPolicy",
-        "TagsPolicy",
+        "StreamConsumer", "TagsPolicy", "VpcPolicy",
     }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 
@@ -267,6 +275,8 @@ def test_records_grow_too_old_a_day_before_the_stream_forgets_them() -> None:
     template = translated()
     hours = template["Parameters"]["RetentionHours"]["AllowedValues"]
     ages = {key: age["Seconds"] for key, age in template["Mappings"]["RecordAge"].items()}
+    assert ages.pop("24") == 12 * 3600  # a day less would be nothing
+    hours.remove("24")
     assert ages == {kept: min((int(kept) - 24) * 3600, 7 * 24 * 3600) for kept in hours}
 
 
@@ -275,19 +285,14 @@ def test_the_stream_keeps_seven_days_and_is_encrypted(stack: Stack) -> None:
     summary = stack.client("kinesis").describe_stream_summary(StreamName=name)
     assert summary["StreamDescriptionSummary"]["RetentionPeriodHours"] == 7 * 24
     stream = properties("Stream")  # moto keeps neither of these
-    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    key = {"Fn::If": ["StreamKeyed", {"Ref": "StreamKmsKey"}, "alias/aws/kinesis"]}
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": key}
     assert stream["StreamModeDetails"] == {"StreamMode": {"Ref": "StreamMode"}}
     assert translated()["Parameters"]["StreamMode"]["Default"] == "ON_DEMAND"
 
 
 def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
-    other = Stack(
-        "other",
-        StreamMode="PROVISIONED",
-        ShardCount="3",
-        RetentionHours="48",
-        DatabaseName="other",
-    )
+    other = Stack("other", StreamMode="PROVISIONED", ShardCount="3", RetentionHours="48")
     shards = stack.client("kinesis").list_shards(StreamName=other.ids["Stream"])["Shards"]
     assert len(shards) == 3
     mapping = stack.client("lambda").get_event_source_mapping(UUID=other.ids["Mapping"])
@@ -296,7 +301,7 @@ def test_a_provisioned_stream_has_the_shards_asked_for(stack: Stack) -> None:
 
 
 def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> None:
-    other = Stack("without-files", DatabaseName="without_files")
+    other = Stack("without-files")
     assert {name for name in stack.types if name.startswith("Files")} == {
         name
         for name, resource in translated()["Resources"].items()
@@ -309,7 +314,7 @@ def test_without_a_bucket_of_files_there_is_nothing_for_files(stack: Stack) -> N
 def test_without_a_lake_there_is_nothing_for_it_and_partitions_are_registered(
     stack: Stack,
 ) -> None:
-    other = Stack("without-lake", DatabaseName="without_lake")
+    other = Stack("without-lake")
     of_lake = {
         name
         for name, resource in translated()["Resources"].items()
@@ -373,7 +378,10 @@ def configuration(stack: Stack, name: str) -> dict[str, Any]:
 
 def test_the_function_for_files_stores_where_the_streams_does(stack: Stack) -> None:
     files, function = (configuration(stack, name) for name in ("FilesFunction", "Function"))
-    assert files["Environment"] == function["Environment"]
+    variables = dict(function["Environment"]["Variables"])
+    for name, value in (("PIPELINE_FUSE_PERCENT", "0"), ("PIPELINE_FUSE_COUNT", "100")):
+        assert variables.pop(name) == value  # of the stream alone
+    assert files["Environment"]["Variables"] == variables
     assert (files["MemorySize"], files["Timeout"]) == (1_769, 300)
     assert translated()["Parameters"]["FilesMemoryMegabytes"]["MinValue"] >= 1_024
 
@@ -453,7 +461,7 @@ DEMANDS = {"ObjectKmsKey": KEY, "ObjectStorageClass": "STANDARD_IA", "ObjectTags
 def test_objects_are_as_the_parameters_say(stack: Stack) -> None:
     """Both functions send what is demanded, and their roles may; neither without the parameters."""
     plain = [configuration(stack, name) for name in ("Function", "FilesFunction")]
-    demanded = Stack("demanded", FilesBucket=INCOMING, DatabaseName="demanded", **DEMANDS)
+    demanded = Stack("demanded", FilesBucket=INCOMING, **DEMANDS)
     given = [configuration(demanded, name) for name in ("Function", "FilesFunction")]
     for found, expected in [
         *((one, S3Settings()) for one in plain),
@@ -635,7 +643,8 @@ ALARMS = {
     "BatchFailedAlarm": ("Pipeline", "BatchFailed", OF_STREAM, "Sum", 0, 2, 3),
     "ErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 1),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum", 0, 2, 3),
-    "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 0, 1, 1),
+    "DeadLettersAlarm": ("Pipeline", "Rejects", OF_STREAM, "Sum", 1, 1, 1),
+    "UnknownFieldsAlarm": ("Pipeline", "UnknownFields", OF_STREAM, "Sum", 10, 1, 12),
     "PartitionsAlarm": ("Pipeline", "Partitions", OF_STREAM, "Maximum", 1_000, 1, 1),
     "FailedBatchesAlarm": (
         "AWS/Lambda", "OnFailureDestinationDeliveredEventCount", OF_MAPPING, "Sum", 0, 1, 1,
@@ -653,7 +662,7 @@ ALARMS = {
     # Files come again after half an hour, and shall not end and begin the alarm each time.
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
     "FilesErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 1, 12),
-    "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 0, 1, 1),
+    "FilesDeadLettersAlarm": ("Pipeline", "Rejects", OF_BUCKET, "Sum", 1, 1, 1),
     "FilesPartitionsAlarm": ("Pipeline", "Partitions", OF_BUCKET, "Maximum", 1_000, 1, 1),
     # Longer than a file that needs two or three invocations waits for them.
     "FilesWaitingAlarm": (
@@ -668,6 +677,8 @@ ALARMS = {
 BESIDE = {
     "StalledAlarm": ("AWS/Lambda", "IteratorAge", OF_LAMBDA, "SampleCount"),
     "AlertErrorsAlarm": ("AWS/Lambda", "Throttles", OF_LAMBDA, "Sum"),
+    "DeadLettersAlarm": ("Pipeline", "Documents", OF_STREAM, "Sum"),
+    "FilesDeadLettersAlarm": ("Pipeline", "Documents", OF_BUCKET, "Sum"),
     "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeRows", None, "Sum"),
 }
 EXPRESSIONS = {
@@ -677,6 +688,8 @@ EXPRESSIONS = {
     "IteratorAgeAlarm": ["age / 60000"],  # milliseconds to minutes
     "FilesWaitingAlarm": ["age / 60"],  # seconds to minutes
     "LakeLagAlarm": ["lag / 60"],
+    "DeadLettersAlarm": ["IF(rejects > 10, 100 * rejects / documents, 0)"],
+    "FilesDeadLettersAlarm": ["IF(rejects > 10, 100 * rejects / documents, 0)"],
     "LakeDuplicatesAlarm": ["IF(duplicates > rows, 1, 0)"],
     "NearTimeoutAlarm": ["duration / (10 * 120)"],  # percent: milliseconds of seconds
     "NearMemoryLimitAlarm": ["100 * memory / 1769"],
@@ -728,7 +741,29 @@ def test_there_is_a_case_for_each_alarm() -> None:
     kinds = translated()["Resources"].items()
     assert ALARMS.keys() == {
         name for name, resource in kinds if resource["Type"] == "AWS::CloudWatch::Alarm"
-    }
+    } - set(dataset_alarms(SCHEMAS))
+
+
+def test_each_dataset_tells_that_nothing_comes_and_that_all_is_refused(stack: Stack) -> None:
+    datasets = [dataset.name for dataset in read_datasets(SCHEMAS)]
+    alarms = [stack.alarm(name) for name in dataset_alarms(SCHEMAS)]
+    assert len(alarms) == 2 * len(datasets) == 14
+    for dataset, silent, refused in zip(datasets, alarms[::2], alarms[1::2], strict=True):
+        dimensions = {"Stream": stack.ids["Stream"], "Dataset": dataset}
+        assert watched(silent) == [("Pipeline", "Documents", dimensions, "Sum", 3600)]
+        assert watched(refused) == [
+            ("Pipeline", name, dimensions, "Sum", 3600) for name in ("Rejects", "Documents")
+        ]
+        (returned,) = [each for each in refused["Metrics"] if each.get("ReturnData", True)]
+        assert returned["Expression"] == "IF(documents > 2 AND rejects >= documents, 1, 0)"
+        # No number of documents is below 0: only their absence changes its state.
+        assert (silent["ComparisonOperator"], silent["Threshold"]) == ("LessThanThreshold", 0)
+        assert (silent["TreatMissingData"], silent["EvaluationPeriods"]) == ("missing", 24)
+        assert silent["InsufficientDataActions"] == silent["OKActions"] == [stack.ids["AlarmTopic"]]
+        assert not refused.get("InsufficientDataActions")
+    assert not [
+        name for name in Stack("no-alarms", DatasetAlarms="off").types if name.startswith("Dataset")
+    ]
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -917,6 +952,7 @@ def test_lambda_alone_may_take_a_role(stack: Stack, role: str) -> None:
             "Effect": "Allow",
             "Principal": {"Service": "lambda.amazonaws.com"},
             "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         }
     ]
 
@@ -925,12 +961,16 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
     stack: Stack,
 ) -> None:
     found = stack.client("iam").get_role(RoleName=stack.ids[SCHEDULERS])["Role"]
+    schedules = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule"
     assert found["AssumeRolePolicyDocument"]["Statement"] == [
         {
             "Effect": "Allow",
             "Principal": {"Service": "scheduler.amazonaws.com"},
             "Action": "sts:AssumeRole",
-            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                "ArnEquals": {"aws:SourceArn": f"{schedules}-group/pipeline"},
+            },
         }
     ]
     (statement,) = policy_of(stack, SCHEDULERS)["Statement"]
@@ -945,7 +985,9 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
     ]
     assert statement["Resource"] == arns
     for (name, (_, rate)), arn in zip(scheduled.items(), arns, strict=True):
-        schedule = stack.client("scheduler").get_schedule(Name=stack.ids[name])
+        schedule = stack.client("scheduler").get_schedule(
+            GroupName="pipeline", Name=stack.ids[name]
+        )
         assert (schedule["ScheduleExpression"], schedule["State"]) == (rate, "ENABLED")
         assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (arn, found["Arn"])
 
@@ -976,7 +1018,7 @@ def test_the_function_that_commits_starts_with_its_settings_and_ends_before_the_
 def test_the_committers_lines_in_the_log_are_what_its_metrics_are_read_from() -> None:
     lines: list[str] = []
     values = dict.fromkeys(LAKE_METRICS, 0.0)
-    Telemetry(lines.append, lambda: 1.8e9).committed("orders", values, None)
+    Telemetry(lines.append, lambda: 1.8e9).committed("s3://rows/lake", "orders", values, None)
     found = [line for line in map(json.loads, lines) if "dataset" in line]
     assert len(found) == 1 < len(lines)  # not of the metrics by dataset, which are lines, too
     for name, resource in translated()["Resources"].items():
@@ -1008,6 +1050,8 @@ def asked_about(request: IAMRequest) -> str:
         given = asked.get("TableInput", asked)
         table = given.get("TableName") or given["Name"]
         return f"arn:aws:glue:{REGION}:{ACCOUNT}:table/{asked['DatabaseName']}/{table}"
+    if "logStreamName" not in asked:
+        return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{asked['logGroupName']}:*"
     group, stream = asked["logGroupName"], asked["logStreamName"]
     return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
 
@@ -1249,7 +1293,22 @@ class AsAlert(As):
     function, role = "AlertFunction", "AlertRole"
 
     def tasks(self) -> dict[str, Callable[[], object]]:
-        return {"tell people": self.tell, "write the log": self.write_log}
+        return {
+            "tell people": self.tell,
+            "say which documents": self.details,
+            "write the log": self.write_log,
+        }
+
+    def details(self) -> bool:
+        """Ask the log as the handler does."""
+        now = datetime.now(UTC)
+        try:
+            LogGroup(self.stack.ids["Log"]).lines("", now - timedelta(hours=1), now)
+        except NotifyError as error:
+            if "AccessDenied" not in str(error):
+                raise
+            return False
+        return True
 
     def tell(self) -> bool:
         """Invoke the real handler with an alarm; return whether it could publish."""
@@ -1329,7 +1388,11 @@ NEEDED_FOR: dict[type[As], dict[str, set[str]]] = {
         "CommitToTables": {"commit rows"},
         "WriteLog": {"write the log"},
     },
-    AsAlert: {"TellPeople": {"tell people"}, "WriteLog": {"write the log"}},
+    AsAlert: {
+        "TellPeople": {"tell people"},
+        "SeeReasons": {"say which documents"},
+        "WriteLog": {"write the log"},
+    },
 }
 
 
@@ -1459,7 +1522,8 @@ def test_the_role_for_files_can_do_nothing_else(
         for statement in policies["FilesRole"]["Statement"]
         if statement["Sid"] == "SeeStoredParts"
     ]
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
+    assert listing["Condition"] == own | {"StringLike": {"s3:prefix": f"lake/{PROGRESS}*"}}
 
 
 def test_the_role_for_tables_can_do_nothing_else(
@@ -1483,9 +1547,10 @@ def test_the_role_for_tables_can_do_nothing_else(
         for statement in policies["TablesRole"]["Statement"]
         if "Condition" in statement
     }
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
     assert conditions == {
-        "SeeWhatHasLanded": {"StringLike": {"s3:prefix": "lake/*"}},
-        "SeeDeadLetters": {"StringLike": {"s3:prefix": "dead-letters/*"}},
+        "SeeWhatHasLanded": own | {"StringLike": {"s3:prefix": "lake/*"}},
+        "SeeDeadLetters": own | {"StringLike": {"s3:prefix": "dead-letters/*"}},
     }
 
 
@@ -1508,7 +1573,9 @@ def test_the_role_that_commits_can_do_nothing_else(
     assert [role.allowed(task) for task in forbidden] == [False] * len(forbidden)
     # moto does not look at conditions.
     conditions = [each.get("Condition") for each in policies["CommitRole"]["Statement"]]
-    assert conditions == [{"StringLike": {"s3:prefix": "lake/*"}}, *[None] * 5]
+    own = {"StringEquals": {"s3:ResourceAccount": ACCOUNT}}
+    listing = own | {"StringLike": {"s3:prefix": "lake/*"}}
+    assert conditions == [listing, own, own, own, None, None]
 
 
 def test_the_role_for_alarms_reaches_no_other_topic(

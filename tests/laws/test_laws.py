@@ -460,7 +460,13 @@ def test_every_metric_is_declared_and_each_record_has_its_dimensions(
             assert metric["Unit"] == METRICS[metric["Name"]].unit
             assert metric["Name"] in record
     assert Counter(dimensions) == Counter(
-        [("shop",), ("orders",), ("orders", "bad_format"), ("unrouted",), ("unrouted", "not_json")]
+        [
+            ("shop",),
+            ("shop", "orders"),
+            ("shop", "orders", "bad_format"),
+            ("shop", "unrouted"),
+            ("shop", "unrouted", "not_json"),
+        ]
     )
 
 
@@ -483,6 +489,7 @@ def test_a_batch_of_too_many_partitions_is_named_as_one(
     assert (log["outcome"], log["level"], log["Partitions"]) == ("too_slow", "ERROR", 156)
     assert (of_stream["Stream"], of_stream["Partitions"]) == ("shop", 156)
     assert (of_dataset["Dataset"], of_dataset["Partitions"]) == ("orders", 156)
+    assert of_dataset["Stream"] == "shop"
 
 
 def test_the_partitions_of_what_is_stored_are_counted(
@@ -493,6 +500,7 @@ def test_the_partitions_of_what_is_stored_are_counted(
     log, _, of_dataset, *_ = lines(capsys)
     assert (log["Partitions"], log["Objects"]) == (2, 5)
     assert (of_dataset["Dataset"], of_dataset["Partitions"]) == ("orders", 2)
+    assert of_dataset["Stream"] == "shop"  # a dataset of one name may be in two streams
 
 
 SECRET = "do-not-log-me"

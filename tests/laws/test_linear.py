@@ -148,6 +148,10 @@ SHAPES: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "split: open objects": (split_documents, lambda n: b'{"a":' * (n // 5)),
     "split: exact": (lambda text: split_documents(text, fast=False), lambda n: b'{"a":"b"} ' * (n // 10)),
     "split: a quote on each line": (split_documents, lambda n: b'"\n' * (n // 2)),
+    "split: empty arrays": (split_documents, lambda n: b"[]" * (n // 2)),
+    "split: values behind a broken line": (split_documents, lambda n: b"x\n" + b"{}" * (n // 2)),
+    "split: broken arrays on one line": (split_documents, lambda n: b"[,{}{}%b]" % (b" " * 500) * (n // 507)),
+    "split: array without commas": (split_documents, lambda n: b"[%b]" % (b"[]\n{}" * (n // 5))),
     "depth: brackets in strings": (depth, lambda n: b'"[",' * (n // 4)),
     "depth: one document": (depth, lambda n: b"[" * (n // 2) + b"]" * (n // 2)),
     # Compression.

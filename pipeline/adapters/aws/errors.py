@@ -393,6 +393,21 @@ _TOPIC: Final = (
     "to the function's role"
 )
 
+_LOG: Final = "grant {action} on the log group to the function's role"
+
+LOGS: Final = Service(
+    "Logs",
+    unavailable=NotifyError,
+    refused=NotifyError,
+    bad_argument=NotifyError,
+    throttled=Meaning(NotifyError),
+    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
+    codes={},
+    denied=_LOG,
+    unknown=_LOG,
+    settings="the network and the AWS settings of the function",
+)
+
 SNS: Final = Service(
     "SNS",
     unavailable=NotifyError,

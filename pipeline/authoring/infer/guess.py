@@ -402,7 +402,7 @@ def _guess_numbers(numbers: Numbers, key: str) -> Guess | str:
         return Guess(schema, "timestamp-micros", (note,), {"epoch": unit})
     hints = _money(key)
     if unit:
-        hints = (f"hint: looks like {unit} since 1970; see epoch in the README",)
+        hints = (f"hint: looks like {unit} since 1970; see epoch in docs/reference/types.md",)
     if numbers.fit_long and not numbers.fractions:
         return Guess("long", "long", hints)
     is_measurement = numbers.fractions and not _IDENTIFIER.fullmatch(key)

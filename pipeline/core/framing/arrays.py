@@ -15,12 +15,16 @@ from pipeline.core.jsontext import WHITESPACE, is_json
 # Possessive, so that a string which ends beyond the stretch is looked through once, not again
 # from each of its bytes.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_BEFORE_BRACKET = rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+'
-_BRACKET = re.compile(_BEFORE_BRACKET + rb"([\[\]{}])", re.DOTALL)
+# A pair of brackets with none in it is passed over at once; here, kinds are not told apart.
+_PAIR = rb'[\[{][^"\[\]{}]*+[\]}]'
+_BEFORE_BRACKET = rb'[^"\[\]{}]*+(?:(?:' + _STRING + b"|" + _PAIR + rb')[^"\[\]{}]*+)*+'
+_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+([\[\]{}])', re.DOTALL)
 # One after the other; where none follows, all of the rest: it would be looked for at each byte.
 _BRACKETS = re.compile(_BEFORE_BRACKET + rb"(?:([\[\]{}])|.*+)", re.DOTALL)
 # A closing brace opens nothing here, and so is a part of what is wrong.
-_DELIMITER = re.compile(rb'[^"\[\]{,]*+(?:' + _STRING + rb'[^"\[\]{,]*+)*+([\[\]{,])', re.DOTALL)
+_DELIMITER = re.compile(
+    rb'[^"\[\]{,]*+(?:(?:' + _STRING + b"|" + _PAIR + rb')[^"\[\]{,]*+)*+([\[\]{,])', re.DOTALL
+)
 _EMPTY_ELEMENTS = re.compile(rb"(?:[ \t\r\n]*+,)*+")
 _SPACE_BEFORE = re.compile(rb"[ \t\r\n]*+")
 _OPENING = frozenset({b"[", b"{"})
@@ -28,8 +32,14 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _TRUNCATED = "Input data was truncated"
 _TRAILING = re.compile(r"JSON is malformed: trailing characters \(byte ([0-9]+)\)")
-_RUN_BYTES = 2**16
+_LEAST_RUN_BYTES, _RUN_BYTES = 2**12, 2**16
 _TRIES = 8
+_SEAMS = [
+    (closing + space + opening, closing + b"," + space + opening)
+    for closing in (b"}", b"]")
+    for space in (b"", b"\n", b" ", b"\r\n")
+    for opening in (b"{", b"[")
+]
 _DEEPEST = 4_096
 
 Found = list[tuple[int, bytes]]
@@ -54,11 +64,12 @@ def split_elements(text: bytes, enough: int = 2**63, start: int = 0) -> Elements
     That is at `start`. It is left off soon after `enough` elements. White space does not belong to
     an element, and between two commas there may be none.
     """
-    found, offset, by_hand = Found(), start, set[int]()
+    found, offset, by_hand, size = Found(), start, set[int](), _LEAST_RUN_BYTES
     while len(found) < enough:
-        run, offset = _run(text, offset)
+        run, offset = _run(text, offset, size)
         found += run
-        until = offset if run else offset + _RUN_BYTES
+        until = offset if run else offset + size
+        size = min(4 * size, _RUN_BYTES) if run else _LEAST_RUN_BYTES
         while offset < until and len(found) < enough:
             offset = _behind(_EMPTY_ELEMENTS, text, offset)
             mark, end = _delimiter(text, offset)
@@ -78,16 +89,19 @@ def element(text: bytes, offset: int) -> Found:
     return [(offset + len(text) - len(inner), inner.rstrip(WHITESPACE))] if inner else []
 
 
-def _run(text: bytes, offset: int) -> tuple[Found, int]:
-    """Read elements that are whole JSON at once, twenty times as fast as by hand.
+def _run(text: bytes, offset: int, size: int) -> tuple[Found, int]:
+    """Read elements of about `size` bytes that are whole JSON at once, 20 times as fast as by hand.
 
     What parses between brackets of its own holds whole elements, so the comma behind it is the
     array's. Returns them, and the offset behind the last comma; none, and the same offset, where
     one of them is not JSON.
     """
-    end, begin = offset + _RUN_BYTES, _behind(_SPACE_BEFORE, text, offset)
+    begin = _behind(_SPACE_BEFORE, text, offset)
     # The comma behind an element like the first is more likely the array's than any other one.
     comma = {b"{": b"},", b"[": b"],"}.get(text[begin : begin + 1], b",")
+    while size < _RUN_BYTES and text.find(comma, begin, begin + size) < 0:
+        size *= 4
+    end = begin + size
     for _ in range(_TRIES):
         end = text.rfind(comma, begin, end)
         if end < 0:
@@ -129,12 +143,39 @@ def is_bounded(element: bytes) -> bool:
         return b'"' not in element
     if end == len(element):
         return True
+    if _are_in_a_row(element):
+        return True
     start = 0
     while end > start and is_json(element[start:end]):
         if end == len(element):
             return True
         start, end = end, _behind_matching(element, end)
     return False
+
+
+def _are_in_a_row(text: bytes) -> bool:
+    """Tell whether a text without commas of its own surely is JSON objects and arrays in a row."""
+    start, end = 0, len(text)
+    while start < end:
+        behind = end
+        if end - start > _RUN_BYTES:
+            behind = 1 + max(text.rfind(seam, start, start + _RUN_BYTES) for seam, _ in _SEAMS)
+        if behind <= start or not _is_row(text[start:behind]):
+            return False
+        start = behind
+    return True
+
+
+def _is_row(text: bytes) -> bool:
+    """Put a comma into each seam. One that got into a string or a bracket is not between values."""
+    parted = text
+    for seam, comma in _SEAMS:
+        parted = parted.replace(seam, comma)
+    try:
+        values = _elements.decode(b"[%b]" % parted)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return len(values) == len(parted) - len(text) + 1
 
 
 def _behind_matching(text: bytes, start: int) -> int:

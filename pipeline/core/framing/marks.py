@@ -22,6 +22,7 @@ _STRING = re.compile(rb'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"')
 _CLOSED = re.compile(rb'(?:[^"\\]++|"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+")*+')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _LONGEST_COUNTED = 2**20  # bytes: of more, brackets are not counted one by one
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
 _HEAD_BYTES = 16
 _SPACE = b" \t\r\n,[]\x1e"
 
@@ -29,6 +30,12 @@ _SPACE = b" \t\r\n,[]\x1e"
 def behind_space(text: bytes, start: int) -> int:
     """Return the offset behind what may stand between values."""
     found = _BETWEEN.match(text, start)
+    return found.end() if found else start
+
+
+def behind_blanks(text: bytes, start: int) -> int:
+    """Return the offset behind white space."""
+    found = _BLANKS.match(text, start)
     return found.end() if found else start
 
 

@@ -1,11 +1,13 @@
 """Goes over one stretch of a text, value by value; see `framing` for what is certain, and why."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
 from pipeline.core.framing.arrays import (
+    Elements,
     behind_brackets,
     fast_behind_value,
     is_bounded,
@@ -16,6 +18,7 @@ from pipeline.core.framing.marks import (
     GOES_ON,
     OPENING,
     Document,
+    behind_blanks,
     behind_space,
     has_open_string,
     line_of,
@@ -26,10 +29,14 @@ from pipeline.core.jsontext import WHITESPACE, is_cut_short, is_json
 from pipeline.core.magic import BYTE_ORDER_MARK
 
 _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"{}\[\],:\x1e]++', re.DOTALL)
+_EMPTY_ARRAY = rb"\[[ \t\r\n,]*+\]"
+_EMPTY_ARRAYS = re.compile(rb"%b(?:[ \t\r\n\x1e]*+%b)*+" % (_EMPTY_ARRAY, _EMPTY_ARRAY))
 _OBJECT, _ARRAY = b"{["
 _HEADERS, _LONGEST_HEADER = b"\x00\x03\xef", 19  # of a registry, or a mark; and "{" behind it
 _RUN_BYTES = 2**16
+_LOOKED_AT = 2**12
 _LONGEST_PIECE = 1_000  # lines: then it is not looked for an end of it any more
+_MOST_OF_LINE = 2**17  # values on one line behind a break: of more, none is certain
 
 
 class Mode(StrEnum):
@@ -72,8 +79,11 @@ class Scanner:
         self._fast = fast
         self._exact_until = 0  # where many at once are tried again, after they could not be read
         self._exact_lines_until = 0
+        self._line = range(0)  # the one that was looked for last, and its end if that shows
+        self._line_shown: int | None = None
         self._open_lines: dict[tuple[int, int], bool] = {}
-        self._arrays: list[tuple[int, int, int]] = []  # start, end, number of their first document
+        # Arrays: start, end, number of their first document. Empty ones in a row are one.
+        self._arrays: list[tuple[int, int, int]] = []
         self._pieces: tuple[int, int] | None = (
             None  # those found last: offset and number of the first
         )
@@ -90,13 +100,21 @@ class Scanner:
                 break
             if start == len(self.text):
                 return self._held(start), Mode.SEQUENCE
-            end = self._value(start)
+            end = self._empty_arrays(start) or self._value(start)
             if end is None:
                 if self.text[start] == _ARRAY:
                     return start + 1, Mode.ARRAY
                 return self._broken(start)
             start = end
         return self._held(start), Mode.SEQUENCE
+
+    def _empty_arrays(self, start: int) -> int | None:
+        """Take arrays in a row without anything in them, and return the offset behind the last."""
+        run = _EMPTY_ARRAYS.match(self.text, start)
+        if run is None:
+            return None
+        self._arrays.append((start, run.end(), len(self.found)))
+        return run.end()
 
     def _value(self, start: int) -> int | None:
         """Take a whole value, and return the offset behind it; None where there is none."""
@@ -107,8 +125,8 @@ class Scanner:
                 return None
             if text[start] == _OBJECT:
                 self.found.append((start, text[start:end]))
-            else:
-                self._take_array(start, end)
+            elif not self._take_array(start, end):
+                return None
             return end
         scalar = _SCALAR.match(text, start)
         if scalar is None or not is_json(scalar.group()):
@@ -125,15 +143,22 @@ class Scanner:
         end = fast_behind_value(self.text, start) if self._fast else None
         return behind_brackets(self.text, start + 1) if end is None else end
 
-    def _take_array(self, start: int, end: int) -> None:
-        """Take the elements of a whole array; one without an object in it is one document."""
+    def _take_array(self, start: int, end: int) -> bool:
+        """Take the elements of a whole array; one without an object in it is one document.
+
+        Takes nothing, and says so, where there are more than is enough: they are read in turn.
+        """
         inner = self.text[start + 1 : end]
         found = [(-1, self.text[start:end])] if inner[:-1].strip(WHITESPACE) else []
         if b"{" in inner:  # else it is not cut: it may be millions of numbers
-            elements = split_elements(inner).found
-            found = elements if any(element[:1] == b"{" for _, element in elements) else found
+            first = split_elements(inner, self._enough - len(self.found))
+            has_object = _has_object(first.found) or _has_object_behind(inner, first)
+            if has_object and not first.closed:
+                return False
+            found = first.found if has_object else found
         self._arrays.append((start, end, len(self.found)))
         self.found += [(start + 1 + offset, element) for offset, element in found]
+        return True
 
     def _fast_run(self, start: int, separators: tuple[bytes, ...]) -> int:
         """Take objects in a row, some hundred at once; return the offset behind them.
@@ -210,14 +235,20 @@ class Scanner:
             start, last = self.found[-1]
             end = start + len(last)
         if self._arrays and self._arrays[-1][1] >= end:
-            start, end, _ = self._arrays[-1]
+            start, end, number = self._arrays[-1]
+            if number == len(self.found):
+                start = self.text.rfind(b"[", start, end)
         return start, end
 
     def _take_back(self) -> int:
         """Forget the last value, and return where it begins."""
         start, end = self._last()
-        if self._arrays and self._arrays[-1][:2] == (start, end):
-            del self.found[self._arrays.pop()[2] :]
+        if self._arrays and self._arrays[-1][1] == end:
+            first, _, number = self._arrays.pop()
+            del self.found[number:]
+            if first < start:  # of several in a row, the last one
+                behind = self.text.rfind(b"]", first, start) + 1
+                self._arrays.append((first, behind, number))
         elif self.found:
             self.found.pop()
         return start
@@ -372,7 +403,7 @@ class Scanner:
 
         Returns `start` where there are none, and None where the stretch does not show their end.
         """
-        text, begun, values = self.text, start, list[Document]()
+        text, begun, values, line_end = self.text, start, list[Document](), -1
         while text[start : start + 1] == b"{":
             end = behind_brackets(text, start + 1)
             if end < 0:
@@ -380,10 +411,14 @@ class Scanner:
             if not is_json(text[start:end]):
                 return begun
             values.append((start, text[start:end]))
-            line_end = self._line_end(end)
-            if line_end is None:
-                return None
-            if not text[end:line_end].strip(WHITESPACE):
+            if len(values) > _MOST_OF_LINE:
+                return begun
+            if line_end < end:  # a line may hold many values: its end is looked for once
+                found = self._line_end(end)
+                if found is None:
+                    return None
+                line_end = found
+            if behind_blanks(text, end) >= line_end:
                 self.found += values
                 return min(line_end + 1, len(text))
             start = self._behind_space(end)
@@ -412,8 +447,6 @@ class Scanner:
         elements = split_elements(text, room, start)
         end, first = elements.end, len(self.found)
         self.found += elements.found[:room]
-        # The line that was looked for last: it may hold all elements, and all may be broken.
-        line, visible = range(0), None
         for number in sorted(elements.by_hand):
             if first + number >= len(self.found):
                 break
@@ -421,14 +454,7 @@ class Scanner:
             if is_json(element):
                 continue
             self.is_broken = True
-            behind = begin + len(element)
-            if line.start <= begin and behind <= line.stop:
-                line_start = line.start
-            else:
-                visible = self._line_end(behind)
-                line_start = text.rfind(b"\n", 0, begin) + 1
-                last = text.rfind(b"\n", begin, behind) + 1 or line_start
-                line = range(last, len(text) if visible is None else visible)
+            line_start, visible = self._lines_around(begin, begin + len(element))
             if visible is None and elements.closed:
                 visible = end
             is_certain = text[begin] not in GOES_ON and is_bounded(element)
@@ -440,6 +466,20 @@ class Scanner:
         if elements.closed:
             return end, Mode.SEQUENCE
         return self._end_of_array(end)
+
+    def _lines_around(self, begin: int, behind: int) -> tuple[int, int | None]:
+        """Return where the first line of an element begins, and the last one ends, if that shows.
+
+        One line may hold all elements, and all may be broken: it is looked for once.
+        """
+        text, line = self.text, self._line
+        if line.start <= begin and behind <= line.stop:
+            return line.start, self._line_shown
+        shown = self._line_end(behind)
+        line_start = text.rfind(b"\n", 0, begin) + 1
+        last = text.rfind(b"\n", begin, behind) + 1 or line_start
+        self._line, self._line_shown = range(last, len(text) if shown is None else shown), shown
+        return line_start, shown
 
     def _end_of_array(self, end: int) -> tuple[int, Mode]:
         """Take what is behind the last comma of an array that is not closed, if nothing follows."""
@@ -462,3 +502,16 @@ class Scanner:
         if lines not in self._open_lines:
             self._open_lines = {lines: has_open_string(self.text[start:end])}
         return self._open_lines[lines]
+
+
+def _has_object(elements: Sequence[Document]) -> bool:
+    return any(element[:1] == b"{" for _, element in elements)
+
+
+def _has_object_behind(array: bytes, elements: Elements) -> bool:
+    """Tell whether any of an array's elements behind these is an object, without keeping them."""
+    while not elements.closed:
+        elements = split_elements(array, _LOOKED_AT, elements.end)
+        if _has_object(elements.found):
+            return True
+    return False

@@ -97,8 +97,25 @@ class Protection:
         """Return what is private in documents of a dataset: in it, or in others of its stream."""
         return self._fields.get(dataset.name)
 
+    def public(self, rejects: list[Reject]) -> list[Reject]:
+        """Return rejects whose violations say nothing of a private value.
+
+        What is told of a reject outside of its dead letter is told of these.
+        """
+        return [
+            msgspec.structs.replace(
+                reject, violation=_public(reject.violation, self._fields[reject.dataset])
+            )
+            if reject.dataset in self._fields
+            else reject
+            for reject in rejects
+        ]
+
     def shown(self, reject: Reject) -> Shown | None:
-        """Return what a dead letter may have of a reject; None: it may have all of it."""
+        """Return what a dead letter may have of a reject; None: it may have all of it.
+
+        Of what it violates nothing is private any more, see `public`.
+        """
         if not self._is_needed:
             return None
         payload, name = reject.payload, reject.dataset
@@ -110,7 +127,7 @@ class Protection:
         redacted = redact(payload, self._fields[name], self._replace[name])
         if not redacted.paths and name not in self._withheld:
             return None
-        return self._with_original(reject, redacted, _public(reject.violation, self._fields[name]))
+        return self._with_original(reject, redacted, reject.violation)
 
     def _with_original(self, reject: Reject, redacted: Redacted, violation: Violation) -> Shown:
         key = self.key
