@@ -44,6 +44,22 @@ def test_members_are_known_by_their_keys(text: str, after: str, paths: tuple[str
     assert redacted(text) == (after, paths)
 
 
+@pytest.mark.parametrize(
+    ("key", "is_private"),
+    [
+        ("email", True), ("emai", True), ("emaill", True), ("emial", True), ("e-mall", True),
+        ("mail", True), ("xemail", True), ("enail", True), ("fristName", True), ("lastName", False),
+        ("emil", True), ("eml", False), ("emailed", False), ("liame", False), ("", False),
+        ("i", False), ("ids", False), ("emails", False),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_pen_does_not_make_a_private_member_public(
+    key: str, is_private: bool
+) -> None:
+    fields = PrivateFields(FIELDS.names, {}, frozenset(["emails"]))
+    assert fields.has(key) == is_private
+
+
 def test_of_very_many_paths_the_first_are_named() -> None:
     text = json.dumps({f"a{number}": {"email": number} for number in range(MOST_PATHS + 9)})
     _, paths = redacted(text)
@@ -102,7 +118,7 @@ def test_no_private_value_is_left(value: Any, key: str) -> None:
         ("$.a[3].email.inner[1]", "$.a[3].email"),
         ('$["E-Mail"]["x\\"y"]', '$["E-Mail"]'),
         ('$.a["@id"].b', '$.a["@id"]'),
-        ('$["a.email"].b', None),
+        ('$["for.email"].b', None),
     ],
 )
 def test_a_path_ends_at_the_private_field(path: str, public: str | None) -> None:

@@ -64,15 +64,23 @@ class PrivateFields(msgspec.Struct, frozen=True):
     """The private fields of a dataset.
 
     `names` are the plain forms of their keys, names and aliases, and of those of all fields inside
-    of them. `hashed` has the fields whose tokens dead letters show, by plain form.
+    of them. `hashed` has the fields whose tokens dead letters show, by plain form; `known` has the
+    plain forms of all fields, which are what they are, however near to a private one.
     """
 
     names: frozenset[str]
     hashed: dict[str, tuple[Field, ...]]
+    known: frozenset[str] = frozenset()
 
     def has(self, key: str) -> bool:
-        """Whether a member of this key is private, wherever it stands."""
-        return plain_form(key) in self.names
+        """Whether a member of this key is private, wherever it stands: also one that is misspelt.
+
+        That is one with a letter too many or too few, with another letter, or with two swapped.
+        """
+        form = plain_form(key)
+        if form in self.names:
+            return True
+        return form not in self.known and len(form) <= _KEPT and _resembles(form, self.names)
 
 
 def private_fields(record: Record) -> PrivateFields | None:
@@ -88,7 +96,9 @@ def private_fields(record: Record) -> PrivateFields | None:
         if field.privacy is Privacy.HASH:
             for name in own:
                 hashed[name] = (*hashed.get(name, ()), field)
-    return PrivateFields(frozenset(names), hashed) if names else None
+    if not names:
+        return None
+    return PrivateFields(frozenset(names), hashed, known_names(record))
 
 
 def known_names(record: Record) -> frozenset[str]:
@@ -110,7 +120,7 @@ def together(
     }
     if own is not None:
         names, hashed = names | own.names, hashed | own.hashed
-    return PrivateFields(names, hashed) if names else None
+    return PrivateFields(names, hashed, known) if names else None
 
 
 def private_paths(record: Record, above: str = "") -> Iterator[tuple[str, Privacy]]:
@@ -168,6 +178,30 @@ _KEPT = 128  # characters; a producer's keys may be as long as documents
 def plain_form(key: str) -> str:
     """Return what is left of a key without case, and without what joins words."""
     return _kept_plain_form(key) if len(key) <= _KEPT else _kept_plain_form.__wrapped__(key)
+
+
+_SHORTEST = 4  # characters of a name; shorter ones are near to too many others
+
+
+@lru_cache(maxsize=4_096)
+def _resembles(form: str, names: frozenset[str]) -> bool:
+    """Whether a plain form is one of these names but for one slip of the pen."""
+    return any(
+        abs(len(form) - len(name)) <= 1 and _is_one_slip(form, name)
+        for name in names
+        if len(name) >= _SHORTEST
+    )
+
+
+def _is_one_slip(one: str, other: str) -> bool:
+    start = next(
+        (number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None
+    )
+    if start is None:
+        return True  # the one begins as the other, and has at most one letter more
+    rest, others = one[start:], other[start:]
+    swapped = rest[:2] == others[1::-1] and rest[2:] == others[2:]
+    return swapped or rest[1:] == others[1:] or rest[1:] == others or rest == others[1:]
 
 
 def _fields_of(record: Record) -> Iterator[Field]:
