@@ -496,7 +496,7 @@ def test_the_functions_that_replace_private_values_may_read_their_key(stack: Sta
         variables = configuration(stack, name)["Environment"]["Variables"]
         assert Settings.from_environment(variables).privacy_key is None
     given = {"PrivacyKey": SECRET, "PrivacyKmsKey": SECRETS_KEY}
-    private = Stack("private", FilesBucket=INCOMING, DatabaseName="private", **given)
+    private = Stack("private", FilesBucket=INCOMING, **given)
     iam = private.client("iam")
     for name, role in (("Function", "FunctionRole"), ("FilesFunction", "FilesRole")):
         variables = configuration(private, name)["Environment"]["Variables"]
