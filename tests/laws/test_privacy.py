@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hmac
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from privacy import FIELDS, KEYS, MARK, PEOPLE, SECRET, datasets, leaks, pipeline_of, send
@@ -327,3 +330,20 @@ class _Stops(MemoryStore):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
+
+
+def test_an_original_opens_as_the_page_says_by_anyone_who_has_the_key() -> None:
+    stored = Stored()
+    document = as_json(person(id="no"))
+    send(pipeline_of(stored, datasets()), document, partition_key="their key")
+    (letter,) = stored.letters
+    secret = hmac.new(
+        SECRET.encode(), b"kinesis-s3-pipeline: sealed originals of dead letters", "sha512"
+    )
+    place = [
+        letter[name] for name in ("source", "sequence_number", "sub_sequence_number", "document")
+    ]
+    opened = AESSIV(secret.digest()).decrypt(base64.b64decode(letter["sealed"]), [as_json(place)])
+    head, payload = zlib.decompress(opened).split(b"\n", 1)
+    assert json.loads(head) == {"partition_key": "their key"}
+    assert payload == document
