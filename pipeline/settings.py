@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
     s3: S3Settings = NO_DEMANDS
     privacy_key: str | None = None
     fuse: Fuse | None = None
+    registry_credentials: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -79,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True):
         if faults:
             raise SettingsError("\n".join(faults))
         namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
+        credentials = environment.get("PIPELINE_REGISTRY_CREDENTIALS", "")
         return cls(
             output,
             dead_letters,
@@ -90,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True):
             s3,
             privacy_key,
             Fuse(percent, count) if percent else None,
+            credentials,
         )
 
 

@@ -15,7 +15,7 @@ from pipeline.core.schema.readings import ATTRIBUTES as READINGS
 from pipeline.core.schema.rule_table import FIELD_RULES
 
 FIELD_ATTRIBUTES = frozenset(
-    {"jsonName", "privacy", *READINGS, *(rule.key for rule in FIELD_RULES)}
+    {"jsonName", "path", "privacy", *READINGS, *(rule.key for rule in FIELD_RULES)}
 )
 """Ours, which stand beside a field's name."""
 _EITHER_PLACE = frozenset(READINGS)
