@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from privacy import SECRET, pipeline_of, private, record, send
+from privacy import MARK, SECRET, leaks, pipeline_of, private, record, send
 from support import Stored, as_json, dataset
 
 from pipeline.core.dataset import Dataset
@@ -219,3 +219,39 @@ def test_what_is_inside_of_a_private_record_is_told_of_by_the_records_name() -> 
     (line,) = [json.loads(text) for text in log.splitlines() if '"unknown' in text]
     assert "$.card.*" in json.dumps(line)
     assert "$.card.x" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_a_private_field_may_be_read_by_its_path(by_rows: bool) -> None:
+    made = dataset(
+        {"name": "id", "type": "long"},
+        private("who", "hash", path="$.user.e-mail"),
+        private("born", "drop", ["null", "string"], path="$.user.born"),
+        config='unknown_fields = "keep"',
+    )
+    stored = Stored()
+    user = {"e-mail": MARK, "born": MARK, "x": 1}
+    documents = [
+        {"id": 1, "user": user},
+        {"id": "no", "user": user},
+        {"id": 2, "user": {"e-mail": 3, "E-MAIL": MARK}},
+    ]
+    log = send(pipeline_of(stored, [made], by_rows=by_rows), b"\n".join(map(as_json, documents)))
+    (row,) = stored.rows
+    assert (row["who"], row["_rest"]) == (token(MARK), '{"user":{"x":1}}')
+    assert [letter["path"] for letter in stored.letters] == ["$.id", '$.user["e-mail"]']
+    assert leaks(stored, log) == []
+
+
+def test_who_stores_rows_elsewhere_is_not_given_private_values() -> None:
+    from support import batch_of
+
+    from pipeline.core.deadletter import ReplayBatch
+    from pipeline.core.records import Chunk, Provenance
+    from pipeline.judgement import judge
+
+    batch = batch_of(b'{"a":"x"}')
+    none = Chunk(Provenance(batch), Provenance(batch).record, [])
+    pipeline = pipeline_of(Stored(), [dataset(private("a", "hash"))])
+    with pytest.raises(ConfigurationError, match="whoever stores the rows would get their values"):
+        next(judge(ReplayBatch(batch, [0], none, none, none), pipeline))
