@@ -156,6 +156,8 @@ lock: $(if $(filter $(BIN)/uv,$(UV)),$(STAMP)) ## pin the dependencies again, wi
 		--output-file requirements/lake.txt
 	$(LOCK) --constraints requirements/lake.txt --extra cli --extra dev \
 		--output-file requirements/dev.txt
+	$(LOCK) --constraints requirements/dev.txt --extra privacy \
+		--output-file requirements/privacy.txt
 	$(LOCK) --constraints requirements/dev.txt --extra cli \
 		--output-file requirements/demo.txt
 	$(LOCK) --extra bench --output-file requirements/bench.txt

@@ -110,6 +110,12 @@ _OPTIONAL = (
         "ARN of a secret in Secrets Manager with one of them",
     ),
     Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
+    Setting(
+        "PIPELINE_PRIVACY_KEY",
+        "required where datasets have private fields",
+        "where the key of [private fields](../privacy.md) is: `secretsmanager:NAME-OR-ARN`, "
+        "`ssm:NAME`, `file:PATH` or `env:NAME` (a variable); never the key itself",
+    ),
     Setting("AWS_ENDPOINT_URL…", "AWS", "as boto3 reads them"),
 )
 _COMMIT = (

@@ -4,8 +4,9 @@
 
 For each architecture it makes a folder with `function.zip` (the pinned requirements, our modules
 and the datasets), `scheduled.zip` (the same for the functions that run by a schedule) and
-`template.yaml` (infra/template.yaml and the datasets' tables). The same inputs, the same Pythons
-and the same zlib give the same bytes, on any machine and in any folder.
+`template.yaml` (infra/template.yaml and the datasets' tables). Where dead letters of a dataset are
+sealed, what seals them is among the requirements. The same inputs, the same Pythons and the same
+zlib give the same bytes, on any machine and in any folder.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from elf import loaded
 from tables import deployable
 
 import pipeline
-from pipeline.adapters.schemas import dataset_folders
+from pipeline.adapters.schemas import dataset_folders, read_datasets
 from pipeline.core.errors import DatasetError
 from pipeline.core.stored_layout import LAYOUT_FILE
 from pipeline.core.stream import NAME as STREAM_FILE
@@ -72,8 +73,9 @@ class Artifact:
     without: frozenset[str] = frozenset()
 
 
+_RUNTIME, _WITH_SEALING = "runtime.txt", "privacy.txt"
 ARTIFACTS = {
-    "function.zip": Artifact("runtime.txt", 120_000_000, 45_000_000, without=SCHEDULED),
+    "function.zip": Artifact(_RUNTIME, 130_000_000, 48_000_000, without=SCHEDULED),
     "scheduled.zip": Artifact("lake.txt", 200_000_000, 70_000_000, also=SCHEDULED),
 }
 
@@ -167,14 +169,25 @@ def artifacts(target: Target, schemas: Path) -> dict[str, dict[str, bytes]]:
     with tempfile.TemporaryDirectory() as scratch:
         found = {}
         for name, made_of in ARTIFACTS.items():
-            installed = Path(scratch) / made_of.requirements
+            requirements = made_of.requirements
+            if requirements == _RUNTIME and _seals(schemas):
+                requirements = _WITH_SEALING
+            installed = Path(scratch) / requirements
             if not installed.exists():
-                _install(target, installed, made_of.requirements)
+                _install(target, installed, requirements)
             modules = reached(package, also=made_of.also, without=made_of.without)
             files = _requirements(installed, modules) | _own(modules) | _datasets(schemas)
             sources = {path: body for path, body in files.items() if path.endswith(".py")}
             found[name] = files | _bytecode(sources, target, Path(scratch) / f"{name}.sources")
         return found
+
+
+def _seals(schemas: Path) -> bool:
+    """Whether dead letters of a dataset have sealed originals, which takes another library."""
+    return any(
+        dataset.private is not None and dataset.withheld == "encrypt"
+        for dataset in read_datasets(schemas)
+    )
 
 
 def _install(target: Target, folder: Path, requirements: str) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 import msgspec
 
+from pipeline.adapters.privacy_key import open_protection
 from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, StoreHealth
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.adapters.stopwatch import Stopwatch
@@ -126,6 +127,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         settings.fast_paths,
         stream.framing is Framing.LINES,
         envelope_of(stream, settings.limits),
+        open_protection(datasets, settings.privacy_key),
         settings.fuse,
         open_decoder(stream.payload, folder, settings.registry_credentials),
     )

@@ -36,6 +36,8 @@ from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
 from pipeline.core.parts import NARROW, Part
 from pipeline.core.payload import check_documents, unpack_payloads
+from pipeline.core.privacy import protect
+from pipeline.core.protection import Protection, check_protected
 from pipeline.core.records import (
     Batch,
     Chunk,
@@ -60,8 +62,9 @@ class Pipeline(msgspec.Struct, frozen=True):
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
     `each_line` the owner of the stream says that each line of a payload is a document, by
     `envelope` what is to be taken out of documents, by `decoder` what payloads are that are not
-    JSON. With a `fuse`, a batch of which too much is refused fails. Only `unfinished` changes: it
-    spares work when a batch comes again, and no result depends on it.
+    JSON. Datasets with private fields need `protection`. With a `fuse`, a batch of which too much
+    is refused fails. Only `unfinished` changes: it spares work when a batch comes again, and no
+    result depends on it.
     """
 
     router: Router
@@ -71,10 +74,14 @@ class Pipeline(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     each_line: bool = False
     envelope: Envelope | None = None
+    protection: Protection | None = None
     fuse: Fuse | None = None
     decoder: Decoder | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
+
+    def __post_init__(self) -> None:
+        check_protected(self.router.datasets, self.protection)
 
     @property
     def payload_limits(self) -> Limits:
@@ -232,6 +239,7 @@ def _store(
             part.ledger.routed(dataset, chunk)
             rows = part.run("convert", convert, chunk, dataset, fast=fast)
             rows = part.run("rules", check_rules, rows, dataset)
+            rows = part.run("rules", protect, rows, dataset, pipeline.protection)
             room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
             partitions = part.run("partition", split, rows, dataset, pipeline.limits, room)
             tally = report.tally(dataset.name)
@@ -279,7 +287,8 @@ class _Part:
         """Run a station if there is time; what it rejects becomes dead letters."""
         self._writer.check()
         good, rejects = self._timings.run(phase, station, *args, **kwargs)
-        self.rejects += rejects
+        protection = self._pipeline.protection
+        self.rejects += rejects if protection is None else protection.public(rejects)
         return good
 
     def drop(self, documents: Chunk, drops: Mapping[str, Integers]) -> None:
@@ -319,7 +328,8 @@ class _Part:
         rejects = originals.put_back(self.rejects) if originals else self.rejects
         for dataset, hour, letters in group_by_arrival_hour(rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
-            encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
+            said = self._censuses[dataset].to_name()
+            encoder = partial(encode_dead_letters, letters, said, self._pipeline.protection)
             size = self._put(self._pipeline.dead_letters, key, hour, encoder)
             units = units_of(letters)
             self._handed_over.append(OutputObject(key, dataset, DEAD_LETTERS, units, size))

@@ -15,9 +15,11 @@ from pipeline.core.convert import convert
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Unwrapped
+from pipeline.core.errors import ConfigurationError
 from pipeline.core.layout import path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Ledger
 from pipeline.core.partition import split
+from pipeline.core.protection import needs_protection
 from pipeline.core.records import OutputObject, Partition, Reject, units_of
 from pipeline.core.rules import check_rules
 from pipeline.flow import Pipeline, reopen
@@ -35,8 +37,14 @@ def judge(letters: ReplayBatch, pipeline: Pipeline) -> Iterator[Judged]:
     """Yield part after part of what is to be judged, each whole.
 
     Raises `ConservationError` for a defect of ours: behind the last part, all that must be there
-    was in one.
+    was in one; and `ConfigurationError` where private values would be handed on as they are.
     """
+    if needs_protection(pipeline.router.datasets):
+        message = (
+            "Datasets have private fields, and whoever stores the rows would get their values as "
+            "they are; use the function of a Kinesis stream for them."
+        )
+        raise ConfigurationError(message)
     opened = reopen(letters, pipeline, Stopwatch(time.perf_counter))
     unopened = opened.unopened
     for part in opened.parts:

@@ -40,6 +40,7 @@ from pipeline.core.deadletter import (
     decode_dead_letters,
     encode_lines,
     to_replay,
+    with_originals,
 )
 from pipeline.core.errors import DeadLetterError, ObjectMissing
 from pipeline.core.events import read_failed_batch
@@ -66,12 +67,13 @@ class Outcome:
     """What became of one object: units sent again = rows + dead letters.
 
     There are two reports where a stopped run was finished first. `waiting` is the number of dead
-    letters that were not sent.
+    letters that were not asked for, and `withheld` that of those whose originals are nowhere.
     """
 
     key: str
     reports: tuple[Report, ...]
     waiting: int = 0
+    withheld: int = 0
 
 
 def redrivable(store: ObjectStore) -> dict[str, bool]:
@@ -145,14 +147,18 @@ def redrive_letters(
             reports += _finish(file, begun, pipeline)
             file = _File(store, key)
     rest = [letter for letter in file.waiting if not _is_of(letter, begun)]
-    chosen = [letter for letter in rest if select(letter)]
+    wanted = [letter for letter in rest if select(letter)]
+    chosen = [letter for letter in wanted if not letter.is_withheld]
     if chosen:
         if not dry_run:
             file.begin([letter.unit for letter in chosen])
         reports.append(_sent(file, chosen, pipeline, dry_run=dry_run))
     elif len(file.waiting) < len(file.letters) and not dry_run:
         file.settle([], [])  # stored again by Lambda, and rows already
-    return Outcome(key, tuple(reports), len(rest) - len(chosen)) if reports else None
+    withheld = len(wanted) - len(chosen)
+    if not reports and not withheld:
+        return None
+    return Outcome(key, tuple(reports), len(rest) - len(wanted), withheld)
 
 
 def _finish(file: "_File", begun: frozenset[tuple[int, ...]], pipeline: Pipeline) -> list[Report]:
@@ -172,7 +178,8 @@ def _is_of(letter: DeadLetter, units: frozenset[tuple[int, ...]]) -> bool:
 
 def _sent(file: "_File", chosen: list[DeadLetter], pipeline: Pipeline, *, dry_run: bool) -> Report:
     """Send dead letters, and record what became of them."""
-    letters = to_replay(chosen, _which(file.key, chosen))
+    originals = with_originals(chosen, pipeline.protection)
+    letters = to_replay(originals, _which(file.key, chosen))
     report, failing = _send(letters, pipeline, dry_run=dry_run)
     if not dry_run:
         dataset, _, hour = file.key.rpartition("/")[0].partition("/")
@@ -261,7 +268,7 @@ def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: 
         )
     report = Attempt.untimed(pipeline).process(batch)
     if not dry_run:
-        _archive(store, key, body)
+        _archive(store, key, body, pipeline)
     return Outcome(key, (report,))
 
 
@@ -272,13 +279,14 @@ def redrive_failed_records(
     body = store.get(key)
     report = deliver_failed(body, f"{store.uri}/{key}", pipeline, dry_run=dry_run)
     if not dry_run:
-        _archive(store, key, body)
+        _archive(store, key, body, pipeline)
     return Outcome(key, () if report is None else (report,))
 
 
-def _archive(store: ObjectStore, key: str, body: bytes) -> None:
+def _archive(store: ObjectStore, key: str, body: bytes, pipeline: Pipeline) -> None:
     """Move what is stored out of the way of the next run."""
-    store.put(ARCHIVE + key, body)
+    if pipeline.protection is None:  # else it would be a copy of private values as they are
+        store.put(ARCHIVE + key, body)
     store.delete(key)
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pybase64
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.privacy_key import protection_for_trials
 from pipeline.attempt import Attempt, countdown
 from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import DeadLetter, decode_dead_letters
@@ -106,7 +107,13 @@ def _process(
         for index, payload in enumerate(payloads)
     )
     dead_letters = MemoryStore()
-    pipeline = Pipeline(Router(datasets), Limits(), MemoryStore(), dead_letters)
+    pipeline = Pipeline(
+        Router(datasets),
+        Limits(),
+        MemoryStore(),
+        dead_letters,
+        protection=protection_for_trials(datasets),
+    )
     batch = Batch("samples/0", "0", records)
     report = Attempt(pipeline, countdown(_PATIENCE), 0.0).process(batch)
     letters = {

@@ -11,6 +11,7 @@ from pipeline.core.records import Fuse, Limits
 
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?|file:///.*", re.DOTALL)
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+_SECRET = re.compile(r"(?:secretsmanager|ssm|file|env):[^\s]+")
 _URL = re.compile(r"https?://[^\s]+")
 _LARGEST = 2**40
 _DEEPEST = 256  # msgspec's own recursion ends not far beyond
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_namespace: str = "Pipeline"
     fast_paths: bool = True
     s3: S3Settings = NO_DEMANDS
+    privacy_key: str | None = None
     fuse: Fuse | None = None
     registry_credentials: str = ""
 
@@ -71,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True):
         reserve = _number(environment, "PIPELINE_RESPONSE_RESERVE_MS", 0, 60_000, 1_500, faults)
         older = _switch(environment, "PIPELINE_COLUMNAR", "on", faults)  # its older name
         fast_paths = _switch(environment, "PIPELINE_FAST_PATHS", older, faults)
+        privacy_key = _secret(environment, "PIPELINE_PRIVACY_KEY", faults)
         percent = _number(environment, "PIPELINE_FUSE_PERCENT", 0, 99, 0, faults)
         count = _number(environment, "PIPELINE_FUSE_COUNT", 1, _LARGEST, Fuse(0).count, faults)
         s3 = read_s3_settings(environment, faults)
@@ -87,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True):
             namespace,
             fast_paths == "on",
             s3,
+            privacy_key,
             Fuse(percent, count) if percent else None,
             credentials,
         )
@@ -206,6 +210,26 @@ def _switch(environment: Mapping[str, str], name: str, default: str, faults: lis
         faults.append(f'{name} is {value!r}; give "on" or "off".')
         return default
     return value
+
+
+def privacy_key_of(environment: Mapping[str, str]) -> str | None:
+    """Read where the key of private fields is. Raises `SettingsError`."""
+    faults: list[str] = []
+    place = _secret(environment, "PIPELINE_PRIVACY_KEY", faults)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return place
+
+
+def _secret(environment: Mapping[str, str], name: str, faults: list[str]) -> str | None:
+    """Read where a secret is. Its value is not quoted: it may be the secret itself."""
+    place = environment.get(name, "")
+    if place and not _SECRET.fullmatch(place):
+        faults.append(
+            f"{name} does not name a place; give secretsmanager:NAME-OR-ARN, ssm:NAME, file:PATH "
+            "or env:NAME, and not the key itself."
+        )
+    return place or None
 
 
 def _number(

@@ -35,6 +35,8 @@ _KEY_POLICY = {
         }
     ],
 }
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/secrets"
 STREAM_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/streams"
 STRANGER = "999999999999"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
@@ -50,6 +52,8 @@ MADE = {
     "DeadLetterReaders": READERS,
     "SubnetIds": "subnet-1,subnet-2",
     "SecurityGroupIds": "sg-1",
+    "PrivacyKey": SECRET,
+    "PrivacyKmsKey": SECRETS_KEY,
 }
 _GIVEN_STREAM = f"arn:aws:kinesis:{REGION}:{STRANGER}:stream/given"
 GIVEN = MADE | {
@@ -248,7 +252,7 @@ def policies_of_role(stack: Template, role: str) -> list[Policy]:
 
 def policy_of_resource(stack: Template, arn: str) -> Policy | None:
     """Return the policy on a resource that a request is about: who may do what with it."""
-    if arn in {KEY, STREAM_KEY}:
+    if arn in {KEY, STREAM_KEY, SECRETS_KEY}:
         return _KEY_POLICY
     for name, resource in stack["Resources"].items():
         properties = resource.get("Properties", {})

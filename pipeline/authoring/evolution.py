@@ -10,12 +10,14 @@ read by position, new fields come last.
 from collections.abc import Iterator
 
 from pipeline.core.member_path import written
+from pipeline.core.schema.privacy import private_paths, stored_record, with_dropped
 from pipeline.core.schema.types import (
     Array,
     Field,
     FieldType,
     LogicalType,
     Map,
+    Privacy,
     Record,
     Scalar,
     Type,
@@ -37,9 +39,69 @@ _INSTEAD = (
 def changes_refused(old: Record, new: Record, *, positional: bool) -> list[str]:
     """Name every change from `old` to `new` that breaks old readers, and what to do instead.
 
-    `positional`: the dataset is written as CSV, too.
+    `positional`: the dataset is written as CSV, too. What counts is what is stored: a field that
+    becomes private may have another type in the files from then on, or none.
     """
-    return list(_record(old, new, "", positional=positional))
+    dropped = _newly_dropped(old, new)
+    before, after = stored_record(with_dropped(old, dropped)), stored_record(new)
+    return [
+        *_record(before, after, "", positional=positional),
+        *(
+            f"field {path} is dropped and moves columns of the CSV files; mask it instead."
+            for path in sorted(dropped)
+            if positional and "[]" not in path and "{}" not in path
+        ),
+    ]
+
+
+def privacy_changes(old: Record, new: Record) -> list[str]:
+    """Say which fields became private, or are not any more: stored rows stay as they are."""
+    were, are = dict(private_paths(old)), dict(private_paths(new))
+    said = []
+    for path in sorted(were.keys() | are.keys()):
+        before, now = were.get(path), are.get(path)
+        if before == now or not _has(old, path):
+            continue
+        if before is None:
+            said.append(
+                f"field {path} is private now ({now}), and rows, dead letters and _rest of before "
+                "have its values as they were: rewrite or delete what is stored, see "
+                "docs/privacy.md."
+            )
+        elif now is None:
+            said.append(
+                f"field {path} is not private any more: from now on its values are stored as they "
+                f"are. Was that meant? Rows of before have none of them ({before})."
+            )
+        else:
+            said.append(
+                f"field {path} was private as {before} and is as {now}: a column has both, or rows "
+                "of before alone have it."
+            )
+    return said
+
+
+def _newly_dropped(old: Record, new: Record) -> frozenset[str]:
+    were = dict(private_paths(old))
+    return frozenset(
+        path
+        for path, privacy in private_paths(new)
+        if privacy is Privacy.DROP and were.get(path) is not Privacy.DROP and _has(old, path)
+    )
+
+
+def _has(record: Record, path: str) -> bool:
+    """Whether a record has a field of this path, in records, arrays and maps."""
+    inside: Type = record
+    for name in path.replace("[]", "").replace("{}", "").split("."):
+        while isinstance(inside, Array | Map):
+            inside = inside.item.type if isinstance(inside, Array) else inside.value.type
+        fields = inside.fields if isinstance(inside, Record) else ()
+        field = next((field for field in fields if field.name == name), None)
+        if field is None:
+            return False
+        inside = field.type
+    return True
 
 
 def _record(old: Record, new: Record, above: str, *, positional: bool) -> Iterator[str]:

@@ -84,7 +84,11 @@ def run(options: argparse.Namespace) -> int:
             _record(folder, dataset)
         if not options.quiet:
             _show_table(dataset, recorded=(folder / LAYOUT_FILE).exists())
-        remarks = [*dataset.remarks, *_fine_partitions(folder, dataset)]
+        remarks = [
+            *dataset.remarks,
+            *_fine_partitions(folder, dataset),
+            *_lookalikes(folder, dataset),
+        ]
         for remark in remarks:
             print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
@@ -128,9 +132,9 @@ def _together(datasets: list["Dataset"], faults: list[str]) -> tuple["Dataset", 
 
 
 def _versions(folder: Path, *, positional: bool) -> list[str]:
-    """Compare each version of a schema with the one before it."""
+    """Compare each version of a schema with the one before it; print remarks, return faults."""
     from pipeline.adapters.schemas import read_texts
-    from pipeline.authoring.evolution import changes_refused
+    from pipeline.authoring.evolution import changes_refused, privacy_changes
     from pipeline.core.dataset import parse_dataset
 
     schemas, _ = read_texts(folder)
@@ -138,6 +142,9 @@ def _versions(folder: Path, *, positional: bool) -> list[str]:
     versions = [
         parse_dataset(folder.name, {number: schemas[number]}, "") for number in sorted(schemas)
     ]
+    for old, new in pairwise(versions):
+        for remark in privacy_changes(old.record, new.record):
+            print(f"REMARK  {folder}/{new.version}.avsc after {old.version}.avsc: {remark}")
     return [
         f"{folder}/{new.version}.avsc after {old.version}.avsc: {change}"
         for old, new in pairwise(versions)
@@ -175,6 +182,17 @@ def _fine_partitions(folder: Path, dataset: "Dataset") -> Iterator[str]:
 
     for sentence in fine_partitions(dataset):
         yield f"{folder}/dataset.toml, {sentence}"
+
+
+def _lookalikes(folder: Path, dataset: "Dataset") -> Iterator[str]:
+    """Yield a sentence for each field that is named as a private one, and is not private."""
+    from pipeline.core.schema.privacy import lookalikes
+
+    for path, private in lookalikes(dataset.record):
+        yield (
+            f"{folder}/{dataset.version}.avsc, field {path} has the key of {private}, which is "
+            "private, and is stored as it is; give it a privacy, too, unless that is meant."
+        )
 
 
 def _record(folder: Path, dataset: "Dataset") -> None:
@@ -221,6 +239,23 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
                 )
             )
     print_table(["column", "type", "", "JSON"], list(_columns(dataset)), indent=4)
+    if dataset.private is not None:
+        print(f"  private     {', '.join(_private(dataset))}")
+        print(f"  dead letters of it show none of these; originals: {_ORIGINALS[dataset.withheld]}")
+
+
+_ORIGINALS = {
+    "encrypt": "encrypted for whoever has the key",
+    "digest": "a digest alone, and so they cannot be sent again",
+}
+
+
+def _private(dataset: "Dataset") -> Iterator[str]:
+    """Yield each private field, and what is stored of it."""
+    from pipeline.core.schema.privacy import private_paths
+
+    for path, privacy in private_paths(dataset.record):
+        yield f"{path} ({privacy})"
 
 
 def _partition(column: "PartitionColumn") -> str:
@@ -235,19 +270,21 @@ def _columns(dataset: "Dataset") -> Iterator[list[str]]:
     """Yield a row for each column, and for each field of a nested one."""
     from pipeline.core.member_path import written
 
-    for field in list(dataset.schema)[: -len(dataset.record.fields)]:
+    for field in list(dataset.schema)[: -len(dataset.stored.fields)]:
         yield [field.name, _short(field.type), "", ""]
-    for field in dataset.record.fields:
+    for field in dataset.stored.fields:
         yield from _rows(field.name, written(field.path) if field.above else field.key, field)
 
 
 def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:
-    from pipeline.core.schema.types import NO_DEFAULT, Array, Map, Record
+    from pipeline.core.schema.types import NO_DEFAULT, Array, Field, Map, Record
 
     kinds: dict[type, str] = {Record: "record", Array: "array", Map: "map"}
     kind = kinds.get(type(field_type.type)) or _short(field_type.arrow)
     has_default = field_type.default is not NO_DEFAULT
     notes = ["may be null"] * field_type.nullable + ["has a default"] * has_default
+    if isinstance(field_type, Field) and field_type.privacy is not None:
+        notes.append(f"private: {field_type.privacy}")
     note = ", ".join(notes)
     yield [name, kind, note, key]
     match field_type.type:

@@ -22,8 +22,9 @@ from pipeline.commands.options import (
     s3_of,
 )
 from pipeline.commands.terminal import printable
-from pipeline.core.errors import DeadLetterError
+from pipeline.core.errors import DeadLetterError, SettingsError
 from pipeline.core.reasons import Reason
+from pipeline.settings import privacy_key_of
 
 if TYPE_CHECKING:
     from pipeline.adapters.store import ObjectStore
@@ -51,6 +52,12 @@ def register(commands: Commands) -> None:
         "--samples", metavar="N", type=int, default=3, help="samples to show (default: 3)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--decrypt",
+        action="store_true",
+        help="show samples as their producers sent them, where private values were sealed, with "
+        "the key that $PIPELINE_PRIVACY_KEY names",
+    )
     parser.add_argument(
         "--schemas",
         metavar="DIR",
@@ -142,6 +149,7 @@ def run(options: argparse.Namespace) -> int:
     batches, unreadable = 0, list[str]()
     found = redrivable(store)
     wanted.note_dataset(found)
+    opened = _opener(decrypts=options.decrypt)
     for key, is_batch in found.items():
         batches += is_batch
         if is_batch or not wanted.takes_file(key):
@@ -156,12 +164,42 @@ def run(options: argparse.Namespace) -> int:
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _any_index(letter.path), day] += 1
             if len(samples) < options.samples:
-                samples.append(entry | decode(letter))
+                samples.append(opened(letter, entry) | decode(letter))
     if options.json:
         _print_json(counts, samples, batches)
     else:
         _print(options.uri, counts, samples, batches)
     return report_unreadable(unreadable)
+
+
+_Opened = Callable[["DeadLetter", dict[str, Any]], dict[str, Any]]
+
+
+def _opener(*, decrypts: bool) -> _Opened:
+    """Return what opens the sealed original of a sample, or leaves samples as they are."""
+    if not decrypts:
+        return lambda _, entry: entry
+    from pipeline.adapters.privacy_key import fetch_keys
+    from pipeline.core.deadletter import with_originals
+    from pipeline.core.protection import Protection
+
+    place = privacy_key_of(os.environ)
+    if place is None:
+        message = "--decrypt needs the key: set PIPELINE_PRIVACY_KEY to where it is."
+        raise SettingsError(message)
+    protection = Protection([], fetch_keys(place))
+
+    def opened(letter: "DeadLetter", entry: dict[str, Any]) -> dict[str, Any]:
+        if letter.sealed is None:
+            return entry
+        (original,) = with_originals([letter], protection)
+        payload = original.payload.decode(errors="backslashreplace")
+        shown: dict[str, Any] = {
+            "payload": payload, "partition_key": original.partition_key, "redacted": []
+        }  # fmt: skip
+        return {key: value for key, value in {**entry, **shown}.items() if key != "sealed"}
+
+    return opened
 
 
 def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":
@@ -245,3 +283,14 @@ def _print(
         )
         payload = entry.get("decoded", entry["payload"])
         print(f"  {printable(payload[:_SHOWN])}{'…' if len(payload) > _SHOWN else ''}")
+        if entry.get("redacted"):
+            print(f"  {printable(_withheld(entry))}")
+
+
+def _withheld(entry: dict[str, Any]) -> str:
+    """Say what a dead letter does not show, and who can see it."""
+    paths = entry["redacted"]
+    private = "all of it" if paths == ["$"] else ", ".join(paths)
+    if "sealed" in entry:
+        return f"private: {private}; sealed with the key {entry['private_key']!r}, see --decrypt"
+    return f"private: {private}; no original is kept"

@@ -163,7 +163,8 @@ class _Found:
             if is_batch:
                 continue
             for letter in decode_dead_letters(store.get(key), f"{store.uri}/{key}"):
-                if letter.dataset == self.dataset.name:
+                # What stands for private values is nothing to go by.
+                if letter.dataset == self.dataset.name and not letter.redacted:
                     place = f"{letter.source}, sequence number {letter.sequence_number}"
                     samples.add(letter.payload, Place(place))
         self.skipped += samples.skipped_documents
@@ -301,13 +302,17 @@ def _show_redrive(
 ) -> None:
     """Say which dead letters would be rows now: a redrive that writes nothing."""
     from pipeline.adapters.memory import MemoryStore
+    from pipeline.adapters.privacy_key import protection_for_trials
     from pipeline.commands.table import print_table
     from pipeline.core.routing import Router
     from pipeline.flow import Pipeline
     from pipeline.redrive import redrivable, redrive_letters
 
-    router = Router(_with(datasets, dataset))
-    pipeline = Pipeline(router, limits, MemoryStore(), MemoryStore())
+    router, protection = (
+        Router(_with(datasets, dataset)),
+        protection_for_trials(_with(datasets, dataset)),
+    )
+    pipeline = Pipeline(router, limits, MemoryStore(), MemoryStore(), protection=protection)
     sent, rows = Counter[str](), Counter[str]()
     for store in stores:
         for key, is_batch in redrivable(store).items():
@@ -319,7 +324,9 @@ def _show_redrive(
                     key,
                     pipeline,
                     lambda letter, reason=reason: (  # type: ignore[misc]  # of this turn
-                        letter.dataset == dataset.name and letter.reason == reason
+                        letter.dataset == dataset.name
+                        and letter.reason == reason
+                        and not letter.redacted  # whose originals take a key to open
                     ),
                     dry_run=True,
                 )

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.redrive import listed
 
     uris, wanted = [existing(uri) for uri in options.uris], selection(options)
-    balance, waiting, unreadable = Balance(), 0, list[str]()
+    balance, rest, unreadable = Balance(), _Rest(), list[str]()
     try:
         for uri in uris:
             settings = settings_of(options, uri)
@@ -72,16 +73,17 @@ def run(options: argparse.Namespace) -> int:
                     except (DeadLetterError, EventError) as error:
                         unreadable.append(str(error))  # and go on with the next file
                     else:
-                        waiting += _add(balance, outcome)
+                        _add(balance, rest, outcome)
                     advance(1)
     finally:
         options.report = {
             **balance.report(),
-            "not_asked_for": waiting,
+            "not_asked_for": rest.waiting,
+            "withheld": rest.withheld,
             "unreadable": unreadable,
             "dry_run": options.dry_run,
         }
-        _show(balance, waiting, dry_run=options.dry_run)
+        _show(balance, rest, dry_run=options.dry_run)
     return report_unreadable(unreadable)
 
 
@@ -107,22 +109,37 @@ def _steps(
     return steps
 
 
-def _add(balance: "Balance", outcome: "Outcome | None") -> int:
-    """Add an outcome to the balance; return the number of dead letters that were not sent."""
+@dataclass(slots=True)
+class _Rest:
+    """How many dead letters were not sent, as they were not asked for, or cannot be."""
+
+    waiting: int = 0
+    withheld: int = 0
+
+
+def _add(balance: "Balance", rest: _Rest, outcome: "Outcome | None") -> None:
+    """Add an outcome to the balance."""
     if outcome is None:
-        return 0
+        return
     for report in outcome.reports:
         balance.add(report)
-    return outcome.waiting
+    rest.waiting += outcome.waiting
+    rest.withheld += outcome.withheld
 
 
-def _show(balance: "Balance", waiting: int, *, dry_run: bool) -> None:
+def _show(balance: "Balance", rest: _Rest, *, dry_run: bool) -> None:
+    if rest.withheld:
+        print(
+            f"{rest.withheld:,} dead letters cannot be sent again: private members of them were "
+            'replaced, and dead_letter_private = "digest" keeps no original; have their producers '
+            "send these documents again."
+        )
     if not balance.documents:
         print("nothing to send again")
         return
     rows = balance.documents - balance.rejects
     print(
         f"{balance.documents:,} documents sent again{' (dry run)' if dry_run else ''} = {rows:,} "
-        f"rows + {balance.rejects:,} that still fail; {waiting:,} were not asked for"
+        f"rows + {balance.rejects:,} that still fail; {rest.waiting:,} were not asked for"
     )
     balance.show()

@@ -30,6 +30,16 @@ def flattened(name: str, array: pa.Array, *, fast: bool = True) -> dict[str, pa.
     return columns
 
 
+def texts(array: pa.Array) -> pa.Array:
+    """Return each value as one text, as it is in a CSV cell; a record is JSON, too.
+
+    Null stays null. The text of a value never changes: tokens are made of it.
+    """
+    if pa.types.is_nested(array.type):
+        return pc.if_else(array.is_valid(), _json(array, fast=True), pa.scalar(None, pa.string()))
+    return _text(array, fast=True)
+
+
 def _cells(array: pa.Array, *, fast: bool) -> pa.Array:
     """One column as Arrow's CSV writer is to print it: our text, or numbers as they are."""
     if pa.types.is_list(array.type) or pa.types.is_map(array.type):

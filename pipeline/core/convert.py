@@ -40,7 +40,7 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
     read = _merged(by_columns, by_rows)
     own = dataset.reading.columns_of(read.columns)
     columns = [*_identity(chunk, read.indices), *_rest(dataset, read), *own]
-    table = pa.Table.from_arrays(columns, schema=dataset.schema)
+    table = pa.Table.from_arrays(columns, schema=dataset.read)
     rejects = [
         Reject.from_chunk(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
         for index in sorted(rejected)

@@ -33,6 +33,13 @@ from pipeline.core.partitioning import (
     read_partition_column,
 )
 from pipeline.core.schema.avro import read_schema
+from pipeline.core.schema.privacy import (
+    PrivateFields,
+    UnusablePrivacy,
+    find_private,
+    private_fields,
+    stored_record,
+)
 from pipeline.core.schema.reading import Reading, UnusablePath, reading_of
 from pipeline.core.schema.types import (
     NO_DEFAULT,
@@ -61,8 +68,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_WINDOW = 1_000_000 * _SECONDS["d"]  # whose microseconds Arrow can count
 _KEYS = {
     "partition_by", "formats", "unknown_fields", "keys", "event_time", "event_time_window", "match",
-    "csv", "lake",
+    "csv", "lake", "dead_letter_private",
 }  # fmt: skip
+
+
+Withheld = Literal["encrypt", "digest"]
+"""What becomes of the original of a dead letter that does not show all of it."""
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -74,15 +85,21 @@ class Dataset(msgspec.Struct, frozen=True):
     `remarks` are what `pipeline check` says of the schema, which is used all the same. By the
     `census` unknown members are found; None where they are rejected. With `folding`, keys are read
     in any case of their letters. With a `lake`, its rows are committed to a table.
+
+    `record` is what documents are read as, and `read` has its columns. `stored` and `schema` are
+    what is stored: the same, unless some fields are `private`. Then `withheld` says what becomes of
+    what a dead letter of it does not show.
     """
 
     name: str
     version: int
     fingerprint: str
     record: Record
+    stored: Record
     reading: Reading
     decoder: RowDecoder
     reader: ColumnarReader | None
+    read: pa.Schema
     schema: pa.Schema
     partition_by: tuple[PartitionColumn, ...]
     formats: tuple[Format, ...]
@@ -95,6 +112,8 @@ class Dataset(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
     csv: CsvOptions = PLAIN
     lake: LakeSettings | None = None
+    private: PrivateFields | None = None
+    withheld: Withheld = "encrypt"
 
     @property
     def id(self) -> tuple[str, int]:
@@ -217,6 +236,16 @@ class _Config:
             raise self.refuse(f"{text!r} is longer than a million days, and so not a limit.")
         return seconds * 1_000_000
 
+    def withheld(self, *, is_private: bool) -> Withheld:
+        given = self.get("dead_letter_private")
+        if given is not None and not is_private:
+            raise self.refuse(
+                'dead_letter_private is for a dataset with private fields; mark them by "privacy".'
+            )
+        if given not in (None, "encrypt", "digest"):
+            raise self.refuse('dead_letter_private is "encrypt" or "digest".')
+        return cast("Withheld", given or "encrypt")
+
     def csv(self) -> CsvOptions:
         given = self.get("csv")
         if given is None:
@@ -260,21 +289,23 @@ class _Folder:
         self.check_match(reading.record, match, rejects=rejects)
         beside = _beside(reading.record, match)
         census = None if rejects else Census(reading.record, beside, keeps=keeps)
+        stored, private = self.stored(record), private_fields(record)
+        # Identity first: CSV is read by position, and a field added at the end moves nothing.
+        own = (*IDENTITY, ARRIVED_AT, *[REST] * keeps)
+        schema = pa.schema([*own, *(field.arrow_field for field in stored.fields)])
         return Dataset(
             name=self.name,
             version=self.version,
             fingerprint=fingerprint,
             record=record,
+            stored=stored,
             reading=reading,
             decoder=RowDecoder(reading.record),
             reader=ColumnarReader(reading.record, census),
-            # Identity first: CSV is read by position, and a field added at the end moves nothing.
-            schema=pa.schema(
-                [
-                    *(*IDENTITY, ARRIVED_AT, *[REST] * keeps),
-                    *(field.arrow_field for field in record.fields),
-                ]
-            ),
+            read=schema
+            if private is None
+            else pa.schema([*own, *(field.arrow_field for field in record.fields)]),
+            schema=schema,
             partition_by=self.partition_by(record),
             formats=self.config.formats(),
             match=match,
@@ -285,7 +316,26 @@ class _Folder:
             census=census,
             folding=self.folding(reading.record) if self.config.folds_keys() else None,
             lake=self.lake(record),
+            private=private,
+            withheld=self.config.withheld(is_private=private is not None),
         )
+
+    def stored(self, record: Record) -> Record:
+        """Return what is stored of a record, some of whose fields may be private."""
+        try:
+            return stored_record(record)
+        except UnusablePrivacy as error:
+            message = f"{self.avsc}: {error}"
+            raise DatasetError(message) from None
+
+    def check_public(self, setting: str, path: str | None, record: Record) -> None:
+        """Refuse to make a path, or a time, of a private field."""
+        private = None if path is None else find_private(path, record)
+        if private is not None:
+            raise self.config.refuse(
+                f"{setting}: {private} of {self.avsc} is private; paths of objects, and when a "
+                "document is rejected, would tell its values. Choose another field."
+            )
 
     def reading(self, record: Record) -> Reading:
         try:
@@ -371,6 +421,7 @@ class _Folder:
             raise self.config.refuse(str(error)) from None
         names = [column.name.lower() for column in columns]
         for column in columns:
+            self.check_public("partition_by", column.field, record)
             if names.count(column.name.lower()) > 1:
                 raise self.config.refuse(f"two partition columns are named {column.name!r}.")
             for field in record.fields:
@@ -391,9 +442,12 @@ class _Folder:
                 '[lake]: a table is made of Parquet files; add "parquet" to formats.'
             )
         try:
-            return read_lake_settings(given, record, self.partition_by(record), self.avsc)
+            settings = read_lake_settings(given, record, self.partition_by(record), self.avsc)
         except UnusableLake as error:
             raise self.config.refuse(str(error)) from None
+        for partition in settings.partition_by:
+            self.check_public("[lake] partition_by", partition.field, record)
+        return settings
 
     def field(self, name: str, record: Record) -> Field:
         for field in record.fields:
@@ -407,6 +461,7 @@ class _Folder:
             return None
         if not isinstance(name, str) or self.field(name, record).type.arrow != ARRIVED_AT.type:
             raise self.config.refuse("event_time must be a timestamp field with a time zone.")
+        self.check_public("event_time", name, record)
         return name
 
 

@@ -62,8 +62,16 @@ from pipeline.core.dataset import UNROUTED
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT32
 from pipeline.core.numbering import OLDER_THAN_RULES, envelope_of
+from pipeline.core.protection import Protection, Shown, belongs_to
 from pipeline.core.reasons import Reason, RejectStage
-from pipeline.core.records import Batch, Chunk, Provenance, Reject, StreamRecord
+from pipeline.core.records import (
+    Batch,
+    Chunk,
+    Provenance,
+    Reject,
+    StreamRecord,
+    Violation,
+)
 from pipeline.core.unpack import GZIP_WINDOW
 
 _BEFORE_DOCUMENTS = frozenset({RejectStage.AGGREGATE, RejectStage.PAYLOAD})
@@ -86,9 +94,14 @@ def group_by_arrival_hour(rejects: Iterable[Reject]) -> Iterator[tuple[str, str,
         yield dataset, hour, sorted(group, key=_position)
 
 
-def encode_dead_letters(rejects: Iterable[Reject], census: bytes = b"") -> bytes:
-    """Encode rejects as one file, with a batch's census in the name of its gzip header."""
-    return named(_packed(_lines(rejects)), census)
+def encode_dead_letters(
+    rejects: Iterable[Reject], census: bytes = b"", protection: Protection | None = None
+) -> bytes:
+    """Encode rejects as one file, with a batch's census in the name of its gzip header.
+
+    Of what is protected, the lines have what they may show.
+    """
+    return named(_packed(_lines(rejects, protection)), census)
 
 
 def _packed(pieces: Iterable[bytes]) -> bytes:
@@ -124,6 +137,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
     payload: bytes
     element: int | None = None
     payload_format: str | None = None
+    private_key: str | None = None
+    redacted: tuple[str, ...] = ()
+    sealed: bytes | None = None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the original is nowhere, and so cannot be sent again."""
+        return bool(self.redacted) and self.sealed is None
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -201,6 +222,33 @@ def encode_lines(letters: Iterable[DeadLetter]) -> bytes:
     return _packed(letter.line + b"\n" for letter in letters)
 
 
+def with_originals(
+    letters: Iterable[DeadLetter], protection: Protection | None
+) -> list[DeadLetter]:
+    """Return letters with what was sealed of them, which must be all that they do not show.
+
+    Raises `DeadLetterError` where the key for that is not there.
+    """
+    return [
+        letter if letter.sealed is None else _with_original(letter, letter.sealed, protection)
+        for letter in letters
+    ]
+
+
+def _with_original(letter: DeadLetter, sealed: bytes, protection: Protection | None) -> DeadLetter:
+    if protection is None or letter.private_key is None:
+        message = (
+            "The originals of dead letters are sealed; set PIPELINE_PRIVACY_KEY to where their key "
+            "is, as the function has it."
+        )
+        raise DeadLetterError(message)
+    identity = belongs_to(
+        letter.source, letter.sequence_number, letter.sub_sequence_number, letter.document
+    )
+    key, payload = protection.original(sealed, letter.private_key, identity)
+    return msgspec.structs.replace(letter, partition_key=key, payload=payload)
+
+
 def to_replay(letters: Sequence[DeadLetter], replayed: str) -> ReplayBatch:
     """Put dead letters of one source back where they left the road, with their own positions.
 
@@ -259,6 +307,9 @@ class _Written(msgspec.Struct):
     payload_encoding: Literal["utf-8", "base64"]
     payload: str
     element: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] | None = None
+    private_key: str | None = None
+    redacted: tuple[str, ...] = ()
+    sealed: str | None = None
     payload_format: str | None = None
 
     @property
@@ -266,11 +317,20 @@ class _Written(msgspec.Struct):
         """The payload's bytes. Raises `ValueError` where it is not base64."""
         if self.payload_encoding == "utf-8":
             return self.payload.encode()
-        try:
-            return pybase64.b64decode(self.payload, validate=True)
-        except ValueError:
-            message = "at `$.payload`"
-            raise ValueError(message) from None
+        return _base64(self.payload, "payload")
+
+    @property
+    def original(self) -> bytes | None:
+        """The sealed original. Raises `ValueError` where it is not base64."""
+        return None if self.sealed is None else _base64(self.sealed, "sealed")
+
+
+def _base64(text: str, field: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        message = f"at `$.{field}`"
+        raise ValueError(message) from None
 
 
 _written_line = msgspec.json.Decoder(_Written)
@@ -294,6 +354,9 @@ def _read_letter(line: bytes) -> DeadLetter:
         partition_key=fields.partition_key,
         payload=fields.data,
         element=fields.element,
+        private_key=fields.private_key,
+        redacted=fields.redacted,
+        sealed=fields.original,
         payload_format=fields.payload_format,
     )
 
@@ -312,8 +375,8 @@ class _Writer:
         self._number = self._arrival = b""
         self._keys: dict[str | None, bytes] = {}
 
-    def head(self, reject: Reject) -> bytes:
-        """Write a line up to its payload's encoding."""
+    def head(self, reject: Reject, shown: Shown | None) -> bytes:
+        """Write a line up to its payload's encoding; `shown` is what it may have."""
         provenance, unit = reject.provenance, reject.unit
         batch = provenance.batch
         record = batch.records[provenance.record[unit]]
@@ -322,16 +385,16 @@ class _Writer:
             self._number = _members(sequence_number=record.sequence_number)
             self._arrival = _members(arrived_at=_written(record.arrived_at))
         return b'{%b,%b,"sub_sequence_number":%d,"document":%b,%b,%b,"payload_encoding":"' % (
-            self._reason(reject, batch.source),
+            self._reason(reject, reject.violation if shown is None else shown.violation),
             self._number,
             provenance.sub[unit],
             _numbers(provenance, unit, reject.payload_format),
             self._arrival,
-            self._key(provenance.partition_key[unit]),
+            self._key(provenance.partition_key[unit] if shown is None else shown.partition_key),
         )
 
-    def _reason(self, reject: Reject, source: str) -> bytes:
-        stage, violation, dataset = reject.stage, reject.violation, reject.dataset
+    def _reason(self, reject: Reject, violation: Violation) -> bytes:
+        stage, dataset, source = reject.stage, reject.dataset, reject.provenance.batch.source
         version = reject.schema_version
         known = stage, violation, dataset, version, source
         written = self._reasons.get(known)
@@ -362,21 +425,33 @@ def _members(**members: Any) -> bytes:
     return _encode(members)[1:-1]
 
 
-def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
+def _lines(rejects: Iterable[Reject], protection: Protection | None) -> Iterator[bytes]:
     """Yield the lines of dead letters, in pieces."""
     head = _Writer().head
     for reject in rejects:
-        payload = reject.payload
+        shown = None if protection is None else protection.shown(reject)
+        payload = reject.payload if shown is None else shown.payload
+        end = b"}\n" if shown is None else _end_of(shown)
         if len(payload) > _PIECE:
-            yield head(reject)
+            yield head(reject, shown)
             yield from _long_payload(payload)
-            yield b"}\n"
+            yield end
             continue
         try:
             text = b'utf-8","payload":%b' % _encode(payload.decode())
         except UnicodeDecodeError:
             text = b'base64","payload":"%b"' % pybase64.b64encode(payload)
-        yield b"%b%b}\n" % (head(reject), text)
+        yield b"%b%b%b" % (head(reject, shown), text, end)
+
+
+def _end_of(shown: Shown) -> bytes:
+    """Write what stands behind a protected payload: what it does not show, and where that is."""
+    members: dict[str, Any] = {"private_key": shown.private_key, "redacted": shown.redacted}
+    if shown.sealed is not None:
+        members["sealed"] = pybase64.b64encode(shown.sealed).decode()
+    if shown.digest is not None:
+        members["digest"] = shown.digest
+    return b",%b}\n" % _members(**members)
 
 
 def _numbers(provenance: Provenance, unit: int, payload_format: str | None) -> bytes:

@@ -19,6 +19,7 @@
                                   StreamRefused > StreamMissing, ArgumentRefused
         FunctionError           Lambda
         NotifyError             SNS
+        SecretError             the key of private fields
         ProducerError           in `pipeline.producer`, with the records that were given up
       FuseBlown               too much of a batch is refused, and whoever operates it wants to look
       DeadlineExceeded        time ran out, and the stores work
@@ -180,6 +181,10 @@ class FunctionError(ServiceError):
 
 class NotifyError(ServiceError):
     """A message could not be sent; the text says where to, and what to do."""
+
+
+class SecretError(ServiceError):
+    """The key of private fields could not be fetched; the text says where from, and what to do."""
 
 
 # ---------------------------------------------------------------------------------------- fuse

@@ -28,7 +28,7 @@ class Router:
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
-        self._datasets = tuple(datasets)
+        self.datasets = tuple(datasets)
         self.width = width_of(dataset.record for dataset in datasets)
         self._rest = next((dataset for dataset in datasets if dataset.match is None), None)
         self._keys = list(map(_Key, *_values_of(datasets)))
@@ -44,8 +44,8 @@ class Router:
     ) -> tuple[list[tuple[Dataset, Chunk]], list[Reject]]:
         """Return each dataset's part of the chunk, in the order of the datasets."""
         if not self._keys:
-            return [(self._datasets[0], chunk)] if len(chunk) else [], []
-        taken: dict[str, list[int]] = {dataset.name: [] for dataset in self._datasets}
+            return [(self.datasets[0], chunk)] if len(chunk) else [], []
+        taken: dict[str, list[int]] = {dataset.name: [] for dataset in self.datasets}
         rejects: list[Reject] = []
         datasets = self._fast_find(chunk.payloads) if fast else repeat(None, len(chunk))
         for index, dataset in enumerate(datasets):
@@ -62,7 +62,7 @@ class Router:
                 taken[found.name].append(index)
         parts = [
             (dataset, _part(chunk, taken[dataset.name]))
-            for dataset in self._datasets
+            for dataset in self.datasets
             if taken[dataset.name]
         ]
         return parts, rejects
@@ -111,7 +111,7 @@ class Router:
                 for key, number in zip(self._keys, numbers, strict=True)
                 if number != _OTHER
             }
-            takers = (each for each in self._datasets if _takes(each, values))
+            takers = (each for each in self.datasets if _takes(each, values))
             self._of_numbers[numbers] = next(takers, None)
         return self._of_numbers[numbers]
 

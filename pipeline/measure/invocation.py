@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.privacy_key import protection_for_trials
 from pipeline.adapters.stopwatch import PHASES
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
@@ -56,7 +57,10 @@ def make_pipeline(
     """
     store, limits = DistantStore if distant else MemoryStore, Limits()
     envelope = Envelope(rules, limits) if rules else None
-    return Pipeline(Router(datasets), limits, store(), store(), envelope=envelope)
+    protection = protection_for_trials(datasets)
+    return Pipeline(
+        Router(datasets), limits, store(), store(), envelope=envelope, protection=protection
+    )
 
 
 def invoke(

@@ -165,7 +165,7 @@ def test_a_schema_that_is_no_record_of_fields_stops_the_start(text: str) -> None
     ("config", "says"),
     [
         ("partition_by = ", "TOML"),
-        ("partition = []", "unknown setting 'partition'; there are csv, event_time, event_time_window, f"),
+        ("partition = []", "unknown setting 'partition'; there are csv, dead_letter_private, event_time"),
         ('partition_by = "id"', "list of strings"),
         ("partition_by = [1]", "list of strings"),
         ('partition_by = ["nowhere"]', "not a top-level field"),

@@ -240,10 +240,14 @@ def test_every_resource_is_created(stack: Stack) -> None:
     of_datasets = dict.fromkeys(dataset_alarms(SCHEMAS), "AWS::CloudWatch::Alarm")
     assert stack.types == RESOURCES | tables | of_datasets
     declared = translated()["Resources"].items()
-    unmet = {"InVpc", "Keyed", "KeyedLake", "NewConsumer", "Tagged", "TaggedLake"}
+    unmet = {
+        "InVpc", "Keyed", "KeyedLake", "NewConsumer", "Private", "PrivateKeyed", "Tagged",
+        "TaggedLake",
+    }  # fmt: skip
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
     assert left_out == {
-        "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "StreamConsumer", "TagsPolicy", "VpcPolicy",
+        "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy", "PrivacyPolicy",
+        "StreamConsumer", "TagsPolicy", "VpcPolicy",
     }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 
@@ -449,6 +453,8 @@ def test_the_function_starts_with_its_settings(stack: Stack) -> None:
 
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/5678abcd-12ab-34cd-56ef-1234567890ab"
 DEMANDS = {"ObjectKmsKey": KEY, "ObjectStorageClass": "STANDARD_IA", "ObjectTags": "team=data"}
 
 
@@ -482,6 +488,26 @@ def test_objects_are_as_the_parameters_say(stack: Stack) -> None:
             assert audited(policy) == ""
             granted |= {each["Action"]: each["Resource"] for each in policy["Statement"]}
         assert granted == {"kms:GenerateDataKey": KEY, "s3:PutObjectTagging": written}
+
+
+def test_the_functions_that_replace_private_values_may_read_their_key(stack: Stack) -> None:
+    """Without the parameters there is no permission, and no setting."""
+    for name in ("Function", "FilesFunction"):
+        variables = configuration(stack, name)["Environment"]["Variables"]
+        assert Settings.from_environment(variables).privacy_key is None
+    given = {"PrivacyKey": SECRET, "PrivacyKmsKey": SECRETS_KEY}
+    private = Stack("private", FilesBucket=INCOMING, **given)
+    iam = private.client("iam")
+    for name, role in (("Function", "FunctionRole"), ("FilesFunction", "FilesRole")):
+        variables = configuration(private, name)["Environment"]["Variables"]
+        assert Settings.from_environment(variables).privacy_key == f"secretsmanager:{SECRET}"
+        granted = dict[str, Any]()
+        for policy_name in ("privacy", "privacy-key"):
+            found = iam.get_role_policy(RoleName=private.ids[role], PolicyName=policy_name)
+            policy = yaml.safe_load(str(found["PolicyDocument"]))
+            assert audited(policy) == ""
+            granted |= {each["Action"]: each["Resource"] for each in policy["Statement"]}
+        assert granted == {"secretsmanager:GetSecretValue": SECRET, "kms:Decrypt": SECRETS_KEY}
 
 
 def test_the_log_is_kept_for_a_while_in_a_form_that_the_memory_is_read_from(stack: Stack) -> None:

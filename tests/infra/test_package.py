@@ -147,7 +147,9 @@ def test_only_what_the_handlers_need_is_in_it(archive: zipfile.ZipFile) -> None:
     }  # fmt: skip
     assert {name.split("/")[2] for name in names if re.match("botocore/data/.*/", name)} == {
         "s3",
+        "secretsmanager",
         "sns",
+        "ssm",
     }
     ours = {name.split("/")[1] for name in names if name.startswith("pipeline/")}
     assert {"handlers", "flow.py", "core", "adapters"} <= ours
@@ -792,3 +794,28 @@ def test_a_dataset_whose_layout_is_not_recorded_is_told(
         f"{tmp_path} --write` does that, once: a later change that readers of these rows would "
         "trip over is then refused.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "requirements"),
+    [("", "privacy.txt"), ('dead_letter_private = "digest"', "runtime.txt")],
+)
+def test_what_seals_originals_goes_in_where_a_dataset_needs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str, requirements: str
+) -> None:
+    class Asked(Exception):
+        pass
+
+    def install(_: package.Target, __: Path, lock: str) -> None:
+        raise Asked(lock)
+
+    monkeypatch.setattr(package, "_install", install)
+    folder = tmp_path / "people"
+    folder.mkdir()
+    field = {"name": "email", "type": "string", "privacy": "hash"}
+    schema = {"type": "record", "name": "Person", "fields": [field]}
+    (folder / "1.avsc").write_text(json.dumps(schema))
+    (folder / "dataset.toml").write_text(config)
+    target = package.Target(HERE, PYTHON, Path(sys.executable))
+    with pytest.raises(Asked, match=requirements):
+        package.artifacts(target, tmp_path)

@@ -16,6 +16,8 @@ from policies import (
     MADE,
     READERS,
     REGION,
+    SECRET,
+    SECRETS_KEY,
     STRANGER,
     STREAM_KEY,
     Request,
@@ -61,6 +63,9 @@ OTHER_ALARM = f"arn:aws:cloudwatch:{REGION}:{STRANGER}:alarm:x"
 HTTP = {"aws:SecureTransport": "false"}
 VIA_KINESIS = {"kms:ViaService": f"kinesis.{REGION}.amazonaws.com"}
 VIA_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+VIA_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+KEEPERS = ["FunctionRole", "FilesRole"]
+"""Who replaces the values of private fields."""
 GROUP = f"arn:aws:scheduler:{HERE}:schedule-group"
 # Somebody else may take the name of a bucket that was deleted.
 TAKEN = {"s3:ResourceAccount": STRANGER}
@@ -152,6 +157,8 @@ def allowed(places: Places) -> list[Request]:
         Request("FunctionRole", "kinesis:SubscribeToShard", consumer),
         Request("FunctionRole", "kinesis:DescribeStreamConsumer", consumer),
         Request("FunctionRole", "kms:Decrypt", STREAM_KEY, VIA_KINESIS),
+        *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
+        *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
         *(
             Request(role, "ec2:CreateNetworkInterface", INTERFACE)
             for role in ROLES
@@ -273,6 +280,20 @@ def denied(places: Places) -> list[Request]:
         Request("FunctionRole", "kinesis:SubscribeToShard", f"{consumer}2"),
         Request("FilesRole", "kinesis:SubscribeToShard", consumer),
         Request("ScheduleRole", "ec2:CreateNetworkInterface", INTERFACE),
+        # The key of private fields: read by those alone who replace their values.
+        *(
+            Request(role, "secretsmanager:GetSecretValue", SECRET)
+            for role in ROLES
+            if role not in KEEPERS
+        ),
+        *(Request(role, "secretsmanager:PutSecretValue", SECRET) for role in ROLES),
+        *(Request(role, "secretsmanager:GetSecretValue", f"{SECRET}x") for role in KEEPERS),
+        *(Request(role, "kms:Decrypt", SECRETS_KEY) for role in ROLES),
+        *(
+            Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS)
+            for role in ROLES
+            if role not in KEEPERS
+        ),
         # People of other accounts.
         Request(f"arn:aws:iam::{STRANGER}:user/x", "s3:GetObject", f"{letters}/dead-letters/x"),
         Request(f"arn:aws:iam::{STRANGER}:user/x", "sqs:SendMessage", QUEUE),

@@ -23,6 +23,7 @@ def encode_parquet(rows: Rows, dataset: Dataset, census: bytes = b"") -> bytes:
     """Encode rows as one file, whose metadata says where they came from."""
     batch = rows.chunk.provenance.batch
     metadata = {
+        **(rows.table.schema.metadata or {}),
         "pipeline.dataset": dataset.name,
         "pipeline.schema_version": str(dataset.version),
         "pipeline.schema_fingerprint": dataset.fingerprint,

@@ -14,7 +14,9 @@ from typing import Any
 from pipeline.core.schema.readings import ATTRIBUTES as READINGS
 from pipeline.core.schema.rule_table import FIELD_RULES
 
-FIELD_ATTRIBUTES = frozenset({"jsonName", "path", *READINGS, *(rule.key for rule in FIELD_RULES)})
+FIELD_ATTRIBUTES = frozenset(
+    {"jsonName", "path", "privacy", *READINGS, *(rule.key for rule in FIELD_RULES)}
+)
 """Ours, which stand beside a field's name."""
 _EITHER_PLACE = frozenset(READINGS)
 _AVRO_FIELD = frozenset({"name", "type", "default", "doc", "order", "aliases"})
@@ -37,6 +39,7 @@ _REQUIRED = (
     'a field is required unless its type is ["null", …] or it has a default, so leave this out'
 )
 _ALTERNATIVE = 'of several types only null and one other can be a union: ["null", …]'
+_PRIVACY = 'write "privacy": "drop", "mask" or "hash"'
 _ELSEWHERE = {
     "exclusiveMinimum": 'write "minimum", which the value may be equal to',
     "exclusiveMaximum": 'write "maximum", which the value may be equal to',
@@ -66,6 +69,9 @@ _ELSEWHERE = {
     "allOf": _ALTERNATIVE,
     "contentEncoding": "bytes and fixed are base64 in documents",
     "defaultValue": 'write "default"',
+    "private": _PRIVACY,
+    "privat": _PRIVACY,
+    "isPrivate": _PRIVACY,
 }
 """What JSON Schema and others call it, and what to do instead."""
 

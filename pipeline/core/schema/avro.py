@@ -56,6 +56,7 @@ from pipeline.core.schema.logical_types import (
     check_unknown_logical_type,
     find_definition,
 )
+from pipeline.core.schema.privacy import UnusablePrivacy, read_privacy
 from pipeline.core.schema.readings import (
     EMPTY_TEXT,
     JSON_BELONGS,
@@ -248,8 +249,8 @@ class _Parser:
             beside, schema, path, optional=nullable or default is not NO_DEFAULT
         )
         try:
-            rules = read_rules(entry, field_type)
-        except UnusableRule as error:
+            rules, privacy = read_rules(entry, field_type), read_privacy(entry)
+        except (UnusableRule, UnusablePrivacy) as error:
             raise self.error(path, error) from None
         return Field(
             field_type,
@@ -260,6 +261,7 @@ class _Parser:
             rules,
             aliases,
             tuple(outer),
+            privacy=privacy,
             empty_is_null=empty,
         )
 

@@ -6,7 +6,7 @@ type, and for scalars how one decoded value becomes what Arrow stores.
 
 from collections.abc import Callable
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -41,6 +41,14 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 _NO_RULES = Rules()
+
+
+class Privacy(StrEnum):
+    """What becomes of a private field's values."""
+
+    DROP = "drop"
+    MASK = "mask"
+    HASH = "hash"
 
 
 class LogicalType(Enum):
@@ -159,7 +167,8 @@ class Field(FieldType, frozen=True):
     """A record's field: `name` in the output, `key` in the JSON object.
 
     Where the object has no `key`, the first of the `aliases` that it has is read instead. `above`
-    has the keys of the objects that it lies in, where a schema gives its path; see `reading`.
+    has the keys of the objects that it lies in, where a schema gives its path; see `reading`. With
+    a `privacy`, its values are stored as that says, and not as they are.
     """
 
     name: str = ""
@@ -167,6 +176,7 @@ class Field(FieldType, frozen=True):
     rules: Rules = msgspec.field(default_factory=Rules)
     aliases: tuple[str, ...] = ()
     above: Path = ()
+    privacy: Privacy | None = None
 
     @property
     def path(self) -> Path:
