@@ -335,7 +335,9 @@ def keys() -> Tables:
 
 def command_names() -> list[str]:
     """Return the commands' names as they are typed."""
-    return [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]
+    names = (module.__name__.rpartition(".")[2] for module in COMMANDS)
+    # A module cannot be named import.
+    return [name.rstrip("_").replace("_", "-") for name in names]
 
 
 def commands() -> Tables:

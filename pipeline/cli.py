@@ -31,6 +31,7 @@ from pipeline.commands import (
     ddl,
     dead_letters,
     evolve,
+    import_,
     infer,
     lake,
     produce,
@@ -41,7 +42,7 @@ from pipeline.commands.options import Parser
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, evolve, convert, ddl),
+    *(demo, infer, import_, check, evolve, convert, ddl),
     *(lake, audit, dead_letters, redrive, backfill, produce, run, bench, completion),
 )
 
