@@ -336,8 +336,7 @@ def keys() -> Tables:
 def command_names() -> list[str]:
     """Return the commands' names as they are typed."""
     names = (module.__name__.rpartition(".")[2] for module in COMMANDS)
-    # A module cannot be named import.
-    return [name.rstrip("_").replace("_", "-") for name in names]
+    return [name.rstrip("_").replace("_", "-") for name in names]  # keywords: import, try
 
 
 def commands() -> Tables:

@@ -13,7 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands, add_s3, existing, moment_option, s3_of
+from pipeline.commands.options import (
+    Commands,
+    add_s3,
+    add_since,
+    existing,
+    moment_option,
+    s3_of,
+)
 from pipeline.commands.terminal import printable
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.reasons import Reason
@@ -57,16 +64,12 @@ def register(commands: Commands) -> None:
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add `--dataset`, `--reason` and `--since`, which `selection` reads."""
     parser.add_argument(
-        "--dataset", metavar="D", help="only dead letters of this dataset, or unrouted"
+        "--dataset", metavar="DATASET", help="only dead letters of this dataset, or unrouted"
     )
     parser.add_argument(
-        "--reason", metavar="R", type=_reason, help="only dead letters with this reason"
+        "--reason", metavar="REASON", type=_reason, help="only dead letters with this reason"
     )
-    parser.add_argument(
-        "--since",
-        metavar="T",
-        help="only what arrived since T: 90m, 12h or 7d ago, or a time as 2026-11-23T09:30:00Z",
-    )
+    add_since(parser, "only what arrived")
 
 
 def _reason(text: str) -> str:
