@@ -342,7 +342,7 @@ def keys() -> Tables:
 def command_names() -> list[str]:
     """Return the commands' names as they are typed."""
     names = (module.__name__.rpartition(".")[2] for module in COMMANDS)
-    return [name.rstrip("_").replace("_", "-") for name in names]  # try is a keyword
+    return [name.rstrip("_").replace("_", "-") for name in names]  # keywords: import, try
 
 
 def commands() -> Tables:

@@ -28,8 +28,9 @@ from elf import loaded
 from tables import deployable
 
 import pipeline
-from pipeline.adapters.schemas import dataset_folders, read_datasets
+from pipeline.adapters.schemas import dataset_folders, read_datasets, read_stream
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload_format import SUFFIX
 from pipeline.core.stored_layout import LAYOUT_FILE
 from pipeline.core.stream import NAME as STREAM_FILE
 
@@ -233,6 +234,11 @@ def _datasets(schemas: Path) -> dict[str, bytes]:
     """
     stream = schemas / STREAM_FILE
     found = {f"schemas/{STREAM_FILE}": stream.read_bytes()} if stream.exists() else {}
+    payload = read_stream(schemas).payload
+    if payload is not None and payload.schemas:
+        folder = schemas / payload.schemas
+        for file in sorted(folder.glob(f"*{SUFFIX[payload.format]}")):
+            found[f"schemas/{folder.name}/{file.name}"] = file.read_bytes()
     return found | {
         f"schemas/{folder.name}/{file.name}": file.read_bytes()
         for folder in dataset_folders(schemas)

@@ -32,6 +32,7 @@ from pipeline.commands import (
     dead_letters,
     doctor,
     evolve,
+    import_,
     infer,
     lake,
     produce,
@@ -46,7 +47,7 @@ from pipeline.commands.reporting import reporting
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, tap, try_, infer, check, evolve, convert, ddl),
+    *(demo, tap, try_, infer, import_, check, evolve, convert, ddl),
     *(lake, audit, dead_letters, redrive, backfill, produce, run),
     *(doctor, status, bench, completion),
 )

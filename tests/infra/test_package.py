@@ -297,6 +297,14 @@ def test_the_settings_of_a_stream_go_in_with_the_presets_that_they_may_name(
 ) -> None:
     (tmp_path / "stream.toml").write_text('preset = "dms"')
     assert package._datasets(tmp_path) == {"schemas/stream.toml": b'preset = "dms"'}
+    settings = '[payload]\nformat = "avro"\nframing = "confluent"\nschemas = "_writers"\n'
+    (tmp_path / "stream.toml").write_text(settings)
+    (tmp_path / "_writers").mkdir()
+    (tmp_path / "_writers" / "7.avsc").write_text('"long"')
+    (tmp_path / "_writers" / "notes.txt").write_text("not for the function")
+    found = package._datasets(tmp_path)
+    assert found.keys() == {"schemas/stream.toml", "schemas/_writers/7.avsc"}
+    assert found["schemas/_writers/7.avsc"] == b'"long"'
     names = {f"pipeline/adapters/presets/{name}.toml" for name in preset_names()}
     assert names <= set(archive.namelist())
 

@@ -357,7 +357,7 @@ GLUE: Final = Service(
     ),
 )
 
-SECRETS_MANAGER: Final = Service(
+SECRETSMANAGER: Final = Service(
     "SecretsManager",
     unavailable=StoreUnavailable,
     refused=StoreRefused,
