@@ -2,9 +2,21 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands, add_s3, as_uri, existing, s3_of
+import msgspec
+
+from pipeline.commands.options import (
+    Commands,
+    add_s3,
+    add_schemas,
+    add_since,
+    as_uri,
+    existing,
+    moment_option,
+    s3_of,
+)
+from pipeline.commands.reporting import add_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +96,7 @@ def register(commands: Commands) -> None:
         "have. Only on S3, in a bucket with versioning, for as long as it keeps old versions.",
     )
     _add_places(restore)
-    restore.add_argument("--since", metavar="TIME", required=True, help="as 2026-11-23T00:00:00Z")
+    add_since(restore, "those that were deleted", required=True)
     restore.set_defaults(run=run_restore)
     ddl = subparsers.add_parser(
         "ddl",
@@ -105,12 +117,13 @@ def register(commands: Commands) -> None:
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="the output: a directory, file:///…, s3://…")
+    add_schemas(parser)
     parser.add_argument(
-        "--schemas", metavar="DIR", default="schemas", help="the datasets (default: schemas)"
+        "--dataset", metavar="DATASET", action="append", help="only this one; repeatable"
     )
-    parser.add_argument("--dataset", metavar="D", action="append", help="only this one; repeatable")
     add_catalog(parser)
     add_s3(parser)
+    add_report(parser)
 
 
 def run_commit(options: argparse.Namespace) -> int:
@@ -119,6 +132,7 @@ def run_commit(options: argparse.Namespace) -> int:
 
     lake, datasets = _opened(options)
     failed = False
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         committer = lake.committer(dataset)
         try:
@@ -127,6 +141,7 @@ def run_commit(options: argparse.Namespace) -> int:
             failed = True
             sys.stdout.flush()
             print(f"pipeline: {dataset.name}: {error}", file=sys.stderr)
+        options.report.append(msgspec.to_builtins(committer.outcome))
         failed |= _report(committer.outcome, lake)
     return int(failed)
 
@@ -154,7 +169,9 @@ def run_status(options: argparse.Namespace) -> int:
     from pipeline.lake.status import status_of
 
     lake, datasets = _opened(options)
-    rows = [status_of(lake, dataset).cells() for dataset in datasets]
+    found = [status_of(lake, dataset) for dataset in datasets]
+    options.report = msgspec.to_builtins(found)
+    rows = [status.cells() for status in found]
     print_table(
         ["table", "rows", "files", "median file", "last commit", "landing objects", "oldest"],
         rows,
@@ -168,11 +185,15 @@ def run_merge(options: argparse.Namespace) -> int:
     from pipeline.lake.rewrite import merge
 
     lake, datasets = _opened(options)
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         lake.table(dataset)
         merged = merge(lake.catalog, dataset.name)
         busy = f"; {merged.busy:,} partitions changed meanwhile, run it again" * bool(merged.busy)
         print(f"{dataset.name}: {merged.before:,} files became {merged.after:,}{busy}")
+        options.report.append(
+            {"dataset": dataset.name, "before": merged.before, "after": merged.after}
+        )
     return 0
 
 
@@ -183,12 +204,14 @@ def run_clean(options: argparse.Namespace) -> int:
     from pipeline.lake.clean import orphans
 
     lake, datasets = _opened(options)
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         table = lake.table(dataset)
         found = orphans(table, time.time())
         if not options.dry_run:
             table.io.files(table.location).delete(found)
         done = "would be deleted" if options.dry_run else "deleted"
+        options.report.append({"dataset": dataset.name, "files": len(found)})
         print(f"{dataset.name}: {len(found):,} files {done}")
     return 0
 
@@ -237,6 +260,7 @@ def run_forget(options: argparse.Namespace) -> int:
 
     with duckdb.connect() as connection:
         count = forget(lake.catalog, datasets[0].name, choose)
+    options.report = [{"dataset": datasets[0].name, "rows": count}]
     print(f"{datasets[0].name}: {count:,} rows deleted")
     waiting, _ = listed(lake.landing, datasets[0].name)
     if waiting:
@@ -249,21 +273,22 @@ def run_forget(options: argparse.Namespace) -> int:
 
 def run_restore(options: argparse.Namespace) -> int:
     """Put landing objects back; return the exit code."""
-    from pipeline.commands.options import timestamp_option
     from pipeline.core.errors import SettingsError
 
-    since = timestamp_option("--since", options.since) / 1_000_000
+    since = moment_option("--since", options.since) / 1_000_000
     lake, datasets = _opened(options)
     if not lake.landing.uri.startswith("s3://"):
         message = "Only a bucket with versioning keeps what was deleted; this output is not on S3."
         raise SettingsError(message)
     from pipeline.adapters.aws.landing import S3Landing
 
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         landing = lake.landing
         count = 0
         if isinstance(landing, S3Landing):
             count = landing.restore(f"{dataset.name}/parquet/", since)
+        options.report.append({"dataset": dataset.name, "objects": count})
         print(f"{dataset.name}: {count:,} landing objects restored")
     return 0
 
