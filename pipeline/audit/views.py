@@ -42,14 +42,13 @@ FROM {files}
 _TABLE_ROWS = """
 SELECT {name} AS dataset, 'parquet' AS format, _source AS source,
     _sequence_number AS sequence_number, _sub_sequence_number AS sub_sequence_number,
-    _document AS document, CAST(_arrived_at AT TIME ZONE 'UTC' AS timestamp(6)) AS arrived_at,
-    {batch} AS batch
+    _document AS document, {arrived_at} AS arrived_at, {batch} AS batch
 FROM {table}
 """
 # What was deleted on purpose is not missing.
 _FORGOTTEN_ROWS = """
 SELECT {name}, 'parquet', _source, _sequence_number, _sub_sequence_number, _document,
-    CAST(NULL AS timestamp(6)), {batch}
+    CAST(NULL AS {timestamp}), {batch}
 FROM {table}
 """
 _LETTERS = f"""
@@ -67,6 +66,22 @@ SELECT digest, part, source, first_sequence_number, last_sequence_number, arrive
 FROM audit_ledger CROSS JOIN UNNEST(documents) AS said (name, documents)
 WHERE said.name <> '{OTHERS}'
 """  # noqa: S608 - of constants
+# Of what a lake has committed, the objects are gone, and with them their footers.
+_DUCKDB_LEDGER = f"""
+SELECT digest, part, source, first_sequence_number, last_sequence_number, arrived_from,
+    said.key, said.value, CASE WHEN said.key = dataset THEN drop_count ELSE 0 END
+FROM (
+    SELECT *, unnest(map_entries(documents)) AS said FROM read_parquet({{segments}})
+) WHERE said.key <> '{OTHERS}'
+"""  # noqa: S608 - of constants
+_NAMED_CLAIMS = """
+SELECT * FROM ({claims}) AS named (digest, part, source, first_sequence_number,
+    last_sequence_number, arrived_from, dataset, documents, drops)
+"""
+_ARRIVALS = {
+    "athena": "CAST(_arrived_at AT TIME ZONE 'UTC' AS timestamp(6))",
+    "duckdb": "_arrived_at",
+}
 _DUCKDB_LETTERS = """read_json(
     {pattern}, format = 'newline_delimited', compression = 'gzip', filename = true,
     hive_partitioning = false, maximum_object_size = 67108864, columns = {
@@ -128,9 +143,9 @@ def audit_views(
     ):
         message = "Athena reads S3 alone: output and dead letters must be s3://bucket/prefix."
         raise SettingsError(message)
-    _check_tables(datasets, tables, dialect)
+    _check_tables(datasets, tables)
     views = (
-        _duckdb(datasets, output, dead_letter_root)
+        _duckdb(datasets, output, dead_letter_root, tables)
         if dialect == "duckdb"
         else _athena(datasets, output, dead_letter_root, tables)
     )
@@ -138,11 +153,8 @@ def audit_views(
     return "\n\n".join([*views, *asked])
 
 
-def _check_tables(datasets: Sequence[str], tables: Sequence[str], dialect: Dialect) -> None:
+def _check_tables(datasets: Sequence[str], tables: Sequence[str]) -> None:
     """Raise `SettingsError` for a table that is not one of a dataset."""
-    if tables and dialect == "duckdb":
-        message = "DuckDB's views read files alone; `pipeline audit` without --sql asks the tables."
-        raise SettingsError(message)
     for table in tables:
         database, _, name = table.rpartition(".")
         if not database or name.removesuffix(_FORGOTTEN) not in datasets:
@@ -170,18 +182,25 @@ def _athena(
         ),
         _redriven(f"{dead_letter_root}/{ARCHIVE[:-1]}"),
         _ledger(f"{output}/{LEDGER}"),
-        _view("audit_rows", "\nUNION ALL\n".join([_rows(rows), *map(_table_rows, tables)])),
+        _view("audit_rows", _with_tables(_rows(rows), tables, "athena")),
         _view("audit_letters", f"{waiting}\nUNION ALL\n{archived}"),
         _view("audit_claims", _ATHENA_CLAIMS),
     ]
 
 
-def _table_rows(table: str) -> str:
+def _with_tables(rows: str, tables: Sequence[str], dialect: Dialect) -> str:
+    parts = [rows, *(_table_rows(table, dialect) for table in tables)]
+    return "\nUNION ALL\n".join(filter(None, parts))
+
+
+def _table_rows(table: str, dialect: Dialect) -> str:
     """Select the rows of a table of the lake, in which each identity must be there once."""
     database, _, name = table.rpartition(".")
     text = _FORGOTTEN_ROWS if name.endswith(_FORGOTTEN) else _TABLE_ROWS
     text = text.strip().replace("{name}", ansi_text(name.removesuffix(_FORGOTTEN)))
     text = text.replace("{batch}", ansi_text(f"the table {name}"))
+    text = text.replace("{arrived_at}", _ARRIVALS[dialect])
+    text = text.replace("{timestamp}", _INSTANTS[dialect])
     return text.replace("{table}", f"{ansi(database)}.{ansi(name)}")
 
 
@@ -206,22 +225,27 @@ def _ledger(location: str) -> str:
     )
 
 
-def _duckdb(datasets: Sequence[str], output: str, dead_letter_root: str) -> list[str]:
+def _duckdb(
+    datasets: Sequence[str], output: str, dead_letter_root: str, tables: Sequence[str]
+) -> list[str]:
     root = glob_free(local_path(output))
-    patterns = [ansi_text(f"{root}/{name}/parquet/**/*.parquet") for name in datasets]
+    committed = {table.rpartition(".")[2].removesuffix(_FORGOTTEN) for table in tables}
+    landing = [name for name in datasets if name not in committed]
+    patterns = [ansi_text(f"{root}/{name}/parquet/**/*.parquet") for name in landing]
     rows = [
         (ansi_text(name), "filename", f"read_parquet({pattern}, filename = true)")
-        for name, pattern in zip(datasets, patterns, strict=True)
+        for name, pattern in zip(landing, patterns, strict=True)
     ]
     letters = ansi_text(f"{glob_free(local_path(dead_letter_root))}/**/date=*/hour=*/*.jsonl.gz")
-    footers = "\n            UNION ALL ".join(
-        f"SELECT key, value FROM parquet_kv_metadata({pattern})"  # noqa: S608 - quoted
-        for pattern in patterns
+    note = (
+        "There must be at least one file of each dataset without a table, of each ledger, and of "
+        "dead letters. Of a dataset with a table, what has landed since the last commit is not "
+        "asked."
     )
     return [
-        comment(_NOTE, "There must be at least one file of each dataset, and of dead letters."),
+        comment(_NOTE, note),
         "SET TimeZone = 'UTC';",
-        _view("audit_rows", _rows(rows)),
+        _view("audit_rows", _with_tables(_rows(rows), tables, "duckdb")),
         _view(
             "audit_letters",
             _letters(
@@ -230,8 +254,22 @@ def _duckdb(datasets: Sequence[str], output: str, dead_letter_root: str) -> list
                 _DUCKDB_LETTERS.replace("{pattern}", letters),
             ),
         ),
-        _view("audit_claims", _DUCKDB_CLAIMS.replace("{footers}", footers)),
+        _view("audit_claims", _duckdb_claims(patterns, root, sorted(committed))),
     ]
+
+
+def _duckdb_claims(patterns: Sequence[str], root: str, committed: Sequence[str]) -> str:
+    """Select what batches said of themselves: in footers, and in ledgers where there is a table."""
+    footers = "\n            UNION ALL ".join(
+        f"SELECT key, value FROM parquet_kv_metadata({pattern})"  # noqa: S608 - quoted
+        for pattern in patterns
+    )
+    parts = [_DUCKDB_CLAIMS.replace("{footers}", footers)] if patterns else []
+    for name in committed:
+        segments = ansi_text(f"{root}/{LEDGER}{name}/*.parquet")
+        named = _DUCKDB_LEDGER.replace("{segments}", segments)
+        parts.append(named if parts else _NAMED_CLAIMS.replace("{claims}", named.strip()))
+    return "\nUNION ALL\n".join(part.strip() for part in parts)
 
 
 def _view(name: str, text: str) -> str:

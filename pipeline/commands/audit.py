@@ -90,7 +90,7 @@ def register(commands: Commands) -> None:
         "--table",
         metavar="TABLE",
         action="append",
-        help="with --sql athena: a table of `pipeline lake`, as database.table, "
+        help="with --sql: a table of `pipeline lake`, as database.table, "
         "database.table_forgotten among them if it is there; repeatable",
     )
     parser.set_defaults(run=run)

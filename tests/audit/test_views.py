@@ -7,11 +7,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import sqlglot
 from sqlglot import exp
 from support import ORDERS, Stored, as_json, dataset, deliver, kinesis_event, order
 
+from pipeline.adapters.directory import DirectoryStore
 from pipeline.audit.findings import ask
 from pipeline.audit.gather import gather
 from pipeline.audit.questions import QUESTIONS
@@ -19,6 +21,8 @@ from pipeline.audit.views import LEDGER_COLUMNS, Dialect, audit_views
 from pipeline.core.census_table import SCHEMA
 from pipeline.core.dataset import check_together
 from pipeline.core.errors import SettingsError
+from pipeline.lake.forget import forget
+from pipeline.lake.places import open_lake
 
 CLICKS = dataset(
     {"name": "click_id", "type": "string"},
@@ -126,12 +130,47 @@ def test_without_parquet_there_is_nothing_to_ask() -> None:
     [
         ("orders", "athena", "'orders' is not a table of a dataset; write database.dataset, such "),
         ("lake.order", "athena", "'lake.order' is not a table of a dataset"),
-        ("lake.orders", "duckdb", "DuckDB's views read files alone"),
+        ("orders", "duckdb", "'orders' is not a table of a dataset; write database.dataset, such "),
     ],
 )
 def test_a_table_that_is_none_is_refused(table: str, dialect: Dialect, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         audit_views(NAMES, "s3://lake/out", "s3://lake/dead", dialect, [table])
+
+
+def test_duckdbs_views_ask_tables_and_their_ledger(tmp_path: Path) -> None:
+    """Of the table a row is lost, one is there twice, and one was forgotten on purpose."""
+    made = dataset({"name": "n", "type": "int"}, config="[lake]\n", name="things")
+    for name in ("out", "dead"):
+        (tmp_path / name).mkdir()
+    stores: Any = DirectoryStore(tmp_path / "out"), DirectoryStore(tmp_path / "dead")
+    stored = Stored(output=stores[0], dead_letters=stores[1])
+    records = [*(as_json({"n": number}) for number in range(6)), b"{"]
+    deliver(kinesis_event(records), [made], stored)
+    lake = open_lake((tmp_path / "out").as_uri())
+    assert lake.committer(made).run().rows == 6
+    forget(lake.catalog, "things", lambda rows: rows.filter(pc.equal(rows["n"], 5)))
+    table = lake.catalog.catalog.load_table(("lake", "things")).scan().to_arrow()
+    forgotten = lake.catalog.catalog.load_table(("lake", "things_forgotten")).scan().to_arrow()
+    places = (tmp_path / "out").as_uri(), (tmp_path / "dead").as_uri()
+    with duckdb.connect() as viewer:
+        viewer.execute("CREATE SCHEMA lake")
+        viewer.register("whole", table)
+        viewer.register("gone", forgotten)
+        viewer.execute("CREATE VIEW lake.things AS FROM whole")
+        viewer.execute("CREATE VIEW lake.things_forgotten AS FROM gone")
+        names = ["lake.things", "lake.things_forgotten"]
+        viewer.execute(audit_views(["things"], *places, "duckdb", names))
+        assert viewer.execute("FROM audit_short").fetchall() == []
+        assert viewer.execute("FROM audit_doubled").fetchall() == []
+        assert viewer.execute("SELECT sum(stored) FROM audit_hours").fetchone() == (5,)
+        viewer.execute(
+            "CREATE OR REPLACE VIEW lake.things AS "
+            "FROM whole WHERE n <> 1 UNION ALL FROM whole WHERE n = 2"
+        )
+        short = viewer.execute("SELECT dataset, documents, found, missing FROM audit_short")
+        assert short.fetchall() == [("things", 7, 6, 1)]
+        assert viewer.execute("SELECT copies FROM audit_doubled").fetchall() == [(2,)]
 
 
 def test_rows_of_tables_count_as_those_of_landing_do() -> None:

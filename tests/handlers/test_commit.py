@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support import Stored, as_json, dataset, deliver, kinesis_event
 import pipeline
 from pipeline import handlers
 from pipeline.adapters.directory import DirectoryStore
+from pipeline.adapters.local_files import LocalFiles
 from pipeline.adapters.memory import MemoryStore
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import SettingsError
@@ -296,3 +298,35 @@ def test_the_artifact_of_the_stream_has_nothing_of_the_committer() -> None:
         name for name in found.modules if "lake" in name.split(".")[1:] or "iceberg" in name
     ]
     assert not [name for name in found.names if name.startswith("pyiceberg")]
+
+
+def test_a_commit_costs_the_same_after_many(
+    landing: Stored, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read and written, in files and in bytes, is bounded by the snapshots that are kept."""
+    counts = Counter[str]()
+
+    def counted(name: str) -> None:
+        real = getattr(LocalFiles, name)
+
+        def call(self: LocalFiles, uri: str, *arguments: Any) -> Any:
+            found = real(self, uri, *arguments)
+            counts[name] += 1
+            counts["bytes"] += len(found) if name == "read" else len(arguments[0])
+            return found
+
+        monkeypatch.setattr(LocalFiles, name, call)
+
+    counted("read")
+    counted("create")
+    limits = CommitLimits(most_snapshots=12, kept_snapshots=6)
+    costs = []
+    for number in range(45):
+        send(landing, number, number + 1)
+        counts.clear()
+        assert lake.committer(things(), limits).run().rows == 1
+        costs.append(dict(counts))
+    early, late = costs[15:30], costs[30:]
+    for name in ("read", "create", "bytes"):
+        most = max(cost[name] for cost in early)
+        assert max(cost[name] for cost in late) <= most * (1.15 if name == "bytes" else 1)
