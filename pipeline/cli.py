@@ -38,25 +38,17 @@ from pipeline.commands import (
     redrive,
     run,
     status,
+    tap,
+    try_,
 )
 from pipeline.commands.options import Parser
+from pipeline.commands.reporting import reporting
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, evolve, convert, ddl),
-    *(
-        lake,
-        audit,
-        dead_letters,
-        redrive,
-        backfill,
-        produce,
-        run,
-        doctor,
-        status,
-        bench,
-        completion,
-    ),
+    *(demo, tap, try_, infer, check, evolve, convert, ddl),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run),
+    *(doctor, status, bench, completion),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr", "shtab")  # what pyproject.toml lists as `cli`
@@ -124,7 +116,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit:
         sys.stdout.flush()  # --help
         raise
-    code: int = options.run(options)
+    with reporting(options):
+        code: int = options.run(options)
     # Here, where a closed pipe or a full disk can still be reported, not as the interpreter exits.
     sys.stdout.flush()
     return code
@@ -135,7 +128,8 @@ def _check_extra() -> None:
     if not all(map(find_spec, _EXTRA)):
         message = (
             f"The command line needs {', '.join(_EXTRA[:-1])} and {_EXTRA[-1]}: pip install "
-            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'."
+            "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'; with uv, uv "
+            "tool run --from 'kinesis-s3-pipeline[cli]' pipeline."
         )
         raise ConfigurationError(message)
 

@@ -15,11 +15,13 @@ from pipeline.commands.options import (
     Commands,
     add_output,
     add_schemas,
+    add_since,
+    add_stream,
     as_uri,
     existing,
+    moment_option,
     positive_integer,
     settings_of,
-    timestamp_option,
 )
 
 if TYPE_CHECKING:
@@ -60,14 +62,11 @@ def register(commands: Commands) -> None:
     add_output(parser)
     add_schemas(parser)
     add_catalog(parser)
-    parser.add_argument(
-        "--stream", metavar="S", help="hold what is stored against this stream, by name or ARN"
+    add_stream(parser, "hold what is stored against this stream")
+    add_since(
+        parser,
+        "ask only about what arrived (not before the oldest rows and dead letters that are kept)",
     )
-    parser.add_argument("--endpoint-url", metavar="URL", help="the Kinesis service (default: AWS)")
-    parser.add_argument(
-        "--since", metavar="TIME", help="ask only about what arrived from then on, "
-        "2026-11-23T00:00:00Z; not before the oldest rows and dead letters that are kept"
-    )  # fmt: skip
     parser.add_argument(
         "--grace",
         metavar="SECONDS",
@@ -89,7 +88,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--table",
-        metavar="T",
+        metavar="TABLE",
         action="append",
         help="with --sql athena: a table of `pipeline lake`, as database.table, "
         "database.table_forgotten among them if it is there; repeatable",
@@ -142,7 +141,7 @@ def _answers(
 
     since = _EPOCH
     if options.since:
-        since += timedelta(microseconds=timestamp_option("--since", options.since))
+        since += timedelta(microseconds=moment_option("--since", options.since))
     output, dead_letters = (
         open_retrying_store(uri, settings.s3) for uri in (settings.output, settings.dead_letters)
     )

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import functools
+import itertools
 import math
 import threading
 from collections import Counter, deque
@@ -11,18 +12,21 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.failed_records import deliver_all
 from pipeline.commands.options import (
     Commands,
     add_framing,
     add_output,
     add_schemas,
+    add_since,
     framed,
+    moment_option,
     positive_integer,
     s3_of,
     settings_of,
-    timestamp_option,
 )
 from pipeline.commands.progress import progress
+from pipeline.commands.reporting import add_report, complain
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.lambda_function import DeployedFunction, Response
@@ -48,7 +52,9 @@ def register(commands: Commands) -> None:
         help="process objects that are in S3 already",
         description="Process every object under each URI (a prefix is the start of a key, not a "
         "folder) as if S3 had just announced it: JSON documents in any framing, plain, gzip, "
-        "zlib or zstd; on this machine, or by the deployed function. A version that is stored "
+        "zlib or zstd, such as Firehose's backup of source records; on this machine, or by the "
+        "deployed function. Where Firehose left records that it could not deliver "
+        "(processing-failed/ and the like), these are stored. A version that is stored "
         "already is not stored again, and one that was stored in part is resumed: run the command "
         "again after it was stopped.",
         epilog="Exit codes: 0 every object is stored (or handed over, with --async), or is ignored "
@@ -57,9 +63,7 @@ def register(commands: Commands) -> None:
         "invocations than that is stored only without --async.",
     )
     parser.add_argument("uris", metavar="URI", nargs="+", help="s3://bucket/prefix")
-    parser.add_argument(
-        "--since", metavar="T", help="only objects changed since T, as 2026-11-23T09:30:00Z"
-    )
+    add_since(parser, "only objects changed")
     parser.add_argument(
         "--function",
         metavar="NAME",
@@ -89,37 +93,45 @@ def register(commands: Commands) -> None:
     add_schemas(parser)
     add_output(parser)
     add_framing(parser, "what stream.toml beside the datasets says, or documents")
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Process all objects; return the exit code."""
     from pipeline.core.errors import SettingsError
+    from pipeline.core.firehose_errors import is_error_file
     from pipeline.files.objects import S3Objects
 
     if options.hand_over and not options.function:
         raise SettingsError("--async needs --function NAME: there is nothing to hand over to.")
     objects = S3Objects(settings=s3_of(options))
     places = [_place(uri) for uri in options.uris]
-    since = timestamp_option("--since", options.since) if options.since else -math.inf
+    since = moment_option("--since", options.since) if options.since else -math.inf
     versions = (version for place in places for version in _list(objects, *place))
     found = [version for version in versions if version.modified_at >= since]
     chosen = list({version.reference: version for version in found}.values())  # URIs may overlap
     size = sum(version.size for version in chosen)
     print(f"{len(chosen):,} objects, {size / 1e6:,.1f} MB")
     if options.dry_run:
+        options.report = {"objects": [version.reference.uri for version in chosen], "bytes": size}
         print("\n".join(version.reference.uri for version in chosen))
         return 0
     invoke, jobs = _invoker(options, objects), options.jobs if options.function else 1
+    of_firehose = [version for version in chosen if is_error_file(version.reference.uri)]
+    chosen = [version for version in chosen if not is_error_file(version.reference.uri)]
     if options.again:
         _forget(chosen, objects, options)
     done = _Done(again=options.again)
     try:
         with progress("backfill", size) as advance:
-            for version, response in _responses(invoke, chosen, jobs):
+            responses = _responses(invoke, chosen, jobs)
+            left = deliver_all(of_firehose, objects, _retrier, options)
+            for version, response in itertools.chain(responses, left):
                 done.add(version, response)
                 advance(version.size)
     finally:
+        options.report = done.report() | {"bytes": size}
         done.show()
     return 1 if done.failures or done.counts["gone"] else 0
 
@@ -146,6 +158,12 @@ class _Done:
                 "PIPELINE_OUTPUT as --out."
             )
 
+    def report(self) -> dict[str, Any]:
+        """Return the sums and all failures as JSON has them."""
+        names = (*_OUTCOMES, "documents", "rows", "rejects")
+        counts = {name: self.counts[name] for name in names} | dict(self.counts)
+        return {**counts, "failures": self.failures}
+
     def show(self) -> None:
         """Print the sums, and the first failures."""
         parts = [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in _OUTCOMES]
@@ -158,11 +176,11 @@ class _Done:
             if name.startswith(_UNKNOWN):
                 print(f"  {count:,} x {name}")
         if self.counts["gone"]:
-            print("gone: overwritten or deleted meanwhile; run it again for what is there now")
+            complain("gone: overwritten or deleted meanwhile; run it again for what is there now")
         for sentence in self.failures[:_SHOWN_FAILURES]:
-            print(f"failed: {sentence}")
+            complain(f"failed: {sentence}")
         if len(self.failures) > _SHOWN_FAILURES:
-            print(f"… and {len(self.failures) - _SHOWN_FAILURES:,} more")
+            complain(f"… and {len(self.failures) - _SHOWN_FAILURES:,} more")
 
 
 def _responses(

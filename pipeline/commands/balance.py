@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.commands.table import print_table
 from pipeline.core.report import Report, Tally, UnknownFields
@@ -15,9 +16,11 @@ class Balance:
     """The sums of many reports, by dataset."""
 
     datasets: dict[str, Tally] = field(default_factory=dict)
+    unkept: UnknownFields = field(default_factory=UnknownFields)
 
     def add(self, report: Report) -> None:
         """Add one batch."""
+        self.unkept.merge(report.unkept)
         for name, tally in report.datasets.items():
             into = self.datasets.setdefault(name, Tally())
             into.documents += tally.documents
@@ -38,6 +41,27 @@ class Balance:
         """Dead letters of all datasets."""
         return sum(tally.rejects.total() for tally in self.datasets.values())
 
+    def report(self) -> dict[str, Any]:
+        """Return the balance as JSON has it."""
+        return {
+            "documents": self.documents,
+            "rows": sum(tally.rows for tally in self.datasets.values()),
+            "dead_letters": self.rejects,
+            "drops": sum(tally.drops.total() for tally in self.datasets.values()),
+            "datasets": {
+                name: {
+                    "documents": tally.documents,
+                    "rows": tally.rows,
+                    "dead_letters": dict(tally.rejects),
+                    "drops": dict(tally.drops),
+                    "objects": tally.objects,
+                    "bytes": tally.bytes_out,
+                    "unknown_fields": dict(tally.unknown.counts()),
+                }
+                for name, tally in sorted(self.datasets.items())
+            },
+        }
+
     def show(self) -> None:
         """Print the balance: a row for each dataset, then its dead letters by reason."""
         rows, are_dropped = [], any(tally.drops for tally in self.datasets.values())
@@ -57,6 +81,8 @@ class Balance:
                 print(f"  {line}")
             for drop, count in tally.drops.most_common():
                 print(f"  {count:,} x dropped: {drop}")
+        for path, count in self.unkept.counts():
+            print(f"  {count:,} x a member of envelopes that no rule keeps: {path}")
 
     def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()

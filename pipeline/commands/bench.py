@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import Commands, add_schemas, positive_integer, timestamp_option
+from pipeline.commands.reporting import add_report
+from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.core.dataset import Dataset
@@ -30,10 +32,11 @@ def register(commands: Commands) -> None:
         "where the time goes, memory, and dollars per GB. Nothing is written.",
     )
     add_schemas(parser)
-    parser.add_argument("--sample", metavar="FILE", required=True, help="the documents")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the documents")
+    parser.add_argument("--sample", help=argparse.SUPPRESS)  # an earlier form
     parser.add_argument(
         "--arrived-at",
-        metavar="T",
+        metavar="TIME",
         help="when the documents arrived, as 2026-11-23T09:30:00Z (default: the file's last "
         "change)",
     )
@@ -45,6 +48,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--runs", metavar="N", type=positive_integer, default=7, help="measure N times (default: 7)"
     )
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -61,6 +65,9 @@ class _Measured:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report; return the exit code."""
+    options.sample = options.file or options.sample
+    if not options.sample:
+        raise SettingsError("There is nothing to measure: name a file of documents.")
     from pipeline.adapters.schemas import read_datasets
     from pipeline.measure.events import FULL_EVENT, pack
 
@@ -70,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     payloads = itertools.islice(itertools.cycle(documents), FULL_EVENT)
     packed = pack(payloads, FULL_EVENT, aggregated=not options.not_aggregated)
     measured = _measure(packed, datasets, arrived_at, options.runs)
+    options.report = _report(measured)
     for line in _lines(measured, len(documents), options.runs):
         print(line)
     return 0
@@ -121,6 +129,26 @@ def _measure(
             {"whole": lambda: invoke(event, far)}, runs, clock=time.perf_counter, advance=advance
         )["whole"]
     return _Measured(packed, invocations[1:], work, whole, peak)
+
+
+def _report(measured: _Measured) -> dict[str, Any]:
+    """Return what was measured as JSON has it: seconds, bytes and dollars."""
+    from pipeline.measure.prices import firehose_cost, pipeline_cost
+
+    last, whole = measured.invocations[-1], measured.whole.median
+    cost = pipeline_cost(last.bytes_in, whole, last.objects)
+    return {
+        "documents": last.documents,
+        "rows": last.rows,
+        "dead_letters": dict(last.rejects),
+        "objects": last.objects,
+        "bytes": last.bytes_in,
+        "seconds_of_work": measured.work.median,
+        "seconds_with_a_distant_store": whole,
+        "peak_memory_bytes": measured.peak,
+        "dollars_per_gb": cost.total,
+        "dollars_per_gb_of_firehose": firehose_cost(last.bytes_in / max(1, last.documents)),
+    }
 
 
 def _lines(measured: _Measured, distinct: int, runs: int) -> Iterator[str]:

@@ -5,9 +5,13 @@ import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands
+from pipeline.commands.options import (
+    Commands,
+    add_schemas,
+)
+from pipeline.commands.reporting import add_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +32,10 @@ def register(commands: Commands) -> None:
         "what they should. Then print each dataset's table, with remarks on what works but is "
         "seldom meant, such as a partition for each document.",
     )
-    parser.add_argument("schemas", metavar="SCHEMAS", help="the folder that holds the datasets")
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", help="the same as --schemas, which it goes before"
+    )
+    add_schemas(parser)
     parser.add_argument(
         "--write",
         action="store_true",
@@ -42,18 +49,23 @@ def register(commands: Commands) -> None:
         help="say what stream.toml does with a document, rule by rule, and print the rules of its "
         "presets, to copy and to change",
     )
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check everything and print every fault; return the exit code."""
     from pipeline.adapters.schemas import dataset_folders, read_dataset, read_stream
+    from pipeline.adapters.writer_schemas import open_decoder
     from pipeline.core.errors import DatasetError
     from pipeline.core.stored_layout import LAYOUT_FILE
 
+    options.schemas = options.folder or options.schemas
     faults = list[str]()
     try:
-        _show_stream(read_stream(Path(options.schemas)), options)
+        stream = read_stream(Path(options.schemas))
+        open_decoder(stream.payload, Path(options.schemas))
+        _show_stream(stream, options)
     except DatasetError as error:
         faults += str(error).splitlines()
     datasets: list[tuple[Path, Dataset]] = []
@@ -65,15 +77,19 @@ def run(options: argparse.Namespace) -> int:
             faults += _versions(folder, positional=positional)
         except DatasetError as error:
             faults.append(str(error))
+    tables = list[dict[str, Any]]()
     together = _together([dataset for _, dataset in datasets], faults)
     for folder, dataset in datasets:
         if options.write:
             _record(folder, dataset)
         if not options.quiet:
             _show_table(dataset, recorded=(folder / LAYOUT_FILE).exists())
-        for remark in (*dataset.remarks, *_fine_partitions(folder, dataset)):
+        remarks = [*dataset.remarks, *_fine_partitions(folder, dataset)]
+        for remark in remarks:
             print(f"REMARK  {remark}")
         print(_samples(folder, dataset, together, faults))
+        tables.append(_table(dataset) | {"remarks": remarks})
+    options.report = {"datasets": tables, "faults": faults}
     for fault in faults:
         print(f"FAULT  {fault}")
     print(f"{len(datasets)} datasets, {len(faults)} faults")
@@ -81,9 +97,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show_stream(stream: "Stream", options: argparse.Namespace) -> None:
-    """Say what is taken out of documents, and with `--explain` by which rules."""
+    """Say what payloads are, and what is taken out of documents; with `--explain`, how."""
     from pipeline.adapters.schemas import read_preset
 
+    if stream.payload and not options.quiet:
+        print(f"stream.toml: {stream.payload}\n")
     if not stream.rules or options.quiet:
         return
     presets = f", with those of {' and '.join(stream.presets)}" if stream.presets else ""
@@ -168,6 +186,18 @@ def _record(folder: Path, dataset: "Dataset") -> None:
         print(f"wrote {folder / LAYOUT_FILE}")
 
 
+def _table(dataset: "Dataset") -> dict[str, Any]:
+    """Return a dataset's table as JSON has it."""
+    names = ("name", "type", "notes", "json")
+    return {
+        "dataset": dataset.name,
+        "version": dataset.version,
+        "formats": list(dataset.formats),
+        "partitions": [_partition(column) for column in dataset.partition_by],
+        "columns": [dict(zip(names, row, strict=True)) for row in _columns(dataset)],
+    }
+
+
 def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     """Print a dataset's table as its readers see it."""
     from pipeline.commands.table import print_table
@@ -176,7 +206,7 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     print(f"{dataset.name}, schema version {dataset.version}")
     match = "what no other dataset accepts"
     if dataset.match is not None:
-        match = f"documents whose {dataset.match.name!r} equals {dataset.match.value!r}"
+        match = f"documents whose {dataset.match}"
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [_partition(column) for column in dataset.partition_by]
@@ -203,10 +233,12 @@ def _partition(column: "PartitionColumn") -> str:
 
 def _columns(dataset: "Dataset") -> Iterator[list[str]]:
     """Yield a row for each column, and for each field of a nested one."""
+    from pipeline.core.member_path import written
+
     for field in list(dataset.schema)[: -len(dataset.record.fields)]:
         yield [field.name, _short(field.type), "", ""]
     for field in dataset.record.fields:
-        yield from _rows(field.name, field.key, field)
+        yield from _rows(field.name, written(field.path) if field.above else field.key, field)
 
 
 def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:

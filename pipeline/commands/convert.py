@@ -24,6 +24,7 @@ from pipeline.commands.options import (
     settings_of,
     timestamp_option,
 )
+from pipeline.commands.reporting import add_report
 from pipeline.commands.terminal import printable
 
 if TYPE_CHECKING:
@@ -49,19 +50,20 @@ def register(commands: Commands) -> None:
         epilog="Exit codes: 0 every document is stored; 1 some are not; 3 with --strict, every "
         "document is stored and some are dead letters.",
     )
-    parser.add_argument("files", metavar="FILE", nargs="+")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="where documents are")
     add_schemas(parser)
     add_output(parser)
     add_framing(parser, "what stream.toml beside the datasets says, or documents")
     parser.add_argument(
         "--arrived-at",
-        metavar="T",
+        metavar="TIME",
         help="when the documents arrived, as 2026-11-23T09:30:00Z (default: the file's last "
         "change; for standard input, now)",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit with 3 if there are dead letters"
     )
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,6 +85,13 @@ def run(options: argparse.Namespace) -> int:
                 _convert(_input_of(name, file, arrived_at), pipeline, done)
     finally:
         seconds = time.perf_counter() - start
+        options.report = {
+            **done.balance.report(),
+            "bytes": done.size,
+            "seconds": seconds,
+            "out": settings.output,
+            "dead_letters_out": settings.dead_letters,
+        }
         if done.balance.documents:
             done.balance.show()
         size = done.size / 1e6

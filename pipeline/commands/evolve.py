@@ -39,7 +39,7 @@ def register(commands: Commands) -> None:
         "readable and samples as they should be; and say which dead letters a redrive would then "
         "bring back.",
     )
-    parser.add_argument("dataset", metavar="DATASET")
+    parser.add_argument("dataset", metavar="DATASET", help="a dataset of --schemas")
     parser.add_argument(
         "--from",
         dest="sources",

@@ -2,9 +2,21 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.options import Commands, add_s3, as_uri, existing, s3_of
+import msgspec
+
+from pipeline.commands.options import (
+    Commands,
+    add_s3,
+    add_schemas,
+    add_since,
+    as_uri,
+    existing,
+    moment_option,
+    s3_of,
+)
+from pipeline.commands.reporting import add_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.lake.places import Lake
 
 
-NAMES = ("commit", "status", "merge", "clean", "forget", "restore")
+NAMES = ("commit", "status", "merge", "clean", "forget", "restore", "ddl")
 """The command's own commands."""
 
 
@@ -84,18 +96,34 @@ def register(commands: Commands) -> None:
         "have. Only on S3, in a bucket with versioning, for as long as it keeps old versions.",
     )
     _add_places(restore)
-    restore.add_argument("--since", metavar="TIME", required=True, help="as 2026-11-23T00:00:00Z")
+    add_since(restore, "those that were deleted", required=True)
     restore.set_defaults(run=run_restore)
+    ddl = subparsers.add_parser(
+        "ddl",
+        help="print how Athena, DuckDB, Snowflake, Spark or Trino read the tables",
+        description="Print the statements by which an engine reads the tables, and, where it can, "
+        "those by which it looks after them. What stands in <> is yours to fill in.",
+    )
+    _add_places(ddl)
+    ddl.add_argument(
+        "--for",
+        dest="engine",
+        required=True,
+        choices=["athena", "duckdb", "snowflake", "spark", "trino"],
+        help="the engine",
+    )
+    ddl.set_defaults(run=run_ddl)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="the output: a directory, file:///…, s3://…")
+    add_schemas(parser)
     parser.add_argument(
-        "--schemas", metavar="DIR", default="schemas", help="the datasets (default: schemas)"
+        "--dataset", metavar="DATASET", action="append", help="only this one; repeatable"
     )
-    parser.add_argument("--dataset", metavar="D", action="append", help="only this one; repeatable")
     add_catalog(parser)
     add_s3(parser)
+    add_report(parser)
 
 
 def run_commit(options: argparse.Namespace) -> int:
@@ -104,6 +132,7 @@ def run_commit(options: argparse.Namespace) -> int:
 
     lake, datasets = _opened(options)
     failed = False
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         committer = lake.committer(dataset)
         try:
@@ -112,6 +141,7 @@ def run_commit(options: argparse.Namespace) -> int:
             failed = True
             sys.stdout.flush()
             print(f"pipeline: {dataset.name}: {error}", file=sys.stderr)
+        options.report.append(msgspec.to_builtins(committer.outcome))
         failed |= _report(committer.outcome, lake)
     return int(failed)
 
@@ -139,7 +169,9 @@ def run_status(options: argparse.Namespace) -> int:
     from pipeline.lake.status import status_of
 
     lake, datasets = _opened(options)
-    rows = [status_of(lake, dataset).cells() for dataset in datasets]
+    found = [status_of(lake, dataset) for dataset in datasets]
+    options.report = msgspec.to_builtins(found)
+    rows = [status.cells() for status in found]
     print_table(
         ["table", "rows", "files", "median file", "last commit", "landing objects", "oldest"],
         rows,
@@ -150,19 +182,18 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Merge the small files of each table; return the exit code."""
-    from pipeline.adapters.iceberg.catalogs import Conflict
-    from pipeline.lake.rewrite import mergeable, rewrite
+    from pipeline.lake.rewrite import merge
 
     lake, datasets = _opened(options)
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
-        before = after = 0
-        for files in mergeable(lake.table(dataset)):
-            try:
-                after += rewrite(lake.table(dataset), files)
-            except Conflict:
-                continue
-            before += len(files)
-        print(f"{dataset.name}: {before:,} files became {after:,}")
+        lake.table(dataset)
+        merged = merge(lake.catalog, dataset.name)
+        busy = f"; {merged.busy:,} partitions changed meanwhile, run it again" * bool(merged.busy)
+        print(f"{dataset.name}: {merged.before:,} files became {merged.after:,}{busy}")
+        options.report.append(
+            {"dataset": dataset.name, "before": merged.before, "after": merged.after}
+        )
     return 0
 
 
@@ -173,12 +204,14 @@ def run_clean(options: argparse.Namespace) -> int:
     from pipeline.lake.clean import orphans
 
     lake, datasets = _opened(options)
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         table = lake.table(dataset)
         found = orphans(table, time.time())
         if not options.dry_run:
             table.io.files(table.location).delete(found)
         done = "would be deleted" if options.dry_run else "deleted"
+        options.report.append({"dataset": dataset.name, "files": len(found)})
         print(f"{dataset.name}: {len(found):,} files {done}")
     return 0
 
@@ -189,6 +222,9 @@ def run_forget(options: argparse.Namespace) -> int:
 
     from pipeline.core.errors import SettingsError
     from pipeline.lake.forget import forget
+    from pipeline.lake.reader import listed
+
+    not_sql = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
     lake, datasets = _opened(options)
     if len(datasets) != 1:
@@ -198,38 +234,84 @@ def run_forget(options: argparse.Namespace) -> int:
     def choose(rows: "pa.Table") -> "pa.Table":
         connection.register("rows", rows)
         names = "_source, _sequence_number, _sub_sequence_number, _document"
+        # In parentheses, and alone in its lines: nothing but a condition fits there.
+        asked = f"SELECT {names}, (\n{options.where}\n) AS chosen FROM rows"  # noqa: S608 - SQL is what is asked for
         try:
-            found = connection.sql(f"SELECT {names} FROM rows WHERE {options.where}")  # noqa: S608 - SQL is what is asked for
-        except duckdb.Error as error:
+            (statement,) = connection.extract_statements(asked)
+            found = connection.sql(statement.query)
+            if found.types[-1] != "BOOLEAN":
+                message = (
+                    f"--where is {found.types[-1]}, and not a condition: write what is true of the "
+                    "rows to delete, such as n = 7."
+                )
+                raise SettingsError(message)
+            return found.filter("chosen").project(names).to_arrow_table()
+        except not_sql as error:
             reason = str(error).partition("\n")[0]
             message = f"--where is not a condition on the table's columns: {reason}"
             raise SettingsError(message) from None
-        return found.to_arrow_table()
+        except (duckdb.Error, ValueError) as error:
+            # Its text may quote a row.
+            message = (
+                f"--where could not be asked of each row ({type(error).__name__}); nothing was "
+                "deleted. TRY_CAST and NULLIF help where values differ."
+            )
+            raise SettingsError(message) from None
 
     with duckdb.connect() as connection:
         count = forget(lake.catalog, datasets[0].name, choose)
+    options.report = [{"dataset": datasets[0].name, "rows": count}]
     print(f"{datasets[0].name}: {count:,} rows deleted")
+    waiting, _ = listed(lake.landing, datasets[0].name)
+    if waiting:
+        print(
+            f"{len(waiting):,} landing objects are not in the table yet, and may have such rows: "
+            "commit them, and run this again."
+        )
     return 0
 
 
 def run_restore(options: argparse.Namespace) -> int:
     """Put landing objects back; return the exit code."""
-    from pipeline.commands.options import timestamp_option
     from pipeline.core.errors import SettingsError
 
-    since = timestamp_option("--since", options.since) / 1_000_000
+    since = moment_option("--since", options.since) / 1_000_000
     lake, datasets = _opened(options)
     if not lake.landing.uri.startswith("s3://"):
         message = "Only a bucket with versioning keeps what was deleted; this output is not on S3."
         raise SettingsError(message)
     from pipeline.adapters.aws.landing import S3Landing
 
+    options.report = list[dict[str, Any]]()
     for dataset in datasets:
         landing = lake.landing
         count = 0
         if isinstance(landing, S3Landing):
             count = landing.restore(f"{dataset.name}/parquet/", since)
+        options.report.append({"dataset": dataset.name, "objects": count})
         print(f"{dataset.name}: {count:,} landing objects restored")
+    return 0
+
+
+def run_ddl(options: argparse.Namespace) -> int:
+    """Print what an engine needs for each table; return the exit code."""
+    from pipeline.lake.declarations import Declared, declaration
+
+    lake, datasets = _opened(options)
+    kind, _, rest = lake.catalog.uri.partition(":")
+    texts = []
+    for dataset in datasets:
+        table = lake.table(dataset)
+        declared = Declared(
+            kind,
+            rest.partition("?")[0],
+            lake.catalog.namespace,
+            dataset.name,
+            table.location,
+            table.metadata_location,
+        )
+        texts.append(declaration(declared, options.engine))
+    print("\n\n".join(texts))
     return 0
 
 

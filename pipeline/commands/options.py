@@ -272,6 +272,29 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+def add_since(parser: argparse.ArgumentParser, chosen: str, *, required: bool = False) -> None:
+    """Add `--since`, which `moment_option` reads; `chosen` begins the help."""
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        required=required,
+        help=f"{chosen} since then: 90m, 12h or 7d ago, or a time as 2026-11-23T09:30:00Z",
+    )
+
+
+def add_stream(parser: argparse.ArgumentParser, purpose: str, *, required: bool = False) -> None:
+    """Add `--stream` and `--endpoint-url`; `purpose` says what for."""
+    parser.add_argument(
+        "--stream", metavar="STREAM", required=required, help=f"{purpose}, by name or ARN"
+    )
+    parser.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
+        "AWS)",
+    )
+
+
 def timestamp_option(option: str, text: str) -> int:
     """Read a time, in microseconds since 1970. Raises `SettingsError` that names the option."""
     from pipeline.core.schema.values import ConversionError, timestamp
@@ -295,7 +318,10 @@ def moment_option(option: str, text: str) -> int:
     ago = _AGO.fullmatch(text)
     if ago:
         return max(0, time.time_ns() // 1_000 - int(ago[1]) * _SECONDS[ago[2]] * 1_000_000)
-    return timestamp_option(option, text)
+    try:
+        return timestamp_option(option, text)
+    except SettingsError as error:
+        raise SettingsError(f"{error} Or say how long ago it was: 90m, 12h, 7d or 2w.") from None
 
 
 def check_files(names: Sequence[str]) -> None:

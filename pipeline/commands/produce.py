@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
 import math
 import random
@@ -19,10 +20,12 @@ from pipeline.commands.options import (
     Commands,
     add_framing,
     add_schemas,
+    add_stream,
     check_files,
     open_input,
     positive_integer,
 )
+from pipeline.commands.reporting import add_report, complain
 from pipeline.commands.terminal import stderr_terminal
 
 if TYPE_CHECKING:
@@ -51,12 +54,7 @@ def register(commands: Commands) -> None:
         "be read.",
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="default: standard input")
-    parser.add_argument("--stream", metavar="S", required=True, help="the stream's name or ARN")
-    parser.add_argument(
-        "--endpoint-url",
-        metavar="URL",
-        help="the service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else AWS)",
-    )
+    add_stream(parser, "put into this stream", required=True)
     parser.add_argument(
         "--rate",
         metavar="R",
@@ -75,6 +73,7 @@ def register(commands: Commands) -> None:
         "--failed", metavar="FILE", help="write the documents that failed to this file"
     )
     _add_generate(parser)
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -85,10 +84,13 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--generate", metavar="DATASET", help="make documents that fit this dataset's schema"
     )
     group.add_argument(
-        "--count",
+        "--documents",
         metavar="N",
         type=positive_integer,
         help="make N documents (default: until interrupted)",
+    )
+    group.add_argument(  # an earlier name
+        "--count", dest="documents", type=positive_integer, help=argparse.SUPPRESS
     )
     group.add_argument(
         "--seed", metavar="N", type=int, help="the same number makes the same documents"
@@ -123,7 +125,13 @@ def run(options: argparse.Namespace) -> int:
         finally:
             # An interruption, or a file that breaks off, leaves nothing waiting.
             load.close()
-            _report(load, options.failed, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            options.report = {
+                **dataclasses.asdict(producer.statistics),
+                "refused": load.refused,
+                "seconds": seconds,
+            }
+            _report(load, options.failed, seconds)
     return 1 if load.failed else 0
 
 
@@ -163,7 +171,7 @@ def _generated(options: argparse.Namespace) -> Iterator[bytes]:
 
     dataset = read_dataset(Path(options.schemas) / options.generate)
     make = documents_of(dataset, random.Random(options.seed))  # noqa: S311 - made-up documents
-    numbers = itertools.count() if options.count is None else range(options.count)
+    numbers = itertools.count() if options.documents is None else range(options.documents)
     return (make(time.time_ns() // 1_000) for _ in numbers)
 
 
@@ -334,6 +342,6 @@ def _report(load: Load, failed_file: str | None, seconds: float) -> None:
         f"{done.throttled:,} throttled, {done.retries:,} retried"
     )
     if load.first_error is not None:
-        print(f"the first failure: {load.first_error}")
+        complain(f"the first failure: {load.first_error}")
         kept = f"they are in {failed_file}" if failed_file else "--failed FILE keeps the documents"
-        print(f"{load.failed:,} documents failed; {kept}")
+        complain(f"{load.failed:,} documents failed; {kept}")

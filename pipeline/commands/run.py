@@ -19,11 +19,13 @@ from pipeline.commands.options import (
     Commands,
     add_output,
     add_schemas,
+    add_stream,
     as_uri,
     moment_option,
     positive_integer,
     settings_of,
 )
+from pipeline.commands.reporting import add_report, complain
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.kinesis import KinesisStream, StreamSummary
@@ -76,19 +78,13 @@ def register(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--stream", metavar="S", required=True, help="the stream's name or ARN")
+    add_stream(parser, "consume this stream", required=True)
     add_schemas(parser)
     add_output(parser)
     parser.add_argument(
         "--failures",
         metavar="URI",
         help="where batches that are given up go (default: <out>-failed-batches)",
-    )
-    parser.add_argument(
-        "--endpoint-url",
-        metavar="URL",
-        help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
-        "AWS)",
     )
     parser.add_argument(
         "--state",
@@ -120,6 +116,7 @@ def register(commands: Commands) -> None:
         help="append the handler's log and metrics, as JSON lines, to FILE; - is standard output",
     )
     _add_mapping(parser)
+    add_report(parser)
     parser.set_defaults(run=run)
 
 
@@ -180,7 +177,16 @@ def run(options: argparse.Namespace) -> int:
             screen.notify(f"reading {summary.arn}, {_where_it_goes_on(state, directory)}")
             runner = Runner(job)
             _run_watched(runner, screen)
-    _show(runner, balance, settings, failures.uri, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    options.report = {
+        **balance.report(),
+        "given_up": runner.status.total("given_up"),
+        "seconds": seconds,
+        "out": settings.output,
+        "dead_letters_out": settings.dead_letters,
+        "failures_out": failures.uri,
+    }
+    _show(runner, balance, settings, failures.uri, seconds)
     return 1 if runner.failed or runner.status.total("given_up") else 0
 
 
@@ -350,6 +356,6 @@ def _show(
     )
     print(f"rows in {settings.output}, dead letters in {settings.dead_letters}")
     if given_up:
-        print(f"{given_up:,} records were given up, and are kept in {failures}")
+        complain(f"{given_up:,} records were given up, and are kept in {failures}")
     for sentence in runner.failed.values():
-        print(f"not read to its tip: {sentence}")
+        complain(f"not read to its tip: {sentence}")

@@ -1,5 +1,6 @@
 """Where a demo writes: a directory of its own, which a later demo may replace."""
 
+import itertools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,6 @@ DATASETS = ("clicks", "orders")
 DEFAULT = Path("pipeline-demo")
 SAMPLE = "orders.ndjson"
 """A file of documents to try other commands with."""
-DRAFTS = "drafts"
-"""Where the command that the demo ends with drafts a dataset."""
 _MARK = ".pipeline-demo"
 _MARK_TEXT = "Made by `pipeline demo`, which may replace the files beside this one.\n"
 
@@ -60,8 +59,13 @@ def prepare(out: Path | None) -> Place:
         folder.mkdir()
     for name in DATASETS:
         shutil.copytree(_schemas() / name, place.schemas / name)
-    shutil.rmtree(root / DRAFTS, ignore_errors=True)
     return place
+
+
+def new_folder(place: Place) -> str:
+    """Return a name for a folder of drafts that is not there: what somebody has edited stays."""
+    names = itertools.chain(["drafts"], (f"drafts-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (place.root / name).exists())
 
 
 def write_sample(place: Place, documents: list[bytes]) -> None:

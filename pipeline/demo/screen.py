@@ -19,7 +19,7 @@ from pipeline.commands.terminal import printable
 from pipeline.core.formats import Format
 from pipeline.core.reasons import Reason
 from pipeline.demo.count import DeadLetter, dead_letters, pattern, query
-from pipeline.demo.place import DRAFTS, SAMPLE, Place
+from pipeline.demo.place import SAMPLE, Place, new_folder
 from pipeline.demo.tables import number, plain_table
 from pipeline.demo.verdict import Delivered, Verdict
 from pipeline.measure.prices import firehose_cost, pipeline_cost
@@ -172,7 +172,7 @@ def next_commands(place: Place) -> Iterator[Text]:
     for arguments in (
         "demo --all",
         f"dead-letters {here}/dead-letters",
-        f"infer {here}/{SAMPLE} --out {here}/{DRAFTS}",
+        f"infer {here}/{SAMPLE} --out {here}/{new_folder(place)}",
     ):
         yield Text(f"  {command_line()} {arguments}", "bold", no_wrap=True)
 

@@ -270,7 +270,12 @@ def test_an_event_that_is_not_stored_ends_it(
 def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
     assert run("--seed", "1", out=tmp_path / "new").code == 0
     (tmp_path / "new" / "notes.txt").write_text("mine")
-    assert run("--seed", "2", out=tmp_path / "new").code == 0
+    (tmp_path / "new" / "drafts").mkdir()
+    (tmp_path / "new" / "drafts" / "1.avsc").write_text("edited")
+    again = run("--seed", "2", out=tmp_path / "new")
+    assert again.code == 0
+    assert again.out.rstrip().endswith("/drafts-2")
+    assert (tmp_path / "new" / "drafts" / "1.avsc").read_text() == "edited"
     assert (tmp_path / "new" / "notes.txt").read_text() == "mine"
 
 

@@ -34,7 +34,8 @@ def test_without_the_extra_every_command_says_what_to_install(
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         "pipeline: The command line needs duckdb, pytz, rich, rstr and shtab: pip install "
-        "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'.\n"
+        "'kinesis-s3-pipeline[cli]', or from a checkout, pip install '.[cli]'; with uv, uv tool run "
+        "--from 'kinesis-s3-pipeline[cli]' pipeline.\n"
     )
 
 
