@@ -18,9 +18,14 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import enveloped
 from benchmarks.schemas import TYPICAL, record
-from pipeline.adapters.schemas import read_datasets
+from pipeline.adapters.schemas import read_datasets, read_preset
 from pipeline.core.dataset import Dataset, check_together, parse_dataset
+from pipeline.core.envelope import Envelope
+from pipeline.core.envelope_rules import Rule
+from pipeline.core.records import Limits
+from pipeline.core.stream import parse_preset
 from pipeline.measure.events import FULL_EVENT, Keys, measured_event, one_key, pack
 
 ARRIVED = 1_795_426_200.25
@@ -44,6 +49,7 @@ class Corpus:
     documents: int
     bad: int
     payloads: list[bytes]
+    rules: tuple[Rule, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -53,13 +59,17 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a corpus is made; `most` limits its payloads at scale 1, beside the event's size."""
+    """How a corpus is made; `most` limits its payloads at scale 1, beside the event's size.
+
+    `preset` says whose envelopes its payloads are.
+    """
 
     datasets: Callable[[], tuple[Dataset, ...]]
     payloads: Callable[[], Payloads]
     aggregated: bool = True
     most: int | None = None
     keys: Keys = one_key
+    preset: str | None = None
 
 
 def make(name: str, scale: float = 1.0) -> Corpus:
@@ -90,7 +100,13 @@ def cook(name: str, recipe: Recipe, scale: float) -> Corpus:
         documents=sum(documents for _, documents, _ in taken),
         bad=sum(bad for _, _, bad in taken),
         payloads=[payload for payload, _, _ in taken],
+        rules=rules_of(recipe.preset) if recipe.preset else (),
     )
+
+
+def rules_of(preset: str) -> tuple[Rule, ...]:
+    """Return the rules of a preset."""
+    return parse_preset(read_preset(preset) or "", f"preset {preset}")
 
 
 def dataset(
@@ -262,6 +278,19 @@ def alike() -> Payloads:
         yield msgspec.json.encode({"type": kind, **typical(chance)}), 1, 0
 
 
+def in_envelopes(payloads: Callable[[], Iterator[bytes]], count: int = 1) -> Payloads:
+    """Make user records of envelopes, with so many documents in each."""
+    for payload in payloads():
+        yield payload, count, 0
+
+
+def out_of_envelopes(payloads: Callable[[], Iterator[bytes]], preset: str) -> Payloads:
+    """Make user records of what comes out of the same envelopes, a document in each."""
+    envelope = Envelope(rules_of(preset), Limits())
+    for payload in payloads():
+        yield from ((document, 1, 0) for document in envelope.open(payload).texts)
+
+
 def zeek() -> Payloads:
     """Repeat a network monitor's documents; those that no dataset accepts are bad.
 
@@ -272,7 +301,8 @@ def zeek() -> Payloads:
     shipped = sorted((ROOT / "schemas").glob("zeek_*/good.ndjson"))
     files = [real] if real.is_file() else shipped
     lines = [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
-    kinds = {dataset.match.value for dataset in _zeek_datasets() if dataset.match is not None}
+    matches = [dataset.match for dataset in _zeek_datasets() if dataset.match is not None]
+    kinds = {condition.value for match in matches for condition in match.conditions}
     counted = [(line, 1, int(json.loads(line)["@stream"] not in kinds)) for line in lines]
     yield from itertools.cycle(counted)
 
@@ -333,6 +363,31 @@ def documents(count: int) -> Recipe:
     return Recipe(_events(TYPICAL), lambda: each(typical), most=count)
 
 
+def _enveloped(
+    preset: str,
+    payloads: Callable[[], Iterator[bytes]],
+    schema: tuple[list[Document], str],
+    count: int = 1,
+) -> dict[str, Recipe]:
+    """Return the recipes of a preset's envelopes, and of the plain documents that are in them."""
+    datasets = _events(schema[0], f'partition_by = ["date({schema[1]})"]')
+    return {
+        preset: Recipe(datasets, partial(in_envelopes, payloads, count), preset=preset),
+        f"{preset}, plain": Recipe(datasets, partial(out_of_envelopes, payloads, preset)),
+    }
+
+
+ENVELOPED = {
+    **_enveloped(
+        "cloudwatch-logs",
+        enveloped.cloudwatch_logs,
+        (enveloped.LOG_EVENT, "timestamp"),
+        enveloped.LOG_EVENTS,
+    ),
+    **_enveloped("dms", enveloped.dms, (enveloped.DMS_ROW, "dms_timestamp")),
+    **_enveloped("debezium", enveloped.debezium, (enveloped.DEBEZIUM_ROW, "cdc_ts_ms")),
+}
+"""Envelopes, each beside the plain documents that come out of them."""
 CORPORA: dict[str, Recipe] = {
     "typical": Recipe(_events(TYPICAL), lambda: each(typical)),
     "parquet and csv": Recipe(_events(TYPICAL, _BOTH), lambda: each(typical)),
@@ -366,4 +421,5 @@ CORPORA: dict[str, Recipe] = {
     "three datasets alike": Recipe(_datasets_alike, alike),
     "zeek, repeated": Recipe(_zeek_datasets, zeek),
     "gzip, 100 a record": Recipe(_events(TYPICAL), lambda: gzipped(100), most=135),
+    **ENVELOPED,
 }

@@ -17,12 +17,13 @@ from pipeline.measure.invocation import (
 from pipeline.measure.runs import Spread, interleaved
 
 KEYED = ("a hash key a record", "keys as Java's", "keys by Zipf")
+PRESETS = ("cloudwatch-logs", "dms", "debezium")
 DISTANT = ("typical", "parquet and csv", "bad 1 %", "10 partitions", "100 partitions")
 
 
 def checked(corpus: Corpus, *, distant: bool = False) -> Callable[[], Invocation]:
     """Return the handler on a corpus; each call asserts what became of every document."""
-    pipeline = make_pipeline(corpus.datasets, distant=distant)
+    pipeline = make_pipeline(corpus.datasets, distant=distant, rules=corpus.rules)
 
     def run() -> Invocation:
         invocation = invoke(corpus.event, pipeline)
@@ -125,6 +126,7 @@ def _figures(corpora: dict[str, Corpus], near: dict[str, Spread]) -> dict[str, f
         "unknown counted": ratio("unknown member, counted", _documents),
         "unknown kept": ratio("unknown member, kept", _documents),
         "100 partitions": ratio("100 partitions", _documents, "1 partition"),
+        **{name: 1 / ratio(name, _bytes, f"{name}, plain") for name in PRESETS},
         "typical ms": near["typical"].median * 1e3,
         "typical MB/s": _bytes(whole) / 1e6 / near["typical"].median,
     }

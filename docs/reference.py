@@ -103,6 +103,12 @@ _OPTIONAL = (
         "so many dead letters of a batch are no reason for that, whatever share they are",
     ),
     Setting("PIPELINE_COLUMNAR", "`on`", "the older name of `PIPELINE_FAST_PATHS`, which wins"),
+    Setting(
+        "PIPELINE_REGISTRY_CREDENTIALS",
+        "none",
+        "for the schema registry that stream.toml names: `user:password`, `Bearer TOKEN`, or the "
+        "ARN of a secret in Secrets Manager with one of them",
+    ),
     Setting("PIPELINE_METRICS_NAMESPACE", "`Pipeline`", "CloudWatch namespace of the metrics"),
     Setting("AWS_ENDPOINT_URL…", "AWS", "as boto3 reads them"),
 )
@@ -329,7 +335,8 @@ def keys() -> Tables:
 
 def command_names() -> list[str]:
     """Return the commands' names as they are typed."""
-    return [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]
+    names = (module.__name__.rpartition(".")[2] for module in COMMANDS)
+    return [name.rstrip("_").replace("_", "-") for name in names]  # try is a keyword
 
 
 def commands() -> Tables:

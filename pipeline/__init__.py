@@ -8,6 +8,7 @@ from typing import Final
 PUBLIC: Final = {
     "pipeline.handlers.kinesis": "the Lambda handler of a Kinesis event source mapping",
     "pipeline.handlers.s3": "the Lambda handler of S3 notifications",
+    "pipeline.handlers.firehose": "the Lambda handler of a Firehose stream's transformation",
     "pipeline.handlers.commit": "the Lambda handler of a schedule: landing to tables",
     "pipeline.handlers.alert": "the Lambda handler of CloudWatch alarms",
     "pipeline.handlers.tables": "the Lambda handler that registers in Glue what has landed",

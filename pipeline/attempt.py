@@ -16,6 +16,7 @@ from pipeline.adapters.stored_rows import check_stored_rows
 from pipeline.adapters.unfinished import Stored
 from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.adapters.writer_schemas import open_decoder
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Envelope
@@ -126,6 +127,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         stream.framing is Framing.LINES,
         envelope_of(stream, settings.limits),
         settings.fuse,
+        open_decoder(stream.payload, folder, settings.registry_credentials),
     )
 
 

@@ -30,20 +30,25 @@ from pipeline.commands import (
     convert,
     ddl,
     dead_letters,
+    doctor,
     evolve,
     infer,
     lake,
     produce,
     redrive,
     run,
+    status,
+    tap,
+    try_,
 )
 from pipeline.commands.options import Parser
 from pipeline.commands.reporting import reporting
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
 COMMANDS = (
-    *(demo, infer, check, evolve, convert, ddl),
-    *(lake, audit, dead_letters, redrive, backfill, produce, run, bench, completion),
+    *(demo, tap, try_, infer, check, evolve, convert, ddl),
+    *(lake, audit, dead_letters, redrive, backfill, produce, run),
+    *(doctor, status, bench, completion),
 )
 
 _EXTRA = ("duckdb", "pytz", "rich", "rstr", "shtab")  # what pyproject.toml lists as `cli`

@@ -12,7 +12,7 @@ decides anything about a document: read the stations in `pipeline.core` for that
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -20,10 +20,12 @@ from pipeline.adapters.stopwatch import Phase, Stopwatch
 from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.unfinished import Unfinished
 from pipeline.adapters.writer import ConcurrentWriter
+from pipeline.core.binary.decoder import Decoder
 from pipeline.core.census import Census
 from pipeline.core.convert import convert
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch, encode_dead_letters, group_by_arrival_hour
+from pipeline.core.decode import Originals, decode_payloads
 from pipeline.core.encode import encode
 from pipeline.core.envelope import MOST_DOCUMENTS, Envelope, Unwrapped, as_they_are, unwrap
 from pipeline.core.errors import DeadlineExceeded
@@ -32,7 +34,7 @@ from pipeline.core.kpl import deaggregate
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger, Names
 from pipeline.core.partition import split
-from pipeline.core.parts import Part
+from pipeline.core.parts import NARROW, Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.records import (
     Batch,
@@ -56,10 +58,10 @@ class Pipeline(msgspec.Struct, frozen=True):
     """What stays the same from one batch to the next.
 
     Without `fast_paths` every station works the exact way alone: slower, to the same end. With
-    `each_line` the owner of the stream says that each line of a payload is a document, and by
-    `envelope` what is to be taken out of documents. With a `fuse`, a batch of which too much is
-    refused fails. Only `unfinished` changes: it spares work when
-    a batch comes again, and no result depends on it.
+    `each_line` the owner of the stream says that each line of a payload is a document, by
+    `envelope` what is to be taken out of documents, by `decoder` what payloads are that are not
+    JSON. With a `fuse`, a batch of which too much is refused fails. Only `unfinished` changes: it
+    spares work when a batch comes again, and no result depends on it.
     """
 
     router: Router
@@ -70,18 +72,26 @@ class Pipeline(msgspec.Struct, frozen=True):
     each_line: bool = False
     envelope: Envelope | None = None
     fuse: Fuse | None = None
+    decoder: Decoder | None = None
     names: Names = msgspec.field(default_factory=Names)
     unfinished: Unfinished = msgspec.field(default_factory=Unfinished)
 
     @property
     def payload_limits(self) -> Limits:
         """The limits of what a payload holds; those of a document are for what comes of it."""
-        if self.envelope is None:
-            return self.limits
-        documents = min(self.limits.documents, MOST_DOCUMENTS)
-        return msgspec.structs.replace(
-            self.limits, documents=documents, document_bytes=self.limits.unpacked_bytes
-        )
+        return _payload_limits(self.limits, self.envelope)
+
+
+class Opened(NamedTuple):
+    """A batch as far as its documents: what did not open, parts, and all that must be in these.
+
+    Where payloads are decoded, dead letters hold the `originals`.
+    """
+
+    unopened: list[Reject]
+    parts: Iterator[Unwrapped]
+    coverage: Coverage
+    originals: Originals | None
 
 
 def process(
@@ -97,7 +107,8 @@ def process(
     user_records, unopened = timings.run("decode", deaggregate, batch, fast=fast)
     parts = _unwrapped(_unpacked(user_records, pipeline), pipeline)
     coverage = Coverage(batch, range(len(batch.records)), [user_records.provenance])
-    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+    opened = Opened(unopened, parts, coverage, _originals([user_records], pipeline))
+    return _deliver(batch, opened, pipeline, writer, timings)
 
 
 def replay(
@@ -108,6 +119,11 @@ def replay(
     There is no fuse: what is refused again is where it was.
     """
     pipeline = msgspec.structs.replace(pipeline, fuse=None)
+    return _deliver(letters.batch, reopen(letters, pipeline, timings), pipeline, writer, timings)
+
+
+def reopen(letters: ReplayBatch, pipeline: Pipeline, timings: Stopwatch) -> Opened:
+    """Open what is replayed."""
     batch, fast = letters.batch, pipeline.fast_paths
     numbers = letters.stream_records
     user_records, unopened = timings.run("decode", deaggregate, batch, numbers, fast=fast)
@@ -121,10 +137,41 @@ def replay(
     parts = chain(_unwrapped(packed, pipeline), as_they_are(elements))
     opened = [user_records, letters.user_records, letters.documents, letters.elements]
     coverage = Coverage(batch, numbers, [chunk.provenance for chunk in opened])
-    return _deliver(batch, unopened, parts, coverage, pipeline, writer, timings)
+    originals = _originals([user_records, letters.user_records], pipeline)
+    return Opened(unopened, parts, coverage, originals)
+
+
+def open_documents(
+    batch: Batch, limits: Limits, envelope: Envelope | None = None, *, each_line: bool = False
+) -> Iterator[Unwrapped]:
+    """Take a batch as far as its documents, for whoever only looks at what there is."""
+    user_records, unopened = deaggregate(batch)
+    within = _payload_limits(limits, envelope)
+    parts = unpack_payloads(user_records, within, each_line=each_line)
+    opened = as_they_are(parts) if envelope is None else unwrap(parts, envelope, limits, NARROW)
+    for part in opened:
+        yield part._replace(rejects=[*unopened, *part.rejects])
+        unopened = []
+
+
+def _payload_limits(limits: Limits, envelope: Envelope | None) -> Limits:
+    if envelope is None:
+        return limits
+    documents = min(limits.documents, MOST_DOCUMENTS)
+    return msgspec.structs.replace(
+        limits, documents=documents, document_bytes=limits.unpacked_bytes
+    )
+
+
+def _originals(user_records: list[Chunk], pipeline: Pipeline) -> Originals | None:
+    return Originals(pipeline.decoder.format, user_records) if pipeline.decoder else None
 
 
 def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
+    is_file = user_records.provenance.batch.one_document_per_record
+    if pipeline.decoder is not None and not is_file:
+        limits, width = pipeline.payload_limits, pipeline.router.width
+        return decode_payloads(user_records, pipeline.decoder, limits, width)
     return unpack_payloads(
         user_records,
         pipeline.payload_limits,
@@ -137,14 +184,13 @@ def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
 def _unwrapped(parts: Iterator[Part], pipeline: Pipeline) -> Iterator[Unwrapped]:
     if pipeline.envelope is None:
         return as_they_are(parts)
-    return unwrap(parts, pipeline.envelope, pipeline.limits, pipeline.router.width)
+    limits, width = pipeline.limits, pipeline.router.width
+    return unwrap(parts, pipeline.envelope, limits, width, fast=pipeline.fast_paths)
 
 
 def _deliver(
     batch: Batch,
-    unopened: list[Reject],
-    parts: Iterator[Unwrapped],
-    coverage: Coverage,
+    opened: Opened,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
     timings: Stopwatch,
@@ -155,18 +201,16 @@ def _deliver(
     """
     report = Report(batch, milliseconds=timings.milliseconds)
     try:
-        _store(report, unopened, parts, coverage, pipeline, writer, timings)
+        _store(report, opened, pipeline, writer, timings)
     except DeadlineExceeded as error:
         raise DeadlineExceeded(f"{error}{report.too_fine}", report.partitions) from error
-    coverage.check()
+    opened.coverage.check()
     return report
 
 
 def _store(
     report: Report,
-    unopened: list[Reject],
-    parts: Iterator[Unwrapped],
-    coverage: Coverage,
+    opened: Opened,
     pipeline: Pipeline,
     writer: ConcurrentWriter,
     timings: Stopwatch,
@@ -175,10 +219,13 @@ def _store(
     keys = ObjectKeys(report.batch)
     census = Census.of_batch(report.batch, keys.digest)
     route, fast = pipeline.router.route, pipeline.fast_paths
-    for documents, refused, drops in timings.each("decode", parts):
+    unopened = opened.unopened
+    for documents, refused, drops, unkept in timings.each("decode", opened.parts):
         part = _Part(report, keys, pipeline, writer, timings, [*unopened, *refused])
         unopened = []
         part.drop(documents, drops)
+        if unkept is not None:
+            report.unkept.add_counts(unkept.envelopes, unkept.fields, unkept.others)
         routed = part.run("route", route, documents, fast=fast)
         part.count(routed, census)
         for dataset, chunk in routed:
@@ -195,8 +242,8 @@ def _store(
                 part.put_rows(partition, dataset, said)
         if pipeline.fuse is not None:
             report.check_fuse(pipeline.fuse, part.rejects)
-        part.put_dead_letters()
-        part.settle(coverage)
+        part.put_dead_letters(opened.originals)
+        part.settle(opened.coverage)
 
 
 class _Part:
@@ -266,10 +313,11 @@ class _Part:
             size = self._put(self._pipeline.output, key, path, encoder)
             self._handed_over.append(OutputObject(key, dataset.name, as_format, rows.units, size))
 
-    def put_dead_letters(self) -> None:
-        """Hand the part's dead letters to the writer."""
+    def put_dead_letters(self, originals: Originals | None) -> None:
+        """Hand the part's dead letters to the writer; of what was decoded, as it was sent."""
         self._writer.check()
-        for dataset, hour, letters in group_by_arrival_hour(self.rejects):
+        rejects = originals.put_back(self.rejects) if originals else self.rejects
+        for dataset, hour, letters in group_by_arrival_hour(rejects):
             key = self._keys.dead_letters(dataset, hour, self._report.parts)
             encoder = partial(encode_dead_letters, letters, self._censuses[dataset].to_name())
             size = self._put(self._pipeline.dead_letters, key, hour, encoder)

@@ -15,6 +15,9 @@ A run that finds a journal first sends exactly its dead letters again, whatever 
 the same dead letters make the same objects, so what the stopped run had stored is overwritten, not
 duplicated. Dead letters in `_redriven/` are never sent by a later run, even where Lambda delivered
 their batch once more and so stored them again.
+
+Of a failed batch, and of a file of records that Firehose could not deliver, everything is stored
+first, as rows or dead letters; then it is copied to `_redriven/`, and deleted.
 """
 
 import hashlib
@@ -40,8 +43,10 @@ from pipeline.core.deadletter import (
 )
 from pipeline.core.errors import DeadLetterError, ObjectMissing
 from pipeline.core.events import read_failed_batch
+from pipeline.core.firehose_errors import is_error_file
 from pipeline.core.layout import ARCHIVE, JOURNAL, ObjectKeys
 from pipeline.core.report import Report
+from pipeline.files.firehose import deliver_failed
 from pipeline.flow import Pipeline
 
 _LETTERS = re.compile(r"[a-z][a-z0-9_]*/date=[^/]+/hour=[^/]+/[^/]+\.jsonl\.gz")
@@ -75,9 +80,22 @@ def redrivable(store: ObjectStore) -> dict[str, bool]:
     Raises `DeadLetterError` for a folder inside the dead letters, where keys would not be whole,
     and for one that holds only other objects.
     """
+    return listed(store).found
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What can be sent again: see `redrivable`; and the keys of what Firehose could not deliver."""
+
+    found: dict[str, bool]
+    of_firehose: list[str]
+
+
+def listed(store: ObjectStore) -> Listing:
+    """List once what can be sent again, of all kinds. Raises what `redrivable` does."""
     if _INSIDE_URI.fullmatch(unquote(store.uri)):
         raise DeadLetterError(_give_the_root(store))
     found: dict[str, bool] = {}
+    of_firehose = list[str]()
     stray, archived = None, False
     for key in store.list():
         if key.startswith(ARCHIVE):
@@ -89,17 +107,20 @@ def redrivable(store: ObjectStore) -> dict[str, bool]:
             found[key] = False
         elif _FAILED_BATCH.fullmatch(key):
             found[key] = True
+        elif is_error_file(f"{store.uri}/{key}"):
+            of_firehose.append(key)
         elif _INSIDE.fullmatch(key):
             raise DeadLetterError(_give_the_root(store))
         else:
             stray = key
-    if stray and not found and not archived:
+    if stray and not found and not of_firehose and not archived:
         message = (
             f"{store.uri} holds neither dead letters nor failed batches, but other objects "
-            f"({stray} for one); give the root of either."
+            f"({stray} for one); give the root of either. What Firehose could not deliver is known "
+            "by its folder, as processing-failed/."
         )
         raise DeadLetterError(message)
-    return found
+    return Listing(found, of_firehose)
 
 
 def _give_the_root(store: ObjectStore) -> str:
@@ -240,9 +261,25 @@ def redrive_batch(store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: 
         )
     report = Attempt.untimed(pipeline).process(batch)
     if not dry_run:
-        store.put(ARCHIVE + key, body)
-        store.delete(key)
+        _archive(store, key, body)
     return Outcome(key, (report,))
+
+
+def redrive_failed_records(
+    store: ObjectStore, key: str, pipeline: Pipeline, *, dry_run: bool
+) -> Outcome:
+    """Store the records of a file of Firehose's; what still fails becomes dead letters of ours."""
+    body = store.get(key)
+    report = deliver_failed(body, f"{store.uri}/{key}", pipeline, dry_run=dry_run)
+    if not dry_run:
+        _archive(store, key, body)
+    return Outcome(key, () if report is None else (report,))
+
+
+def _archive(store: ObjectStore, key: str, body: bytes) -> None:
+    """Move what is stored out of the way of the next run."""
+    store.put(ARCHIVE + key, body)
+    store.delete(key)
 
 
 def _send(

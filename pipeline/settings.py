@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     fast_paths: bool = True
     s3: S3Settings = NO_DEMANDS
     fuse: Fuse | None = None
+    registry_credentials: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -76,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True):
         if faults:
             raise SettingsError("\n".join(faults))
         namespace = environment.get("PIPELINE_METRICS_NAMESPACE") or "Pipeline"
+        credentials = environment.get("PIPELINE_REGISTRY_CREDENTIALS", "")
         return cls(
             output,
             dead_letters,
@@ -86,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True):
             fast_paths == "on",
             s3,
             Fuse(percent, count) if percent else None,
+            credentials,
         )
 
 

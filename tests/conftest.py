@@ -38,6 +38,25 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what became of each preset's sample, where those tests were run."""
+    shown = sorted(
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in getattr(report, "user_properties", ())
+        if name == "preset"
+    )
+    if not shown:
+        return
+    terminalreporter.section("presets")
+    line = "{:<26} {:>8} {:>10} {:>6} {:>13}  {}".format
+    terminalreporter.line(line("preset", "records", "documents", "rows", "dead letters", "drops"))
+    for preset, records, rows, letters, drops in shown:
+        named = ", ".join(f"{name} {count}" for name, count in sorted(drops.items()))
+        documents = rows + letters + sum(drops.values())
+        terminalreporter.line(line(preset, records, documents, rows, letters, named).rstrip())
+
+
 def by_columns(folder: Path) -> tuple[Dataset, ...]:
     """Read a folder's datasets, with the columnar path for so few documents as tests have."""
     return tuple(dataset.by_columns() for dataset in read_datasets(folder))

@@ -131,8 +131,9 @@ ORDERS = as_switched(read_dataset(ROOT / "schemas" / "orders"))
 def order(**changes: Any) -> dict[str, Any]:
     """Return an order that is good, but for the changes."""
     assert ORDERS.match is not None
+    (condition,) = ORDERS.match.conditions
     return {
-        ORDERS.match.name: ORDERS.match.value,
+        condition.name: condition.value,
         "order_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
         "placed_at": "2026-11-23T09:29:00.5+01:00",
         "country": "DE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -296,6 +297,43 @@ def test_every_document_is_a_row_a_dead_letter_or_a_drop(
     assert before == after
 
 
+NOTHING = LOGS + '[[envelope]]\nwhen = { "$" = { present = false } }\ndrop = "tombstone"\n'
+
+
+def test_records_that_hold_nothing_may_be_dropped_by_name() -> None:
+    records = [b"", b" \n", b"null", as_json(logs({"id": 1})), gzip.compress(b"", mtime=0), b"7"]
+    stored = Stored()
+    report = send(stored, *records, rules=NOTHING)
+    assert report.drops == {"tombstone": 4}
+    assert [row["id"] for row in stored.rows] == [1]
+    assert [letter["reason"] for letter in stored.letters] == ["not_object"]
+    assert report.total("documents") == 6
+    stored = Stored()
+    report = send(stored, *records)
+    assert not report.drops
+    assert len(stored.letters) == 5
+
+
+def test_what_was_base64_is_so_again_in_the_dead_letter_of_an_element() -> None:
+    rules = """
+[[envelope]]
+parse = "$.rawData"
+decode = "base64"
+
+[[envelope]]
+each = "$.logEvents"
+keep = ["$.logGroup"]
+"""
+    inner = logs({"id": 1}, 7, {"id": 3})
+    stored = Stored()
+    send(stored, as_json({"rawData": b64encode(as_json(inner)).decode()}), rules=rules)
+    broken = as_json({"rawData": b64encode(as_json(logs(7))).decode()})
+    assert waiting(stored) == [(1, 1, "envelope", "envelope_mismatch", broken)]
+    redrive(stored, rules)
+    assert waiting(stored) == [(1, 1, "envelope", "envelope_mismatch", broken)]
+    assert [row["id"] for row in stored.rows] == [1, 3]
+
+
 def test_drops_are_told_by_name(
     function: Function,
     tmp_path: Path,
@@ -315,6 +353,43 @@ def test_drops_are_told_by_name(
     census = of_gzip(letter)
     assert census is not None
     assert (census.documents["unrouted"], census.rejects, census.drops) == (3, 1, 2)
+
+
+def test_members_that_no_rule_keeps_are_told_by_name(
+    function: Function,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (schemas / "stream.toml").write_text('[[envelope]]\nlift = "$.data"\nkeep = ["$.source.a"]\n')
+    monkeypatch.setenv("PIPELINE_SCHEMAS", str(schemas))
+    envelope = as_json({"data": order(), "meta": 1, "source": {"a": 1, "b": 2}})
+    function(kinesis_event([envelope, as_json({"data": order()})]))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    stored = next(line for line in lines if line.get("outcome") == "stored")
+    fields = {"$.meta": 1, "$.source.b": 1}
+    assert stored["UnkeptMembers"] == 1
+    assert stored["unkept_members"] == {"documents": 1, "fields": fields}
+
+
+def test_members_that_no_rule_keeps_are_shown_by_the_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders").symlink_to(ROOT / "schemas" / "orders")
+    (schemas / "stream.toml").write_text('[[envelope]]\nlift = "$.data"\nkeep = ["$.source.a"]\n')
+    envelope = as_json({"data": order(), "meta": 1, "source": {"a": 1, "b": 2}})
+    (tmp_path / "in.json").write_bytes(envelope)
+    arguments = ["convert", "--schemas", str(schemas), "--out", str(tmp_path / "out")]
+    assert main([*arguments, str(tmp_path / "in.json")]) == 0
+    assert capsys.readouterr().out.splitlines()[3:5] == [
+        "  1 x a member of envelopes that no rule keeps: $.meta",
+        "  1 x a member of envelopes that no rule keeps: $.source.b",
+    ]
 
 
 def test_drops_are_a_column_of_the_balance(

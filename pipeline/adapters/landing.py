@@ -81,6 +81,9 @@ class DirectoryLanding:
         aside = path.with_name(f".{os.urandom(8).hex()}.partial")
         with translate_errors("delete", self.uri, version.key):
             try:
+                # One that is another already is left where it is: moved aside, it could be lost.
+                if _version(version.key, path.stat()) != version:
+                    return False
                 path.rename(aside)
             except FileNotFoundError:
                 return False

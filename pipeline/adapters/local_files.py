@@ -53,7 +53,8 @@ def uri_of(path: Path) -> str:
 
 
 def _path(uri: str) -> Path:
-    return Path(uri.removeprefix("file://"))
+    """Return the file of a URI; Spark writes `file:/tmp` for what is `file:///tmp`."""
+    return Path(uri.removeprefix("file:").removeprefix("//"))
 
 
 @contextlib.contextmanager

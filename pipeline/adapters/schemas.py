@@ -36,11 +36,14 @@ def read_preset(name: str) -> str | None:
 
 
 def dataset_folders(folder: Path) -> list[Path]:
-    """List the datasets' folders. Raises `DatasetError` where there is no such directory."""
+    """List the datasets' folders. Raises `DatasetError` where there is no such directory.
+
+    A name that begins with _ is of what a dataset is not, as of the writers' schemas.
+    """
     if not folder.is_dir():
         message = f"{folder} is not a directory; it should hold a folder for each dataset."
         raise DatasetError(message)
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
 
 
 def read_dataset(folder: Path) -> Dataset:

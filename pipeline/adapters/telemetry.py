@@ -6,7 +6,8 @@ ever written here.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -18,8 +19,8 @@ from pipeline.core.report import Report, Tally, UnknownFields
 
 Unit = Literal["Count", "Bytes", "Milliseconds", "Seconds"]
 MetricName = Literal[
-    "Documents", "Rows", "Rejects", "Drops", "UnknownFields", "BytesIn", "BytesOut", "Partitions",
-    "Objects", "Retries", "LagMilliseconds", "BatchFailed",
+    "Documents", "Rows", "Rejects", "Drops", "UnkeptMembers", "UnknownFields", "BytesIn",
+    "BytesOut", "Partitions", "Objects", "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
     "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
 ]  # fmt: skip
@@ -56,6 +57,10 @@ METRICS: dict[MetricName, Metric] = {
     "Rejects": Metric("Count", "Documents and records that became dead letters."),
     "Drops": Metric(
         "Count", "Documents that a rule of stream.toml drops; reported where there are any."
+    ),
+    "UnkeptMembers": Metric(
+        "Count",
+        "Envelopes with a member that no rule of stream.toml keeps; reported where there are any.",
     ),
     "UnknownFields": Metric(
         "Count", "Rows of whose documents a member, at any depth, is not in the schema."
@@ -113,6 +118,19 @@ FILE_METRICS: dict[MetricName, Metric] = {
 _LEVELS = {"gone": "WARN", "unfinished": "INFO"}
 
 
+class Transformed(msgspec.Struct, frozen=True):
+    """What a transformation answered and stored: `rejects` by dataset and reason, drops by name.
+
+    Of records that were left to Firehose, there are documents alone.
+    """
+
+    documents: int
+    rows: int
+    bytes_in: int
+    rejects: Counter[tuple[str, str]]
+    drops: Counter[str]
+
+
 class Telemetry(msgspec.Struct, frozen=True):
     """Writes lines for a log that Lambda reads. `now` is in seconds since 1970."""
 
@@ -155,6 +173,10 @@ class Telemetry(msgspec.Struct, frozen=True):
         if report.drops:
             total["Drops"] = report.drops.total()
             numbers |= {"Drops": report.drops.total(), "drops": dict(report.drops)}
+        if report.unkept.documents:
+            total["UnkeptMembers"] = report.unkept.documents
+            unkept_members = _of_unknown(report.unkept)
+            numbers |= {"UnkeptMembers": report.unkept.documents, "unkept_members": unkept_members}
         self._log("stored", report.batch, request_id, numbers)
         origin = _origin(report.batch)
         self._metrics(origin, total)
@@ -225,6 +247,41 @@ class Telemetry(msgspec.Struct, frozen=True):
             line["message"] = message
         self.log("INFO" if message is None else "ERROR", line)
         self._metrics({"Output": output, "Dataset": dataset}, values)
+
+    def transformed(
+        self,
+        stream: str,
+        results: Mapping[str, int],
+        numbers: Transformed,
+        failures: Sequence[str],
+        request_id: str | None,
+    ) -> None:
+        """Report an event of Firehose's; `failures` say why records are left to it."""
+        total: dict[MetricName, float] = {
+            "Documents": numbers.documents,
+            "Rows": numbers.rows,
+            "Rejects": numbers.rejects.total(),
+            "BytesIn": numbers.bytes_in,
+        }
+        line: _Line = {
+            "outcome": "transformed",
+            "request_id": request_id,
+            "source": stream,
+            **total,
+            "results": dict(results),
+            "rejects": {f"{name}: {reason}": n for (name, reason), n in numbers.rejects.items()},
+        }
+        if numbers.drops:
+            total["Drops"] = numbers.drops.total()
+            line["drops"] = dict(numbers.drops)
+        if failures:
+            line["message"] = f"{len(failures):,} records are left to Firehose: {failures[0]}"
+        self.log("ERROR" if failures else "INFO", line)
+        self._metrics({"Stream": stream.rpartition("/")[2]}, total)
+        for (name, reason), count in sorted(numbers.rejects.items()):
+            self._metrics({"Dataset": name, "Reason": reason}, {"Rejects": count})
+        for name, count in sorted(numbers.drops.items()):
+            self._metrics({"Drop": name}, {"Drops": count})
 
     def _log(self, outcome: str, batch: Batch, request_id: str | None, values: _Line) -> None:
         line: _Line = {

@@ -9,6 +9,7 @@ read by position, new fields come last.
 
 from collections.abc import Iterator
 
+from pipeline.core.member_path import written
 from pipeline.core.schema.types import (
     Array,
     Field,
@@ -89,10 +90,14 @@ def _positions(old: Record, new: Record, above: str) -> Iterator[str]:
 def _field(old: Field, new: Field, path: str, *, positional: bool) -> Iterator[str]:
     if old.nullable and not new.nullable:
         yield f"field {path} was nullable and is not any more; leave it nullable."
-    if not new.optional and old.key not in new.keys:
+    if not new.optional and (old.above, old.key) not in {(new.above, key) for key in new.keys}:
+        now = written(new.path) if new.above else repr(new.key)
         yield (
-            f"field {path} is required and read from the key {new.key!r} now, which documents so "
+            f"field {path} is required and read from the key {now} now, which documents so "
             f"far lack; add {old.key!r} to its aliases, or make it nullable."
+            if old.above == new.above
+            else f"field {path} is required and read from {now} now, which documents so far lack; "
+            "make it nullable."
         )
     yield from _type(old.type, new.type, path, positional=positional)
 

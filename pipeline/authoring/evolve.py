@@ -28,6 +28,7 @@ from pipeline.core.formats import Format
 from pipeline.core.jsontext import read_exactly
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits
+from pipeline.core.schema.reading import is_made
 from pipeline.core.schema.types import Array, Field, Map, Record, Type
 
 Judge = Callable[[Dataset], list[str]]
@@ -123,7 +124,7 @@ class _Evolution:
     def _find_ceased(self, seen: Seen) -> None:
         if self._evidence.fresh:
             self._drift.ceased = list(
-                _ceased(self._dataset.record, seen, "$", any_case=self._is_any_case)
+                _ceased(self._dataset.reading.record, seen, "$", any_case=self._is_any_case)
             )
 
     @property
@@ -159,15 +160,18 @@ class _Evolution:
         for record, node, place, path, names in list(self._records(seen)):
             keys = {key for field in record.fields for key in field.keys}
             if path == "$" and self._dataset.match is not None:
-                keys.update((self._dataset.match.name, self._dataset.match.path[0]))
+                for condition in self._dataset.match.conditions:
+                    keys.update((condition.name, condition.path[0]))
             unknown = {key: inner for key, inner in place.keys.items() if key not in keys}
             self._set_aside_other_cases(unknown, keys, path)
             guesser = Guesser(
                 self._dataset.name, Bounds(by_majority=False), type_names(self._schema)
             )
-            reserved = {field.name for field in record.fields} | (
-                RESERVED if path == "$" else set()
-            )
+            by_path = path != "$" and node() is self._schema
+            if by_path or path == "$":
+                reserved = {field.name for field in self._dataset.record.fields} | RESERVED
+            else:
+                reserved = {field.name for field in record.fields}
             good = values_at(self._evidence.good, path)
             values = {key: merged(inner, good.keys.get(key)) for key, inner in unknown.items()}
             known = Seen(objects=place.objects, keys=values)
@@ -175,10 +179,11 @@ class _Evolution:
                 entry["doc"] = (
                     "; ".join([f"new in version {self._dataset.version + 1}", *guess.notes]) + "."
                 )
-                refused = self._add(node, entry)
+                where = path + path_segment(key)
+                refused = self._add(node, _by_path(entry, where) if by_path else entry)
                 self._drift.new.append(
                     NewField(
-                        path + path_segment(key), f"{guess.words}, nullable",
+                        where, f"{guess.words}, nullable",
                         unknown[key].present, guess.notes, refused,
                     )
                 )  # fmt: skip
@@ -250,7 +255,7 @@ class _Evolution:
         self, seen: Seen
     ) -> "Iterator[tuple[Record, Callable[[], Node], Seen, str, tuple[str, ...]]]":
         """Yield each record of the schema that objects were seen for, and how to find its node."""
-        yield from self._within(self._dataset.record, seen, "$", ())
+        yield from self._within(self._dataset.reading.record, seen, "$", ())
 
     def _within(
         self, kind: Type, seen: Seen, path: str, names: tuple[str, ...]
@@ -262,13 +267,20 @@ class _Evolution:
                     place = _place(inner, seen, any_case=self._is_any_case)
                     if place is not None:
                         below = path + path_segment(inner.key)
-                        yield from self._within(inner.type, place, below, (*names, inner.name))
+                        inside = names if is_made(inner) else (*names, inner.name)
+                        yield from self._within(inner.type, place, below, inside)
             case Array(item=item):
                 yield from self._within(item.type, _items(seen), f"{path}[]", names)
             case Map(value=value):
                 yield from self._within(value.type, seen.any_value(), f"{path}{{}}", names)
             case _:
                 pass
+
+
+def _by_path(entry: Node, path: str) -> Node:
+    """Return a field of the outermost record that reads the member at a path."""
+    entry = {name: value for name, value in entry.items() if name != "jsonName"}
+    return entry | {"path": path}
 
 
 def _is_better(after: Trial, before: Trial, path: str) -> bool:

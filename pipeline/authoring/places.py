@@ -8,6 +8,7 @@ from pipeline.authoring.infer.observed import Seen
 from pipeline.authoring.infer.sample import Sample
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.jsontext import read_exactly
+from pipeline.core.member_path import read_path
 
 Node = dict[str, Any]
 """A record, a field or another object of a schema's text."""
@@ -67,8 +68,11 @@ def _steps(path: str) -> list[str]:
 
 def entry_at(schema: Node, path: str) -> Node | None:
     """Return the field that a path leads to, items and values aside."""
-    node, entry = schema, None
-    for step in _steps(path):
+    steps = _steps(path)
+    node, entry = schema, _entry_by_path(schema, steps)
+    if entry is not None:
+        node, steps = _resolved(schema, entry["type"]), steps[len(_path_of(entry)) :]
+    for step in steps:
         if step in ("[]", "{}"):
             node = _resolved(schema, node.get("items", node.get("values")))
             continue
@@ -76,7 +80,8 @@ def entry_at(schema: Node, path: str) -> Node | None:
             (
                 entry
                 for entry in node.get("fields", ())
-                if path_segment(entry.get("jsonName", entry["name"])) == step
+                if "path" not in entry
+                and path_segment(entry.get("jsonName", entry["name"])) == step
             ),
             None,
         )
@@ -86,9 +91,30 @@ def entry_at(schema: Node, path: str) -> Node | None:
     return entry
 
 
+def _path_of(entry: Node) -> list[str]:
+    """Return the segments of the path that a field gives; none where it has a key."""
+    return list(map(path_segment, read_path(entry.get("path")) or ()))
+
+
+def _entry_by_path(schema: Node, steps: list[str]) -> Node | None:
+    """Return the field whose path leads to a place, or to something around it."""
+    for entry in schema.get("fields", ()):
+        segments = _path_of(entry)
+        if segments and steps[: len(segments)] == segments:
+            found: Node = entry
+            return found
+    return None
+
+
+def _is_around_paths(schema: Node, steps: list[str]) -> bool:
+    """Tell whether fields' paths lead through an object, which the schema itself does not have."""
+    paths = map(_path_of, schema.get("fields", ()))
+    return any(len(path) > len(steps) and path[: len(steps)] == steps for path in paths)
+
+
 def node_at(schema: Node, path: str) -> Node:
-    """Return the record that a path leads to."""
-    if path == "$":
+    """Return the record that a path leads to; the outermost, where fields' paths lead through."""
+    if path == "$" or _is_around_paths(schema, _steps(path)):
         return schema
     entry = entry_at(schema, path)
     node: Any = _resolved(schema, entry["type"]) if entry is not None else None

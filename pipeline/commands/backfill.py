@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import functools
+import itertools
 import math
 import threading
 from collections import Counter, deque
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.failed_records import deliver_all
 from pipeline.commands.options import (
     Commands,
     add_framing,
@@ -50,7 +52,9 @@ def register(commands: Commands) -> None:
         help="process objects that are in S3 already",
         description="Process every object under each URI (a prefix is the start of a key, not a "
         "folder) as if S3 had just announced it: JSON documents in any framing, plain, gzip, "
-        "zlib or zstd; on this machine, or by the deployed function. A version that is stored "
+        "zlib or zstd, such as Firehose's backup of source records; on this machine, or by the "
+        "deployed function. Where Firehose left records that it could not deliver "
+        "(processing-failed/ and the like), these are stored. A version that is stored "
         "already is not stored again, and one that was stored in part is resumed: run the command "
         "again after it was stopped.",
         epilog="Exit codes: 0 every object is stored (or handed over, with --async), or is ignored "
@@ -96,6 +100,7 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Process all objects; return the exit code."""
     from pipeline.core.errors import SettingsError
+    from pipeline.core.firehose_errors import is_error_file
     from pipeline.files.objects import S3Objects
 
     if options.hand_over and not options.function:
@@ -113,12 +118,16 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(version.reference.uri for version in chosen))
         return 0
     invoke, jobs = _invoker(options, objects), options.jobs if options.function else 1
+    of_firehose = [version for version in chosen if is_error_file(version.reference.uri)]
+    chosen = [version for version in chosen if not is_error_file(version.reference.uri)]
     if options.again:
         _forget(chosen, objects, options)
     done = _Done(again=options.again)
     try:
         with progress("backfill", size) as advance:
-            for version, response in _responses(invoke, chosen, jobs):
+            responses = _responses(invoke, chosen, jobs)
+            left = deliver_all(of_firehose, objects, _retrier, options)
+            for version, response in itertools.chain(responses, left):
                 done.add(version, response)
                 advance(version.size)
     finally:

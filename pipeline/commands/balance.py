@@ -16,9 +16,11 @@ class Balance:
     """The sums of many reports, by dataset."""
 
     datasets: dict[str, Tally] = field(default_factory=dict)
+    unkept: UnknownFields = field(default_factory=UnknownFields)
 
     def add(self, report: Report) -> None:
         """Add one batch."""
+        self.unkept.merge(report.unkept)
         for name, tally in report.datasets.items():
             into = self.datasets.setdefault(name, Tally())
             into.documents += tally.documents
@@ -79,6 +81,8 @@ class Balance:
                 print(f"  {line}")
             for drop, count in tally.drops.most_common():
                 print(f"  {count:,} x dropped: {drop}")
+        for path, count in self.unkept.counts():
+            print(f"  {count:,} x a member of envelopes that no rule keeps: {path}")
 
     def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()

@@ -56,13 +56,16 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check everything and print every fault; return the exit code."""
     from pipeline.adapters.schemas import dataset_folders, read_dataset, read_stream
+    from pipeline.adapters.writer_schemas import open_decoder
     from pipeline.core.errors import DatasetError
     from pipeline.core.stored_layout import LAYOUT_FILE
 
     options.schemas = options.folder or options.schemas
     faults = list[str]()
     try:
-        _show_stream(read_stream(Path(options.schemas)), options)
+        stream = read_stream(Path(options.schemas))
+        open_decoder(stream.payload, Path(options.schemas))
+        _show_stream(stream, options)
     except DatasetError as error:
         faults += str(error).splitlines()
     datasets: list[tuple[Path, Dataset]] = []
@@ -94,9 +97,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show_stream(stream: "Stream", options: argparse.Namespace) -> None:
-    """Say what is taken out of documents, and with `--explain` by which rules."""
+    """Say what payloads are, and what is taken out of documents; with `--explain`, how."""
     from pipeline.adapters.schemas import read_preset
 
+    if stream.payload and not options.quiet:
+        print(f"stream.toml: {stream.payload}\n")
     if not stream.rules or options.quiet:
         return
     presets = f", with those of {' and '.join(stream.presets)}" if stream.presets else ""
@@ -201,7 +206,7 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     print(f"{dataset.name}, schema version {dataset.version}")
     match = "what no other dataset accepts"
     if dataset.match is not None:
-        match = f"documents whose {dataset.match.name!r} equals {dataset.match.value!r}"
+        match = f"documents whose {dataset.match}"
     print(f"  accepts     {match}")
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [_partition(column) for column in dataset.partition_by]
@@ -228,10 +233,12 @@ def _partition(column: "PartitionColumn") -> str:
 
 def _columns(dataset: "Dataset") -> Iterator[list[str]]:
     """Yield a row for each column, and for each field of a nested one."""
+    from pipeline.core.member_path import written
+
     for field in list(dataset.schema)[: -len(dataset.record.fields)]:
         yield [field.name, _short(field.type), "", ""]
     for field in dataset.record.fields:
-        yield from _rows(field.name, field.key, field)
+        yield from _rows(field.name, written(field.path) if field.above else field.key, field)
 
 
 def _rows(name: str, key: str, field_type: "FieldType") -> Iterator[list[str]]:

@@ -3,12 +3,14 @@
 import argparse
 import difflib
 import json
+import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import (
@@ -49,6 +51,12 @@ def register(commands: Commands) -> None:
         "--samples", metavar="N", type=int, default=3, help="samples to show (default: 3)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--schemas",
+        metavar="DIR",
+        help="the folder of the stream's datasets: show payloads that are not JSON as its "
+        "stream.toml decodes them",
+    )
     add_s3(parser)
     parser.set_defaults(run=run)
 
@@ -128,6 +136,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.redrive import redrivable
 
     store, wanted = open_store(existing(options.uri), s3_of(options)), selection(options)
+    decode = _decoder(options.schemas)
     counts = Counter[tuple[str, str, str, str]]()
     samples = list[dict[str, Any]]()
     batches, unreadable = 0, list[str]()
@@ -147,12 +156,33 @@ def run(options: argparse.Namespace) -> int:
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _any_index(letter.path), day] += 1
             if len(samples) < options.samples:
-                samples.append(entry)
+                samples.append(entry | decode(letter))
     if options.json:
         _print_json(counts, samples, batches)
     else:
         _print(options.uri, counts, samples, batches)
     return report_unreadable(unreadable)
+
+
+def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":
+    """Return what finds the document of a letter whose payload is not JSON, as members to show."""
+    if schemas is None:
+        return lambda _: {}
+    from pipeline.adapters.schemas import read_stream
+    from pipeline.adapters.writer_schemas import open_decoder
+    from pipeline.core.records import Limits
+
+    folder = Path(schemas)
+    credentials = os.environ.get("PIPELINE_REGISTRY_CREDENTIALS", "")
+    decoder = open_decoder(read_stream(folder).payload, folder, credentials)
+
+    def decode(letter: "DeadLetter") -> dict[str, str]:
+        if decoder is None or letter.payload_format is None:
+            return {}
+        document, _ = decoder.decode(letter.payload, Limits(), Limits().record_bytes)
+        return {"decoded": document.decode()} if isinstance(document, bytes) else {}
+
+    return decode
 
 
 def report_unreadable(sentences: list[str]) -> int:
@@ -213,5 +243,5 @@ def _print(
             f"  {entry['source']}, sequence number {entry['sequence_number']}, sub-sequence number "
             f"{entry['sub_sequence_number']}, document {entry['document']}"
         )
-        payload = entry["payload"]
+        payload = entry.get("decoded", entry["payload"])
         print(f"  {printable(payload[:_SHOWN])}{'…' if len(payload) > _SHOWN else ''}")

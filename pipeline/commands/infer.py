@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     given = [options.match_field, options.split_by, options.one]
     if sum(map(bool, given)) > 1:
         raise SettingsError("Give one of --match-field, --split-by and --one.")
-    name = options.name or _name_of(options)
+    name = options.name or name_of(options)
     check_name(name, options.match_field or options.split_by)
     _check_absent(Path(options.out) / name)
     limits = limits_of_environment()
@@ -111,19 +111,19 @@ def run(options: argparse.Namespace) -> int:
     preset = open_preset(options.preset, limits) if options.preset else None
     more = fill(samples, preset.documents(texts) if preset else texts, options.documents)
     wanted = DraftOptions(options.max_columns, options.max_partitions)
-    drafts = _drafts(samples, name, options, wanted)
+    drafts = drafts_of(samples, name, options, wanted)
     folders = [Path(options.out) / draft.name for draft in drafts]
     for folder in folders:
         _check_absent(folder)
     for draft, folder in zip(drafts, folders, strict=True):
-        _write(draft, folder)
+        write_draft(draft, folder)
     _report(samples, drafts, folders, more=more)
     if preset:
         preset.report(Path(options.out))
     return 0
 
 
-def _name_of(options: argparse.Namespace) -> str:
+def name_of(options: argparse.Namespace) -> str:
     """Name the dataset after the first file, or the stream."""
     from pipeline.authoring.infer import dataset_name
 
@@ -142,7 +142,7 @@ def _check_absent(folder: Path) -> None:
         raise DatasetError(message)
 
 
-def _drafts(
+def drafts_of(
     samples: "Samples", name: str, options: argparse.Namespace, wanted: "DraftOptions"
 ) -> "list[Draft]":
     """Draft one dataset, or one for each kind of document."""
@@ -176,7 +176,7 @@ def _drafts(
     ]  # fmt: skip
 
 
-def _write(draft: "Draft", folder: Path) -> None:
+def write_draft(draft: "Draft", folder: Path) -> None:
     """Write the whole folder, or nothing under its name."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed

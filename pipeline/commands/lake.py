@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.lake.places import Lake
 
 
-NAMES = ("commit", "status", "merge", "clean", "forget", "restore")
+NAMES = ("commit", "status", "merge", "clean", "forget", "restore", "ddl")
 """The command's own commands."""
 
 
@@ -98,6 +98,21 @@ def register(commands: Commands) -> None:
     _add_places(restore)
     add_since(restore, "those that were deleted", required=True)
     restore.set_defaults(run=run_restore)
+    ddl = subparsers.add_parser(
+        "ddl",
+        help="print how Athena, DuckDB, Snowflake, Spark or Trino read the tables",
+        description="Print the statements by which an engine reads the tables, and, where it can, "
+        "those by which it looks after them. What stands in <> is yours to fill in.",
+    )
+    _add_places(ddl)
+    ddl.add_argument(
+        "--for",
+        dest="engine",
+        required=True,
+        choices=["athena", "duckdb", "snowflake", "spark", "trino"],
+        help="the engine",
+    )
+    ddl.set_defaults(run=run_ddl)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -167,21 +182,18 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Merge the small files of each table; return the exit code."""
-    from pipeline.adapters.iceberg.catalogs import Conflict
-    from pipeline.lake.rewrite import mergeable, rewrite
+    from pipeline.lake.rewrite import merge
 
     lake, datasets = _opened(options)
     options.report = list[dict[str, Any]]()
     for dataset in datasets:
-        before = after = 0
-        for files in mergeable(lake.table(dataset)):
-            try:
-                after += rewrite(lake.table(dataset), files)
-            except Conflict:
-                continue
-            before += len(files)
-        options.report.append({"dataset": dataset.name, "before": before, "after": after})
-        print(f"{dataset.name}: {before:,} files became {after:,}")
+        lake.table(dataset)
+        merged = merge(lake.catalog, dataset.name)
+        busy = f"; {merged.busy:,} partitions changed meanwhile, run it again" * bool(merged.busy)
+        print(f"{dataset.name}: {merged.before:,} files became {merged.after:,}{busy}")
+        options.report.append(
+            {"dataset": dataset.name, "before": merged.before, "after": merged.after}
+        )
     return 0
 
 
@@ -210,6 +222,9 @@ def run_forget(options: argparse.Namespace) -> int:
 
     from pipeline.core.errors import SettingsError
     from pipeline.lake.forget import forget
+    from pipeline.lake.reader import listed
+
+    not_sql = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
     lake, datasets = _opened(options)
     if len(datasets) != 1:
@@ -219,18 +234,40 @@ def run_forget(options: argparse.Namespace) -> int:
     def choose(rows: "pa.Table") -> "pa.Table":
         connection.register("rows", rows)
         names = "_source, _sequence_number, _sub_sequence_number, _document"
+        # In parentheses, and alone in its lines: nothing but a condition fits there.
+        asked = f"SELECT {names}, (\n{options.where}\n) AS chosen FROM rows"  # noqa: S608 - SQL is what is asked for
         try:
-            found = connection.sql(f"SELECT {names} FROM rows WHERE {options.where}")  # noqa: S608 - SQL is what is asked for
-        except duckdb.Error as error:
+            (statement,) = connection.extract_statements(asked)
+            found = connection.sql(statement.query)
+            if found.types[-1] != "BOOLEAN":
+                message = (
+                    f"--where is {found.types[-1]}, and not a condition: write what is true of the "
+                    "rows to delete, such as n = 7."
+                )
+                raise SettingsError(message)
+            return found.filter("chosen").project(names).to_arrow_table()
+        except not_sql as error:
             reason = str(error).partition("\n")[0]
             message = f"--where is not a condition on the table's columns: {reason}"
             raise SettingsError(message) from None
-        return found.to_arrow_table()
+        except (duckdb.Error, ValueError) as error:
+            # Its text may quote a row.
+            message = (
+                f"--where could not be asked of each row ({type(error).__name__}); nothing was "
+                "deleted. TRY_CAST and NULLIF help where values differ."
+            )
+            raise SettingsError(message) from None
 
     with duckdb.connect() as connection:
         count = forget(lake.catalog, datasets[0].name, choose)
     options.report = [{"dataset": datasets[0].name, "rows": count}]
     print(f"{datasets[0].name}: {count:,} rows deleted")
+    waiting, _ = listed(lake.landing, datasets[0].name)
+    if waiting:
+        print(
+            f"{len(waiting):,} landing objects are not in the table yet, and may have such rows: "
+            "commit them, and run this again."
+        )
     return 0
 
 
@@ -253,6 +290,28 @@ def run_restore(options: argparse.Namespace) -> int:
             count = landing.restore(f"{dataset.name}/parquet/", since)
         options.report.append({"dataset": dataset.name, "objects": count})
         print(f"{dataset.name}: {count:,} landing objects restored")
+    return 0
+
+
+def run_ddl(options: argparse.Namespace) -> int:
+    """Print what an engine needs for each table; return the exit code."""
+    from pipeline.lake.declarations import Declared, declaration
+
+    lake, datasets = _opened(options)
+    kind, _, rest = lake.catalog.uri.partition(":")
+    texts = []
+    for dataset in datasets:
+        table = lake.table(dataset)
+        declared = Declared(
+            kind,
+            rest.partition("?")[0],
+            lake.catalog.namespace,
+            dataset.name,
+            table.location,
+            table.metadata_location,
+        )
+        texts.append(declaration(declared, options.engine))
+    print("\n\n".join(texts))
     return 0
 
 

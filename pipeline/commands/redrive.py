@@ -1,6 +1,8 @@
 """`pipeline redrive`: dead letters and failed batches, sent again."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.commands.dead_letters import (
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.store import ObjectStore
     from pipeline.commands.balance import Balance
     from pipeline.flow import Pipeline
-    from pipeline.redrive import Outcome
+    from pipeline.redrive import Listing, Outcome
 
 
 def register(commands: Commands) -> None:
@@ -30,9 +32,12 @@ def register(commands: Commands) -> None:
         "today's schemas. What succeeds becomes rows at keys of its own; what still fails stays. "
         "Running it twice, or stopping it half-way, loses and duplicates nothing. Batches that "
         "Lambda's failure destination left in S3 (aws/lambda/…) are stored as they would have "
-        "been.",
+        "been, and so are records that Firehose could not deliver (processing-failed/, "
+        "format-conversion-failed/ and the like).",
     )
-    parser.add_argument("uris", metavar="URI", nargs="+", help="dead letters, or failed batches")
+    parser.add_argument(
+        "uris", metavar="URI", nargs="+", help="dead letters, failed batches, Firehose's errors"
+    )
     add_schemas(parser)
     add_output(parser)
     add_selection(parser)
@@ -47,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Redrive everything that was asked for; return the exit code."""
     from pipeline.attempt import open_pipeline, open_retrying_store
     from pipeline.commands.balance import Balance
-    from pipeline.redrive import redrivable
+    from pipeline.redrive import listed
 
     uris, wanted = [existing(uri) for uri in options.uris], selection(options)
     balance, waiting, unreadable = Balance(), 0, list[str]()
@@ -56,15 +61,14 @@ def run(options: argparse.Namespace) -> int:
             settings = settings_of(options, uri)
             pipeline = open_pipeline(settings, lists_output=True)
             store = open_retrying_store(uri, settings.s3)
-            found = redrivable(store)
+            listing = listed(store)
             if len(uris) == 1:
-                wanted.note_dataset(found)
-            with progress(f"redrive {uri}", len(found), "files") as advance:
-                for key, is_batch in found.items():
+                wanted.note_dataset(listing.found)
+            steps = _steps(store, listing, pipeline, wanted, dry=options.dry_run)
+            with progress(f"redrive {uri}", len(steps), "files") as advance:
+                for step in steps:
                     try:
-                        outcome = _redrive(
-                            (store, key), pipeline, wanted, is_batch=is_batch, dry=options.dry_run
-                        )
+                        outcome = step()
                     except (DeadLetterError, EventError) as error:
                         unreadable.append(str(error))  # and go on with the next file
                     else:
@@ -81,22 +85,26 @@ def run(options: argparse.Namespace) -> int:
     return report_unreadable(unreadable)
 
 
-def _redrive(
-    place: "tuple[ObjectStore, str]",
-    pipeline: "Pipeline",
-    wanted: Selection,
-    *,
-    is_batch: bool,
-    dry: bool,
-) -> "Outcome | None":
-    """Redrive one object; return None where nothing of it was asked for."""
-    from pipeline.redrive import redrive_batch, redrive_letters
+def _steps(
+    store: "ObjectStore", listing: "Listing", pipeline: "Pipeline", wanted: Selection, *, dry: bool
+) -> "list[Callable[[], Outcome | None]]":
+    """Return what to do, object by object."""
+    from pipeline.redrive import redrive_batch, redrive_failed_records, redrive_letters
 
-    store, key = place
-    if is_batch:
-        # A batch that nobody unpacked yet has neither dataset nor reason, nor a time of arrival.
-        return None if wanted.chooses else redrive_batch(store, key, pipeline, dry_run=dry)
-    return redrive_letters(store, key, pipeline, wanted.takes, dry_run=dry)
+    steps: list[Callable[[], Outcome | None]] = []
+    for key, is_batch in listing.found.items():
+        if not is_batch:
+            take = wanted.takes
+            steps.append(partial(redrive_letters, store, key, pipeline, take, dry_run=dry))
+        elif not wanted.chooses:
+            # A batch that nobody unpacked yet has neither dataset nor reason, nor an arrival.
+            steps.append(partial(redrive_batch, store, key, pipeline, dry_run=dry))
+    if not wanted.chooses:
+        steps += [
+            partial(redrive_failed_records, store, key, pipeline, dry_run=dry)
+            for key in listing.of_firehose
+        ]
+    return steps
 
 
 def _add(balance: "Balance", outcome: "Outcome | None") -> int:

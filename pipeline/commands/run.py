@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from pipeline.commands.options import (
     add_schemas,
     add_stream,
     as_uri,
+    moment_option,
     positive_integer,
     settings_of,
 )
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.commands.run_display import Screen
     from pipeline.core.report import Report
     from pipeline.esm import Mapping
-    from pipeline.local import Function, Runner, StreamIdentity
+    from pipeline.local import Beginning, Function, Runner, State, StreamIdentity
     from pipeline.settings import Settings
 
 Notify = Callable[[str], object]
@@ -47,7 +49,10 @@ in order, each retried until it is stored or given up.
 The state directory keeps a checkpoint for each shard, which moves only past what is stored. The
 runner may be killed at any moment: nothing is lost, and what is delivered twice has the same
 identity both times. After SIGTERM or Ctrl-C it finishes the batches in the handler and stops; a
-second one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON).
+second one ends it at once. A new state begins with the oldest record of the stream (TRIM_HORIZON);
+--from begins again: `start` with that record, `now` or a time with what arrives from then on. Where
+it goes on, it says at first. Leave --from out where something restarts this by itself: with `now`
+each start would skip what had arrived meanwhile.
 
 A stream that is deleted and created again meanwhile is another stream. What was read of the former
 one is stored; then --if-recreated decides.
@@ -89,6 +94,13 @@ def register(commands: Commands) -> None:
         "$XDG_STATE_HOME, else ~/.local/state)",
     )
     parser.add_argument(
+        "--from",
+        dest="beginning",
+        metavar="start|now|TIME",
+        help="forget how far the stream was read, and begin with its oldest record, with what "
+        "arrives from now on, or from 12h ago or 2026-11-23T00:00:00Z on (default: go on)",
+    )
+    parser.add_argument(
         "--if-recreated",
         choices=("stop", "restart"),
         default="stop",
@@ -112,7 +124,10 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("event source mapping", "as Lambda's, and within its limits")
     for name, metavar, default, meaning in (
         ("--batch-size", "N", 10_000, "most records of one batch; 6 MB end it, too"),
-        ("--window", "SECONDS", 0, "how long to gather records for a batch"),
+        (
+            *("--window", "SECONDS", 10),
+            "how long to gather records for a batch; with 0, a quiet stream makes heaps of files",
+        ),
         ("--retry-attempts", "N", -1, "give up a batch after N retries; -1: never"),
         ("--record-age", "SECONDS", -1, "give up records that are older; -1: only expired ones"),
         ("--timeout", "SECONDS", 60, "time that the handler has for one batch"),
@@ -144,7 +159,8 @@ def run(options: argparse.Namespace) -> int:
         directory = options.state or _default_state(summary.arn, settings.output)
         failures = open_store(_failures(options, settings.output), settings.s3)
         restart = options.if_recreated == "restart"
-        with open_state(directory, identity, restart=restart) as state:
+        beginning = _beginning(options.beginning)
+        with open_state(directory, identity, restart=restart, beginning=beginning) as state:
             job = Job(
                 kinesis=kinesis,
                 retention=summary.retention,
@@ -158,7 +174,7 @@ def run(options: argparse.Namespace) -> int:
                 on_stored=_one_at_a_time(balance.add),
                 restart=restart,
             )
-            screen.notify(f"reading {summary.arn}; checkpoints are in {directory}")
+            screen.notify(f"reading {summary.arn}, {_where_it_goes_on(state, directory)}")
             runner = Runner(job)
             _run_watched(runner, screen)
     seconds = time.perf_counter() - start
@@ -172,6 +188,32 @@ def run(options: argparse.Namespace) -> int:
     }
     _show(runner, balance, settings, failures.uri, seconds)
     return 1 if runner.failed or runner.status.total("given_up") else 0
+
+
+def _beginning(text: str | None) -> "Beginning | None":
+    """Read --from; None is to go on. Raises `SettingsError`."""
+    from pipeline.local import Beginning
+
+    if text is None:
+        return None
+    if text == "start":
+        return Beginning()
+    if text == "now":
+        return Beginning(time.time_ns() // 1_000)
+    return Beginning(moment_option("--from", text))
+
+
+def _where_it_goes_on(state: "State", directory: Path) -> str:
+    """Say from where on the stream is read, and how to begin again."""
+    if state.shards():
+        return f"going on where the checkpoints in {directory} say (--from start reads all again)"
+    arrived_at = state.beginning().arrived_at
+    if arrived_at is None:
+        begin = "from its oldest record on"
+    else:
+        moment = datetime.fromtimestamp(arrived_at / 1_000_000, UTC)
+        begin = f"from {moment:%Y-%m-%dT%H:%M:%SZ} on"
+    return f"{begin}; checkpoints are in {directory}"
 
 
 def _found(

@@ -3,10 +3,10 @@
 import argparse
 import functools
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
@@ -17,21 +17,17 @@ from pipeline.commands.options import (
     positive_integer,
     s3_of,
 )
+from pipeline.commands.stream_batches import StreamBatches
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.adapters.aws.kinesis import Kinesis
     from pipeline.authoring.infer import Place, Samples
     from pipeline.bucket_settings import S3Settings
-    from pipeline.core.records import Limits, StreamRecord
+    from pipeline.core.records import Batch, Limits
     from pipeline.files.unpacking import Readable
-
-_Answer = TypeVar("_Answer")
 
 _MOST_BYTES: Final = 256 * 2**20  # of documents, which are in memory
 _PATIENCE: Final = 60.0  # seconds that one call may take, retries included
-_INTERVAL: Final = 0.2  # seconds: GetRecords takes 5 calls a second for each shard
-_AT_ONCE: Final = 500  # records of a shard, before the next shard is read
 _S3: Final = "s3://"
 
 
@@ -85,8 +81,8 @@ def texts_of(options: argparse.Namespace, files: Sequence[str], limits: "Limits"
     if not files and not options.stream:
         raise SettingsError("There is nothing to read: name a file, or a stream with --stream.")
     for name in files:
-        for opened, file in _opened(name, options):
-            yield from _file_texts(file, opened, each_line=options.framing == "lines")
+        for found, file in opened(name, options):
+            yield from _file_texts(file, found, each_line=options.framing == "lines")
     if options.stream:
         yield from _stream_texts(options, limits)
 
@@ -117,7 +113,7 @@ def _file_texts(file: "Readable", name: str, *, each_line: bool) -> Iterator[Tex
             yield Text(document, name, offset)
 
 
-def _opened(name: str, options: argparse.Namespace) -> "Iterator[tuple[str, Readable]]":
+def opened(name: str, options: argparse.Namespace) -> "Iterator[tuple[str, Readable]]":
     """Open what a name names: a file, standard input, an object, or all objects of a prefix."""
     if name.startswith(_S3):
         yield from _objects(name, s3_of(options))
@@ -163,70 +159,33 @@ def _objects(uri: str, s3: "S3Settings") -> "Iterator[tuple[str, Readable]]":
 
 
 def _stream_texts(options: argparse.Namespace, limits: "Limits") -> Iterator[Text]:
-    """Yield the documents of a stream, a share of each shard at a time, up to the tips."""
+    """Yield the documents of a stream, of its shards in turn, up to what is there now."""
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
+    from pipeline.local.reader import FROM_OLDEST
 
     kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
-    shards = _patiently(kinesis.list_shards)
-    waiting = [(shard.shard_id, _shard_records(kinesis, shard.shard_id)) for shard in shards]
-    while waiting:
-        left = []
-        for shard_id, records in waiting:
-            batch = next(records, None)
-            if batch is not None:
-                yield from _record_texts(batch, f"{kinesis.stream}/{shard_id}", limits, options)
-                left.append((shard_id, records))
-        waiting = left
+    for batch in StreamBatches(kinesis, FROM_OLDEST, print_notice):
+        if batch is not None:
+            yield from batch_texts(batch, kinesis.stream, limits, options)
 
 
-def _shard_records(kinesis: "Kinesis", shard_id: str) -> "Iterator[Sequence[StreamRecord]]":
-    """Yield what a shard holds, from its oldest record to its tip."""
-    iterator: str | None = _patiently(
-        functools.partial(kinesis.get_shard_iterator, shard_id, "TRIM_HORIZON")
-    )
-    while iterator is not None:
-        received = _patiently(functools.partial(kinesis.get_records, iterator, _AT_ONCE))
-        if received.records:
-            yield received.records
-        if not received.behind and len(received.records) < _AT_ONCE:
-            return
-        iterator = received.next_iterator
-        time.sleep(_INTERVAL)
-
-
-def _record_texts(
-    records: "Sequence[StreamRecord]", name: str, limits: "Limits", options: argparse.Namespace
+def batch_texts(
+    batch: "Batch", stream: str, limits: "Limits", options: argparse.Namespace
 ) -> Iterator[Text]:
     """Yield the documents of stream records, deaggregated and unpacked, and what did not open."""
-    from pipeline.core.kpl import deaggregate
-    from pipeline.core.payload import unpack_payloads
-    from pipeline.core.records import Batch
+    from pipeline.flow import open_documents
 
-    batch = Batch(name, "sample", tuple(records))
-    user_records, unopened = deaggregate(batch)
-    place = f"{name}, sequence number "
-    for reject in unopened:
-        number = reject.provenance.record[reject.unit]
-        yield Text(reject.payload, place + records[number].sequence_number, None)
-    each_line = options.framing == "lines"
-    for chunk, refused in unpack_payloads(user_records, limits, each_line=each_line):
-        for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
-            number = chunk.provenance.record[unit]
-            yield Text(payload, place + records[number].sequence_number, None)
-        for reject in refused:
+    place = f"{stream}/{batch.shard}, sequence number "
+    for part in open_documents(batch, limits, each_line=options.framing == "lines"):
+        found = zip(part.documents.unit, part.documents.payloads, strict=True)
+        records = part.documents.provenance.record
+        for unit, payload in found:
+            yield Text(payload, place + batch.records[records[unit]].sequence_number, None)
+        for reject in part.rejects:
             number = reject.provenance.record[reject.unit]
-            yield Text(reject.payload, place + records[number].sequence_number, None)
+            yield Text(reject.payload, place + batch.records[number].sequence_number, None)
 
 
-def _patiently(call: Callable[[], _Answer]) -> _Answer:
-    """Call a stream, and again for a while where it does not answer."""
-    from pipeline.core.errors import StreamUnavailable
-
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return call()
-        except StreamUnavailable:
-            if time.monotonic() > end:
-                raise
-            time.sleep(1.0)
+def print_notice(sentence: str) -> None:
+    """Say something to the operator, beside what is printed."""
+    print(f"pipeline: {sentence}", file=sys.stderr, flush=True)

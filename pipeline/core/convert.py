@@ -38,7 +38,8 @@ def convert(chunk: Chunk, dataset: Dataset, *, fast: bool = True) -> tuple[Rows,
     by_rows, violations = _exact_columns(documents, left, dataset)
     rejected |= violations
     read = _merged(by_columns, by_rows)
-    columns = [*_identity(chunk, read.indices), *_rest(dataset, read), *read.columns]
+    own = dataset.reading.columns_of(read.columns)
+    columns = [*_identity(chunk, read.indices), *_rest(dataset, read), *own]
     table = pa.Table.from_arrays(columns, schema=dataset.schema)
     rejects = [
         Reject.from_chunk(chunk, index, RejectStage.CONVERT, rejected[index], dataset.id)
@@ -92,7 +93,7 @@ def _exact_columns(
     good = [number for number, struct in enumerate(structs) if struct is not None]
     violations = Violations()
     columns = columns_of(
-        dataset.record, [structs[number] for number in good], ValuePath(), violations
+        dataset.reading.record, [structs[number] for number in good], ValuePath(), violations
     )
     rejected |= {good[row]: violation for row, violation in violations.by_row.items()}
     if violations.by_row:

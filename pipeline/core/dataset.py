@@ -19,13 +19,21 @@ from pipeline.core.documents.unknown import Census
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import FORMATS, Format
 from pipeline.core.lake_settings import LakeSettings, UnusableLake, read_lake_settings
-from pipeline.core.matching import Match
+from pipeline.core.matching import (
+    Match,
+    Matching,
+    UnusableMatch,
+    overlapping,
+    read_matching,
+)
+from pipeline.core.member_path import written
 from pipeline.core.partitioning import (
     PartitionColumn,
     UnusablePartition,
     read_partition_column,
 )
-from pipeline.core.schema.avro import NO_KEY, read_schema
+from pipeline.core.schema.avro import read_schema
+from pipeline.core.schema.reading import Reading, UnusablePath, reading_of
 from pipeline.core.schema.types import (
     NO_DEFAULT,
     Array,
@@ -72,12 +80,13 @@ class Dataset(msgspec.Struct, frozen=True):
     version: int
     fingerprint: str
     record: Record
+    reading: Reading
     decoder: RowDecoder
     reader: ColumnarReader | None
     schema: pa.Schema
     partition_by: tuple[PartitionColumn, ...]
     formats: tuple[Format, ...]
-    match: Match | None
+    match: Matching | None
     event_time: str | None
     window: tuple[int, int] | None
     census: Census | None
@@ -129,23 +138,19 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
     if not datasets:
         message = "There are no datasets: make schemas/<dataset>/1.avsc and dataset.toml."
         raise DatasetError(message)
-    taken: dict[str, str] = {}
-    for dataset in datasets:
-        # By repr, as 1 and true are not the same.
-        other = taken.setdefault(repr(dataset.match), dataset.name)
-        if other != dataset.name and dataset.match is None:
-            message = f"Datasets {other} and {dataset.name} both lack [match]; one at most may."
-            raise DatasetError(message)
-        if other != dataset.name and dataset.match is not None:
+    without = [dataset.name for dataset in datasets if dataset.match is None]
+    if len(without) > 1:
+        message = f"Datasets {without[0]} and {without[1]} both lack [match]; one at most may."
+        raise DatasetError(message)
+    matchings = {each.name: each.match for each in datasets if each.match is not None}
+    for name, other in overlapping(matchings):
+        message = f"Datasets {name} and {other} match the same documents ({matchings[name]})."
+        if matchings[name] != matchings[other]:
             message = (
-                f"Datasets {other} and {dataset.name} match the same documents "
-                f"({dataset.match.name} equals {dataset.match.value!r})."
+                f"Datasets {name} and {other} could match the same document: [match] must look at "
+                f"the same field in all datasets, for different values; now {name}: "
+                f"{matchings[name]}, and {other}: {matchings[other]}."
             )
-            raise DatasetError(message)
-    keys = {dataset.match.key: dataset.name for dataset in datasets if dataset.match is not None}
-    if len(keys) > 1:
-        listed = ", ".join(f"{name}: {key!r}" for key, name in sorted(keys.items(), key=repr))
-        message = f"[match] must look at the same field in all datasets; now {listed}."
         raise DatasetError(message)
     return datasets
 
@@ -223,26 +228,14 @@ class _Config:
         except UnusableCsv as error:
             raise self.refuse(str(error)) from None
 
-    def match(self) -> Match | None:
+    def match(self) -> Matching | None:
         given = self.get("match")
         if given is None:
             return None
-        if not isinstance(given, dict) or set(given) != {"field", "equals"}:
-            raise self.refuse("[match] has exactly the settings field and equals.")
-        key, value = given["field"], given["equals"]
-        path = key if isinstance(key, list) else [key]
-        if not all(isinstance(part, str) for part in path) or not path:
-            raise self.refuse(
-                "[match] field is a string, or a list of the keys that lead to a nested one, as in "
-                '["metadata", "table-name"].'
-            )
-        if not isinstance(value, str | int | bool):
-            raise self.refuse("[match] equals is a string, integer or boolean.")
-        if any(NO_KEY.search(part) for part in path):
-            raise self.refuse("[match] field must have no quote, backslash or control character.")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise self.refuse("[match] equals is an integer of more than 64 bits.")
-        return Match(key if isinstance(key, str) else tuple(key), value)
+        try:
+            return read_matching(given)
+        except UnusableMatch as error:
+            raise self.refuse(str(error)) from None
 
 
 class _Folder:
@@ -263,19 +256,18 @@ class _Folder:
         self.check_names(record, keeps=keeps)
         self.check_defaults(record, "")
         event_time, match = self.event_time(record), self.config.match()
-        if rejects and match is not None and not _is_read(record, match):
-            raise self.config.refuse(
-                f'unknown_fields = "reject" would reject every document: no field reads '
-                f"{match.name}, by which [match] chooses them; add one to the schema."
-            )
-        census = None if rejects else Census(record, _beside(record, match), keeps=keeps)
+        reading = self.reading(record)
+        self.check_match(reading.record, match, rejects=rejects)
+        beside = _beside(reading.record, match)
+        census = None if rejects else Census(reading.record, beside, keeps=keeps)
         return Dataset(
             name=self.name,
             version=self.version,
             fingerprint=fingerprint,
             record=record,
-            decoder=RowDecoder(record),
-            reader=ColumnarReader(record, census),
+            reading=reading,
+            decoder=RowDecoder(reading.record),
+            reader=ColumnarReader(reading.record, census),
             # Identity first: CSV is read by position, and a field added at the end moves nothing.
             schema=pa.schema(
                 [
@@ -291,9 +283,31 @@ class _Folder:
             remarks=remarks,
             csv=self.config.csv(),
             census=census,
-            folding=self.folding(record) if self.config.folds_keys() else None,
+            folding=self.folding(reading.record) if self.config.folds_keys() else None,
             lake=self.lake(record),
         )
+
+    def reading(self, record: Record) -> Reading:
+        try:
+            return reading_of(record)
+        except UnusablePath as error:
+            message = f"{self.avsc}, field {error.field}: {error}"
+            raise DatasetError(message) from None
+
+    def check_match(self, record: Record, match: Matching | None, *, rejects: bool) -> None:
+        for condition in match.conditions if match is not None else ():
+            is_read = _is_read(record, condition)
+            if rejects and not is_read:
+                raise self.config.refuse(
+                    f'unknown_fields = "reject" would reject every document: no field reads '
+                    f"{condition.name}, by which [match] chooses them; add one to the schema."
+                )
+            if isinstance(condition.key, str) and "." in condition.key and not is_read:
+                raise self.config.refuse(
+                    f"[match] field {condition.key!r} has a dot, and no field of {self.avsc} reads "
+                    f"such a key: write {_quoted(written(condition.path))} for the member within "
+                    f"others, or $[{_quoted(condition.key)}] for a key with a dot in its name."
+                )
 
     def check_names(self, record: Record, *, keeps: bool) -> None:
         reserved = {field.name for field in (*IDENTITY, ARRIVED_AT)}
@@ -410,17 +424,19 @@ def _keys(record: Record) -> set[str]:
     return {key for field in record.fields for key in field.keys}
 
 
-def _beside(record: Record, match: Match | None) -> dict[str, pa.DataType]:
-    """Return the keys that are read, but by no field, as which type: the one of [match].
+def _beside(record: Record, match: Matching | None) -> dict[str, pa.DataType]:
+    """Return the keys that are read, but by no field, as which type: those of [match].
 
-    Its value is that of all rows, and so is not lost.
+    Of a condition with one value, this is that of all rows, and so is not lost.
     """
-    if match is None or not isinstance(match.key, str) or len(match.path) > 1:
-        return {}
-    if any(match.key in field.keys for field in record.fields):
-        return {}
     types = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}
-    return {match.key: types[type(match.value)]}
+    return {
+        condition.path[0]: types[type(condition.value)]
+        for condition in (match.conditions if match is not None else ())
+        if len(condition.path) == 1
+        and not condition.others
+        and condition.path[0] not in _keys(record)
+    }
 
 
 def _quoted(name: str) -> str:

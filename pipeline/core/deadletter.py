@@ -11,6 +11,7 @@ are, and so how much of its place is its own:
     document, envelope, route, …  a document       (7, 2, 1)        check_documents
     envelope, with `element`      an envelope      (7, 2, 0, 1)     check_documents
     route, convert, … with it     an element       (7, 2, 0, 1)     behind the envelopes
+    any, with `payload_format`    a user record    (7, 2)           decode_payloads
 
 Say record 7 of a shard is an aggregate whose user record 2 is gzip of two lines, and line 1 is not
 an object. Its dead letter is the line, at (7, 2, 1). Had the gzip been cut short, there would be
@@ -32,6 +33,9 @@ What a rule of stream.toml took out of an envelope has its number in it, `"eleme
 not looked at as an envelope again. One that was broken is kept in its envelope, which holds nothing
 else, and comes out of it with the number that the letter has. `"element": -1` stands in a letter of
 what no rule was for, and nothing where the stream had no rules: `numbering` says what it is for.
+
+A document that was decoded from another format is kept as its producer sent it, in that format,
+`"payload_format": "avro"`: it is decoded again.
 
 A payload that is not UTF-8 is kept as base64. Files are made of one batch's dead letters of one
 dataset and hour of arrival, in stream order, and without a clock: the same batch makes the same
@@ -119,6 +123,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     partition_key: str | None
     payload: bytes
     element: int | None = None
+    payload_format: str | None = None
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -133,7 +138,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         """
         if self.stage is RejectStage.AGGREGATE and self.reason != Reason.KPL_KEY_INDEX:
             return self.position[:1]
-        if self.stage in _BEFORE_DOCUMENTS:
+        if self.stage in _BEFORE_DOCUMENTS or self.payload_format is not None:
             return self.position[:2]
         if self.element is None or self.element < 0:
             return self.position
@@ -254,6 +259,7 @@ class _Written(msgspec.Struct):
     payload_encoding: Literal["utf-8", "base64"]
     payload: str
     element: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] | None = None
+    payload_format: str | None = None
 
     @property
     def data(self) -> bytes:
@@ -288,6 +294,7 @@ def _read_letter(line: bytes) -> DeadLetter:
         partition_key=fields.partition_key,
         payload=fields.data,
         element=fields.element,
+        payload_format=fields.payload_format,
     )
 
 
@@ -318,7 +325,7 @@ class _Writer:
             self._reason(reject, batch.source),
             self._number,
             provenance.sub[unit],
-            _numbers(provenance, unit),
+            _numbers(provenance, unit, reject.payload_format),
             self._arrival,
             self._key(provenance.partition_key[unit]),
         )
@@ -372,11 +379,17 @@ def _lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
         yield b"%b%b}\n" % (head(reject), text)
 
 
-def _numbers(provenance: Provenance, unit: int) -> bytes:
-    """Write the document's number, and behind it the element's, where the stream has rules."""
-    if provenance.element is None or provenance.element[unit] == OLDER_THAN_RULES:
-        return b"%d" % provenance.document[unit]
-    return b'%d,"element":%d' % (provenance.document[unit], provenance.element[unit])
+def _numbers(provenance: Provenance, unit: int, payload_format: str | None) -> bytes:
+    """Write the document's number, and behind it the element's, where the stream has rules.
+
+    Then the format of the payload, where that is not the document.
+    """
+    written = b"%d" % provenance.document[unit]
+    if provenance.element is not None and provenance.element[unit] != OLDER_THAN_RULES:
+        written += b',"element":%d' % provenance.element[unit]
+    if payload_format is not None:
+        written += b',"payload_format":%b' % _encode(payload_format)
+    return written
 
 
 def _long_payload(payload: bytes) -> Iterator[bytes]:

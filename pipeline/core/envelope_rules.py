@@ -12,19 +12,16 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.member_path import NO_KEY, PATH_EXAMPLE, Path, read_path, written
 
-Path = tuple[str, ...]
-"""The keys that lead to a member; none is the document itself."""
 Action = Literal["drop", "each", "parse", "lift"]
 Scalar = str | int | bool
 
 MOST_RULES = 32
 _SETTINGS = ("when", "drop", "each", "parse", "lift", "keep", "empty", "decode", "last")
 _ACTIONS: tuple[Action, ...] = ("drop", "each", "parse", "lift")
-_SEGMENT = re.compile(r"\.([^.\[\]'\"\s]+)|\[\"([^\"\\\x00-\x1f]+)\"\]|\['([^'\\\x00-\x1f]+)'\]")
+_DECODES = {"lift": "dynamodb", "parse": "base64"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
-_NO_KEY = re.compile(r'["\\\x00-\x1f]')
-_PATH_EXAMPLE = 'such as "$.metadata.table-name" or "$[\'a.b\']"'
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -78,12 +75,20 @@ class Rule(msgspec.Struct, frozen=True):
     keep: tuple[tuple[str, Path], ...] = ()
     empty: str | None = None
     typed: bool = False
+    base64: bool = False
     last: bool = False
     origin: str = ""
 
     @property
+    def is_for_nothing(self) -> bool:
+        """Whether it is for records that hold nothing: none, or null."""
+        return any(not each.path for each in self.when)
+
+    @property
     def paths(self) -> list[Path]:
         """All paths that it reads."""
+        if self.is_for_nothing:
+            return []
         own = [] if self.action == "drop" else [self.target]
         return [*(each.path for each in self.when), *own, *(path for _, path in self.keep)]
 
@@ -93,7 +98,7 @@ class Rule(msgspec.Struct, frozen=True):
         does = {
             "drop": f"drop it, counted as {self.name!r}",
             "each": f"each element of {target} is a document",
-            "parse": f"the JSON text in {target} is the document",
+            "parse": f"the JSON text in {target}{' (base64)' * self.base64} is the document",
             "lift": f"what lies at {target} is the document",
         }[self.action]
         kept = ", ".join(f"{written(path)} as {name!r}" for name, path in self.keep)
@@ -106,27 +111,6 @@ class Rule(msgspec.Struct, frozen=True):
                 "; no rule after it" if self.last else "",
             ]
         )
-
-
-def written(path: Path) -> str:
-    """Return a path as it is written in a setting."""
-    return "$" + "".join(
-        f".{key}" if _SEGMENT.fullmatch(f".{key}") else f'["{key}"]' for key in path
-    )
-
-
-def read_path(text: Any) -> Path | None:
-    """Read a path such as `$.a.b` or `$["a.b"]`; None for what is not one."""
-    if not isinstance(text, str) or not text.startswith("$"):
-        return None
-    keys, offset = list[str](), 1
-    while offset < len(text):
-        segment = _SEGMENT.match(text, offset)
-        if segment is None:
-            return None
-        keys.append(segment[1] or segment[2] or segment[3])
-        offset = segment.end()
-    return None if any(map(_NO_KEY.search, keys)) else tuple(keys)
 
 
 def read_rules(given: Any, where: str) -> tuple[tuple[Rule, ...], list[str]]:
@@ -154,14 +138,15 @@ class _Reader:
     def rule(self) -> Rule:
         for unknown in sorted(set(self.settings) - set(_SETTINGS)):
             self._fault(f"unknown setting {unknown!r}; there are {', '.join(_SETTINGS)}.")
-        when, keep, typed, last = self._when(), self._keep(), self._typed(), self._is_last()
+        when, keep, last = self._when(), self._keep(), self._is_last()
         actions = [name for name in _ACTIONS if name in self.settings]
         if len(actions) != 1:
             has = " and ".join(actions) or "none of them"
             self._fault(f"a rule has one of {', '.join(_ACTIONS)}; this one has {has}.")
             return Rule("drop")
         action = actions[0]
-        self._check_company(action)
+        self._check_company(action, when)
+        decode = self._decode(action)
         is_drop = action == "drop"
         return Rule(
             action,
@@ -170,7 +155,8 @@ class _Reader:
             when=when,
             keep=keep,
             empty=self._name("empty") if "empty" in self.settings else None,
-            typed=typed,
+            typed=decode == "dynamodb",
+            base64=decode == "base64",
             last=last,
             origin=self.where,
         )
@@ -178,18 +164,24 @@ class _Reader:
     def _fault(self, why: str) -> None:
         self.faults.append(f"{self.where}: {why}")
 
-    def _check_company(self, action: Action) -> None:
+    def _check_company(self, action: Action, when: Sequence[Condition]) -> None:
         """Refuse settings that mean nothing beside the rule's action."""
+        if any(not each.path for each in when) and (action != "drop" or len(when) > 1):
+            self._fault('when "$" is for a rule that drops what holds nothing, and stands alone.')
         if action == "drop" and not self.settings.get("when"):
             self._fault("drop needs when: without it, every document would be dropped.")
-        for name, meant in (("keep", _ACTIONS[1:]), ("empty", ("each",)), ("decode", ("lift",))):
+        for name, meant in (
+            ("keep", _ACTIONS[1:]),
+            ("empty", ("each",)),
+            ("decode", ("lift", "parse")),
+        ):
             if name in self.settings and action not in meant:
                 self._fault(f"{name} means nothing beside {action}; it goes with {_or(meant)}.")
 
     def _target(self, action: Action) -> Path:
         path = self._path(self.settings[action], action)
         if path == ():
-            self._fault(f"{action} is the path of a member, {_PATH_EXAMPLE}; not $ itself.")
+            self._fault(f"{action} is the path of a member, {PATH_EXAMPLE}; not $ itself.")
         return path or ()
 
     def _name(self, setting: str) -> str:
@@ -202,10 +194,11 @@ class _Reader:
             return ""
         return name
 
-    def _typed(self) -> bool:
-        if self.settings.get("decode", "dynamodb") != "dynamodb":
-            self._fault('decode is "dynamodb", or left out.')
-        return "decode" in self.settings
+    def _decode(self, action: Action) -> str | None:
+        decode = self.settings.get("decode")
+        if decode is not None and decode != _DECODES.get(action, decode):
+            self._fault(f'decode is "{_DECODES[action]}" beside {action}, or left out.')
+        return decode if isinstance(decode, str) else None
 
     def _is_last(self) -> bool:
         last = self.settings.get("last", False)
@@ -216,7 +209,7 @@ class _Reader:
     def _path(self, text: Any, setting: str) -> Path | None:
         path = read_path(text)
         if path is None:
-            self._fault(f"{setting}: {text!r} is not a path {_PATH_EXAMPLE}.")
+            self._fault(f"{setting}: {text!r} is not a path {PATH_EXAMPLE}.")
         return path
 
     def _when(self) -> tuple[Condition, ...]:
@@ -230,6 +223,9 @@ class _Reader:
     def _condition(self, text: str, wanted: Any) -> Condition | None:
         path = self._path(text, "when")
         if path is None:
+            return None
+        if not path and wanted != {"present": False}:
+            self._fault('when "$" is { present = false }: the record is empty, or null.')
             return None
         match wanted:
             case {"present": bool(present), **rest} if not rest:
@@ -263,7 +259,7 @@ class _Reader:
     def _check_names(self, names: Sequence[str], kept: Sequence[tuple[str, Path]]) -> None:
         for name in sorted({name for name in names if names.count(name) > 1}):
             self._fault(f"keep writes {name!r} twice; give one of them another name.")
-        if any(not path or not name or _NO_KEY.search(name) for name, path in kept):
+        if any(not path or not name or NO_KEY.search(name) for name, path in kept):
             self._fault("keep needs members of the envelope, and names without quotes.")
 
 

@@ -13,7 +13,8 @@
       ServiceError            something outside did not do what it was asked
         StoreError              > StoreUnavailable > StoreThrottled, NoTimeToRetry;
                                   StoreRefused > KeyRefused, UriRefused;
-                                  ObjectMissing > ObjectChanged
+                                  ObjectMissing > ObjectChanged;
+                                  RegistryUnavailable, RegistryRefused: of schemas
         StreamError             > StreamUnavailable > StreamThrottled; IteratorExpired;
                                   StreamRefused > StreamMissing, ArgumentRefused
         FunctionError           Lambda
@@ -114,6 +115,14 @@ class KeyRefused(StoreRefused, ValueError):
 
 class UriRefused(StoreRefused, ValueError):
     """The URI does not name a store."""
+
+
+class RegistryUnavailable(StoreUnavailable):
+    """A schema registry failed for now: the batch comes again."""
+
+
+class RegistryRefused(StoreRefused):
+    """A schema registry will not answer until someone changes something."""
 
 
 class ObjectMissing(StoreError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset
-from pipeline.core.documents.jsonpath import path_segment
+from pipeline.core.documents.jsonpath import path_segments
 from pipeline.core.partitioning import PartitionColumn, find_fields
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Limits, Partition, Reject, Rows, Violation
@@ -205,7 +205,7 @@ def _too_long(dataset: Dataset, column: PartitionColumn, limit: int) -> Violatio
     path = "$"
     if column.field is not None:
         fields = find_fields(column.field, dataset.record, "")
-        path += "".join(path_segment(field.key) for field in fields)
+        path += "".join(path_segments(field.path) for field in fields)
     return Violation(
         Reason.PARTITION_TOO_LONG,
         f"The partition {column.name}=… would be longer than {limit} bytes.",

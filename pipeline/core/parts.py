@@ -120,7 +120,7 @@ class Parts:
         size = sum(map(len, payloads))
         if not self._has_room(size, payloads):
             return False
-        records = _taken(self._origins.record, units)
+        records = taken(self._origins.record, units)
         new = records.index(records[-1])
         if records[-1] != self._record:
             before = self._place
@@ -133,7 +133,7 @@ class Parts:
             self._record = records[-1]
         self._units.extend(between(len(self._provenance), len(self._provenance) + len(units)))
         self._provenance.record.extend(records)
-        self._provenance.sub.extend(_taken(self._origins.sub, units))
+        self._provenance.sub.extend(taken(self._origins.sub, units))
         self._provenance.document.extend(zeros(len(units)))
         self._provenance.partition_key.extend([self._origins.partition_key[n] for n in units])
         self._documents += payloads
@@ -259,7 +259,7 @@ def _objects_in(texts: Iterable[bytes], enough: float = math.inf) -> int:
     return objects
 
 
-def _taken(column: Integers, units: Integers) -> Integers:
+def taken(column: Integers, units: Integers) -> Integers:
     """Return the column's values of these units; most often they are in a row."""
     if units[-1] - units[0] == len(units) - 1:
         return column[units[0] : units[-1] + 1]

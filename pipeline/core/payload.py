@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from operator import contains
+from operator import add, contains
 
 import msgspec
 import pyarrow as pa
@@ -172,7 +172,7 @@ def _text_of_documents(payloads: Sequence[bytes], limits: Limits) -> bytes | Non
     several = len(payloads) < _FEW or _may_hold_several(text)
     if several and not all(map(_is_one, payloads)):
         return None
-    if longest > 2 * limits.depth and any(_is_too_deep(payload, limits) for payload in payloads):
+    if longest > 2 * limits.depth and _may_be_too_deep(payloads, limits):
         return None
     return text
 
@@ -190,6 +190,11 @@ def _may_hold_several(text: bytes) -> bool:
 def _is_one(payload: bytes) -> bool:
     """Tell whether a payload without line breaks is one document, or none that could be cut."""
     return _BEHIND_A_BRACKET.search(payload) is None or is_json(payload)
+
+
+def _may_be_too_deep(payloads: Sequence[bytes], limits: Limits) -> bool:
+    brackets = map(add, *(map(bytes.count, payloads, repeat(bracket)) for bracket in (b"{", b"[")))
+    return max(brackets) > limits.depth and any(_is_too_deep(each, limits) for each in payloads)
 
 
 def _is_too_deep(document: bytes, limits: Limits) -> bool:

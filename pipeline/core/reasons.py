@@ -32,6 +32,11 @@ class Reason(StrEnum):
     MESSAGEPACK = "messagepack"
     REGISTRY_DATA = "registry_data"
     BASE64_TEXT = "base64_text"
+    BAD_HEADER = "bad_header"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    UNUSABLE_SCHEMA = "unusable_schema"
+    BAD_AVRO = "bad_avro"
+    BAD_PROTOBUF = "bad_protobuf"
     OTHER_FORMAT = "other_format"
     UNPACKED_TOO_LARGE = "unpacked_too_large"
     TOO_MANY_DOCUMENTS = "too_many_documents"
@@ -72,6 +77,11 @@ MEANINGS: dict[Reason, str] = {
     Reason.MESSAGEPACK: "A MessagePack map or array.",
     Reason.REGISTRY_DATA: "A schema registry's header (Glue, Confluent) before what is not JSON.",
     Reason.BASE64_TEXT: "Base64 of JSON or of compressed data.",
+    Reason.BAD_HEADER: "A payload without the header that [payload] of stream.toml says it has.",
+    Reason.UNKNOWN_SCHEMA: "A payload whose header names a schema that is not known.",
+    Reason.UNUSABLE_SCHEMA: "A payload whose header names a schema that cannot be read with.",
+    Reason.BAD_AVRO: "A payload that is not Avro of the schema that it was written with.",
+    Reason.BAD_PROTOBUF: "A payload that is not Protobuf of the schema that it was written with.",
     Reason.OTHER_FORMAT: "Another known format, named in the message (Parquet, bzip2, UTF-16 …).",
     Reason.UNPACKED_TOO_LARGE: "A payload that unpacks past the limit (64 MiB by default), or a "
     "compressed one that takes its stream record past its own (64 MiB).",

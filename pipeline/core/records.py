@@ -173,7 +173,10 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reject(msgspec.Struct, frozen=True, gc=False):
-    """A unit that becomes a dead letter: its bytes, its violation, and where it came from."""
+    """A unit that becomes a dead letter: its bytes, its violation, and where it came from.
+
+    With a `payload_format`, the bytes are the whole payload in that format, not its document.
+    """
 
     provenance: Provenance
     unit: int
@@ -182,6 +185,7 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     dataset: str | None = None
     schema_version: int | None = None
+    payload_format: str | None = None
 
     @property
     def is_stream_record(self) -> bool:

@@ -49,6 +49,12 @@ class UnknownFields(msgspec.Struct):
         other_case = {_shown(path): _shown(field) for path, field in found.other_case.items()}
         self._count({_shown(path): count for path, count in fields.items()}, other_case)
 
+    def add_counts(self, documents: int, fields: Mapping[str, int], others: int) -> None:
+        """Add so many documents, and how many of them have each member."""
+        self.documents += documents
+        self.others += others
+        self._count({_shown(path): count for path, count in fields.items()}, {})
+
     def merge(self, other: "UnknownFields") -> None:
         """Add those of another batch."""
         self.documents += other.documents
@@ -138,6 +144,8 @@ class Report(msgspec.Struct):
     refused: dict[tuple[str | None, str, str], Refused] = msgspec.field(default_factory=dict)
     parts: int = 0
     retries: int = 0
+    unkept: UnknownFields = msgspec.field(default_factory=UnknownFields)
+    """Members of envelopes that no rule keeps; its documents are the envelopes."""
 
     @property
     def bytes_in(self) -> int:

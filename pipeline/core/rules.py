@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, Dataset
 from pipeline.core.documents.field_rules import check_fields, ruled_fields
-from pipeline.core.documents.jsonpath import Violations, path_segment
+from pipeline.core.documents.jsonpath import Violations, path_segments
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Reject, Rows, Violation
 
@@ -34,11 +34,11 @@ def _check_window(table: pa.Table, dataset: Dataset, violations: Violations) -> 
     event = table.column(dataset.event_time).cast(pa.int64())
     distance = pc.subtract(event, table.column(ARRIVED_AT.name).cast(pa.int64())).combine_chunks()
     outside = pc.or_(pc.less(distance, low), pc.greater(distance, high))
-    key = next(field.key for field in dataset.record.fields if field.name == dataset.event_time)
+    keys = next(field.path for field in dataset.record.fields if field.name == dataset.event_time)
     violation = Violation(
         Reason.OUTSIDE_WINDOW,
         f"The event time is outside the window of {_span(low)} to {_span(high)} around arrival.",
-        "$" + path_segment(key),
+        "$" + path_segments(keys),
     )
     for row in pc.indices_nonzero(outside.fill_null(False)).to_pylist():  # noqa: FBT003 - a value
         violations.add(row, violation)

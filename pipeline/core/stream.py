@@ -12,9 +12,10 @@ import msgspec
 
 from pipeline.core.envelope_rules import MOST_RULES, Rule, read_rules
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload_format import PayloadFormat, read_payload_format
 
 NAME = "stream.toml"
-_SETTINGS = ("framing", "preset", "envelope")
+_SETTINGS = ("framing", "preset", "envelope", "payload")
 
 
 class Framing(StrEnum):
@@ -29,12 +30,14 @@ class Framing(StrEnum):
 class Stream(msgspec.Struct, frozen=True):
     """The settings of a stream; without a file, the defaults.
 
-    `rules` are those of its presets, in their order, and behind them its own.
+    `rules` are those of its presets, in their order, and behind them its own. `payload` is what its
+    payloads are where they are not JSON.
     """
 
     framing: Framing = Framing.DOCUMENTS
     rules: tuple[Rule, ...] = ()
     presets: tuple[str, ...] = ()
+    payload: PayloadFormat | None = None
 
 
 PresetReader = Callable[[str], str | None]
@@ -70,9 +73,13 @@ def parse_stream(
     faults += wrong
     if len(rules) > MOST_RULES >= len(own):
         faults.append(f"{path}: with its presets it has {len(rules)} rules; {MOST_RULES} are most.")
+    payload = None
+    if "payload" in settings:
+        payload, wrong = read_payload_format(settings["payload"], path)
+        faults += wrong
     if faults:
         raise DatasetError("\n".join(faults))
-    return Stream(Framing(framing), tuple(rules), presets or ())
+    return Stream(Framing(framing), tuple(rules), presets or (), payload)
 
 
 def parse_preset(text: str, where: str) -> tuple[Rule, ...]:

@@ -12,7 +12,7 @@ a source of its own, `{name}-{arrival}?{bytes}-{digest}`, with the digest of its
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -33,6 +33,11 @@ class Version(msgspec.Struct, frozen=True):
     digest: str
     arrived_at: int | None = None
     """When it arrived as it was first converted, in microseconds since 1970, where that is kept."""
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Return what a file holds that was read whole."""
+        return cls(len(body), hashlib.sha256(body).hexdigest()[:_DIGITS])
 
     def source(self, path: str) -> str:
         """Return the first part of its documents' identity."""

@@ -1,4 +1,4 @@
-"""Lambda entry points: `kinesis`, `s3`, `commit`, `alert` and `tables`.
+"""Lambda entry points: `kinesis`, `s3`, `firehose`, `commit`, `alert` and `tables`.
 
 Each reads its settings, opens what outlives an invocation, and lets `respond` of the module that
 bears its name do the work: `_kinesis`, `_s3`, and so on. (A module `s3` would take the
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.attempt import open_pipeline
 from pipeline.bucket_settings import S3Settings
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
     from pipeline.files.objects import S3Objects
     from pipeline.handlers._tables import Tables
 
+_NO_OUTPUT: Final = "file:///no-output"
+
 __all__ = [
-    "UnexpectedError", "alert", "commit", "forget", "kinesis", "prepare", "respond", "s3", "tables",
+    "UnexpectedError", "alert", "commit", "firehose", "forget", "kinesis", "prepare", "respond",
+    "s3", "tables",
 ]  # fmt: skip
 
 
@@ -58,6 +62,16 @@ def s3(event: Any, context: Any) -> dict[str, Any]:
         settings.response_reserve,
         telemetry,
     )
+
+
+def firehose(event: Any, context: Any) -> dict[str, Any]:
+    """Transform the records of a Firehose stream: what is good goes back, the rest is kept."""
+    from pipeline.handlers import _firehose  # noqa: PLC0415 - see below
+
+    settings = _transformation_settings(os.environ)
+    telemetry = Telemetry(print_line, time.time, settings.metrics_namespace)
+    pipeline = _transformation(settings)
+    return _firehose.respond(event, context, pipeline, settings.response_reserve, telemetry)
 
 
 def commit(event: Any, context: Any) -> dict[str, Any]:
@@ -89,13 +103,24 @@ def tables(event: Any, context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda
 
 # ---------------------------------------------------------------- what outlives an invocation
 
-# A function is one of the four: what only another one needs is loaded where that is opened.
+# A function is one of them: what only another one needs is loaded where that is opened.
 
 
 @functools.lru_cache(maxsize=4)
 def _pipeline(settings: Settings) -> Pipeline:
     """Open it once. A wrong configuration stops the start here."""
     return open_pipeline(settings)
+
+
+def _transformation_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings of a function whose rows go back to Firehose, and to no output."""
+    return Settings.from_environment({**environment, "PIPELINE_OUTPUT": _NO_OUTPUT})
+
+
+@functools.lru_cache(maxsize=4)
+def _transformation(settings: Settings) -> Pipeline:
+    """Open it once. A wrong configuration stops the start here."""
+    return msgspec.structs.replace(open_pipeline(settings), output=MemoryStore())
 
 
 def _settings_of_files(environment: Mapping[str, str]) -> Settings:
@@ -143,6 +168,7 @@ def forget(*, clients: bool = True) -> None:
     Without `clients`, those of the files and of the alarms stay, which take long to make.
     """
     _pipeline.cache_clear()
+    _transformation.cache_clear()
     _opened_tables.cache_clear()
     if clients:
         _objects.cache_clear()
@@ -178,6 +204,11 @@ def _open_for_s3(environment: Mapping[str, str]) -> None:
     _objects(settings.s3)
 
 
+def _open_for_firehose(environment: Mapping[str, str]) -> None:
+    importlib.import_module("pipeline.handlers._firehose")
+    _transformation(_transformation_settings(environment))
+
+
 def _open_for_commit(environment: Mapping[str, str]) -> None:
     _committer().prepare(CommitSettings.from_environment(environment))
 
@@ -196,6 +227,7 @@ def _open_for_tables(environment: Mapping[str, str]) -> None:
 _OPENED_FIRST: Final[Mapping[str, Callable[[Mapping[str, str]], None]]] = {
     "pipeline.handlers.kinesis": _open_for_kinesis,
     "pipeline.handlers.s3": _open_for_s3,
+    "pipeline.handlers.firehose": _open_for_firehose,
     "pipeline.handlers.commit": _open_for_commit,
     "pipeline.handlers.alert": _open_for_alert,
     "pipeline.handlers.tables": _open_for_tables,

@@ -39,6 +39,7 @@ from pipeline.lake.writer import WriterLimits
 
 _MOST_CONFLICTS: Final = 20
 _LONGEST_WAIT: Final = 0.2  # seconds, before the work begins anew
+_MOST_IDLE: Final = 3  # times in which nothing that is listed can be read
 
 
 class CommitLimits(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class Committer:
 
         Raises `StoreError` for what a later run may mend, or an operator has to.
         """
-        outcome = self.outcome
+        outcome, idle = self.outcome, 0
         while True:
             versions = self._listed()
             if versions:
@@ -115,7 +116,9 @@ class Committer:
             if outcome.commits and remaining() < 2 * self._limits.reserve:
                 return outcome
             try:
-                self._commit(versions, remaining)
+                idle = 0 if self._commit(versions, remaining) else idle + 1
+                if idle >= _MOST_IDLE:
+                    raise StoreUnavailable(self._unread(versions))
             except Conflict as conflict:
                 outcome.conflicts += 1
                 if outcome.conflicts >= _MOST_CONFLICTS:
@@ -145,8 +148,9 @@ class Committer:
 
     # ----------------------------------------------------------------------------- one commit
 
-    def _commit(self, versions: dict[str, Version], remaining: Callable[[], float]) -> None:
-        """Commit what there is, or as much as a commit takes."""
+    def _commit(self, versions: dict[str, Version], remaining: Callable[[], float]) -> bool:
+        """Commit what there is, or as much as a commit takes; return whether anything changed."""
+        known, refused = self._schema, len(self._refused)
         table = self._table()
         with CommitBatch(
             table, self._forgotten(table), uuid.uuid4().hex, self._limits.writer
@@ -165,6 +169,15 @@ class Committer:
             self.outcome.rows += batch.rows
             self.outcome.duplicates += batch.duplicates
             self.outcome.files += len(files)
+            done = bool(batch.versions)
+        return done or self._schema is not known or len(self._refused) > refused
+
+    def _unread(self, versions: dict[str, Version]) -> str:
+        key = min(versions)
+        return (
+            f"{len(versions):,} landing objects of {self._dataset.name} are listed, and not there "
+            f"when they are read, {key} for one; run it again, and compare what the store lists."
+        )
 
     def _fill(
         self, batch: CommitBatch, versions: dict[str, Version], remaining: Callable[[], float]
@@ -202,11 +215,12 @@ class Committer:
             batch.add(landed)
         except DoesNotFit as error:
             try:
-                self._schema = merged(self._schema, table_schema(landed.rows.schema))
-                merged(batch.table.schema, self._schema)
+                wider = merged(self._schema, table_schema(landed.rows.schema))
+                batch.table.check_columns(merged(batch.table.schema, wider), landed.rows.schema)
             except DoesNotFit:
                 self._refuse(Refused(landed.version, str(error)))
                 return True
+            self._schema = wider
             return False
         return True
 
@@ -239,6 +253,7 @@ class Committer:
     def _evolved(self, table: LakeTable) -> LakeTable:
         try:
             wanted = merged(table.schema, self._schema)
+            table.check_columns(wanted, self._schema)
         except DoesNotFit as error:
             message = (
                 f"{table.where} cannot have the columns of schemas/{self._dataset.name}: {error}. "
@@ -246,9 +261,7 @@ class Committer:
             )
             raise StoreRefused(message) from None
         evolve_table(table, wanted)
-        table = load_table(self._catalog, self._dataset.name) or table
-        fitted(self._schema.empty_table(), table.schema)
-        return table
+        return load_table(self._catalog, self._dataset.name) or table
 
     def _forgotten(self, table: LakeTable) -> LakeTable | None:
         """Load the identities that were deleted on purpose, if there are any."""

@@ -6,6 +6,7 @@ is killed between the two would leave rows that the next delivery of their recor
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from pipeline.adapters.iceberg.table import (
     create_table,
     load_table,
 )
+from pipeline.core.dataset import IDENTITY
 from pipeline.core.errors import StoreRefused, StoreUnavailable
 from pipeline.core.lake.identities import identities_of, sequence_numbers, without
 from pipeline.core.lake.spans import Span
@@ -27,27 +29,26 @@ from pipeline.lake.rewrite import rewrite, rows_of
 from pipeline.lake.writer import TableWriter
 
 _MOST_CONFLICTS: Final = 20
+_NONE: Final = pa.schema(list(IDENTITY)).empty_table()
 Choose = Callable[[pa.Table], pa.Table]
 """Returns those of some rows that are to be deleted."""
 
 
 def forget(catalog: LakeCatalog, name: str, choose: Choose) -> int:
     """Delete the chosen rows of a table for good; return how many. Raises `StoreError`."""
-    count = 0
     for _ in range(_MOST_CONFLICTS):
         table = load_table(catalog, name)
         found = [] if table is None else _found(table, choose)
         if table is None or not found:
-            return count
+            return 0
+        identities = pa.concat_tables([rows for _, rows in found])
         try:
-            _write_down(catalog, name, table, [rows for _, rows in found])
-            table = load_table(catalog, name) or table
-            for file, identities in found:
-                rewrite(table, [file], lambda rows, those=identities: without(rows, [those]))  # type: ignore[misc]  # of this round
-                table = load_table(catalog, name) or table
-                count += identities.num_rows
+            _write_down(catalog, name, table, identities)
+            # Of the version that was looked at: what somebody else deletes meanwhile stays deleted.
+            rewrite(table, [file for file, _ in found], partial(without, others=[identities]))
         except Conflict:
             continue
+        return int(identities.num_rows)
     message = f"{name} changes faster than rows are deleted from it; run it again."
     raise StoreUnavailable(message)
 
@@ -56,8 +57,8 @@ def _found(table: LakeTable, choose: Choose) -> list[tuple[TableFile, pa.Table]]
     """Return the files that have such rows, each with their identities."""
     found = []
     for file in table.files():
-        identities = [identities_of(choose(rows)) for rows in rows_of(table, file)]
-        chosen = pa.concat_tables(identities)
+        identities = (identities_of(choose(rows)) for rows in rows_of(table, file))
+        chosen = pa.concat_tables([_NONE, *identities])
         if chosen.num_rows and file.is_fixed:
             message = (
                 f"{file.path} has rows to delete, and rows that were deleted in a file of their "
@@ -69,16 +70,18 @@ def _found(table: LakeTable, choose: Choose) -> list[tuple[TableFile, pa.Table]]
     return found
 
 
-def _write_down(
-    catalog: LakeCatalog, name: str, table: LakeTable, identities: list[pa.Table]
-) -> None:
-    """Append identities to the table of those that are forgotten."""
-    rows = pa.concat_tables(identities)
+def _write_down(catalog: LakeCatalog, name: str, table: LakeTable, rows: pa.Table) -> None:
+    """Append identities to the table of those that are forgotten, which are not there yet."""
     forgotten = load_table(catalog, f"{name}_forgotten") or create_table(
         catalog, f"{name}_forgotten", rows.schema, LakeSettings(())
     )
     if not table.has_forgotten:
-        table.set_property(FORGOTTEN, "true")
+        # In a version of its own, as the other is the one to delete from.
+        (load_table(catalog, name) or table).set_property(FORGOTTEN, "true")
+    for source in set(rows["_source"].to_pylist()):
+        rows = without(rows, forgotten.identities(source))
+    if not rows.num_rows:
+        return
     spans = []
     for source in set(rows["_source"].to_pylist()):
         of_it = rows.filter(pc.equal(rows["_source"], source))

@@ -102,6 +102,8 @@ def _decoded(body: bytes) -> tuple[Origin, pa.Table]:
         reader.open(pa.BufferReader(body))
         origin = read_origin(reader.metadata.metadata)
         rows = reader.read_all(use_threads=False)
+        # A text that is none would be found out only when its file is written.
+        rows.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         message = f"it is not a whole Parquet file ({type(error).__name__})"
         raise UnusableObject(message) from None

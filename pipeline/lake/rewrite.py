@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.adapters.iceberg.table import LakeTable, TableFile
-from pipeline.core.lake.schemas import fitted
+from pipeline.adapters.iceberg.catalogs import Conflict, LakeCatalog
+from pipeline.adapters.iceberg.table import LakeTable, TableFile, load_table
+from pipeline.core.lake.schemas import fitted, renamed
 from pipeline.lake.writer import TableWriter, WriterLimits
 
 SMALL_BYTES: Final = 32 * 2**20
@@ -18,13 +19,18 @@ MOST_BYTES: Final = 2**30
 """Of one partition that are merged at once; what is larger is for Spark, Athena or Glue."""
 
 
+class Merged(msgspec.Struct):
+    """How many files became how many, and of how many partitions they changed meanwhile."""
+
+    before: int = 0
+    after: int = 0
+    busy: int = 0
+
+
 def rows_of(table: LakeTable, file: TableFile) -> Iterator[pa.Table]:
     """Yield the rows of a file, a row group at a time, as the table has them now."""
-    with table.io.files(file.path).open(file.path) as body:
-        parquet = pq.ParquetFile(body)
-        for number in range(parquet.metadata.num_row_groups):
-            rows = parquet.read_row_group(number).replace_schema_metadata(None)
-            yield fitted(rows, table.schema)
+    for rows in table.row_groups(file.path):
+        yield fitted(renamed(rows, table.schema), table.schema)
 
 
 def rewrite(
@@ -52,7 +58,10 @@ def mergeable(
     small_bytes: int = SMALL_BYTES,
     most_bytes: int = MOST_BYTES,
 ) -> list[list[TableFile]]:
-    """Return the small files of each partition that has many, as many as are merged at once."""
+    """Return the small files of each partition that has many, as many as are merged at once.
+
+    They are merged in the version of the table that they were found in.
+    """
     by_partition: dict[tuple[object, ...], list[TableFile]] = defaultdict(list)
     for file in table.files():
         if file.bytes < small_bytes and not file.is_fixed:
@@ -68,3 +77,22 @@ def mergeable(
         if len(chosen) >= least_files:
             found.append(chosen)
     return found
+
+
+def merge(catalog: LakeCatalog, name: str, least_files: int = LEAST_FILES) -> Merged:
+    """Merge the small files of each partition of a table, each in a commit of its own."""
+    merged, tried = Merged(), set[tuple[object, ...]]()
+    while True:
+        # Loaded for each: what somebody else deleted since must not come back with the rest.
+        table = load_table(catalog, name)
+        groups = [] if table is None else mergeable(table, least_files)
+        left = [files for files in groups if files[0].partition not in tried]
+        if table is None or not left:
+            return merged
+        tried.add(left[0][0].partition)
+        try:
+            merged.after += rewrite(table, left[0])
+        except Conflict:
+            merged.busy += 1
+        else:
+            merged.before += len(left[0])

@@ -22,12 +22,13 @@ from pipeline.core.errors import StateRefused
 from pipeline.local.function import Function
 from pipeline.local.pace import Pace
 from pipeline.local.runner import Runner
-from pipeline.local.state import State, StreamIdentity, open_state
+from pipeline.local.state import Beginning, State, StreamIdentity, open_state
 from pipeline.local.status import ShardStatus, StreamStatus
 from pipeline.local.trouble import FailureBackoff
 from pipeline.local.worker import Job
 
 __all__ = [
+    "Beginning",
     "FailureBackoff",
     "Function",
     "Job",

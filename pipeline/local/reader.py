@@ -4,25 +4,38 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.adapters.aws.kinesis import MOST_RECORDS, Kinesis
+from pipeline.adapters.aws.kinesis import MOST_RECORDS, IteratorType, Kinesis
 from pipeline.core.errors import ArgumentRefused, IteratorExpired
 from pipeline.core.records import StreamRecord
 from pipeline.local.pace import USUAL_PACE, Pace
-from pipeline.local.state import Checkpoint
+from pipeline.local.state import Beginning, Checkpoint
 
 _FIRST_LIMIT: Final = 100
 _WANTED_BYTES: Final = 10 * 2**20  # of one response
 _HOUR: Final = 3_600_000_000
 
 Records = tuple[StreamRecord, ...]
+Start = tuple[IteratorType, float | None]
+"""Where a shard is read from that has no checkpoint; a time is in seconds since 1970."""
+
+FROM_OLDEST: Final[Start] = ("TRIM_HORIZON", None)
+FROM_NOW: Final[Start] = ("LATEST", None)
+
+
+def start_of(beginning: Beginning) -> Start:
+    """Return where shards are read from that have no checkpoint."""
+    if beginning.arrived_at is None:
+        return FROM_OLDEST
+    return "AT_TIMESTAMP", beginning.arrived_at / 1_000_000
 
 
 class ShardReader:
-    """Reads on after a checkpoint. Times are microseconds since 1970, UTC.
+    """Reads on after a checkpoint, or from `start`. Times are microseconds since 1970, UTC.
 
     `ended`: the shard is closed, and everything of it was read. `at_tip`: at the last response,
     there was nothing more. `behind` is in milliseconds, None before the first response.
-    `notify` is called with a sentence where records may have expired unread.
+    `notify` is called with a sentence where records may have expired unread. Of a shard that is
+    younger than the time to read from, that is its oldest record.
     """
 
     def __init__(
@@ -33,6 +46,7 @@ class ShardReader:
         notify: Callable[[str], object],
         now: Callable[[], int],
         pace: Pace = USUAL_PACE,
+        start: Start = FROM_OLDEST,
     ) -> None:
         self.ended = False
         self.at_tip = False
@@ -46,6 +60,7 @@ class ShardReader:
         self._notify = notify
         self._now = now
         self._pace = pace
+        self._start = start
         self._iterator: str | None = None
         self._limit = _FIRST_LIMIT
         self._not_before = 0.0
@@ -54,6 +69,11 @@ class ShardReader:
     def delay(self) -> float:
         """Seconds to wait before the next `read`."""
         return max(0.0, self._not_before - time.monotonic())
+
+    @property
+    def complete_until(self) -> int | None:
+        """All that arrived before this was seen; None before the first record, or tip."""
+        return self._complete_until
 
     def read(self) -> Records:
         """Return what comes next, which may be nothing. Raises `StreamError`; then read again."""
@@ -77,7 +97,12 @@ class ShardReader:
 
     def _new_iterator(self) -> str:
         if self._after is None:
-            return self._kinesis.get_shard_iterator(self._shard_id, "TRIM_HORIZON")
+            began = self._now() / 1e6
+            iterator = self._kinesis.get_shard_iterator(self._shard_id, *self._start)
+            if self._start == FROM_NOW:
+                # Should this iterator be lost, nothing that comes meanwhile is.
+                self._start = ("AT_TIMESTAMP", began)
+            return iterator
         try:
             return self._kinesis.get_shard_iterator(
                 self._shard_id, "AFTER_SEQUENCE_NUMBER", self._after

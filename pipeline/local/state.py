@@ -2,6 +2,7 @@
 
     lock                 held by the one runner that uses the directory
     stream.json          whose state it is
+    beginning.json       from when on the stream is read, where that is not its oldest record
     shards/<id>.json     one checkpoint for each shard
 
 Each file is written whole or not at all, and is on the disk before anything rests on it, so that
@@ -21,6 +22,7 @@ from pipeline.adapters.directory import DirectoryStore
 from pipeline.core.errors import ObjectMissing, StateRefused
 
 _STREAM = "stream.json"
+_BEGINNING = "beginning.json"
 _SHARDS = "shards/"
 _SUFFIX = ".json"
 _Kind = TypeVar("_Kind")
@@ -31,6 +33,15 @@ class StreamIdentity(msgspec.Struct, frozen=True):
 
     stream_arn: str
     created: float
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """From when on a stream is read, in microseconds since 1970; None: from its oldest record on.
+
+    A shard without a checkpoint begins there, whenever it is split off or begun again.
+    """
+
+    arrived_at: int | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -75,6 +86,14 @@ class State:
             )
         return found
 
+    def beginning(self) -> Beginning:
+        """Return from when on the stream is read. Raises `StateRefused` for a file of others."""
+        try:
+            text = self.store.get(_BEGINNING)
+        except ObjectMissing:
+            return Beginning()
+        return _decode(text, Beginning, f"{self.store.uri}/{_BEGINNING}")
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint on the disk. Raises `StoreError`."""
         self.store.put(_key(checkpoint.shard_id), msgspec.json.encode(checkpoint))
@@ -101,11 +120,16 @@ class State:
 
 @contextlib.contextmanager
 def open_state(
-    directory: Path, identity: StreamIdentity, *, restart: bool = False
+    directory: Path,
+    identity: StreamIdentity,
+    *,
+    restart: bool = False,
+    beginning: Beginning | None = None,
 ) -> Iterator[State]:
     """Open, or make, the state of a stream, for one runner at a time. Raises `StateRefused`.
 
-    With `restart`, the state of a former stream of the same name is let go of.
+    With `restart`, the state of a former stream of the same name is let go of. With a `beginning`,
+    so is what was done of this one.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
@@ -118,7 +142,11 @@ def open_state(
                 "give this one another --state."
             ) from None
         store = DirectoryStore(directory)
-        yield _state_of(store, identity, restart=restart)
+        state = _state_of(store, identity, restart=restart)
+        if beginning is not None:
+            state = _begin_again(store, identity)
+            store.put(_BEGINNING, msgspec.json.encode(beginning))
+        yield state
 
 
 def _state_of(store: DirectoryStore, identity: StreamIdentity, *, restart: bool) -> State:
@@ -148,6 +176,7 @@ def _begin_again(store: DirectoryStore, identity: StreamIdentity) -> State:
     """Remove all checkpoints, and only then write down whose state it is from now on."""
     for key in list(store.list(_SHARDS)):
         store.delete(key)
+    store.delete(_BEGINNING)
     store.put(_STREAM, msgspec.json.encode(identity))
     return State(identity, store)
 

@@ -26,7 +26,7 @@ from pipeline.esm import (
 )
 from pipeline.local.function import FUNCTION_ARN, Function
 from pipeline.local.pace import USUAL_PACE, Pace
-from pipeline.local.reader import ShardReader
+from pipeline.local.reader import ShardReader, start_of
 from pipeline.local.state import State
 from pipeline.local.status import ShardStatus
 from pipeline.local.trouble import REPORT_EVERY, FailureBackoff, Notify
@@ -105,7 +105,13 @@ class ShardWorker:
             job.mapping, job.state.stream_arn, shard_id, self._checkpoint.sequence_number
         )
         self._reader = ShardReader(
-            job.kinesis, self._checkpoint, job.retention, job.notify, now, job.pace
+            job.kinesis,
+            self._checkpoint,
+            job.retention,
+            job.notify,
+            now,
+            job.pace,
+            start_of(job.state.beginning()),
         )
         self._trouble = FailureBackoff(shard_id, job.notify, stop, job.pace)
         self._unread = ""  # the last trouble with reading

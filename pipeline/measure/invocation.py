@@ -10,6 +10,8 @@ from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.stopwatch import PHASES
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.core.dataset import Dataset
+from pipeline.core.envelope import Envelope
+from pipeline.core.envelope_rules import Rule
 from pipeline.core.errors import BatchNotStored
 from pipeline.core.records import Limits
 from pipeline.core.routing import Router
@@ -45,10 +47,16 @@ class Invocation:
     phases: dict[str, float]
 
 
-def make_pipeline(datasets: Sequence[Dataset], *, distant: bool = False) -> Pipeline:
-    """Return a pipeline on empty stores in memory; `distant` ones are as slow as S3."""
-    store = DistantStore if distant else MemoryStore
-    return Pipeline(Router(datasets), Limits(), store(), store())
+def make_pipeline(
+    datasets: Sequence[Dataset], *, distant: bool = False, rules: Sequence[Rule] = ()
+) -> Pipeline:
+    """Return a pipeline on empty stores in memory; `distant` ones are as slow as S3.
+
+    With `rules`, documents are taken out of envelopes.
+    """
+    store, limits = DistantStore if distant else MemoryStore, Limits()
+    envelope = Envelope(rules, limits) if rules else None
+    return Pipeline(Router(datasets), limits, store(), store(), envelope=envelope)
 
 
 def invoke(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyiceberg.table
 import pytest
 from lake_simulation.foreign import append_rows, compact, expire
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions.visitors import _ManifestEvalVisitor
 
 from pipeline.adapters.iceberg.catalogs import Conflict, LakeCatalog, open_catalog
 from pipeline.adapters.iceberg.table import LakeTable, create_table, load_table
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.errors import StoreUnavailable
 from pipeline.core.lake.spans import Span
-from pipeline.core.lake_settings import LakeSettings
+from pipeline.core.lake_settings import LakePartition, LakeSettings
 from pipeline.lake.writer import TableWriter
 
 SCHEMA = pa.schema([*IDENTITY, ARRIVED_AT, ("n", pa.int64()), ("country", pa.string())])
@@ -32,24 +36,29 @@ def catalog(tmp_path: Path) -> LakeCatalog:
     return found
 
 
-def loaded(catalog: LakeCatalog) -> LakeTable:
-    table = load_table(catalog, "things")
+def loaded(catalog: LakeCatalog, name: str = "things") -> LakeTable:
+    table = load_table(catalog, name)
     assert table is not None
     return table
 
 
-def append(table: LakeTable, *numbers: int) -> None:
-    """Append a row for each sequence number."""
-    rows = pa.Table.from_pylist(
+def rows_of(*numbers: int) -> pa.Table:
+    """Return a row for each sequence number."""
+    return pa.Table.from_pylist(
         [
             {
                 "_source": SOURCE, "_sequence_number": str(number), "_sub_sequence_number": 0,
-                "_document": 0, "_arrived_at": 0, "n": number, "country": "DE",
+                "_document": 0, "_arrived_at": 0, "n": number % 1_000, "country": "DE",
             }
             for number in numbers
         ],
         SCHEMA,
     )  # fmt: skip
+
+
+def append(table: LakeTable, *numbers: int) -> None:
+    """Append a row for each sequence number."""
+    rows = rows_of(*numbers)
     span = Span(SOURCE, min(numbers), max(numbers))
     known = table.ranges().span_of(SOURCE) or table.range_of(SOURCE)
     commit = uuid.uuid4().hex
@@ -138,3 +147,111 @@ def test_where_every_answer_is_lost_the_table_can_still_be_read(
     with pytest.raises(StoreUnavailable, match=r"the catalog did not answer; run it again\."):
         append(table, 10, 11)
     assert numbers_in(catalog) == [10, 11]
+
+
+def test_a_first_commit_is_not_repeated_on_a_history_that_was_expired(
+    catalog: LakeCatalog,
+) -> None:
+    first = loaded(catalog)
+    append(loaded(catalog), 10, 11)
+    append(loaded(catalog), 20)
+    # pyiceberg's expiry leaves the second snapshot without a parent, as the first one has none.
+    assert expire(catalog, "things")
+    with pytest.raises(Conflict, match=r"The history since then was expired"):
+        append(first, 10, 11)
+    assert numbers_in(catalog) == [10, 11, 20]
+
+
+def test_what_somebody_appended_is_looked_up_even_when_their_snapshot_has_expired(
+    catalog: LakeCatalog,
+) -> None:
+    append(loaded(catalog), 10)
+    assert loaded(catalog).ranges().span_of(SOURCE) == Span(SOURCE, 10, 10)
+    table = loaded(catalog)
+    with TableWriter(table, "other_append") as writer:
+        writer.add(rows_of(99).cast(table.schema))
+        transaction = table.table.transaction()
+        with transaction.update_snapshot().fast_append() as other_append:
+            for file in writer.finish():
+                other_append.append_data_file(file)
+        transaction.commit_transaction()
+    assert compact(catalog, "things", random.Random(1))
+    assert expire(catalog, "things")
+    assert loaded(catalog).ranges().span_of(SOURCE) is None
+    assert loaded(catalog).range_of(SOURCE) == Span(SOURCE, 10, 99)
+
+
+def test_a_compaction_is_trusted_as_long_as_its_snapshot_is_there(catalog: LakeCatalog) -> None:
+    append(loaded(catalog), 10)
+    append(loaded(catalog), 20)
+    assert compact(catalog, "things", random.Random(1))
+    assert expire(catalog, "things")
+    assert loaded(catalog).ranges().span_of(SOURCE) == Span(SOURCE, 10, 20)
+
+
+def test_bounds_of_a_shard_are_taken_from_statistics_and_others_are_read(
+    catalog: LakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = 49590338271490256608559692538361571095921575989136588898
+    append(loaded(catalog), first, first + 7)
+    table = loaded(catalog)
+    read = list[str]()
+    real = LakeTable.row_groups
+
+    def row_groups(self: LakeTable, path: str, *names: Any) -> Any:
+        read.append(path)
+        return real(self, path, *names)
+
+    monkeypatch.setattr(LakeTable, "row_groups", row_groups)
+    assert table.range_of(SOURCE) == Span(SOURCE, first, first + 7)
+    assert read == []
+    append(loaded(catalog), 5)
+    read.clear()
+    assert loaded(catalog).range_of(SOURCE) == Span(SOURCE, 5, first + 7)
+    assert len(read) == 1
+
+
+def test_files_to_replace_are_found_in_whichever_manifests_threads_look_at(
+    catalog: LakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = create_table(
+        catalog, "by_country", SCHEMA, LakeSettings((LakePartition("identity", "country"),))
+    )
+    for country in ("DE", "FR"):
+        rows = rows_of(1).set_column(6, "country", pa.array([country])).cast(table.schema)
+        with TableWriter(table, country) as writer:
+            writer.add(rows)
+            transaction = table.table.transaction()
+            with transaction.update_snapshot().fast_append() as append:
+                append.append_data_file(writer.finish()[0])
+            transaction.commit_transaction()
+        table = loaded(catalog, "by_country")
+    real = _ManifestEvalVisitor.visit_equal
+    waiting = threading.Barrier(2)
+
+    def slowly(self: Any, **arguments: Any) -> bool:
+        # Until the other thread has begun with its manifest, too.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            waiting.wait(1)
+        return real(self, **arguments)
+
+    monkeypatch.setattr(_ManifestEvalVisitor, "visit_equal", slowly)
+    table.replace(table.files()[:1], [])
+    assert len(loaded(catalog, "by_country").files()) == 1
+
+
+def test_a_commit_puts_metadata_together_as_often_as_it_changes(
+    catalog: LakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = pyiceberg.table.update_table_metadata, list[int]()  # type: ignore[attr-defined]  # as it is imported there
+
+    def update(*arguments: Any) -> Any:
+        made.append(1)
+        return real(*arguments)
+
+    for number in range(3):
+        append(loaded(catalog), number + 10)
+    monkeypatch.setattr(pyiceberg.table, "update_table_metadata", update)
+    append(loaded(catalog), 20)
+    assert len(made) <= 6
+    assert numbers_in(catalog) == [10, 11, 12, 20]

@@ -73,10 +73,11 @@ CASES = [
         ['{"cdc_op":"d",' + DBZ_KEPT + ',"id":7}'],
     ),
     Case("debezium", '{"schema":{"type":"struct","optional":true},"payload":null}', ["drop tombstone"]),
+    Case("debezium", "null", ["drop tombstone"]),
     Case(
         "debezium",
         '{"before":null,"after":null,"source":' + DBZ_SOURCE + ',"op":"u","ts_ms":1795426200123}',
-        ["letter The envelope should have an object at $.after, as preset debezium, envelope 3 says."],
+        ["letter The envelope should have an object at $.after, as preset debezium, envelope 4 says."],
     ),
     Case(
         "eventbridge",
@@ -120,6 +121,19 @@ CASES = [
         ['{"firewall_name":"edge","availability_zone":"eu-central-1a","event_timestamp":"1795426200","timestamp":"2026-11-23T09:30:00.000000+0000","event_type":"alert","src_ip":"10.0.0.1"}'],
     ),
     Case("network-firewall", '{"firewall_name":"edge","event":7}', ["letter The envelope should have an object at $.event, as preset network-firewall, envelope 1 says."]),
+    Case(
+        "firehose-transform-backup",
+        '{"attemptsMade":4,"arrivalTimestamp":1795426200000,"errorCode":"Lambda.FunctionError","errorMessage":"Task timed out","attemptEndingTimestamp":1795426260000,"rawData":"eyJvcmRlciI6IDd9Cg==","lambdaArn":"arn:aws:lambda:eu-central-1:123456789012:function:f"}',
+        ['{"firehose_arrived_at":1795426200000,"firehose_error":"Lambda.FunctionError","firehose_message":"Task timed out","order": 7}'],
+    ),
+    *[
+        Case(
+            "firehose-transform-backup",
+            '{"attemptsMade":4,"rawData":' + data + "}",
+            ["letter The envelope should have a string that is a JSON object in base64 at $.rawData, as preset firehose-transform-backup, envelope 1 says."],
+        )
+        for data in ('"eyJvcmRlciI6IDd9C"', '"bm90IGpzb24="', '"{}"', "7", '"\u00e9"')
+    ],
     Case("segment", '{"batch":[{"type":"track","userId":"u7","sentAt":1},{"type":"page"}],"sentAt":"t"}', ['{"batch_sent_at":"t","type":"track","userId":"u7","sentAt":1}', '{"batch_sent_at":"t","type":"page"}']),
     Case("segment", '{"type":"track","userId":42,"properties":{}}', ['{"type":"track","userId":42,"properties":{}}']),
     Case(

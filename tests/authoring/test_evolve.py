@@ -255,3 +255,39 @@ def test_the_next_version_loses_no_row_and_keeps_old_files_readable(
     event = kinesis_event(map(as_json, [*before, *after]))
     was, now = (len(deliver(event, [one]).rows) for one in (draft.dataset, drift.dataset))
     assert now >= was
+
+
+def test_members_beside_those_that_paths_lead_to_become_fields_with_paths() -> None:
+    schema = {
+        "type": "record",
+        "name": "Change",
+        "fields": [
+            {"name": "op", "type": "string", "path": "$.metadata.operation"},
+            {"name": "lsn", "type": ["null", "int"], "path": "$.source.lsn"},
+            {"name": "gone", "type": ["null", "int"], "path": "$.source.gone"},
+        ],
+    }
+    documents = [
+        {
+            "metadata": {"operation": "load", "table-name": "t"},
+            "source": {"lsn": 2**40 + n, "op": 1},
+        }
+        for n in range(5)
+    ]
+    drift = drift_of(*documents, schema=schema)
+    assert [(new.path, new.refused) for new in drift.new] == [
+        ('$.metadata["table-name"]', ""),
+        ("$.source.op", ""),
+    ]
+    assert drift.ceased == ["$.source.gone"]
+    made = entries(drift)
+    assert made["table_name"]["path"] == '$.metadata["table-name"]'
+    # Its name is another column's.
+    assert [entry.get("path") for entry in made.values()][:2] == [
+        "$.metadata.operation",
+        "$.source.lsn",
+    ]
+    (added,) = [name for name, entry in made.items() if entry["path"] == "$.source.op"]
+    assert added not in ("op", "lsn")
+    assert "jsonName" not in made[added]
+    assert drift.dataset is not None

@@ -32,7 +32,7 @@ from pipeline.authoring.infer.observed import DEEPEST, MOST_KEYS, MOST_SYMBOLS
 from pipeline.cli import main
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
-from pipeline.core.matching import Match
+from pipeline.core.matching import Match, Matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -565,7 +565,7 @@ def test_a_time_that_all_documents_have_goes_first() -> None:
 @pytest.mark.parametrize("value", ["order", '\x7f\n"\\🦈', 7, -(2**63), True])
 def test_match_is_what_all_documents_say(value: Any) -> None:
     dataset = dataset_of(draft_of({"@type": value}, {"@type": value}, match_field="@type"))
-    assert repr(dataset.match) == repr(Match("@type", value))
+    assert repr(dataset.match) == repr(Matching((Match("@type", value),)))
 
 
 @pytest.mark.parametrize(
@@ -591,8 +591,9 @@ def test_match_needs_one_value_that_can_be_one(values: list[Any], why: str) -> N
 )
 def test_a_nested_match_field_is_drafted(document: dict[str, Any]) -> None:
     drafted = dataset_of(draft_of(document, document, match_field="metadata.table-name"))
-    assert drafted.match == Match("metadata.table-name", "orders")
-    assert drafted.match.find(document) == "orders"
+    assert drafted.match is not None
+    assert drafted.match.conditions == (Match("metadata.table-name", "orders"),)
+    assert drafted.match.conditions[0].find(document) == "orders"
 
 
 def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:

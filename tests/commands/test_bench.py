@@ -205,7 +205,7 @@ def test_the_benchmarks_run_and_report_every_target(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "README.md").read_text()
     targets = re.findall(r"^\| .+ \| at (?:least|most) [\d.]+", report, re.MULTILINE)
-    assert len(targets) == 28
+    assert len(targets) == 31
     plots = {plot["name"] for plot in json.loads((tmp_path / "plots.json").read_text())}
     assert plots == {"cost", "growth-documents", "growth-fields", "growth-partitions"}
     # Drawn where `make bench` has installed what draws them.

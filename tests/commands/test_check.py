@@ -209,7 +209,7 @@ def test_it_remarks_on_a_logical_type_that_nobody_knows(
     )
     assert check(things) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "accepts documents whose 'm.kind' equals 1" in lines
+    assert "accepts documents whose '$.m.kind' equals 1" in lines
     assert "partitions date of m.at in Europe/Berlin, year of arrival" in lines
     assert "f string may be null, has a default f" in lines
     assert (

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Stored, as_json, deliver, kinesis_event
+from pyiceberg.table import Table
+from support import Stored, as_json, deliver, kinesis_event, row_identity
 
 from pipeline import cli
 from pipeline.adapters.directory import DirectoryStore
+from pipeline.adapters.iceberg.catalogs import Conflict
+from pipeline.adapters.iceberg.table import LakeTable
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_dataset
+from pipeline.lake import forget
+from pipeline.lake.places import open_lake
 
 FIELDS = [{"name": "n", "type": "int"}, {"name": "who", "type": "string"}]
 CONFIG = 'partition_by = ["date()"]\n[lake]\n'
@@ -40,6 +45,15 @@ class Place:
 
     def run(self, name: str, *more: str) -> int:
         return cli.main(["lake", name, str(self.out), "--schemas", str(self.schemas), *more])
+
+    def table(self, name: str = "things") -> Table:
+        catalog = open_lake(self.out.as_uri()).catalog
+        return catalog.catalog.load_table(catalog.identifier(name))
+
+    def rows(self, name: str = "things") -> list[dict[str, Any]]:
+        """Return the table's rows, in the order of their identities."""
+        found: list[dict[str, Any]] = self.table(name).scan().to_arrow().to_pylist()
+        return sorted(found, key=row_identity)
 
     def files(self) -> list[Path]:
         return sorted((self.out / "_lake" / "tables").rglob("*.parquet"))
@@ -89,8 +103,9 @@ def test_merge_makes_one_file_of_many_and_what_comes_again_is_still_known(
 
 
 def test_clean_deletes_what_nobody_needs_when_it_is_old(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    needed = LakeTable.referenced
     place.send(0, 2)
     place.run("commit")
     (kept,) = place.files()
@@ -99,6 +114,10 @@ def test_clean_deletes_what_nobody_needs_when_it_is_old(
     old.write_bytes(b"")
     os.utime(old, (0, 0))
     os.utime(kept, (0, 0))
+    # As Spark names files on a disk.
+    monkeypatch.setattr(
+        LakeTable, "referenced", lambda table: {uri.replace("///", "/") for uri in needed(table)}
+    )
     capsys.readouterr()
     assert place.run("clean", "--dry-run") == 0
     assert capsys.readouterr().out == "things: 1 files would be deleted\n"
@@ -128,6 +147,131 @@ def test_a_condition_that_is_none_is_refused(
     place.run("commit")
     assert place.run("forget", "--where", "nobody = 1") == 1
     assert "--where is not a condition on the table's columns: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            "n = ",
+            "is not a condition on the table's columns: Parser Error: syntax error at or near ",
+        ),
+        ("true) --", "is not a condition on the table's columns: Parser Error: "),
+        ("", "is TUPLE, and not a condition: "),
+        ("true; DROP TABLE rows", "is not a condition on the table's columns: Parser Error: "),
+        ("n = 1 LIMIT 1", "is not a condition on the table's columns: Parser Error: "),
+        ("count(*) > 0", "is not a condition on the table's columns: Binder Error: "),
+        ("n", "is INTEGER, and not a condition: write what is true of the rows to delete, "),
+        ("CAST(who AS INT) = 1", "could not be asked of each row (ConversionException); nothing "),
+    ],
+)
+def test_what_is_not_a_condition_deletes_nothing(
+    place: Place, capsys: pytest.CaptureFixture[str], condition: str, said: str
+) -> None:
+    place.send(0, 2, who="hidden")
+    place.run("commit")
+    assert place.run("forget", "--where", condition) == 1
+    message = capsys.readouterr().err
+    assert f"--where {said}" in message
+    assert "hidden" not in message
+    assert len(place.rows()) == 2
+
+
+def test_identities_are_forgotten_once_however_often_it_is_tried(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.send(0, 4)
+    place.run("commit")
+
+    def conflict(*_: object) -> int:
+        monkeypatch.undo()
+        message = "somebody was first"
+        raise Conflict(message)
+
+    monkeypatch.setattr(forget, "rewrite", conflict)
+    assert place.run("forget", "--where", "n < 2") == 0
+    assert [row["n"] for row in place.rows()] == [2, 3]
+    assert len(place.rows("things_forgotten")) == 2
+
+
+def test_forget_says_that_more_rows_have_landed(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.send(0, 2)
+    place.run("commit")
+    place.send(2, 4)
+    capsys.readouterr()
+    assert place.run("forget", "--where", "who = 'ann'") == 0
+    assert capsys.readouterr().out == (
+        "things: 2 rows deleted\n1 landing objects are not in the table yet, and may have such "
+        "rows: commit them, and run this again.\n"
+    )
+
+
+def test_columns_that_were_renamed_or_dropped_stay_what_they_are(place: Place) -> None:
+    for number in range(8):
+        place.send(number, number + 1)
+        place.run("commit")
+    with place.table().update_schema(allow_incompatible_changes=True) as update:
+        update.rename_column("n", "number")
+        update.delete_column("who")
+    assert place.run("forget", "--where", "number = 3") == 0
+    assert place.run("merge") == 0
+    assert [row["number"] for row in place.rows()] == [0, 1, 2, 4, 5, 6, 7]
+    place.send(2, 9)
+    place.run("commit")
+    # What is sent is called as before, and gets its column again; 3 stays forgotten.
+    assert [(row["number"], row["n"]) for row in place.rows()] == [
+        *((number, None) for number in (0, 1, 2, 4, 5, 6, 7)), (None, 8),
+    ]  # fmt: skip
+
+
+def test_a_value_too_long_for_a_folder_is_committed_all_the_same(place: Place) -> None:
+    (place.schemas / "things" / "dataset.toml").write_text(
+        'partition_by = ["date()"]\n[lake]\npartition_by = ["who"]\n'
+    )
+    for who in ("é" * 200, "a/../b", "", "ann"):
+        place.send(len(who), len(who) + 1, who)
+    assert place.run("commit") == 0
+    assert {row["who"] for row in place.rows()} == {"é" * 200, "a/../b", "", "ann"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "verb"),
+    [("*.metadata.json", "load"), ("snap-*.avro", "read"), ("*.parquet", "read")],
+)
+@pytest.mark.parametrize("body", [b"", b"{", None])
+def test_a_table_that_cannot_be_read_is_said_to_be_broken(
+    place: Place, capsys: pytest.CaptureFixture[str], pattern: str, verb: str, body: bytes | None
+) -> None:
+    place.send(0, 2)
+    place.run("commit")
+    for path in (place.out / "_lake" / "tables").rglob(pattern):
+        path.unlink() if body is None else path.write_bytes(body)
+    place.send(1, 4)
+    capsys.readouterr()
+    assert place.run("commit") == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"pipeline: things: Could not {verb} the table lake.things: ")
+    assert "Put it back from the bucket's versions or a backup" in message
+    assert len(list((place.out / "things").rglob("*.parquet"))) == 1
+
+
+def test_a_catalog_that_is_none_is_said_to_be_broken(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.send(0, 2)
+    (place.out / "_lake").mkdir()
+    (place.out / "_lake" / "catalog.db").write_text("not a database" * 100)
+    assert place.run("commit") == 1
+    assert (
+        "catalog.db: the catalog's database refused it (DatabaseError)" in capsys.readouterr().err
+    )
+    assert place.run("status", "--catalog", "rest:http://127.0.0.1:9/") == 1
+    assert capsys.readouterr().err == (
+        "pipeline: Could not open the catalog rest:http://127.0.0.1:9/: the catalog did not answer;"
+        " run it again.\n"
+    )
 
 
 def test_a_directory_has_nothing_to_restore(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from pipeline.core.dataset import IDENTITY
 from pipeline.core.errors import DatasetError
 from pipeline.core.lake.identities import distinct, without
 from pipeline.core.lake.partitions import split
-from pipeline.core.lake.schemas import DoesNotFit, fitted, merged, table_schema
+from pipeline.core.lake.schemas import DoesNotFit, fitted, merged, renamed, table_schema
 from pipeline.core.lake.spans import (
     MOST_SOURCES,
     NamedObject,
@@ -231,3 +232,47 @@ def test_a_table_has_the_days_of_the_landing_by_default(
     )
     assert made.lake is not None
     assert made.lake.partition_by == (expected,)
+
+
+def numbered(name: str, kind: pa.DataType, number: int) -> pa.Field:
+    return pa.field(name, kind, metadata={"PARQUET:field_id": str(number)})
+
+
+@given(st.lists(st.one_of(st.none(), st.lists(st.integers(0, 9), max_size=3)), max_size=6))
+def test_columns_are_found_by_their_ids_whatever_they_are_called_now(
+    lists: list[list[int] | None],
+) -> None:
+    def schema(names: str) -> pa.Schema:
+        one, two, three, inner, other = names.split()
+        struct = pa.struct([numbered(inner, pa.int64(), 4), numbered(other, pa.string(), 5)])
+        return pa.schema(
+            [
+                numbered(one, pa.list_(numbered("element", struct, 6)), 1),
+                numbered(two, pa.map_(pa.string(), struct), 2),
+                numbered(three, pa.int64(), 3),
+            ]
+        )
+
+    structs: list[Any] = [each and [{"a": n, "b": str(n)} for n in each] for each in lists]
+    maps = [each and {str(number): one for number, one in enumerate(each)} for each in structs]
+    counts = list(range(len(lists)))
+    # Read back, so that it is what a file has.
+    sink = pa.BufferOutputStream()
+    old = schema("x y z a b")
+    written = pa.table([structs, maps, counts], schema=old)
+    pq.write_table(written, sink)
+    rows = pq.read_table(pa.BufferReader(sink.getvalue())).slice(1)
+    now = schema("y z x b a")
+    moved = fitted(renamed(rows, now), now)
+    moved.validate(full=True)
+    assert moved["x"].to_pylist() == counts[1:]
+    found = moved["y"].to_pylist(), moved["z"].to_pylist()
+    assert [each and [one["b"] for one in each] for each in found[0]] == lists[1:]
+    assert [each and [one["b"] for _, one in each] for each in found[1]] == lists[1:]
+    # It can be written, too: Arrow ends the process for what is no whole array.
+    pq.write_table(moved.combine_chunks(), pa.BufferOutputStream())
+
+
+def test_of_a_file_without_ids_columns_are_found_by_name() -> None:
+    table = pa.schema([numbered("n", pa.int64(), 1)])
+    assert renamed(pa.table({"n": [1], "more": [2]}), table).to_pylist() == [{"n": 1}]

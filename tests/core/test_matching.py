@@ -20,8 +20,13 @@ VALUES = ("orders", 'a"b', 1, True, -0)
 
 
 def matching(field: Any, *values: Any) -> list[Dataset]:
+    """Datasets that match by one field; a key with a dot is one of their schema's, too."""
     configs = [f"[match]\nfield = {json.dumps(field)}\nequals = {json.dumps(v)}" for v in values]
-    return [dataset(ID, config=text, name=f"t{n}") for n, text in enumerate(configs)]
+    dotted = isinstance(field, str) and "." in field
+    other = [{"name": "dotted", "jsonName": field, "type": ["null", "string"], "default": None}]
+    return [
+        dataset(ID, *other * dotted, config=text, name=f"t{n}") for n, text in enumerate(configs)
+    ]
 
 
 def routed(datasets: list[Dataset], payloads: list[bytes], *, fast: bool) -> list[str | None]:
@@ -92,7 +97,12 @@ def test_a_document_can_be_made_to_match(field: Any, document: dict[str, Any]) -
 
 @pytest.mark.parametrize(
     ("field", "says"),
-    [("[]", "list of the keys"), ("[1]", "list of the keys"), ("['\"']", "no quote")],
+    [
+        ("[]", "list of the keys"),
+        ("[1]", "list of the keys"),
+        ("['\"']", "no quote"),
+        ('"$.a..b"', "is not a path such as"),
+    ],
 )
 def test_a_path_that_is_none_stops_the_start(field: str, says: str) -> None:
     with pytest.raises(DatasetError, match=says):
@@ -104,6 +114,94 @@ def test_datasets_of_one_stream_look_at_one_place() -> None:
     datasets = [*matching("a.b", "x"), dataset(ID, config=config, name="other")]
     with pytest.raises(DatasetError, match="the same field in all datasets"):
         check_together(datasets)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("match = []", "[match] is a table, or several as [[match]], all of which must hold."),
+        ('[match]\nfield = "a"\nequals = []', "[match] equals is a string, integer or boolean, or a list of them."),
+        ('[match]\nfield = "a"\nequals = [1.5]', "[match] equals is a string, integer or boolean, or a list of them."),
+        ('[[match]]\nfield = "a"\nequals = 1\n[[match]]\nfield = "a"\nequals = 2', "two conditions of [[match]] look at 'a'; a list of values in equals takes any of them."),
+        ('[match]\nfield = "metadata.table-name"\nequals = "x"', "[match] field 'metadata.table-name' has a dot, and no field of schemas/t/1.avsc reads such a key: write \"$.metadata.table-name\" for the member within others, or $[\"metadata.table-name\"] for a key with a dot in its name."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_matched_by_stops_the_start(config: str, says: str) -> None:
+    with pytest.raises(DatasetError) as refused:
+        dataset(ID, config=config, name="t")
+    assert str(refused.value) == f"schemas/t/dataset.toml: {says}"
+
+
+def several(*matches: dict[str, Any]) -> list[Dataset]:
+    """Datasets of which each matches by several fields; of some, by none."""
+    configs = [
+        "".join(
+            f"[[match]]\nfield = {json.dumps(field)}\nequals = {json.dumps(values)}\n"
+            for field, values in match.items()
+        )
+        for match in matches
+    ]
+    return [dataset(ID, config=text, name=f"t{n}") for n, text in enumerate(configs)]
+
+
+SEVERAL: tuple[dict[str, Any], ...] = (
+    {"$.a.b": ["orders", 'a"b'], "c": 1},
+    {"$.a.b": ["orders", True], "c": [2, True, 0]},
+    {"$.a.b": "stock"},
+)
+
+
+def taken_by(document: Any) -> str | None:
+    if not isinstance(document, dict):
+        return None
+    inner = document.get("a")
+    values = {"$.a.b": inner.get("b") if isinstance(inner, dict) else None, "c": document.get("c")}
+    for number, match in enumerate(SEVERAL):
+        wanted = {key: ones if isinstance(ones, list) else [ones] for key, ones in match.items()}
+        if all(
+            any(type(values[key]) is type(one) and values[key] == one for one in ones)
+            for key, ones in wanted.items()
+        ):
+            return f"t{number}"
+    return None
+
+
+_MANY = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": st.fixed_dictionaries({"b": st.sampled_from(("orders", 'a"b', True, 1, "stock", "x"))}) | TREES,
+        "c": st.sampled_from((1, 2, True, 0, -0.0, 1.0, "1", None)) | TREES,
+    },
+)  # fmt: skip
+
+
+@given(st.lists(_MANY | TREES, min_size=1, max_size=5), st.booleans())
+def test_several_conditions_must_all_hold(sent: list[Any], escaped: bool) -> None:
+    payloads = [as_json(document) for document in sent]
+    if escaped:
+        payloads = [p.replace(b"orders", b"ord\\u0065rs").replace(b":0", b":-0") for p in payloads]
+    right = [taken_by(document) for document in sent]
+    for datasets in (several(*SEVERAL), [*several(*SEVERAL), dataset(ID, name="rest")]):
+        for fast in (True, False):
+            found = routed(datasets, payloads, fast=fast)
+            assert [None if name == "rest" else name for name in found] == right
+
+
+def test_datasets_that_could_take_one_document_stop_the_start() -> None:
+    with pytest.raises(DatasetError) as refused:
+        check_together(several({"a": "x"}, {"a": ["y", "x"], "b": 1}))
+    assert str(refused.value) == (
+        "Datasets t0 and t1 could match the same document: [match] must look at the same field in "
+        "all datasets, for different values; now t0: 'a' equals 'x', and t1: 'a' equals 'y' or 'x' "
+        "and 'b' equals 1."
+    )
+
+
+def test_a_member_by_which_several_values_are_taken_is_not_known_without_a_field() -> None:
+    one, both = several({"a": "x"}), several({"a": ["x", "y"]})
+    assert one[0].census is not None
+    assert both[0].census is not None
+    assert (set(one[0].census.beside), set(both[0].census.beside)) == ({"a"}, set())
 
 
 # A change data capture: two tables of one stream, and a control record.

@@ -36,7 +36,10 @@ def test_framing_is_documents_or_lines(text: str, framing: Framing) -> None:
     [
         ('framing = "line"', 'stream.toml: framing is "documents" or "lines".'),
         ("framing = 1", 'stream.toml: framing is "documents" or "lines".'),
-        ("frame = 1", "stream.toml: unknown setting 'frame'; there are framing, preset, envelope."),
+        (
+            "frame = 1",
+            "stream.toml: unknown setting 'frame'; there are framing, preset, envelope, payload.",
+        ),
         ("framing", "stream.toml is not TOML: "),
     ],
 )
@@ -64,13 +67,15 @@ FAULTS = [
     "stream.toml, envelope 2: a rule has one of drop, each, parse, lift; this one has each and lift.",
     "stream.toml, envelope 3: keep: 'c' is not a path such as \"$.metadata.table-name\" or \"$['a.b']\".",
     "stream.toml, envelope 3: keep writes 'x' twice; give one of them another name.",
-    'stream.toml, envelope 3: decode is "dynamodb", or left out.',
     "stream.toml, envelope 3: last is true or false.",
     "stream.toml, envelope 3: empty means nothing beside parse; it goes with each.",
-    "stream.toml, envelope 3: decode means nothing beside parse; it goes with lift.",
+    'stream.toml, envelope 3: decode is "base64" beside parse, or left out.',
     'stream.toml, envelope 3: parse is the path of a member, such as "$.metadata.table-name" or "$[\'a.b\']"; not $ itself.',
     "stream.toml, envelope 4: unknown setting 'other'; there are when, drop, each, parse, lift, keep, empty, decode, last.",
     "stream.toml, envelope 4: drop is the name that drops are counted under: a letter, then up to 62 letters, digits, dots, - and _.",
+    'stream.toml, envelope 5: when "$" is { present = false }: the record is empty, or null.',
+    'stream.toml, envelope 6: when "$" is for a rule that drops what holds nothing, and stands alone.',
+    "stream.toml, envelope 6: decode means nothing beside each; it goes with lift or parse.",
 ]
 
 
@@ -94,6 +99,13 @@ last = 1
 when = { "$.a" = { present = true } }
 drop = "two words"
 other = 1
+[[envelope]]
+when = { "$" = { present = true }, "$.a" = 1 }
+drop = "nothing"
+[[envelope]]
+when = { "$" = { present = false } }
+each = "$.a"
+decode = "base64"
 """
     with pytest.raises(DatasetError) as error:
         parse_stream(text, "stream.toml", known=("dms",))

@@ -165,30 +165,50 @@ def test_a_broken_object_is_set_aside(
     assert [each.why for each in lake.committer(things()).run().refused] == [why]
 
 
+def texts(*values: str | None) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+_BYTES = pa.array([b"\xff", b"\xfe"], pa.binary())
+NO_TEXT = pa.Array.from_buffers(pa.string(), 2, _BYTES.buffers())
+
+
 @pytest.mark.parametrize(
     ("column", "values", "why"),
     [
-        ("_sequence_number", ["1", "x"], "a sequence number is not a number"),
-        ("_sequence_number", [None, None], "a sequence number is not a number"),
-        ("_source", ["them", "them"], "it has rows of another source than arn:aws:kinesis:"),
+        ("_sequence_number", texts("1", "x"), "a sequence number is not a number"),
+        ("_sequence_number", texts("1", None), "it has rows without _sequence_number"),
+        ("_sequence_number", texts("0123", "123"), "a sequence number is not a number, or is not "),
+        ("_source", texts("them", "them"), "it has rows of another source than arn:aws:kinesis:"),
+        ("_source", NO_TEXT, "it is not a whole Parquet file (ArrowInvalid)"),
+        ("at", NO_TEXT, "it is not a whole Parquet file (ArrowInvalid)"),
         ("_document", None, "it has no column _document"),
+        ("_document", pa.array([0, None], pa.int32()), "it has rows without _document"),
+        ("_document", pa.array([0, 1], pa.int64()), "its column _document is int64, and not int32"),
+        ("_arrived_at", None, "it has no column _arrived_at"),
+        ("_arrived_at", texts("x", "y"), "its column _arrived_at is string, and not timestamp"),
+        ("n", texts("1", "2"), "the table's column n is int32, and its own string"),
+        ("more", pa.array([1, 2], pa.timestamp("ns")), "the table has no column more"),
+        ("more", pa.array([1, 2], pa.decimal256(50, 2)), "the table has no column more"),
+        ("more", pa.array([2**63, 1], pa.uint64()), "the table has no column more"),
+        ("more", pa.nulls(2), "the table has no column more"),
     ],
 )
-def test_an_object_without_a_whole_identity_is_set_aside(
+def test_an_object_that_no_table_can_have_is_set_aside(
     landing: Stored,
     lake: Lake,
     tmp_path: Path,
     column: str,
-    values: list[Any] | None,
+    values: pa.Array | None,
     why: str,
 ) -> None:
     send(landing, 0, 2)
     (path,) = landed(tmp_path)
     table = pq.ParquetFile(path).read()
     position = table.schema.get_field_index(column)
-    changed = table.remove_column(position)
+    changed = table if position < 0 else table.remove_column(position)
     if values is not None:
-        changed = table.set_column(position, column, pa.array(values, pa.string()))
+        changed = changed.add_column(0, column, values)
     pq.write_table(changed, path)
     (refused,) = lake.committer(things()).run().refused
     assert refused.why.startswith(why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import inspect
 import json
@@ -457,7 +458,7 @@ def test_there_is_a_test_for_each_handler() -> None:
         if inspect.isfunction(value)
         and list(inspect.signature(value).parameters) == ["event", "context"]
     }
-    assert found == {"kinesis", "s3", "alert", "tables", "commit"}
+    assert found == {"kinesis", "s3", "firehose", "alert", "tables", "commit"}
 
 
 def test_the_artifact_stores_a_batch_in_both_formats(function: Lambda, s3: Any) -> None:
@@ -493,6 +494,29 @@ def test_the_artifact_stores_a_file(function: Lambda, s3: Any) -> None:
         "{\n"
     ]
     assert [key for key in objects if key.endswith("/complete")]
+
+
+def test_the_artifact_transforms_the_records_of_a_firehose_stream(
+    function: Lambda, s3: Any
+) -> None:
+    function.handler = "pipeline.handlers.firehose"
+    del function.environment["PIPELINE_OUTPUT"]
+    records = [
+        {
+            "recordId": str(number),
+            "approximateArrivalTimestamp": 1_795_426_200_123,
+            "data": base64.b64encode(data).decode(),
+        }
+        for number, data in enumerate([as_json(order()), b"{"])
+    ]
+    arn = "arn:aws:firehose:us-east-1:123456789012:deliverystream/shop"
+    outcome = function.invoke({"deliveryStreamArn": arn, "records": records})
+    assert outcome.error is None
+    good, bad = outcome.answer["records"]
+    assert base64.b64decode(good["data"]) == as_json(order()) + b"\n"
+    assert bad == {"recordId": "1", "result": "Dropped"}
+    (key,) = stored(s3)
+    assert key.startswith("letters/unrouted/")
 
 
 def test_the_artifact_sends_people_a_message_for_an_alarm(

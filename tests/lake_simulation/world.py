@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+import pyarrow as pa
 import pyiceberg.table
 from pyiceberg.exceptions import CommitFailedException
 from support import dataset
@@ -22,11 +24,13 @@ from pipeline.adapters.iceberg.file_io import use_s3
 from pipeline.adapters.landing import MemoryLanding
 from pipeline.core.errors import StoreError, StoreThrottled
 from pipeline.lake.commit import CommitLimits, Committer
+from pipeline.lake.forget import forget
 from pipeline.lake.reader import listed
+from pipeline.lake.rewrite import merge
 from pipeline.lake.writer import WriterLimits
 
 from .foreign import append_rows, compact, expire
-from .landing import DAY, Lambda, PartialStore, Sources
+from .landing import DAY, Delivery, Lambda, PartialStore, Sources
 from .reader import IcebergReader
 from .stores import MemoryFiles, SteppedLanding
 
@@ -37,6 +41,7 @@ CONFIG = 'partition_by = ["date()", "country"]\nformats = ["parquet"]\n[lake]\n'
 BY_COUNTRY = f'{CONFIG}partition_by = ["day()", "country"]\n'
 _IN_MEMORY = Path("/dev/shm")
 _MOST_STEPS = 40
+_NUMBERS = 10  # of which one's multiples are forgotten at a time
 _DEEPEST = 2
 
 
@@ -74,6 +79,9 @@ class World:
         self.datasets = self._datasets()
         self.catalog = open_catalog(f"sqlite:///{folder}/catalog.db", "s3://lake/tables")
         self.foreign_rows = 0
+        self.delivered: list[Delivery] = []
+        self.numbers: set[int] = set()
+        self.forgotten: set[tuple[Any, ...]] = set()
         self._plans: list[Plan] = []
         self._lambda = Lambda(self.landing)
         self._lose_answers(self.catalog.catalog)
@@ -134,7 +142,14 @@ class World:
             return False
         self.counts[f"delivered {delivery.kind}"] += 1
         self._lambda.invoke(delivery, self.random.choice(self.datasets))
+        self.delivered.append(delivery)
         return True
+
+    def deliver_again(self) -> None:
+        """Deliver some of all that was, whole."""
+        for delivery in self.random.sample(self.delivered, min(3, len(self.delivered))):
+            whole = msgspec.structs.replace(delivery, fails_after=None)
+            self._lambda.invoke(whole, self.random.choice(self.datasets))
 
     def commit(self) -> None:
         """Run a committer, to which anything may happen."""
@@ -146,7 +161,7 @@ class World:
         plan.loses_answers = chance.choice([0, 0, 0.5])
         if len(self._plans) < _DEEPEST:
             actions: list[Callable[[], object]] = [self.deliver, self.deliver, self.commit]
-            actions += [self.compact, self.expire]
+            actions += [self.compact, self.expire, self.merge, self.forget]
             for _ in range(chance.randint(0, 3)):
                 plan.meanwhile[chance.randint(1, _MOST_STEPS // 2)] = chance.choice(actions)  # type: ignore[assignment]  # what they return is not asked
         self.run(plan)
@@ -158,6 +173,8 @@ class World:
             most_objects=chance.choice([1, 3, 1_000]),
             reserve=0,
             threads=1,
+            most_snapshots=chance.choice([1, 5, 20]),
+            kept_snapshots=1,
             writer=WriterLimits(group_rows=chance.choice([3, 1_000])),
         )
         committer = Committer(
@@ -181,6 +198,53 @@ class World:
             assert not outcome.refused, outcome.refused
         finally:
             self._plans.pop()
+
+    def merge(self) -> None:
+        """Merge small files, which may be cut short."""
+        self.work("merges", lambda: merge(self.catalog, NAME, least_files=2).before)
+
+    def forget(self) -> None:
+        """Delete every row of some `n` for good, which may be cut short."""
+        number = self.random.randrange(_NUMBERS)
+        self.numbers.add(number)
+        self.work("forgotten", lambda: self._forget(number))
+
+    def work(self, name: str, work: Callable[[], int]) -> None:
+        """Let one of our own commands work, to which anything may happen."""
+        chance, plan = self.random, Plan()
+        if chance.random() < 0.5:
+            plan.dies_at = chance.randint(1, _MOST_STEPS // 2)
+        plan.loses_answers = chance.choice([0, 0, 0.5])
+        if len(self._plans) < _DEEPEST:
+            plan.meanwhile[chance.randint(1, _MOST_STEPS // 2)] = chance.choice(
+                [self.commit, self.compact, self.expire]
+            )
+        self._plans.append(plan)
+        try:
+            self.counts[name] += work()
+        except Killed:
+            self.counts[f"killed in {name}"] += 1
+        except StoreError:
+            self.counts["gave up"] += 1
+        finally:
+            self._plans.pop()
+
+    def _forget(self, number: int) -> int:
+        chosen = list[tuple[Any, ...]]()
+
+        def choose(rows: pa.Table) -> pa.Table:
+            sources, values = rows["_source"].to_pylist(), rows["n"].to_pylist()
+            ours = [
+                source != "them" and value % _NUMBERS == number
+                for source, value in zip(sources, values, strict=True)
+            ]
+            found = rows.filter(pa.array(ours, pa.bool_()))
+            chosen.extend(zip(*(found[name].to_pylist() for name in COLUMNS[:4]), strict=True))
+            return found
+
+        count = forget(self.catalog, NAME, choose)
+        self.forgotten.update(chosen)
+        return count
 
     def compact(self) -> None:
         """Let somebody else rewrite some files of the table."""
@@ -218,15 +282,33 @@ class World:
         current = reader.current(table.metadata_location)
         rows = [] if current is None else reader.rows(current, COLUMNS)
         ours = Counter(row for row in rows if row[0] != "them")
-        sent = Counter(self.sources.rows)
+        back = self.forgotten & {row[:4] for row in ours}
+        if back:
+            raise self.broken(f"{len(back)} forgotten rows are back")
+        # What was to be forgotten, and was cut short, may be there or not.
+        ours = Counter({row: count for row, count in ours.items() if not self._may_lack(row)})
+        sent = Counter(row for row in self.sources.rows if not self._may_lack(row))
         if ours != sent:
             missing, more = (sent - ours).total(), (ours - sent).total()
             raise self.broken(f"{missing} rows are missing, and {more} too many")
-        if len(rows) - ours.total() != self.foreign_rows:
+        if sum(row[0] == "them" for row in rows) != self.foreign_rows:
             raise self.broken("rows of somebody else are gone")
         left, _ = listed(MemoryLanding(self.landing), NAME)
         if left:
             raise self.broken(f"{len(left)} landing objects were left")
+
+    def _may_lack(self, row: Any) -> bool:
+        return row[4] % _NUMBERS in self.numbers
+
+    def rest(self) -> None:
+        """Come to rest: nothing fails any more, and what was begun is done."""
+        for _ in range(2):
+            self.run(Plan())
+
+    def forget_for_good(self) -> None:
+        """Do all over what may have been cut short; then nothing of it is there."""
+        for number in sorted(self.numbers):
+            self._forget(number)
 
     def broken(self, law: str) -> LawBroken:
         return LawBroken(f"seed {self.seed}: {law}. {dict(self.counts)}")
@@ -265,12 +347,16 @@ def simulate(seed: int) -> Counter[str]:
         while made.deliver():
             if chance.random() < 0.25:
                 made.commit()
-            if chance.random() < 0.04:
-                chance.choice([made.compact, made.expire, made.append])()
-        # It has to come to rest: nothing fails any more.
-        for _ in range(3):
-            made.run(Plan())
+            if chance.random() < 0.06:
+                others = [made.compact, made.expire, made.append, made.merge, made.forget]
+                chance.choice(others)()
+        made.rest()
         made.judge()
+        if made.numbers:
+            made.forget_for_good()
+            made.deliver_again()
+            made.rest()
+            made.judge()
         return made.counts
 
 

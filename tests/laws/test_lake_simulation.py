@@ -12,13 +12,16 @@ import pytest
 from lake_simulation.world import LawBroken, simulate
 
 from pipeline.adapters.iceberg.checked_append import CheckedAppend
-from pipeline.lake import batch
+from pipeline.lake import batch, forget
 from pipeline.lake.batch import CommitBatch
 from pipeline.lake.commit import Committer
 
 CHUNK = 25
 PLANTED_IS_FOUND_WITHIN = range(1, 61)  # seeds
-KINDS = {"answer lost", "appends", "compactions", "conflicts", "expiries", "killed", "throttled"}
+KINDS = {
+    "answer lost", "appends", "compactions", "conflicts", "expiries", "forgotten", "killed",
+    "merges", "throttled",
+}  # fmt: skip
 STEPS = {"read", "file", "metadata", "delete"}
 
 
@@ -66,6 +69,14 @@ def the_landing_is_deleted_before_the_commit() -> AbstractContextManager[Any]:
     return patch.object(CommitBatch, "write_ledger", write)
 
 
+def what_was_forgotten_is_forgotten() -> AbstractContextManager[Any]:
+    return patch.object(Committer, "_forgotten", lambda *_: None)
+
+
+def rows_are_deleted_before_they_are_written_down() -> AbstractContextManager[Any]:
+    return patch.object(forget, "_write_down", lambda *_: None)
+
+
 _landings: list[Any] = []
 _made = Committer.__init__
 
@@ -89,6 +100,8 @@ def noted() -> Iterator[None]:
         a_known_range_is_taken_for_known_rows,
         a_group_is_not_made_distinct,
         the_landing_is_deleted_before_the_commit,
+        what_was_forgotten_is_forgotten,
+        rows_are_deleted_before_they_are_written_down,
     ],
 )
 def test_a_planted_fault_is_found(plant: Callable[[], AbstractContextManager[Any]]) -> None:

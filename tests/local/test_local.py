@@ -21,12 +21,13 @@ from pipeline.adapters.aws.kinesis import Received, Shard, StreamSummary
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.commands import run_display
-from pipeline.commands.run import _default_state, _log
+from pipeline.commands.run import _beginning, _default_state, _log, _where_it_goes_on
 from pipeline.commands.run_display import display
 from pipeline.core.dataset import check_together
 from pipeline.core.errors import (
     ArgumentRefused,
     IteratorExpired,
+    SettingsError,
     StateRefused,
     StoreRefused,
     StoreUnavailable,
@@ -42,6 +43,7 @@ from pipeline.core.routing import Router
 from pipeline.esm import Mapping, Raised, Returned
 from pipeline.flow import Pipeline
 from pipeline.local import (
+    Beginning,
     Function,
     Job,
     Pace,
@@ -144,6 +146,14 @@ class FakeKinesis:
         if kind == "AFTER_SEQUENCE_NUMBER":
             assert isinstance(position, str)
             after = int(position)
+        if kind == "AT_TIMESTAMP":
+            assert isinstance(position, float)
+            earlier = [
+                int(record.sequence_number)
+                for record in self.shards[shard_id].records
+                if record.arrived_at < position * 1_000_000
+            ]
+            after = max(earlier, default=-1)
         return f"{shard_id} {after}"
 
     def get_records(self, iterator: str, limit: int = 10_000) -> Received:
@@ -183,13 +193,16 @@ class Bench:
     concurrency: int = 2
     timeout: float = 60.0
     restart: bool = False
+    beginning: Beginning | None = None
     notices: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
 
     @contextmanager
     def open(self) -> Iterator[Runner]:
         identity = StreamIdentity(ARN, self.kinesis.created)
-        with open_state(self.directory, identity, restart=self.restart) as state:
+        with open_state(
+            self.directory, identity, restart=self.restart, beginning=self.beginning
+        ) as state:
             yield Runner(self.job(state))
 
     def job(self, state: State) -> Job:
@@ -285,6 +298,69 @@ def test_a_second_run_reads_only_what_is_new(bench: Bench) -> None:
     runner = bench.run()
     assert runner.status.total("records") == 1
     assert 77 in bench.customers()
+
+
+def test_from_the_start_all_is_read_again_with_the_same_identities(bench: Bench) -> None:
+    bench.kinesis.put("shard-0", *orders(5))
+    bench.run()
+    bench.beginning = Beginning()
+    assert bench.run().status.total("records") == 5
+    assert bench.customers() == [1, 2, 3, 4, 5]
+    bench.beginning = None
+    assert bench.run().status.total("records") == 0
+
+
+def test_from_a_time_on_only_what_arrived_then_is_read_also_of_later_shards(bench: Bench) -> None:
+    """It is remembered: a shard that is split off, and a runner that is killed, begin there."""
+    hour = 3_600_000_000
+    start = micros() - 5 * hour
+    bench.kinesis.put("shard-0", *orders(3), arrived_at=start - 1)
+    bench.kinesis.put("shard-0", as_json(order(customer={"id": 71})), arrived_at=start)
+    bench.beginning = Beginning(start)
+    bench.run()
+    assert bench.customers() == [71]
+    bench.beginning = None
+    bench.kinesis.put("shard-1", *orders(3), arrived_at=start - hour)  # as if it were behind
+    bench.kinesis.put("shard-1", as_json(order(customer={"id": 72})), arrived_at=start + hour)
+    child = FakeShard("shard-2", parents=("shard-0",))
+    bench.kinesis.shards["shard-0"].closed = True
+    bench.kinesis.shards["shard-2"] = child
+    bench.kinesis.put("shard-2", as_json(order(customer={"id": 73})))
+    (bench.directory / "shards" / "shard-1.json").unlink(missing_ok=True)
+    bench.run()
+    assert bench.customers() == [71, 72, 73]
+
+
+def test_a_stream_that_was_created_again_is_read_from_its_oldest_record_on(bench: Bench) -> None:
+    bench.beginning = Beginning(micros())
+    bench.run()
+    bench.kinesis.create(FakeShard("shard-0"))
+    bench.kinesis.put("shard-0", *orders(2), arrived_at=micros() - 60_000_000)
+    bench.beginning, bench.restart = None, True
+    bench.run()
+    assert bench.customers() == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["start", "now", "12h", "2026-11-23T09:00:00Z"])
+def test_where_reading_begins_is_told(text: str, tmp_path: Path) -> None:
+    identity = StreamIdentity(ARN, 1.0)
+    with open_state(tmp_path, identity, beginning=_beginning(text)) as state:
+        sentence = _where_it_goes_on(state, tmp_path)
+        assert sentence.endswith(f"; checkpoints are in {tmp_path}")
+        assert sentence.startswith(
+            "from its oldest record on" if text == "start" else "from 2026-11-2"
+        ) or text in {"now", "12h"}
+        state.save(Checkpoint(ARN, "shard-0", "7"))
+    with open_state(tmp_path, identity) as state:
+        assert _where_it_goes_on(state, tmp_path) == (
+            f"going on where the checkpoints in {tmp_path} say (--from start reads all again)"
+        )
+
+
+def test_a_beginning_that_is_not_a_time_is_told() -> None:
+    assert _beginning(None) is None
+    with pytest.raises(SettingsError, match="--from yesterday"):
+        _beginning("yesterday")
 
 
 def test_once_ends_at_the_tip_of_a_stream_that_never_stands_still(bench: Bench) -> None:

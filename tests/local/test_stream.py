@@ -114,7 +114,7 @@ class Runner:
             *(sys.executable, "-c", MAIN, "run", "--stream", STREAM),
             *("--endpoint-url", self.kinesis, "--schemas", str(self.folder / "schemas")),
             *("--out", f"{base}/out", "--dead-letters", f"{base}/dead"),
-            *("--failures", f"{base}/failures", "--state", str(self.state)),
+            *("--failures", f"{base}/failures", "--state", str(self.state), "--window", "0"),
             *self.arguments,
             *arguments,
         ]

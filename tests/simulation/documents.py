@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from uuid import UUID
 
@@ -16,9 +16,10 @@ from support import order
 
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.magic import KPL_MAGIC
+from pipeline.core.numbering import MOST_ELEMENTS
 
 Verdict = tuple[str, str]
-"""("row", dataset), or (dataset or "unrouted", reason) of a dead letter."""
+"""("row", dataset), ("drop", name), or (dataset or "unrouted", reason) of a dead letter."""
 
 ORDER_ROW: Verdict = ("row", "orders")
 CLICK_ROW: Verdict = ("row", "clicks")
@@ -45,6 +46,12 @@ class Payload:
     units: tuple[Unit, ...]
 
 
+def by_rules(unit: Unit) -> Unit:
+    """Return what a unit is where its stream has rules: documents are numbered by envelopes."""
+    verdict = ("drop", "heartbeat") if unit.content == HEARTBEAT else unit.verdict
+    return replace(unit, document=unit.document * MOST_ELEMENTS, verdict=verdict)
+
+
 _TIMES = ("2026-11-23T09:29:00.5Z", "2026-11-22T23:59:59.999999Z", "2026-11-20T01:00:00+02:00")
 _BAD_ORDERS: tuple[tuple[dict[str, object], str], ...] = (
     ({"total": "1.005"}, "decimal_misfit"),
@@ -56,7 +63,15 @@ _BAD_ORDERS: tuple[tuple[dict[str, object], str], ...] = (
     ({"placed_at": "2026-01-01T00:00:00Z"}, "outside_window"),
     ({"placed_at": "yesterday"}, "bad_format"),
 )
+HEARTBEAT = b'{"@stream":"heartbeat"}'
+"""What the rules of a stream drop, if it has some; else no dataset takes it."""
+RULES = """
+[[envelope]]
+when = { "$.@stream" = "heartbeat" }
+drop = "heartbeat"
+"""
 _NO_DOCUMENTS: tuple[tuple[bytes, str], ...] = (
+    (HEARTBEAT, "no_dataset"),
     (b"{'a': 1}", "not_json"),
     (b'{"@stream":"nobody"}', "no_dataset"),
     (b'{"@stream":"orders","x":"\xff"}', "not_utf8"),

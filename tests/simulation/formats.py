@@ -51,6 +51,8 @@ class Found(NamedTuple):
 
 def formats_of(verdict: Verdict) -> tuple[str, ...]:
     """Return in which formats a document with this verdict must be stored."""
+    if verdict[0] == "drop":
+        return ()
     return _FORMATS[verdict[1]] if verdict[0] == "row" else (LETTERS,)
 
 

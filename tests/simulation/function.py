@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from random import Random
 from typing import Any
 
@@ -12,14 +13,16 @@ from pipeline import handlers
 from pipeline.adapters.retry import RetryPolicy
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.adapters.unfinished import Unfinished
-from pipeline.attempt import Attempt
+from pipeline.attempt import Attempt, envelope_of
 from pipeline.core.errors import DeadlineExceeded, PipelineError
 from pipeline.core.records import Batch, Limits
 from pipeline.core.routing import Router
+from pipeline.core.stream import parse_stream
 from pipeline.esm import Raised, Returned
 from pipeline.flow import Pipeline
 
 from .clock import SimulatedClock
+from .documents import RULES
 from .faults import Faults
 from .formats import DATASETS
 from .history import LawBroken
@@ -43,6 +46,8 @@ class SimulatedFunction:
         faults: Faults,
         lake: SimulatedStore,
         dead_letters: SimulatedStore,
+        *,
+        has_rules: bool = False,
     ) -> None:
         self.random = random
         self.clock = clock
@@ -58,7 +63,10 @@ class SimulatedFunction:
         )
         # Documents are few in a batch here, and then the columnar path is the slow one.
         router = _COLUMNS if random.random() < 0.25 else _ROWS
-        self.pipeline = Pipeline(router, limits, lake, dead_letters)
+        envelope = envelope_of(parse_stream(RULES, "stream.toml"), limits) if has_rules else None
+        self.pipeline = Pipeline(router, limits, lake, dead_letters, envelope=envelope)
+        self.drops: dict[str, int] = {}
+        """What the last invocation said that it dropped, by name."""
         self._usual_steps = 60
         self._elsewhere = Random(0)
 
@@ -67,9 +75,9 @@ class SimulatedFunction:
         if self._elsewhere.random() < _ELSEWHERE:
             self._start_anew()
         dies_at, cause = self._fate(poisoned=poisoned)
-        machine = self._machine(dies_at, cause)
+        machine, self.drops = self._machine(dies_at, cause), {}
         telemetry = Telemetry(
-            functools.partial(_log, machine), lambda: self.clock.seconds + self.skew
+            functools.partial(self._log, machine), lambda: self.clock.seconds + self.skew
         )
         opened = functools.partial(self._attempt, machine)
         try:
@@ -129,9 +137,9 @@ class SimulatedFunction:
             clock=machine.seconds,
         )
 
-
-def _log(machine: Machine, line: str) -> None:
-    """Receive a line of the function's log."""
-    machine.step()
-    if "@stream" in line:
-        raise LawBroken("Law 9: a line of the log quotes a payload.")
+    def _log(self, machine: Machine, line: str) -> None:
+        """Receive a line of the function's log."""
+        machine.step()
+        if "@stream" in line:
+            raise LawBroken("Law 9: a line of the log quotes a payload.")
+        self.drops |= json.loads(line).get("drops", {})

@@ -7,7 +7,7 @@ an error raised inside would be taken for one of its own.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 from unicodedata import normalize
 
@@ -25,6 +25,9 @@ Cut = tuple[str, tuple[str, ...]]
 """A batch: its source and all its sequence numbers."""
 Address = tuple[str, str]
 """An object: its store's URI and its key."""
+
+
+_NONE: Mapping[str, int] = {}
 
 
 class _Event(NamedTuple):
@@ -65,10 +68,17 @@ class Laws:
 
     # ------------------------------------------------------------------- judged when it is over
 
-    def judge(self, shard: Shard, records: Iterable[StreamRecord], response: Any = None) -> None:
+    def judge(
+        self,
+        shard: Shard,
+        records: Iterable[StreamRecord],
+        response: Any = None,
+        drops: Mapping[str, int] = _NONE,
+    ) -> None:
         """Judge one invocation: laws 5 and 8 for all it wrote, and 1 and 2 if it claims success.
 
-        `response` is what the handler returned; None if it raised or was ended.
+        `response` is what the handler returned; None if it raised or was ended. `drops` are what it
+        said that it dropped.
         """
         records = tuple(records)
         cut = (shard.source, tuple(record.sequence_number for record in records))
@@ -85,6 +95,7 @@ class Laws:
             del acknowledged[address]
         if response == {"batchItemFailures": []}:
             self._all_is_stored(shard, records, acknowledged)
+            self._drops_are_told(shard, records, drops)
             self._same_batch_same_keys(cut, frozenset(acknowledged))
 
     def judge_stragglers(self) -> None:
@@ -184,7 +195,7 @@ class Laws:
 
     def _same_batch_same_keys(self, cut: Cut, addresses: frozenset[Address]) -> None:
         self._whole.setdefault(cut, addresses)
-        for address in sorted(addresses ^ self._written[cut].keys()):
+        for address in sorted(addresses ^ self._written.get(cut, {}).keys()):
             raise LawBroken(
                 f"Law 5: {address[1]} was written by one delivery of a batch and not by another."
             )
@@ -210,6 +221,17 @@ class Laws:
             )
         for identity, as_format in stored - wanted:
             raise LawBroken(f"Law 2: {_name(identity)} is stored once too often as {as_format}.")
+
+    def _drops_are_told(
+        self, shard: Shard, records: Iterable[StreamRecord], drops: Mapping[str, int]
+    ) -> None:
+        units = (unit for each in records for _, unit in self.stream.identities(shard, each))
+        wanted = Counter(unit.verdict[1] for unit in units if unit.verdict[0] == "drop")
+        if wanted != Counter(drops):
+            raise LawBroken(
+                f"Law 2: the handler said that it dropped {dict(drops)}, and what was sent has "
+                f"{dict(wanted)} to drop."
+            )
 
     def _is_present(
         self, shard: Shard, record: StreamRecord, present: dict[Identity, set[str]]

@@ -15,7 +15,7 @@ from support import ARN, FIRST
 
 from pipeline.core.records import StreamRecord
 
-from .documents import Payload, Unit
+from .documents import Payload, Unit, by_rules
 
 HASH_KEYS = 2**128
 _STEP = 2**40  # between sequence numbers, so that they do not count the records
@@ -56,9 +56,13 @@ class Shard:
 
 
 class SimulatedStream:
-    """Shards by id, and the units of every stream record by its source and sequence number."""
+    """Shards by id, and the units of every stream record by its source and sequence number.
 
-    def __init__(self, shards: int) -> None:
+    If it `has_rules`, they are those of `documents.RULES`.
+    """
+
+    def __init__(self, shards: int, *, has_rules: bool = False) -> None:
+        self.has_rules = has_rules
         self.shards: dict[str, Shard] = {}
         self.units: dict[tuple[str, str], tuple[Unit, ...]] = {}
         self._last = FIRST
@@ -72,7 +76,8 @@ class SimulatedStream:
         self._last += _STEP
         record = StreamRecord(str(self._last), partition_key, arrived_at, payload.data)
         shard.records.append(record)
-        self.units[shard.source, record.sequence_number] = payload.units
+        units = tuple(map(by_rules, payload.units)) if self.has_rules else payload.units
+        self.units[shard.source, record.sequence_number] = units
         return f"{shard.short} {number_of(record.sequence_number)}"
 
     @property

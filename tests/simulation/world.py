@@ -103,12 +103,18 @@ class World:
         self.history = History(seed, self.clock)
         self.faults = Faults.drawn(self.random)
         self.history.faults = self.faults.seen
-        self.stream = SimulatedStream(self.random.randint(1, 3))
+        # By the seed: half of the streams have rules.
+        self.stream = SimulatedStream(self.random.randint(1, 3), has_rules=bool(seed % 2))
         self.laws = Laws(self.stream)
         self.lake = SimulatedStore("lake", self.faults, self.history, self.laws)
         self.dead_letters = SimulatedStore("dead", self.faults, self.history, self.laws)
         self.function = SimulatedFunction(
-            self.random, self.clock, self.faults, self.lake, self.dead_letters
+            self.random,
+            self.clock,
+            self.faults,
+            self.lake,
+            self.dead_letters,
+            has_rules=self.stream.has_rules,
         )
         self.producer = SimulatedProducer(
             self.random, self.stream, self.clock, self.faults, self.history
@@ -271,7 +277,7 @@ class World:
         outcome = self.function.invoke(event, poisoned=poisoned)
         self.history.add(f"    {_summary(outcome)}")
         response = outcome.value if isinstance(outcome, Returned) else None
-        self.laws.judge(shard, records, response)
+        self.laws.judge(shard, records, response, self.function.drops)
         return outcome
 
     def _account(self, poller: Poller, settled: Settled) -> None:

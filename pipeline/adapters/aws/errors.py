@@ -357,6 +357,25 @@ GLUE: Final = Service(
     ),
 )
 
+SECRETS_MANAGER: Final = Service(
+    "SecretsManager",
+    unavailable=StoreUnavailable,
+    refused=StoreRefused,
+    bad_argument=StoreRefused,
+    throttled=Meaning(StoreThrottled),
+    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
+    codes=_codes(Meaning(StoreUnavailable), "InternalServiceError")
+    | _refusals(
+        StoreRefused,
+        {
+            "check the ARN, and the region in it": "ResourceNotFoundException",
+            "grant {action} on {resource} to the role or user this runs as": (
+                "AccessDeniedException"
+            ),
+        },
+    ),
+)
+
 _BUSY: Final = Meaning(StoreUnavailable, "try again later, or fewer at once")
 LAMBDA: Final = Service(
     "Lambda",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 TRIES: Final = 6
 """Of each request: S3 asks for fewer where many are made, and a run that gives up begins anew."""
-_ANOTHER: Final = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404", "409"})
+_ANOTHER: Final = frozenset(
+    {"PreconditionFailed", "412", "NoSuchKey", "404", "409", "ConditionalRequestConflict"}
+)
 
 
 class S3Landing:

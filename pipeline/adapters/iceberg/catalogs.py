@@ -1,6 +1,7 @@
 """The catalogs that tables are in, each opened by its URI."""
 
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -9,15 +10,22 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+import pyarrow as pa
+import pydantic
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     CommitStateUnknownException,
+    NoSuchIcebergTableError,
+    NoSuchPropertyException,
     NoSuchTableError,
     RESTError,
     ServiceUnavailableError,
+    ValidationError,
     ValidationException,
 )
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import Timeout
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from pipeline.core.errors import StoreRefused, StoreUnavailable, UriRefused
@@ -25,6 +33,18 @@ from pipeline.core.errors import StoreRefused, StoreUnavailable, UriRefused
 _IO = {"py-io-impl": "pipeline.adapters.iceberg.file_io.TableIO"}
 _NAMESPACE = "lake"
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
+_UNREADABLE = (
+    pa.ArrowException, pydantic.ValidationError, ValidationError, json.JSONDecodeError,
+    UnicodeDecodeError, EOFError,
+)  # fmt: skip
+"""What a file of a table raises that is cut off, or is something else."""
+_REMEDY = (
+    "Put it back from the bucket's versions or a backup, or have the catalog point to older "
+    "metadata."
+)
+_NO_ANSWER = (
+    CommitStateUnknownException, ServiceUnavailableError, ConnectionError, NoConnection, Timeout,
+)  # fmt: skip
 
 
 class LakeCatalog(msgspec.Struct, frozen=True):
@@ -48,6 +68,11 @@ def open_catalog(uri: str, warehouse: str) -> LakeCatalog:
     """
     # It warns of each commit that it repeats, and of statistics that a column does not have.
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+    with catalog_errors("open", f"the catalog {uri.partition('?')[0]}"):
+        return _opened(uri, warehouse)
+
+
+def _opened(uri: str, warehouse: str) -> LakeCatalog:
     kind, _, rest = uri.partition(":")
     if kind == "sqlite" and rest.startswith("///"):
         return LakeCatalog(_sqlite(Path(rest[2:]), warehouse), _NAMESPACE, uri)
@@ -108,9 +133,24 @@ def catalog_errors(verb: str, where: str) -> Iterator[None]:
     # Two that make a namespace or a table at once are told by the database's own check.
     except (CommitFailedException, ValidationException, IntegrityError) as error:
         raise Conflict(str(error)) from error
+    except (NoSuchIcebergTableError, NoSuchPropertyException) as error:
+        message = (
+            f"Could not {verb} {where}: there is another kind of table by that name. Give the lake "
+            "a database of its own, apart from that of the landing tables."
+        )
+        raise StoreRefused(message) from error
     except NoSuchTableError:
         raise
-    except (CommitStateUnknownException, ServiceUnavailableError, ConnectionError) as error:
+    except FileNotFoundError as error:
+        message = f"Could not {verb} {where}: its file {error.filename or error} is gone. {_REMEDY}"
+        raise StoreRefused(message) from error
+    except _UNREADABLE as error:
+        message = (
+            f"Could not {verb} {where}: one of its files is not whole, or is not what it should be "
+            f"({type(error).__name__}). {_REMEDY}"
+        )
+        raise StoreRefused(message) from error
+    except _NO_ANSWER as error:
         message = f"Could not {verb} {where}: the catalog did not answer; run it again."
         raise StoreUnavailable(message) from error
     except SQLAlchemyError as error:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import SetPropertiesUpdate
 from pyiceberg.table.update.snapshot import _MergeAppendFiles
@@ -20,6 +21,8 @@ from pipeline.core.lake.spans import Ranges, Span, spans_meet, spans_text
 
 RANGES: Final = "pipeline.ranges"
 """The table's property that says for each source which of its rows the table may hold."""
+SEQUENCE: Final = "pipeline.sequence"
+"""The table's property that says up to which snapshot the ranges are known, by its number."""
 COMMIT: Final = "pipeline.commit"
 SPAN: Final = "pipeline.span"
 """Of a snapshot's summary: the spans of the rows that it added."""
@@ -55,6 +58,7 @@ class CheckedAppend(_MergeAppendFiles):
         )
         self._spans = spans
         self._found = found
+        self._began_at = last_number(transaction.table_metadata)
         self._set_ranges(base, ())
 
     def _set_ranges(self, ranges: Ranges, added: Sequence[Span]) -> None:
@@ -62,7 +66,8 @@ class CheckedAppend(_MergeAppendFiles):
         transaction = self._transaction
         # At once: of two steps, the first might leave a source out, and the second begin it anew.
         now = ranges.widened([*self._found, *added, *self._spans])
-        update = SetPropertiesUpdate(updates={RANGES: now.text()})
+        sequence = last_number(transaction._table.metadata) + 1  # noqa: SLF001
+        update = SetPropertiesUpdate(updates={RANGES: now.text(), SEQUENCE: str(sequence)})
         others = [each for each in transaction._updates if not _is_of_ranges(each)]  # noqa: SLF001
         transaction._updates = (*others, update)  # noqa: SLF001
 
@@ -79,9 +84,11 @@ class CheckedAppend(_MergeAppendFiles):
         snapshot, added = window.head, list[Span]()
         while snapshot is not None and snapshot.snapshot_id != base:
             added += self._added_by(snapshot)
-            parent = snapshot.parent_snapshot_id
+            parent, oldest = snapshot.parent_snapshot_id, snapshot
             snapshot = None if parent is None else table.snapshot_by_id(parent)
-            if snapshot is None and base is not None:
+            # Where those before it were expired, pyiceberg's snapshot has no parent, as the first.
+            is_first = base is None and oldest.sequence_number == self._began_at + 1
+            if snapshot is None and not is_first:
                 message = "The history since then was expired, or the table was rolled back."
                 raise CommitFailedException(message)
         # What was known when the commit began is older than what is there now.
@@ -104,3 +111,9 @@ class CheckedAppend(_MergeAppendFiles):
 
 def _is_of_ranges(update: Any) -> bool:
     return isinstance(update, SetPropertiesUpdate) and RANGES in update.updates
+
+
+def last_number(metadata: TableMetadata) -> int:
+    """Return the number of a table's newest snapshot; version 1 of the format has none."""
+    found: int = getattr(metadata, "last_sequence_number", 0)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    NoSuchTableError,
+    ResolveError,
+    TableAlreadyExistsError,
+    ValidationError,
+)
 from pyiceberg.expressions import (
     And,
     BooleanExpression,
@@ -19,6 +25,7 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
 )
 from pyiceberg.io.pyarrow import (
+    UnsupportedPyArrowTypeException,
     _pyarrow_to_schema_without_ids,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -33,22 +40,40 @@ from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.transforms import parse_transform
 from pyiceberg.typedef import Record
 
-from pipeline.adapters.iceberg.catalogs import LakeCatalog, catalog_errors
-from pipeline.adapters.iceberg.checked_append import COMMIT, RANGES, CheckedAppend
+from pipeline.adapters.iceberg.catalogs import Conflict, LakeCatalog, catalog_errors
+from pipeline.adapters.iceberg.checked_append import (
+    COMMIT,
+    RANGES,
+    SEQUENCE,
+    CheckedAppend,
+    last_number,
+)
 from pipeline.adapters.iceberg.checked_rewrite import CheckedRewrite
 from pipeline.adapters.iceberg.file_io import TableIO
+from pipeline.adapters.iceberg.transaction import RememberingTransaction
 from pipeline.core.dataset import ARRIVED_AT
 from pipeline.core.errors import StoreRefused
-from pipeline.core.lake.identities import NAMES
+from pipeline.core.lake.identities import NAMES, sequence_numbers
 from pipeline.core.lake.partitions import Values
-from pipeline.core.lake.schemas import small_types
-from pipeline.core.lake.spans import Ranges, Span
+from pipeline.core.lake.schemas import DoesNotFit, fitted, small_types
+from pipeline.core.lake.spans import Ranges, Span, is_shard
 from pipeline.core.lake_settings import LakePartition, LakeSettings
 
 FORGOTTEN: Final = "pipeline.forgotten"
 """The table's property that says that there is a table of identities which must not come back."""
 __all__ = ["DataFile", "LakeTable", "TableFile", "create_table", "evolve_table", "load_table"]
 
+_IMPOSSIBLE = (
+    UnsupportedPyArrowTypeException,
+    ValidationError,
+    ResolveError,
+    ValueError,
+    TypeError,
+)
+"""What pyiceberg raises for columns that Iceberg lacks, or changes that it does not make."""
+_LONGEST_NAME: Final = 255  # bytes, of a directory
+_LONGEST_PATH: Final = 600  # of the 1,024 that a key in S3 has
+_KINESIS_NUMBER = re.compile(r"[1-9][0-9]{55}")
 ARRIVALS: Final = (*NAMES, ARRIVED_AT.name)
 TARGET_BYTES: Final = 256 * 2**20
 _FIRST_PARTITION_ID: Final = 1_000
@@ -113,28 +138,45 @@ class LakeTable:
     # ------------------------------------------------------------------------- what it holds
 
     def ranges(self) -> Ranges:
-        """Return what is known of the table's rows: nothing, if somebody else added some."""
-        snapshot = self.snapshot
-        while snapshot is not None:
-            summary = snapshot.summary
-            if summary is None:
-                return Ranges({})
-            if COMMIT in summary.additional_properties:
-                break
-            if summary.operation is Operation.APPEND:
-                return Ranges({})
-            parent = snapshot.parent_snapshot_id
-            snapshot = None if parent is None else self._table.snapshot_by_id(parent)
-        return Ranges.read(self._table.properties.get(RANGES))
+        """Return what is known of the table's rows: nothing, if somebody else may have added some.
+
+        Each snapshot has a number. From the one on of which the ranges are known, all have to be
+        there to be looked at: one that was expired may have added anything.
+        """
+        metadata, properties = self._table.metadata, self._table.properties
+        known = properties.get(SEQUENCE, "")
+        if not known.isdecimal():
+            return Ranges({})
+        since = {
+            snapshot.sequence_number: snapshot
+            for snapshot in metadata.snapshots
+            if (snapshot.sequence_number or 0) > int(known)
+        }
+        if len(since) < last_number(metadata) - int(known):
+            return Ranges({})
+        if not all(map(_adds_nothing_unknown, since.values())):
+            return Ranges({})
+        return Ranges.read(properties.get(RANGES))
 
     def range_of(self, source: str) -> Span | None:
-        """Read from the rows which of a source's the table has; None if it has none."""
-        first = last = None
-        for identities in self.identities(source):
-            numbers = [int(text.as_py()) for text in pc.unique(identities["_sequence_number"])]
-            first = min(numbers) if first is None else min(first, *numbers)
-            last = max(numbers) if last is None else max(last, *numbers)
-        return None if first is None or last is None else Span(source, first, last)
+        """Return a range that has all of a source's rows in the table; None if it has none.
+
+        From the bounds that are known of a file, if they can be trusted; else from its rows.
+        """
+        if self.snapshot is None:
+            return None
+        column = self._table.schema().find_field("_sequence_number").field_id
+        numbers = list[int]()
+        with catalog_errors("read", self.where):
+            for task in self._table.scan(row_filter=_filter(source, None)).plan_files():
+                bounds = _numbers_within(task.file, column) if is_shard(source) else None
+                if bounds is None:
+                    for rows in self._in_file(task.file.file_path, source, None):
+                        numbers += sequence_numbers(rows)
+                        numbers = [min(numbers), max(numbers)]
+                else:
+                    numbers += bounds
+        return Span(source, min(numbers), max(numbers)) if numbers else None
 
     def identities(self, source: str, span: Span | None = None) -> Iterator[pa.Table]:
         """Yield the identities of a source's rows, a row group at a time; those of `span` if given.
@@ -153,27 +195,32 @@ class LakeTable:
     def _in_file(
         self, path: str, source: str, bounds: tuple[str, str] | None
     ) -> Iterator[pa.Table]:
-        with self.io.files(path).open(path) as file:
-            parquet = pq.ParquetFile(file)
-            for number in range(parquet.metadata.num_row_groups):
-                rows = parquet.read_row_group(number, columns=NAMES)
-                chosen = pc.equal(rows["_source"], source)
-                if bounds is not None:
-                    at_least = pc.greater_equal(rows["_sequence_number"], bounds[0])
-                    at_most = pc.less_equal(rows["_sequence_number"], bounds[1])
-                    chosen = pc.and_(chosen, pc.and_(at_least, at_most))
-                rows = rows.filter(chosen)
-                if rows.num_rows:
-                    yield rows
+        for rows in self.row_groups(path, NAMES):
+            chosen = pc.equal(rows["_source"], source)
+            if bounds is not None:
+                at_least = pc.greater_equal(rows["_sequence_number"], bounds[0])
+                at_most = pc.less_equal(rows["_sequence_number"], bounds[1])
+                chosen = pc.and_(chosen, pc.and_(at_least, at_most))
+            found = rows.filter(chosen)
+            if found.num_rows:
+                yield found
 
     def arrivals(self) -> Iterator[pa.Table]:
         """Yield identity and arrival of all rows, a row group at a time; see `identities`."""
         for file in self.files():
-            with self.io.files(file.path).open(file.path) as body:
-                parquet = pq.ParquetFile(body)
-                names = [name for name in ARRIVALS if name in parquet.schema_arrow.names]
-                for number in range(parquet.metadata.num_row_groups):
-                    yield parquet.read_row_group(number, columns=names)
+            yield from self.row_groups(file.path, ARRIVALS)
+
+    def row_groups(self, path: str, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield a file, a row group at a time; of some columns, those that it has."""
+        with (
+            catalog_errors("read", self.where),
+            self.io.files(path).open(path) as body,
+            pq.ParquetFile(body) as parquet,
+        ):
+            there = parquet.schema_arrow.names
+            chosen = None if names is None else [name for name in names if name in there]
+            for number in range(parquet.metadata.num_row_groups):
+                yield parquet.read_row_group(number, columns=chosen)
 
     def files(self) -> list[TableFile]:
         """Return the data files of the current snapshot."""
@@ -211,6 +258,9 @@ class LakeTable:
     def new_file(self, name: str, partition: Values) -> str:
         """Return the URI of a new data file."""
         key: Any = _Partition(self._table, partition) if partition else None
+        if key is not None and not _is_short(key.to_path()):
+            # Where a file is says nothing: its manifest has its partition.
+            key = None
         return self._table.location_provider().new_data_location(name, key)
 
     def data_file(
@@ -249,7 +299,7 @@ class LakeTable:
         `Conflict` where their rows may have been added meanwhile.
         """
         with catalog_errors("commit to", self.where):
-            transaction = self._table.transaction()
+            transaction = RememberingTransaction(self._table)
             with CheckedAppend(transaction, commit, self.ranges(), spans, found) as append:
                 for file in files:
                     append.append_data_file(file)
@@ -258,10 +308,24 @@ class LakeTable:
     def replace(self, old: Sequence[TableFile], new: Sequence[DataFile]) -> None:
         """Commit files in the place of others. Raises `Conflict` where one of those is gone."""
         with catalog_errors("commit to", self.where):
-            transaction = self._table.transaction()
+            transaction = RememberingTransaction(self._table)
             with CheckedRewrite(transaction, [each.file for each in old], new):
                 pass
             transaction.commit_transaction()
+
+    def check_columns(self, wanted: pa.Schema, rows: pa.Schema) -> None:
+        """Raise `DoesNotFit` unless the table can be given these columns, and then have such rows.
+
+        Nothing is changed.
+        """
+        try:
+            update = self._table.transaction().update_schema()
+            update.union_by_name(_pyarrow_to_schema_without_ids(wanted))
+            changed = schema_to_pyarrow(update._apply(), include_field_ids=True)  # noqa: SLF001 - not committed
+        except _IMPOSSIBLE as error:
+            message = f"the table cannot have such columns ({error})"
+            raise DoesNotFit(message) from None
+        fitted(rows.empty_table(), small_types(changed))
 
     def set_property(self, name: str, value: str) -> None:
         """Set a property, in a commit of its own."""
@@ -276,6 +340,7 @@ class LakeTable:
             *(one.metadata_file for one in metadata.metadata_log),
         }
         found |= {each.statistics_path for each in metadata.statistics}
+        found |= {each.statistics_path for each in metadata.partition_statistics}
         with catalog_errors("read", self.where):
             for snapshot in metadata.snapshots:
                 found.add(snapshot.manifest_list)
@@ -299,12 +364,39 @@ class LakeTable:
         oldest = sorted(metadata.snapshots, key=lambda one: one.sequence_number or 0)[:-keep]
         numbers = [one.snapshot_id for one in oldest if one.snapshot_id not in named]
         with catalog_errors("expire snapshots of", self.where):
-            self._table.maintenance.expire_snapshots().by_ids(numbers).commit()
+            try:
+                self._table.maintenance.expire_snapshots().by_ids(numbers).commit()
+            except ValueError:
+                message = "Somebody else has expired them."
+                raise Conflict(message) from None
 
     @property
     def has_forgotten(self) -> bool:
         """Whether rows were ever deleted from it on purpose."""
         return FORGOTTEN in self._table.properties
+
+
+def _adds_nothing_unknown(snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot is a commit of ours, or adds no row."""
+    summary = snapshot.summary
+    if summary is None:
+        return False
+    return COMMIT in summary.additional_properties or summary.operation is not Operation.APPEND
+
+
+def _numbers_within(file: DataFile, column: int) -> tuple[int, int] | None:
+    """Return the least and greatest sequence number that a file may have, by its statistics.
+
+    None if these may be cut off, as other writers do after 16 characters. Of a shard all numbers
+    are of one length, so that the order of texts is that of numbers.
+    """
+    bounds = (file.lower_bounds or {}).get(column), (file.upper_bounds or {}).get(column)
+    if bounds[0] is None or bounds[1] is None:
+        return None
+    texts = [bound.decode("utf-8", "replace") for bound in bounds if bound is not None]
+    if not all(map(_KINESIS_NUMBER.fullmatch, texts)):
+        return None
+    return int(texts[0]), int(texts[1])
 
 
 def _filter(source: str, bounds: tuple[str, str] | None) -> BooleanExpression:
@@ -329,6 +421,12 @@ class _Partition:
 
     def to_path(self) -> str:
         return self._table.spec().partition_to_path(self.partition, self._table.schema())
+
+
+def _is_short(path: str) -> bool:
+    """Tell whether directories and S3 take the path of a partition."""
+    parts = path.encode().split(b"/")
+    return len(path.encode()) <= _LONGEST_PATH and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def _text_bounds(span: Span | None) -> tuple[str, str] | None:

@@ -26,7 +26,7 @@ def documents_of(dataset: Dataset, source: RandomSource) -> Callable[[int], byte
     """
     ranges = {} if dataset.event_time is None else {dataset.event_time: _time_range(dataset)}
     try:
-        make = record_maker(dataset.record, ranges, source)
+        make = record_maker(dataset.reading.record, ranges, source)
     except CannotGenerate as error:
         raise DatasetError(
             f"schemas/{dataset.name}: no documents can be made up, as {error}; produce a file of "

@@ -15,8 +15,8 @@ from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import read_exactly
 from pipeline.core.matching import Match
+from pipeline.core.member_path import NO_KEY
 from pipeline.core.records import Limits
-from pipeline.core.schema.avro import NO_KEY
 
 _MOST_TOP_KEYS = 20 * MOST_KEYS
 _SMALLEST_SCHEMA = '{"type": "record", "name": "R", "fields": [{"name": "f", "type": "string"}]}'
@@ -214,7 +214,7 @@ class _Drafter:
             if seen is None or seen.texts is None or seen.texts.count != len(self._samples):
                 continue
             if seen.texts.symbols and len(seen.texts.symbols) == 1:
-                likely.append(Match(key, *seen.texts.symbols))
+                likely.append(Match(key, next(iter(seen.texts.symbols))))
         return likely
 
 

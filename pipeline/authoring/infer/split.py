@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.jsontext import Integer, is_text
 from pipeline.core.matching import Match
-from pipeline.core.schema.avro import NO_KEY
+from pipeline.core.member_path import NO_KEY
 
 MOST_KINDS = 50
 """Datasets that a split may make."""

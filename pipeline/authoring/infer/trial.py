@@ -56,7 +56,7 @@ def try_draft(datasets: Sequence[Dataset], samples: Sequence[Sample], limits: Li
         for reject in (*rejects, *broken):
             number = start + reject.unit
             sample, violation = samples[number], reject.violation
-            path = schema_path(dataset.record, violation.path, sample.text)
+            path = schema_path(dataset.reading.record, violation.path, sample.text)
             misfit = trial.misfits.setdefault(
                 path, Misfit(path, violation.reason, violation.message, sample.place)
             )

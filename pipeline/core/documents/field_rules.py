@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.documents.jsonpath import ValuePath, Violations, path_segment
+from pipeline.core.documents.jsonpath import ValuePath, Violations, path_segment, path_segments
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 from pipeline.core.schema.types import Array, Field, FieldType, Map, Record, Rules, Type
@@ -43,7 +43,7 @@ def check_fields(
         _walk(
             field,
             column,
-            ValuePath(ValuePath(), range(len(column)), path_segment(field.key)),
+            ValuePath(ValuePath(), range(len(column)), path_segments(field.path)),
             violations,
         )
 

@@ -20,6 +20,11 @@ def path_segment(key: str) -> str:
     return _kept_path_segment(key) if len(key) <= _KEPT else _path_segment(key)
 
 
+def path_segments(keys: Sequence[str]) -> str:
+    """Return the path segments of the keys that lead to a member."""
+    return "".join(map(path_segment, keys))
+
+
 def _path_segment(key: str) -> str:
     return f".{key}" if _plain.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.core.envelope.opening import Envelope, Opened, Room
+from pipeline.core.envelope.unkept import Unkept
 from pipeline.core.errors import ConservationError
-from pipeline.core.integers import INT32, INT64, Integers, zeros
-from pipeline.core.jsontext import deeper_than, is_json
+from pipeline.core.integers import INT32, INT64, Integers, between, zeros
+from pipeline.core.jsontext import SEAM, deeper_than, is_json
 from pipeline.core.numbering import (
     MOST_DOCUMENTS,
     MOST_ELEMENTS,
@@ -19,13 +20,13 @@ from pipeline.core.numbering import (
     OLDER_THAN_RULES,
     numbers_of_older,
 )
-from pipeline.core.parts import Part
+from pipeline.core.parts import Part, taken
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
 
 __all__ = ["MOST_DOCUMENTS", "Envelope", "Unwrapped", "as_they_are", "unwrap"]
 
-_RUN = 256  # documents that are added together
+_RUN = 512  # documents that are opened together
 _LOST = (
     "Documents were lost as envelopes were opened. This is a defect of the pipeline; the batch "
     "will be delivered again."
@@ -42,11 +43,15 @@ _NO_RULE = "No rule of stream.toml is for the envelope of this element any more.
 
 
 class Unwrapped(NamedTuple):
-    """A part of a batch: documents, rejects, and the units that rules drop, by their name."""
+    """A part of a batch: documents, rejects, and the units that rules drop, by their name.
+
+    `unkept` are the members of the envelopes that they were in, which no rule keeps.
+    """
 
     documents: Chunk
     rejects: list[Reject]
     drops: dict[str, Integers]
+    unkept: Unkept | None = None
 
 
 def as_they_are(parts: Iterator[Part]) -> Iterator[Unwrapped]:
@@ -56,15 +61,17 @@ def as_they_are(parts: Iterator[Part]) -> Iterator[Unwrapped]:
 
 
 def unwrap(
-    parts: Iterator[Part], envelope: Envelope, limits: Limits, width: Width
+    parts: Iterator[Part], envelope: Envelope, limits: Limits, width: Width, *, fast: bool = True
 ) -> Iterator[Unwrapped]:
     """Open the documents of each part; of one part, there may come several.
 
     Documents of dead letters, which were not opened from anything here, keep their numbers.
     """
+    envelope = envelope if fast else envelope.exact
     rooms = _Rooms(envelope)
     for documents, rejects in parts:
-        yield from _Unwrapper(documents, envelope, rooms, limits, width).parts(rejects)
+        unwrapper = _Unwrapper(documents, envelope, rooms, limits, width, fast=fast)
+        yield from unwrapper.parts(rejects)
 
 
 class _Rooms:
@@ -73,24 +80,41 @@ class _Rooms:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._record = -1
+        self.unkept = Unkept()
+        self._room = envelope.room(self.unkept)
 
     def of_record(self, record: int) -> Room:
         if record != self._record:
-            self._record, self._room = record, self._envelope.room()
+            self._record, self._room = record, self._envelope.room(self.unkept)
         return self._room
+
+    def counted(self) -> Unkept:
+        """Return what was not kept since this was asked last."""
+        counted, self.unkept = self.unkept, Unkept()
+        self._room.unkept = self.unkept
+        return counted
 
 
 class _Unwrapper:
     """Opens the documents of one part, and cuts what comes of them into parts again."""
 
     def __init__(
-        self, documents: Chunk, envelope: Envelope, rooms: _Rooms, limits: Limits, width: Width
+        self,
+        documents: Chunk,
+        envelope: Envelope,
+        rooms: _Rooms,
+        limits: Limits,
+        width: Width,
+        *,
+        fast: bool,
     ) -> None:
         self._documents = documents
         self._origins = documents.provenance
         self._rooms = rooms
         self._envelope = envelope
         self._limits = limits
+        self._fast = fast
+        self._lifts = envelope.lifts
         self._is_replayed = self._origins.opened_from is None
         self._surely_good = limits.document_bytes
         if envelope.parses:
@@ -111,42 +135,73 @@ class _Unwrapper:
         self._rejects: list[Reject] = []
         self._drops: dict[str, Integers] = {}
         self._size = 0
+        self._are_framed = True
 
     def parts(self, rejects: list[Reject]) -> Iterator[Unwrapped]:
         """Yield the parts; what was rejected before goes with the first."""
         for reject in rejects:
             self._refuse_again(reject)
-        run: list[tuple[int, bytes]] = []
-        for unit, document in zip(self._documents.unit, self._documents.payloads, strict=True):
-            opened = self._opened(unit, document)
-            if isinstance(opened, bytes):
-                run.append((unit, opened))
-                if len(run) < _RUN:
-                    continue
-                yield from self._add_run(run)
-            else:
-                yield from self._add_run(run)
-                yield from self._add_all(unit, opened)
-            run = []
-        yield from self._add_run(run)
+        for start in range(0, len(self._documents), _RUN):
+            run = slice(start, start + _RUN)
+            yield from self._add_run(self._documents.unit[run], self._documents.payloads[run])
+            self._rooms.unkept.count()
         yield self._cut()
 
-    def _add_run(self, run: list[tuple[int, bytes]]) -> Iterator[Unwrapped]:
+    def _add_run(self, units: Integers, documents: list[bytes]) -> Iterator[Unwrapped]:
+        """Add what came of some documents, of which most often each comes to one."""
+        found = self._fast_opened(units, documents)
+        texts = [text for text in found if text is not None]
+        if len(texts) == len(found):
+            yield from self._add_texts(units, texts)
+            return
+        texts, count = [], 0
+        for index, text in enumerate(found):
+            opened = self._opened(units[index], documents[index]) if text is None else text
+            if isinstance(opened, bytes):
+                texts.append(opened)
+                count += 1
+                continue
+            yield from self._add_texts(units[index - len(texts) : index], texts)
+            yield from self._add_all(units[index], opened)
+            texts = []
+        yield from self._add_texts(units[len(units) - len(texts) :], texts)
+        self._lifts = 2 * count >= len(units)
+
+    def _fast_opened(self, units: Integers, documents: list[bytes]) -> list[bytes | None]:
+        """Open documents at once, where that succeeded last; None leaves one to `_opened`."""
+        nothing: list[bytes | None] = [None] * len(documents)
+        if not self._fast or not self._lifts or self._is_replayed:
+            return nothing
+        if max(map(self._origins.document.__getitem__, units)) >= MOST_DOCUMENTS:
+            return nothing
+        found = self._envelope.fast_open_run(documents, self._rooms.unkept)
+        good = self._surely_good
+        if max(map(len, filter(None, found)), default=0) > good:
+            return [None if text is None or len(text) > good else text for text in found]
+        return found
+
+    def _add_texts(self, units: Integers, texts: list[bytes]) -> Iterator[Unwrapped]:
         """Add documents of which each came of one; to the same end as one by one, but faster."""
-        units, texts = [unit for unit, _ in run], [text for _, text in run]
+        if not texts:
+            return
         size, origins, columns = sum(map(len, texts)), self._origins, self._provenance
         first = len(columns)
-        if first + len(run) > self._most or self._size + size > self._limits.part_bytes:
-            for unit, text in run:
+        if first + len(texts) > self._most or self._size + size > self._limits.part_bytes:
+            for unit, text in zip(units, texts, strict=True):
                 yield from self._add_all(unit, Opened([text]))
             return
-        columns.record.extend([origins.record[unit] for unit in units])
-        columns.sub.extend([origins.sub[unit] for unit in units])
-        columns.document.extend([origins.document[unit] * MOST_ELEMENTS for unit in units])
-        columns.partition_key.extend([origins.partition_key[unit] for unit in units])
+        columns.record.extend(taken(origins.record, units))
+        columns.sub.extend(taken(origins.sub, units))
+        numbers = taken(origins.document, units)
+        columns.document.extend(
+            array(INT32, [number * MOST_ELEMENTS for number in numbers])
+            if any(numbers)
+            else numbers
+        )
+        columns.partition_key.extend(map(origins.partition_key.__getitem__, units))
         if columns.element is not None:
-            columns.element.extend(zeros(len(run)))
-        self._units.extend(range(first, first + len(run)))
+            columns.element.extend(zeros(len(texts)))
+        self._units.extend(between(first, first + len(texts)))
         self._texts += texts
         self._size += size
 
@@ -164,7 +219,15 @@ class _Unwrapper:
             start += room
 
     def _refuse_again(self, reject: Reject) -> None:
-        """Take over what was rejected before; its number is the one that its element 0 has."""
+        """Take over what was rejected before; its number is the one that its element 0 has.
+
+        What holds nothing may be dropped by a rule.
+        """
+        nothing, is_empty = self._envelope.nothing, reject.violation.reason is Reason.EMPTY_RECORD
+        if nothing is not None and is_empty and not self._is_replayed:
+            unit = self._place(reject.unit, 0, 1, by_rule=True)
+            self._drops.setdefault(nothing, array(INT32)).append(unit)
+            return
         if not self._is_replayed:
             unit = self._place(reject.unit, 0, 1, by_rule=False)
             reject = Reject(self._provenance, unit, reject.stage, reject.violation, reject.payload)
@@ -208,7 +271,7 @@ class _Unwrapper:
         left = self._limits.part_bytes - self._size
         if rest == 1:
             return int((most > 0 and len(texts[start]) <= left) or not len(self._provenance))
-        if rest <= most and sum(map(len, texts[start:])) <= left:
+        if rest <= most and sum(map(len, texts[start:] if start else texts)) <= left:
             return rest
         if len(self._provenance):
             return 0
@@ -231,15 +294,16 @@ class _Unwrapper:
         mark = self._mark(unit)
         columns.record.extend(array(INT32, (origins.record[unit],)) * count)
         columns.sub.extend(array(INT64, (origins.sub[unit],)) * count)
+        numbers = between(start, start + count)
         if mark == OLDER_THAN_RULES:
             columns.document.extend(numbers_of_older(number, start, count))
         else:
-            columns.document.extend(range(number + start, number + start + count))
+            columns.document.extend([number + n for n in numbers] if number else numbers)
         columns.partition_key.extend([origins.partition_key[unit]] * count)
         if columns.element is not None:
             element = max(mark, 0) + start
             columns.element.extend(
-                range(element, element + count) if by_rule else array(INT32, (mark,)) * count
+                between(element, element + count) if by_rule else array(INT32, (mark,)) * count
             )
         if columns.begins is not None:
             columns.begins.extend([int(start + n == 0) for n in range(count)])
@@ -255,7 +319,12 @@ class _Unwrapper:
         first = self._place(unit, start, end - start, by_rule=opened.by_rule)
         texts = opened.texts[start:end]
         self._size += sum(map(len, texts))
+        self._are_framed &= opened.by_rule
         odd = self._odd(opened, start, texts)
+        if not odd and not opened.drops:
+            self._units.extend(between(first, first + len(texts)))
+            self._texts += texts
+            return
         for number, text in enumerate(texts, start):
             violation, place = odd.get(number), first + number - start
             if number in opened.drops:
@@ -285,15 +354,23 @@ class _Unwrapper:
 
     def _cut(self) -> Unwrapped:
         """Hand out what was added, and begin the next part."""
-        unwrapped = Unwrapped(
-            Chunk(self._provenance, self._units, self._texts), self._rejects, self._drops
-        )
+        text = _joined(self._texts) if self._fast and self._are_framed else None
+        documents = Chunk(self._provenance, self._units, self._texts, text)
+        self._rooms.unkept.count()
+        unwrapped = Unwrapped(documents, self._rejects, self._drops, self._rooms.counted())
         refused = sum(reject.provenance is self._provenance for reject in self._rejects)
         dropped = sum(map(len, self._drops.values()))
         if len(self._units) + refused + dropped != len(self._provenance):
             raise ConservationError(_LOST)
         self._begin()
         return unwrapped
+
+
+def _joined(texts: list[bytes]) -> bytes | None:
+    """Join documents that rules made, each an object; None where one has a line break in it."""
+    text = SEAM.join(texts)
+    is_plain = bool(texts) and b"\n" not in text and text.count(SEAM) == len(texts) - 1
+    return text if is_plain else None
 
 
 def _beyond(document: bytes, limits: Limits) -> Violation | None:

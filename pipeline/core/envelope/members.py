@@ -1,15 +1,22 @@
 """Members of a JSON object by their paths, as the exact text that stands in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from pipeline.core.envelope_rules import Path
+from pipeline.core.integers import all_but
+from pipeline.core.member_path import Path
 
-Found = list[bytes | None]
+Found = Sequence[bytes | None]
 """The text of the member at each path; None where it is absent."""
+Column = list[bytes | None]
+"""The text of the members at one path, of many objects."""
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading something that is not JSON, or not what it should be, raises."""
 
 
 class Members:
@@ -32,10 +39,14 @@ class Members:
         self._decoder = msgspec.json.Decoder(_struct(keys, [msgspec.Raw] * len(keys)))
         self.struct, self.names = self._at_once(keys)
         self._fast_decoder = msgspec.json.Decoder(self.struct)
-        found = attrgetter(*self.names)
-        self._fast_found = found if len(self.names) > 1 else lambda object_: (found(object_),)
+        self._fast_found: Callable[[Any], tuple[Any, ...]] = lambda _: ()
+        if len(self.names) == 1:
+            found = attrgetter(*self.names)
+            self._fast_found = lambda object_: (found(object_),)
+        elif self.names:
+            self._fast_found = attrgetter(*self.names)
 
-    def find(self, document: bytes) -> Found:
+    def find(self, document: bytes) -> Column:
         """Find what there is. Raises what msgspec does where there is no object."""
         try:
             raws = self._fast_found(self._fast_decoder.decode(document))
@@ -47,6 +58,55 @@ class Members:
             if token is not None and token.startswith(b"{"):
                 found[number + 1 : number + 1 + size] = inner.find(token)
         return found
+
+    def find_all(self, documents: Sequence[bytes]) -> tuple[Sequence[int], list[Column]]:
+        """Find at once what there is in many; return it in columns, and of which documents it is.
+
+        Others are left out, among them those that are not read in one step.
+        """
+        structs, odd = self._fast_read(documents)
+        columns = self.columns_of(structs)
+        rows: Sequence[int] = range(len(structs))
+        for number, inner, size in self.inner_of_wanted:
+            if not any(columns[number]):
+                continue
+            objects = [row for row in rows if (columns[number][row] or b"").startswith(b"{")]
+            found, within = inner.find_all([columns[number][row] or b"" for row in objects])
+            for place, column in enumerate(within[:size], number + 1):
+                for index, token in zip(found, column, strict=True):
+                    columns[place][objects[index]] = token
+            if len(found) < len(objects):
+                lost = set(objects) - {objects[index] for index in found}
+                rows = [row for row in rows if row not in lost]
+        indices: Sequence[int] = all_but(odd, len(documents)) if odd else range(len(documents))
+        if len(rows) < len(structs):
+            indices = [indices[row] for row in rows]
+            columns = [[column[row] for row in rows] for column in columns]
+        return indices, columns
+
+    def _fast_read(self, documents: Sequence[bytes]) -> tuple[list[Any], list[int]]:
+        """Read documents in one step; return the indices of those that this is not possible for."""
+        structs, odd = list[Any](), list[int]()
+        left, read = iter(documents), self._fast_decoder.decode
+        while True:
+            try:
+                structs.extend(map(read, left))
+            except UNREADABLE:
+                odd.append(len(structs) + len(odd))
+            else:
+                return structs, odd
+
+    def columns_of(self, structs: Sequence[Any]) -> list[Column]:
+        """Return the members of what was read in one step; those within wanted ones are missing."""
+        columns = list[Column]()
+        for number, level in enumerate(self._levels):
+            members = list(map(attrgetter(f"m{number}"), structs))
+            if level.inner is not None and not level.is_wanted:
+                columns += level.inner.columns_of(members)
+                continue
+            columns.append(_texts(members))
+            columns += [[None] * len(structs) for _ in level.nothing]
+        return columns
 
     def _at_once(self, keys: Sequence[str]) -> tuple[Any, list[str]]:
         """Return the struct that has all levels, and the attributes that lead to the members.
@@ -70,9 +130,9 @@ class Members:
                 names += [f"m{number}.{name}" for name in level.inner.names]
         return _struct(keys, types), names
 
-    def _find_by_level(self, document: bytes) -> Found:
+    def _find_by_level(self, document: bytes) -> Column:
         tops = msgspec.structs.astuple(self._decoder.decode(document))
-        found: Found = []
+        found: Column = []
         for top, level in zip(tops, self._levels, strict=True):
             token = None if top is None else bytes(top)
             if level.is_wanted:
@@ -91,8 +151,15 @@ class _Level:
         self.is_wanted = () in rests
         self.inner = Members(deeper) if deeper else None
         within = [] if self.inner is None else list(self.inner.place)
-        self.nothing: Found = [None] * len(within)
+        self.nothing: Column = [None] * len(within)
         self.paths: list[Path] = [()] * self.is_wanted + within
+
+
+def _texts(raws: Sequence[Any]) -> Column:
+    try:
+        return list(map(bytes, raws))
+    except TypeError:  # there is a None
+        return [None if raw is None else bytes(raw) for raw in raws]
 
 
 def _struct(keys: Sequence[str], types: Sequence[Any]) -> Any:

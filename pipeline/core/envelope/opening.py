@@ -7,39 +7,57 @@ document when it is sent again. Where the rest of the rules could have made seve
 nobody knows how many, and so which numbers its siblings have: then all of the envelope is one.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import takewhile
+from itertools import repeat
+from operator import contains, itemgetter
 from typing import NamedTuple
 
 import msgspec
 
-from pipeline.core.attribute_values import NotAttributeValues, plain_json
-from pipeline.core.envelope.members import Found, Members
-from pipeline.core.envelope_rules import Condition, Path, Rule, written
+from pipeline.core.envelope.members import UNREADABLE, Found
+from pipeline.core.envelope.plans import (
+    Plan,
+    clash_of,
+    expected_at,
+    holds,
+    kept_of,
+    may_clash,
+    path_of,
+    planned,
+    taken_out,
+    with_kept,
+)
+from pipeline.core.envelope.runs import Runs
+from pipeline.core.envelope.unkept import Note, Unkept
+from pipeline.core.envelope_rules import Rule
 from pipeline.core.errors import ConservationError
-from pipeline.core.jsontext import WHITESPACE, is_json
+from pipeline.core.jsontext import WHITESPACE
+from pipeline.core.member_path import Path, written
 from pipeline.core.numbering import MOST_ELEMENTS
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Limits, Violation
 
-_TELLING = 4  # bytes that names begin with, which hardly any other member does
 _SPACE_AND_COMMA = WHITESPACE + b","
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_OPEN, _QUOTE = b'{"'
+_LONG, _SHORT = 1_000, 40  # bytes of an array
+_first = itemgetter(0)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string = msgspec.json.Decoder(str)
 
 
 class Room(msgspec.Struct, gc=False):
     """What may still come of the envelopes of one stream record: elements, and bytes.
 
-    Bytes are those of the documents, and at each level those that are kept for each element or
-    stand around a broken one: some kilobytes could come to more than there is time for.
+    Bytes are those of what elements come to, with what is kept for them or stands around a broken
+    one, and at each level but the last those that are kept for each element: some kilobytes could
+    come to more than there is time for. What is lifted alone is bounded by its payload.
     """
 
     elements: int
     bytes: int
+    unkept: Unkept
 
 
 class Opened(msgspec.Struct, gc=False):
@@ -59,6 +77,8 @@ class _Opening(Opened, gc=False, kw_only=True):
 
     room: Room
     size: int = 0
+    has_elements: bool = False
+    notes: list[Note] = msgspec.field(default_factory=list)
 
 
 class _Level:
@@ -83,23 +103,6 @@ class _Piece(NamedTuple):
     above: tuple[_Level, ...] = ()
 
 
-class _Plan(NamedTuple):
-    """A rule, and where its members are among those that were found.
-
-    A text without any of `kept_signs` has no member of a name that it keeps.
-    """
-
-    rule: Rule
-    behind: int
-    when: tuple[tuple[int, Condition, frozenset[bytes]], ...]
-    target: int
-    keep: tuple[tuple[bytes, int], ...]
-    kept_signs: tuple[bytes, ...]
-    lifts_alone: bool
-    several: bool
-    several_behind: bool
-
-
 class _WholeEnvelope(Exception):
     """Not an error: it says that the envelope becomes a dead letter, and why."""
 
@@ -111,22 +114,38 @@ class _WholeEnvelope(Exception):
 class Envelope:
     """Opens documents by rules, of which there is one at least.
 
-    Of one document may come `MOST_ELEMENTS` and as many bytes as may be unpacked of one.
+    Of one document may come `MOST_ELEMENTS` and as many bytes as may be unpacked of one. Without
+    `fast`, every element is opened by itself, to the same end.
     """
 
-    def __init__(self, rules: Sequence[Rule], limits: Limits) -> None:
+    def __init__(self, rules: Sequence[Rule], limits: Limits, *, fast: bool = True) -> None:
+        self._rules = rules
+        self._fast = fast
         self._limits = limits
-        self._levels = [_planned(rules, start) for start in range(len(rules))]
+        self._levels = [planned(rules, start) for start in range(len(rules))]
+        self._runs = Runs(self._levels)
+        self.nothing = next((rule.name for rule in rules if rule.is_for_nothing), None)
         self.parses = any(rule.action == "parse" for rule in rules)
+        self.lifts = any(not plan.several and plan.target >= 0 for plan in self._levels[0][1])
 
-    def room(self) -> Room:
-        """Return what may come of the envelopes of one stream record."""
-        return Room(self._limits.record_documents, self._limits.record_bytes)
+    @cached_property
+    def exact(self) -> "Envelope":
+        """What opens documents the exact way alone."""
+        return Envelope(self._rules, self._limits, fast=False)
+
+    def room(self, unkept: Unkept | None = None) -> Room:
+        """Return what may come of the envelopes of one stream record.
+
+        What no rule keeps of them is counted as `unkept`.
+        """
+        unkept = Unkept() if unkept is None else unkept
+        return Room(self._limits.record_documents, self._limits.record_bytes, unkept)
 
     def open(self, document: bytes, room: Room | None = None) -> Opened:
         """Return what a document came to: itself, if no rule is for it.
 
-        What it takes of its stream record's `room` is taken off, also where it then is refused.
+        What elements take of their stream record's `room` is taken off, also where they then are
+        refused.
         """
         opened = self.fast_open(document, room)
         return Opened([opened]) if isinstance(opened, bytes) else opened
@@ -134,68 +153,83 @@ class Envelope:
     def fast_open(self, document: bytes, room: Room | None = None) -> bytes | Opened:
         """Return the same; where a rule made one good document of it, that alone."""
         decided = self._decide(document, 0)
+        if decided is None and self.nothing is not None and document.strip(WHITESPACE) == b"null":
+            return Opened([document], drops={0: self.nothing})
         if decided is None:
             return Opened([document], by_rule=False)
         plan, found = decided
-        if plan.lifts_alone:
-            token, kept = found[plan.target], _kept(plan, found)
-            if token and token.startswith(b"{") and _clash(token, kept, plan) is None:
-                return _with(kept, token)
+        if self._fast and plan.lifts_alone:
+            token, kept = found[plan.target], kept_of(plan, found)
+            if token and token.startswith(b"{") and clash_of(token, kept, plan) is None:
+                if room is not None:
+                    room.unkept.note_all([(plan.shapes, (document,))])
+                return with_kept(kept, token)
         room = room or self.room()
         opened = _Opening(room=room)
         try:
             self._apply(plan, found, _Piece(document, document), opened)
         except _WholeEnvelope as whole:
             return Opened([document], {0: whole.violation}, by_rule=False)
+        else:
+            room.unkept.note_all(opened.notes)
         finally:
-            room.elements -= len(opened.texts)
-            room.bytes -= opened.size
+            if opened.has_elements:
+                room.elements -= len(opened.texts)
+                room.bytes -= opened.size
         return opened
+
+    def fast_open_run(
+        self, documents: Sequence[bytes], unkept: Unkept | None = None
+    ) -> list[bytes | None]:
+        """Return of each document the same; None leaves it to `fast_open`."""
+        notes: list[Note] = []
+        texts = self._runs.open(documents, 0, notes)
+        if unkept is not None:
+            unkept.note_all(notes)
+        return texts
 
     def _open(self, piece: _Piece, into: _Opening) -> None:
         """Let the first rule decide that is for a document, if there is one."""
         decided = self._decide(piece.text, piece.start)
         if decided is None:
-            self._add(piece.text, piece.bare, into)
+            self._add(piece.text, into)
         else:
             self._apply(*decided, piece, into)
 
-    def _decide(self, document: bytes, start: int) -> tuple[_Plan, Found] | None:
+    def _decide(self, document: bytes, start: int) -> tuple[Plan, Found] | None:
         members, plans = self._levels[start]
         try:
             found = members.find(document)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         for plan in plans:
             for place, condition, tokens in plan.when:
-                token = found[place]
-                if token in tokens:
-                    continue
-                if (tokens and _is_as_written(token)) or not condition.holds(token):
+                if not holds(found[place], condition, tokens):
                     break
             else:
                 return plan, found
         return None
 
-    def _apply(self, plan: _Plan, found: Found, piece: _Piece, into: _Opening) -> None:
+    def _apply(self, plan: Plan, found: Found, piece: _Piece, into: _Opening) -> None:
         rule = plan.rule
         if rule.action == "drop":
             self._drop(rule.name, piece.text, into)
             return
-        token, kept = found[plan.target], _kept(plan, found)
+        token, kept = found[plan.target], kept_of(plan, found)
         if rule.action == "each":
             self._apply_each(plan, token, kept, piece, into)
             return
-        bare = _taken_out(rule, token)
+        bare = taken_out(rule, token)
         if isinstance(bare, Violation):
             self._refuse(bare, plan.several, piece.bare, piece.above, into)
         else:
             above = (*piece.above, _Level(piece.bare, plan.rule))
-            self._go_on(plan, bare, kept, above, into)
+            if self._go_on(plan, bare, kept, above, into):
+                into.notes.append((plan.shapes, (piece.text,)))
 
     def _apply_each(
         self,
-        plan: _Plan,
+        plan: Plan,
         token: bytes | None,
         kept: bytes,
         piece: _Piece,
@@ -203,64 +237,85 @@ class Envelope:
     ) -> None:
         """Make a document of each element."""
         if token is None or not token.startswith(b"["):
-            violation = _expected("an array", plan.rule)
+            violation = expected_at("an array", plan.rule)
             self._refuse(violation, plan.several, piece.bare, piece.above, into)
             return
         elements = list(map(bytes, _elements.decode(token)))
         if not _are_all_of(token, elements):
             message = "Elements of an envelope were lost. This is a defect of the pipeline."
             raise ConservationError(message)
-        if not elements and plan.rule.empty is not None:
-            self._drop(plan.rule.empty, piece.text, into)
-        elif not elements:
-            violation = _expected("an array with elements", plan.rule)
-            self._refuse(violation, plan.several, piece.bare, piece.above, into)
-        self._check_room(len(elements), kept, len(token), into)
-        into.size += len(elements) * len(kept)
-        if plan.behind == len(self._levels) and _are_plain(token, elements, kept, plan):
-            front = b"{%b," % kept if kept else b"{"
-            into.texts += [front + element[1:] for element in elements] if kept else elements
-            into.size += len(token)
+        if not elements:
+            self._apply_to_none(plan, piece, into)
             return
+        self._check_room(len(elements), kept, len(token), into)
+        into.has_elements = True
+        into.notes.append((plan.shapes, (_without(piece.text, token),)))
+        into.size += len(elements) * len(kept) * plan.several_behind
+        opened: Sequence[bytes | None] = [None] * len(elements)
+        if self._fast and not plan.several_behind and _are_plain(token, elements, kept, plan):
+            opened = self._fast_open_elements(plan, elements, kept, into)
+            if None not in opened:
+                into.texts += [text for text in opened if text is not None]
+                into.size += sum(map(len, into.texts[-len(opened) :]))
+                return
         above = (*piece.above, _Level(piece.bare, plan.rule))
-        for element in elements:
-            if element.startswith(b"{"):
+        for element, text in zip(elements, opened, strict=True):
+            if text is not None:
+                self._add(text, into)
+            elif element.startswith(b"{"):
                 self._go_on(plan, element, kept, above, into)
             else:
                 message = f"An element of {written(plan.rule.target)} is not an object."
-                violation = Violation(Reason.ENVELOPE_MISMATCH, message, _path(plan.rule))
+                violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
                 self._refuse(violation, plan.several_behind, element, above, into)
+
+    def _apply_to_none(self, plan: Plan, piece: _Piece, into: _Opening) -> None:
+        """Drop an envelope without elements, or refuse it."""
+        if plan.rule.empty is not None:
+            self._drop(plan.rule.empty, piece.text, into)
+            return
+        violation = expected_at("an array with elements", plan.rule)
+        self._refuse(violation, plan.several, piece.bare, piece.above, into)
+
+    def _fast_open_elements(
+        self, plan: Plan, elements: Sequence[bytes], kept: bytes, into: _Opening
+    ) -> Sequence[bytes | None]:
+        """Open plain elements all at once; None leaves one to `_go_on`."""
+        front = b"{%b," % kept
+        texts = [front + element[1:] for element in elements] if kept else elements
+        return self._runs.open(texts, plan.behind, into.notes)
 
     def _go_on(
         self,
-        plan: _Plan,
+        plan: Plan,
         bare: bytes,
         kept: bytes,
         above: tuple[_Level, ...],
         into: _Opening,
-    ) -> None:
-        """Hand on what was taken out, with what goes along, to the rules behind."""
-        clash = _clash(bare, kept, plan)
+    ) -> bool:
+        """Hand on what was taken out, with what goes along, to the rules behind; or refuse it."""
+        clash = clash_of(bare, kept, plan)
         if clash is not None:
             message = (
                 f"It has a member {clash!r} of its own; keep the envelope's under another name."
             )
-            violation = Violation(Reason.ENVELOPE_MISMATCH, message, _path(plan.rule))
+            violation = Violation(Reason.ENVELOPE_MISMATCH, message, path_of(plan.rule))
             self._refuse(violation, plan.several_behind, bare, above, into)
-            return
-        text = _with(kept, bare)
+            return False
+        text = with_kept(kept, bare)
         if plan.behind == len(self._levels):
-            self._add(text, bare, into)
+            self._add(text, into)
         else:
             self._open(_Piece(text, bare, plan.behind, above), into)
+        return True
 
-    def _add(self, text: bytes, bare: bytes, into: _Opening) -> None:
+    def _add(self, text: bytes, into: _Opening) -> None:
         into.texts.append(text)
-        into.size += len(bare)
+        into.size += len(text)
 
     def _drop(self, name: str, text: bytes, into: _Opening) -> None:
         into.drops[len(into.texts)] = name
-        into.texts.append(text)
+        self._add(text, into)
 
     def _refuse(
         self,
@@ -316,89 +371,16 @@ class Envelope:
         raise _WholeEnvelope(Violation(Reason.UNPACKED_TOO_LARGE, message))
 
 
-def _planned(rules: Sequence[Rule], start: int) -> tuple[Members, list[_Plan]]:
-    """Plan the rules from `start` on, which are tried together on one document."""
-    members = Members([path for rule in rules[start:] for path in rule.paths])
-    place, plans = members.place, list[_Plan]()
-    for number, rule in enumerate(rules[start:], start):
-        behind = len(rules) if rule.last else number + 1
-        several_behind = any(other.action == "each" for other in rules[behind:])
-        plans.append(
-            _Plan(
-                rule,
-                behind,
-                tuple((place[each.path], each, each.tokens) for each in rule.when),
-                place[rule.target] if rule.target else -1,
-                tuple((msgspec.json.encode(name) + b":", place[path]) for name, path in rule.keep),
-                _signs([msgspec.json.encode(name) for name, _ in rule.keep]),
-                rule.action == "lift" and not rule.typed and behind == len(rules),
-                several_behind or rule.action == "each",
-                several_behind,
-            )
-        )
-    return members, plans
+def _without(text: bytes, array: bytes) -> bytes:
+    """Return an envelope with the same members, and most often without its long array.
 
-
-def _kept(plan: _Plan, found: Found) -> bytes:
-    """Return the members that go along, as they stand in an object."""
-    return b",".join(
-        [key + token for key, place in plan.keep if (token := found[place]) is not None]
-    )
-
-
-def _is_as_written(token: bytes | None) -> bool:
-    """Tell whether a value has no other text, as one with escapes has, or a negative zero."""
-    return token is None or (b"\\" not in token and token != b"-0")
-
-
-def _signs(names: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return what a text has one of that has one of these quoted names."""
-    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    start = bytes(letters[0] for letters in same)
-    return (start,) if len(start) >= _TELLING else tuple(names)
-
-
-def _has_sign(text: bytes, plan: _Plan) -> bool:
-    for sign in plan.kept_signs:  # noqa: SIM110 - a generator takes longer than the search
-        if sign in text:
-            return True
-    return False
-
-
-def _taken_out(rule: Rule, token: bytes | None) -> bytes | Violation:
-    """Return the object that a rule takes out of the member at its path."""
-    if rule.action == "parse":
-        return _parsed(rule, token)
-    if token is None or not token.startswith(b"{"):
-        return _expected("an object", rule)
-    if not rule.typed:
-        return token
-    try:
-        return plain_json(token)
-    except NotAttributeValues:
-        return _expected("an object of DynamoDB's attribute values", rule)
-
-
-def _parsed(rule: Rule, token: bytes | None) -> bytes | Violation:
-    expected = _expected("a string that is a JSON object", rule)
-    if token is None or not token.startswith(b'"'):
-        return expected
-    try:
-        text = _string.decode(token).encode().strip(WHITESPACE)
-    except (*_UNREADABLE, UnicodeEncodeError):
-        return expected
-    return text if text.startswith(b"{") and is_json(text) else expected
-
-
-def _expected(content: str, rule: Rule) -> Violation:
-    message = (
-        f"The envelope should have {content} at {written(rule.target)}, as {rule.origin} says."
-    )
-    return Violation(Reason.ENVELOPE_MISMATCH, message, _path(rule))
-
-
-def _path(rule: Rule) -> str:
-    return written(rule.target)
+    With a quote in it, the array is not in a string; in another member, it is not missed.
+    """
+    if len(array) < _LONG or b'"' not in array:
+        return text
+    begin = text.find(array[:_SHORT])  # a long one is looked for many times as long
+    end = begin + len(array)
+    return text[:begin] + b"null" + text[end:] if text[begin:end] == array else text
 
 
 def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
@@ -417,30 +399,11 @@ def _are_all_of(array: bytes, elements: list[bytes]) -> bool:
     return not array[end:].rstrip(b"]").strip(_SPACE_AND_COMMA)
 
 
-def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: _Plan) -> bool:
-    """Tell whether all elements are surely objects with members, and none of them with a kept name.
-
-    A letter of a key could be written as an escape, too; a slash as a backslash and a slash.
-    """
-    if not all(element.startswith(b"{") and b'"' in element for element in elements):
+def _are_plain(array: bytes, elements: list[bytes], kept: bytes, plan: Plan) -> bool:
+    """Tell whether all elements are surely objects with members, none of them of a kept name."""
+    if set(map(_first, elements)) != {_OPEN} or not all(map(contains, elements, repeat(_QUOTE))):
         return False
-    may_have_escapes = b"\\" in array and (b"\\u" in array or b"\\/" in array)
-    return not kept or not (may_have_escapes or _has_sign(array, plan))
-
-
-def _clash(bare: bytes, kept: bytes, plan: _Plan) -> str | None:
-    """Return a name that is kept, and that an object has a member of already."""
-    if not kept or not (b"\\" in bare or _has_sign(bare, plan)):
-        return None
-    members = _members.decode(bare)
-    return next((name for name in _members.decode(b"{%b}" % kept) if name in members), None)
-
-
-def _with(kept: bytes, bare: bytes) -> bytes:
-    """Put members in front of those of an object."""
-    if not kept:
-        return bare
-    return b"{%b%b%b" % (kept, b"," if b'"' in bare else b"", bare[1:])
+    return not kept or not may_clash(array, plan)
 
 
 def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
@@ -453,7 +416,8 @@ def _wrapped(bare: bytes, above: tuple[_Level, ...]) -> bytes | None:
         if level.rule.action == "each":
             text = b"[%b]" % text
         elif level.rule.action == "parse":
-            text = msgspec.json.encode(text.decode())
+            in_base64 = level.rule.base64
+            text = b'"%b"' % b64encode(text) if in_base64 else msgspec.json.encode(text.decode())
         before, behind = around
         text = before + text + behind
     return text

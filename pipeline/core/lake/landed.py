@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.lake.identities import NAMES, sequence_numbers
+from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 from pipeline.core.lake.spans import NamedObject, Span
 
 _NAME = re.compile(
@@ -16,6 +16,9 @@ _NAME = re.compile(
     re.DOTALL,
 )
 _PREFIX = "pipeline."
+_NUMBER = "^(0|[1-9][0-9]{0,200})$"
+"""Another way to write the same number would be another identity."""
+_OWN = (*IDENTITY, ARRIVED_AT)
 
 
 class UnusableObject(Exception):
@@ -87,20 +90,37 @@ def check_rows(rows: pa.Table, origin: Origin, name: NamedObject, dataset: str) 
     if rows.num_rows != origin.rows:
         message = f"it has {rows.num_rows:,} rows, and {origin.rows:,} by its metadata"
         raise UnusableObject(message)
-    lacking = [column for column in NAMES if column not in rows.column_names]
-    if lacking:
-        message = f"it has no column {lacking[0]}"
-        raise UnusableObject(message)
+    _check_own_columns(rows)
     if not rows.num_rows:
         return
-    if pc.unique(rows.column("_source")).to_pylist() != [span.source]:
+    # Not as texts, which they may not be.
+    sources = pc.unique(rows.column("_source").cast(pa.binary())).to_pylist()
+    if sources != [span.source.encode()]:
         message = f"it has rows of another source than {span.source}"
         raise UnusableObject(message)
-    try:
-        numbers = list(sequence_numbers(rows))
-    except (ValueError, TypeError):
-        message = "a sequence number is not a number"
-        raise UnusableObject(message) from None
+    texts = pc.unique(rows.column("_sequence_number"))
+    if not pc.all(pc.match_substring_regex(texts, _NUMBER)).as_py():
+        message = "a sequence number is not a number, or is not written as one"
+        raise UnusableObject(message)
+    numbers = [int(text) for text in texts.to_pylist()]
     if min(numbers) < span.first or max(numbers) > span.last:
         message = f"it has sequence numbers outside of {span.first} to {span.last}"
         raise UnusableObject(message)
+
+
+def _check_own_columns(rows: pa.Table) -> None:
+    """Raise `UnusableObject` unless each row has an identity, and its arrival.
+
+    A null is equal to nothing, so a row without an identity would be new each time.
+    """
+    for field in _OWN:
+        if field.name not in rows.column_names:
+            message = f"it has no column {field.name}"
+            raise UnusableObject(message)
+        column = rows.column(field.name)
+        if column.type != field.type:
+            message = f"its column {field.name} is {column.type}, and not {field.type}"
+            raise UnusableObject(message)
+        if column.null_count:
+            message = f"it has rows without {field.name}"
+            raise UnusableObject(message)

@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY
 
+_MOST_DIGITS = 38
 _REQUIRED = frozenset(field.name for field in (*IDENTITY, ARRIVED_AT))
 
 
@@ -30,7 +31,10 @@ def _type(kind: pa.DataType) -> pa.DataType:
         return pa.time64("us")
     if pa.types.is_fixed_size_binary(kind):
         return pa.binary()
-    if pa.types.is_decimal256(kind) or pa.types.is_decimal128(kind):
+    if pa.types.is_decimal(kind):
+        if kind.precision > _MOST_DIGITS:
+            message = f"the table has no decimals of {kind.precision} digits"
+            raise DoesNotFit(message)
         return pa.decimal128(kind.precision, kind.scale)
     if pa.types.is_struct(kind):
         return pa.struct([_field(field) for field in kind])
@@ -61,6 +65,60 @@ def _small(field: pa.Field) -> pa.Field:
     return pa.field(field.name, kind, field.nullable, field.metadata)
 
 
+def renamed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the rows of a data file with the names that its columns have in the table by now.
+
+    What a column is, its id says. Columns that the table has no more are left out.
+    """
+    columns = {}
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        now = _same_field(field, list(schema))
+        if now is not None:
+            chunks = [_relabelled(chunk, now.type) for chunk in column.chunks]
+            columns[now.name] = pa.chunked_array(chunks, None if chunks else field.type)
+    return pa.table(columns) if columns else rows.select([])
+
+
+def _same_field(field: pa.Field, fields: list[pa.Field]) -> pa.Field | None:
+    """Return the field of the same id; of a file without ids, that of the same name."""
+    number = _field_id(field)
+    if number is None:
+        return next((each for each in fields if each.name == field.name), None)
+    return next((each for each in fields if _field_id(each) == number), None)
+
+
+def _field_id(field: pa.Field) -> bytes | None:
+    return (field.metadata or {}).get(b"PARQUET:field_id")
+
+
+def _relabelled(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    have = array.type
+    if pa.types.is_struct(have) and pa.types.is_struct(kind):
+        parts, names = [], []
+        for field, part in zip(have, array.flatten(), strict=True):
+            now = _same_field(field, list(kind))
+            if now is not None:
+                parts.append(_relabelled(part, now.type))
+                names.append(now.name)
+        return pa.StructArray.from_arrays(parts, names, mask=array.is_null())
+    if pa.types.is_list(have) and pa.types.is_list(kind):
+        values = _relabelled(array.values, kind.value_type)
+        return _with_values(array, pa.list_(have.value_field.with_type(values.type)), values)
+    if pa.types.is_map(have) and pa.types.is_map(kind):
+        items = _relabelled(array.items, kind.item_type)
+        made = pa.map_(have.key_type, have.item_field.with_type(items.type))
+        fields = [made.key_field, made.item_field]
+        entries = pa.StructArray.from_arrays([array.keys, items], fields=fields)
+        return _with_values(array, made, entries)
+    return array
+
+
+def _with_values(array: pa.Array, kind: pa.DataType, values: pa.Array) -> pa.Array:
+    """Return a list or a map with other values in the places of those that it has."""
+    buffers = array.buffers()[:2]
+    return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[values])
+
+
 def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return the rows with the columns of a table. Raises `DoesNotFit`."""
     lacking = [name for name in rows.column_names if name not in schema.names]
@@ -88,11 +146,7 @@ def _cast(array: pa.Array, kind: pa.DataType, path: str) -> pa.Array:
     if pa.types.is_struct(have) and pa.types.is_struct(kind):
         return _cast_struct(array, kind, path)
     if pa.types.is_list(have) and pa.types.is_list(kind):
-        values = _cast(array.values, kind.value_type, f"{path}[]")
-        buffers = array.buffers()[:2]
-        return pa.Array.from_buffers(
-            kind, len(array), buffers, offset=array.offset, children=[values]
-        )
+        return _with_values(array, kind, _cast(array.values, kind.value_type, f"{path}[]"))
     if pa.types.is_map(have) and pa.types.is_map(kind):
         return _cast_map(array, kind, path)
     if not _widens(have, kind):
@@ -123,8 +177,7 @@ def _cast_map(array: pa.MapArray, kind: pa.DataType, path: str) -> pa.Array:
     keys = _cast(array.keys, kind.key_type, f"{path}{{}}")
     items = _cast(array.items, kind.item_type, f"{path}{{}}")
     entries = pa.StructArray.from_arrays([keys, items], fields=[kind.key_field, kind.item_field])
-    buffers = array.buffers()[:2]
-    return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[entries])
+    return _with_values(array, kind, entries)
 
 
 def _widens(have: pa.DataType, kind: pa.DataType) -> bool:
@@ -132,6 +185,8 @@ def _widens(have: pa.DataType, kind: pa.DataType) -> bool:
     types = pa.types
     if types.is_decimal(have) and types.is_decimal(kind):
         return bool(have.scale == kind.scale and have.precision <= kind.precision)
+    if types.is_unsigned_integer(have) and have.bit_width >= kind.bit_width:
+        return False
     for is_one in (types.is_integer, types.is_floating):
         if is_one(have):
             return bool(is_one(kind) and have.bit_width <= kind.bit_width)

@@ -27,6 +27,11 @@ class Span(msgspec.Struct, frozen=True, order=True):
         return self.source == other.source and self.first <= other.last and other.first <= self.last
 
 
+def is_shard(source: str) -> bool:
+    """Tell whether a source is a shard, whose sequence numbers all have as many digits."""
+    return ":stream/" in source and "/shardId-" in source
+
+
 class Ranges:
     """For each source, a range that has all of its rows in a table, and perhaps more.
 

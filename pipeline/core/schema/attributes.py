@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.core.schema.readings import ATTRIBUTES as READINGS
 from pipeline.core.schema.rule_table import FIELD_RULES
 
-FIELD_ATTRIBUTES = frozenset({"jsonName", *READINGS, *(rule.key for rule in FIELD_RULES)})
+FIELD_ATTRIBUTES = frozenset({"jsonName", "path", *READINGS, *(rule.key for rule in FIELD_RULES)})
 """Ours, which stand beside a field's name."""
 _EITHER_PLACE = frozenset(READINGS)
 _AVRO_FIELD = frozenset({"name", "type", "default", "doc", "order", "aliases"})

@@ -41,6 +41,7 @@ from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canoni
 
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import deeper_than, is_text, read_exactly, write_exactly
+from pipeline.core.member_path import NO_KEY, PATH_EXAMPLE, Path, read_path
 from pipeline.core.schema.attributes import (
     UnusableAttribute,
     check_field_attributes,
@@ -83,8 +84,6 @@ from pipeline.core.schema.unions import read_union
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FULL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _NAMED = frozenset({"record", "enum", "fixed"})
-# A JSON writer escapes these, and msgspec cannot have them in its keys.
-NO_KEY = re.compile(r'["\\\x00-\x1f]')
 _DEEPEST = 64  # types inside each other,
 _DEEPEST_TEXT = 4 * _DEEPEST + 16  # of which a nullable record takes four brackets
 
@@ -219,7 +218,7 @@ class _Parser:
         fields = tuple(self.read_field(entry, path, scope) for entry in entries)
         names = [field.name.lower() for field in fields]
         self.check_distinct(names, path, "names that differ in case alone")
-        keys = [key for field in fields for key in field.keys]
+        keys = [key for field in fields if not field.above for key in field.keys]
         self.check_distinct(keys, path, "fields of the same JSON key, or alias,")
         return record_of(fields, rejects_unknown_fields=self.rejects_unknown_fields)
 
@@ -235,7 +234,7 @@ class _Parser:
             raise self.error(
                 path, 'a field\'s name is letters, digits and _; give another key by "jsonName".'
             )
-        key = self.read_key(entry.get("jsonName", name), '"jsonName"', path)
+        *outer, key = self.read_path(entry, name, path, above)
         aliases = self.read_aliases(entry.get("aliases", []), key, path)
         schema = self.get(entry, "type", path)
         try:
@@ -252,7 +251,32 @@ class _Parser:
             rules = read_rules(entry, field_type)
         except UnusableRule as error:
             raise self.error(path, error) from None
-        return Field(field_type, nullable, default, name, key, rules, aliases, empty_is_null=empty)
+        return Field(
+            field_type,
+            nullable,
+            default,
+            name,
+            key,
+            rules,
+            aliases,
+            tuple(outer),
+            empty_is_null=empty,
+        )
+
+    def read_path(self, entry: Mapping[str, Any], name: str, path: str, above: str) -> Path:
+        """Read the keys that lead to a field's value: most often one, its name."""
+        if "path" not in entry:
+            return (self.read_key(entry.get("jsonName", name), '"jsonName"', path),)
+        if above:
+            raise self.error(
+                path, '"path" is for fields of the outermost record; give one there, or "jsonName".'
+            )
+        if "jsonName" in entry:
+            raise self.error(path, 'it has "path" and "jsonName"; the path says its key, too.')
+        keys = read_path(entry["path"])
+        if not keys:
+            raise self.error(path, f'"path" is a path {PATH_EXAMPLE}, without arrays.')
+        return keys
 
     def read_key(self, key: Any, which: str, path: str) -> str:
         """Check a key of a document's object."""

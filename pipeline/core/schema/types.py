@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
+from pipeline.core.member_path import Path
+
 JsonKind = Literal["boolean", "integer", "number", "string", "decimal", "any"]
 
 
@@ -156,13 +158,20 @@ class FieldType(_Nulls, frozen=True):
 class Field(FieldType, frozen=True):
     """A record's field: `name` in the output, `key` in the JSON object.
 
-    Where the object has no `key`, the first of the `aliases` that it has is read instead.
+    Where the object has no `key`, the first of the `aliases` that it has is read instead. `above`
+    has the keys of the objects that it lies in, where a schema gives its path; see `reading`.
     """
 
     name: str = ""
     key: str = ""
     rules: Rules = msgspec.field(default_factory=Rules)
     aliases: tuple[str, ...] = ()
+    above: Path = ()
+
+    @property
+    def path(self) -> Path:
+        """The keys that lead to it from the record's object."""
+        return (*self.above, self.key)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -215,7 +224,9 @@ def record_of(fields: tuple[Field, ...], *, rejects_unknown_fields: bool) -> Rec
     for number, field in enumerate(fields):
         names = member_names(number, field)
         members += _members(names, field)
-        rename |= dict(zip(names, field.keys, strict=True))
+        # A record with paths is of columns only, and nothing is read as it.
+        keys = [f"$ {name}" for name in names] if field.above else field.keys
+        rename |= dict(zip(names, keys, strict=True))
     struct = msgspec.defstruct(
         "Document",
         members,

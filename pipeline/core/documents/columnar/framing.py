@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pipeline.core.integers import all_but
 from pipeline.core.jsontext import unframed
 
-_FEW = 10_000
+_FEW = 1_000  # in a log, lines have many an I, as in INFO
 # What Arrow's reader accepts as numbers; outside of a string they are between such characters.
 _FALSE_NUMBER = re.compile(rb"[\s:\[,-](?:NaN|Inf(?:inity)?)[\s,\]}]")
 

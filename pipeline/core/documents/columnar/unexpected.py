@@ -30,8 +30,8 @@ from pipeline.core.documents.unknown import (
     other_cases,
     write_key,
 )
+from pipeline.core.member_path import NO_KEY
 from pipeline.core.records import UnknownMembers
-from pipeline.core.schema.avro import NO_KEY
 from pipeline.core.schema.types import Array, Record, Type
 
 _SAMPLE = 64  # documents

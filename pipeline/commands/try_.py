@@ -1,0 +1,252 @@
+"""`pipeline try`: from unknown data to drafted datasets, and what they would come to."""
+
+import argparse
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from pipeline.commands.options import Commands, add_schemas
+from pipeline.commands.sampling import add_sampling, limits_of_environment
+from pipeline.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.authoring.infer import Draft
+    from pipeline.commands.estimate import Estimate
+    from pipeline.commands.trying import Became, Taken
+    from pipeline.commands.unwrapping import Preset
+    from pipeline.core.dataset import Dataset
+    from pipeline.core.records import Limits
+    from pipeline.flow import Pipeline
+
+_ASSUMED: Final = 1.0  # GB a day
+_MOST_GIGABYTES: Final = 1e9
+_MEGABYTE: Final = 1_000_000
+_SHOWN_DATASETS: Final = 6
+_SHOWN_REASONS: Final = 6
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "try",
+        help="from unknown data to drafted datasets, rows, dead letters, files and dollars",
+        description="Read documents from files (plain, gzip, zlib or zstd; s3://bucket/key, or a "
+        "prefix that ends with /; - is standard input) or from a stream, draft datasets for them "
+        "into a new folder, process them with these in memory, and say on one screen what became "
+        "rows and dead letters, and what it would be in a day and a month, here and at Firehose. "
+        "Nothing else is written.",
+        epilog="Prices are those of us-east-1 that pipeline bench uses; what this machine needed "
+        "is taken for what Lambda would need.",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*")
+    parser.add_argument(
+        "--name", metavar="NAME", help="the dataset's name (default: after the first file's)"
+    )
+    parser.add_argument(
+        "--one", action="store_true", help="draft one dataset, of whatever kinds the documents are"
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them",
+    )
+    parser.add_argument(
+        "--gb-a-day",
+        metavar="G",
+        type=_volume,
+        help="what will come in a day (default: of a stream, what has come by its arrivals; of a "
+        "file, 1)",
+    )
+    add_schemas(parser)
+    add_sampling(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, draft, process, estimate and report; return the exit code."""
+    from pipeline.authoring.infer import DraftOptions, check_name
+    from pipeline.commands.estimate import estimate
+    from pipeline.commands.infer import drafts_of, name_of
+    from pipeline.commands.trying import process, take
+    from pipeline.commands.unwrapping import open_preset
+    from pipeline.core.dataset import check_together
+
+    if bool(options.files) is bool(options.stream):
+        raise SettingsError("Name files to try, or a stream with --stream; one of the two.")
+    folder = Path(options.schemas)
+    _check_new(folder)
+    options.match_field = options.split_by = None
+    name = options.name or name_of(options)
+    check_name(name)
+    limits = limits_of_environment()
+    preset = open_preset(options.preset, limits) if options.preset else None
+    taken = take(options, limits, preset)
+    drafts = drafts_of(taken.samples, name, options, DraftOptions())
+    datasets = check_together(draft.dataset for draft in drafts)
+    first, second = (_pipeline(datasets, limits, preset, options) for _ in range(2))
+    became = process(first, taken.records)
+    gigabytes = options.gb_a_day or (taken.gigabytes_a_day if options.stream else None)
+    estimated = estimate(
+        second,
+        taken.event,
+        gigabytes=gigabytes or _ASSUMED,
+        shards=len(taken.shards),
+        payload_bytes=taken.payload_bytes / max(1, taken.payloads),
+        partitioned=any(level.field for dataset in datasets for level in dataset.partition_by),
+    )
+    _write(folder, drafts, preset)
+    _report(taken, drafts, became)
+    _report_volume(options, gigabytes, estimated)
+    _report_next(options, folder, drafts, became)
+    return 0
+
+
+def _volume(text: str) -> float:
+    """Read `--gb-a-day`. Raises `ArgumentTypeError`."""
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = 0.0
+    if not 0 < volume < _MOST_GIGABYTES:
+        message = f"{text!r} is not a number of GB, such as 0.5 or 200."
+        raise argparse.ArgumentTypeError(message)
+    return volume
+
+
+def _check_new(folder: Path) -> None:
+    """Refuse a folder that holds something. Raises `SettingsError`."""
+    is_other = folder.is_symlink() or (folder.exists() and not folder.is_dir())
+    if not is_other and not (folder.exists() and any(folder.iterdir())):
+        return
+    message = (
+        f"{folder} {'is not a folder' if is_other else 'holds something already'}, and nothing in "
+        "it was changed: name a new folder for the drafts with --schemas."
+    )
+    raise SettingsError(message)
+
+
+def _pipeline(
+    datasets: "Sequence[Dataset]",
+    limits: "Limits",
+    preset: "Preset | None",
+    options: argparse.Namespace,
+) -> "Pipeline":
+    """Return a pipeline for what was drafted, into memory."""
+    from pipeline.measure.invocation import make_pipeline
+
+    return msgspec.structs.replace(
+        make_pipeline(datasets),
+        limits=limits,
+        each_line=options.framing == "lines",
+        envelope=preset.envelope if preset else None,
+    )
+
+
+def _write(folder: Path, drafts: "Sequence[Draft]", preset: "Preset | None") -> None:
+    """Write all drafts, or nothing."""
+    from pipeline.commands.infer import write_draft
+    from pipeline.core.stream import NAME
+
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    try:
+        for draft in drafts:
+            write_draft(draft, partial / draft.name)
+        if preset:
+            (partial / NAME).write_text(f'preset = "{preset.name}"\n', "utf-8", newline="\n")
+        partial.replace(folder)  # an empty folder gives way
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+# ---------------------------------------------------------------------------------- what is said
+
+
+def _report(taken: "Taken", drafts: "Sequence[Draft]", became: "Became") -> None:
+    """Say what was read, what was drafted, and what it became."""
+    from pipeline.commands.table import print_table
+
+    first = ", the first ones of more" if taken.more else ""
+    size = taken.payload_bytes
+    shown = f"{size / 1e6:,.1f} MB" if size >= _MEGABYTE else f"{size:,} bytes"
+    print(f"read       {taken.payloads:,} payloads, {shown}{first}")
+    drops = f" + {became.drops:,} dropped by rules" if became.drops else ""
+    print(
+        f"became     {became.documents:,} documents = {became.rows:,} rows + "
+        f"{became.rejects.total():,} dead letters{drops}"
+    )
+    for reason, count in became.rejects.most_common(_SHOWN_REASONS):
+        print(f"           {count:,} x {reason}")
+    print()
+    rows = [
+        (draft.name, f"{draft.documents:,}", f"{len(draft.lines):,}", _partitions(draft))
+        for draft in drafts[:_SHOWN_DATASETS]
+    ]
+    names = ["dataset", "documents", "fields", "partitioned by"]
+    print_table(names, rows, numbers=["documents", "fields"])
+    if len(drafts) > _SHOWN_DATASETS:
+        print(f"… and {len(drafts) - _SHOWN_DATASETS:,} more")
+
+
+def _partitions(draft: "Draft") -> str:
+    return ", ".join(level.text for level in draft.dataset.partition_by) or "nothing"
+
+
+def _report_volume(
+    options: argparse.Namespace, gigabytes: float | None, estimated: "Estimate"
+) -> None:
+    """Say what it would be in a day, and in a month."""
+    from pipeline.commands.estimate import WINDOW
+
+    known = "as was asked for" if options.gb_a_day else "by the arrivals of what was read"
+    if gigabytes is None:
+        known = "an assumption; --gb-a-day says another number"
+    volume = f"{gigabytes or _ASSUMED:,.3g}"
+    print(f"\nat {volume} GB a day ({known})")
+    files, events = _rounded(estimated.files), _rounded(estimated.events)
+    count = round(estimated.files / estimated.events)
+    each = f"{count:,} {'file' if count == 1 else 'files'} each, as of this sample"
+    print(f"  files    {files} a day: {events} batches (6 MB, or what comes in {WINDOW} s), {each}")
+    print(f"  here     ${estimated.here:,.2f} a month: Lambda and S3's PUTs")
+    print(f"  Firehose ${estimated.firehose:,.2f} a month, to Parquet{_by_key(estimated)}")
+    speed = f"{estimated.megabytes_a_second:,.0f} MB/s on one core of this machine"
+    print(f"  both ways alike, and left out: the stream, and S3's storage; measured: {speed}")
+
+
+def _by_key(estimated: "Estimate") -> str:
+    return " with dynamic partitioning, as these partitions need" if estimated.partitioned else ""
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1 else f"{number:.2g}"
+
+
+def _report_next(
+    options: argparse.Namespace, folder: Path, drafts: "Sequence[Draft]", became: "Became"
+) -> None:
+    """Say what is on disk, and which commands come next, as they can be pasted."""
+    print(f"\nwrote {folder}: {len(drafts):,} dataset(s). Read and correct them, then")
+    schemas = ["--schemas", str(folder)]
+    print(f"  {shlex.join(['pipeline', 'check', str(folder)])}")
+    for command in _next_commands(options):
+        print(f"  {shlex.join([*command, *schemas, '--out', 'out'])}")
+    if became.rejects:
+        print("  pipeline dead-letters out-dead-letters --samples 3")
+
+
+def _next_commands(options: argparse.Namespace) -> list[list[str]]:
+    """Return the commands that take all of it down the road."""
+    if options.stream:
+        endpoint = ["--endpoint-url", options.endpoint_url] if options.endpoint_url else []
+        return [["pipeline", "run", "--once", "--stream", options.stream, *endpoint]]
+    framing = ["--framing", "lines"] if options.framing == "lines" else []
+    objects = [name for name in options.files if name.startswith("s3://")]
+    files = [name for name in options.files if not name.startswith("s3://")]
+    commands = [["pipeline", "convert", *files, *framing]] if files else []
+    return [*commands, *([["pipeline", "backfill", *objects, *framing]] if objects else [])]
