@@ -18,7 +18,7 @@ import pipeline
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "build" / "site"
-_SOURCE = ROOT / "build" / "site-source"
+SOURCE = ROOT / "build" / "site-source"
 _PACKAGE = Path(pipeline.__file__).parent
 
 # Where a page of the repository is on the site; those of docs/ are where they are in docs/.
@@ -46,9 +46,9 @@ _STYLE = """\
 """
 
 
-def collect() -> None:
+def collect(folder: Path = SOURCE) -> None:
     """Write all pages, and what they link to, into one folder."""
-    shutil.rmtree(_SOURCE, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     pending = [*_PAGES, *_pages_of_docs()]
     done: set[str] = set()
     while pending:
@@ -56,7 +56,7 @@ def collect() -> None:
         if path in done:
             continue
         done.add(path)
-        target = _SOURCE / _place(path)
+        target = folder / _place(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         source = _located(path)
         if source.suffix in _PICTURES:
@@ -67,19 +67,20 @@ def collect() -> None:
             pending += links
         else:
             target.write_text(_code_page(path, source.read_text("utf-8")), "utf-8")
-    (_SOURCE / "site.css").write_text(_STYLE, "utf-8")
-    (_SOURCE / "search").mkdir()
-    shutil.copy(_WORKER, _SOURCE / "search" / "iframe-worker.js")
+    (folder / "site.css").write_text(_STYLE, "utf-8")
+    (folder / "search").mkdir()
+    shutil.copy(_WORKER, folder / "search" / "iframe-worker.js")
 
 
-def build(site: Path = SITE) -> list[str]:
+def build(source: Path = SOURCE, site: Path = SITE) -> list[str]:
     """Build the site from what was collected; return what mkdocs complains of."""
     # Not --quiet: what it does not say, it does not count either.
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean"]
     done = subprocess.run(
         [*command, "--site-dir", str(site)],
         cwd=ROOT,
-        env=os.environ | {"NO_COLOR": "1", "NO_MKDOCS_2_WARNING": "1"},
+        env=os.environ
+        | {"NO_COLOR": "1", "NO_MKDOCS_2_WARNING": "1", "PIPELINE_SITE_SOURCE": str(source)},
         capture_output=True,
         encoding="utf-8",
         check=False,

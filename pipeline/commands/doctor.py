@@ -42,7 +42,7 @@ def register(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stack", metavar="NAME", default="", help="the stack, for all below")
-    parser.add_argument("--stream", metavar="S", default="", help="the stream, by name or ARN")
+    parser.add_argument("--stream", metavar="STREAM", default="", help="the stream, by name or ARN")
     parser.add_argument("--function", metavar="NAME", default="", help="the stream's function")
     parser.add_argument("--out", metavar="URI", default="", help="where rows go")
     parser.add_argument("--dead-letters", metavar="URI", default="", help="where dead letters go")

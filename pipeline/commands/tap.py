@@ -10,6 +10,7 @@ from pipeline.commands.options import (
     Commands,
     add_s3,
     add_schemas,
+    add_stream,
     positive_integer,
 )
 from pipeline.commands.sampling import limits_of_environment, print_notice
@@ -37,15 +38,12 @@ def register(commands: Commands) -> None:
         epilog="With --positions, and for what cannot be opened, the members of a line are named "
         "like those of a dead letter.",
     )
-    parser.add_argument("files", metavar="FILE", nargs="*")
-    parser.add_argument("--stream", metavar="NAME", help="the stream, by name or ARN")
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="with --stream: the Kinesis service (default: AWS)"
-    )
+    parser.add_argument("files", metavar="FILE", nargs="*", help="where documents are")
+    add_stream(parser, "read this stream")
     parser.add_argument(
         "--from",
         dest="start",
-        metavar="T",
+        metavar="start|now|TIME",
         help="with --stream: start (the oldest record), now, a time as 2026-11-23T09:30:00Z, or "
         "how long ago, as 15m or 12h (default: start; with --follow: now)",
     )
@@ -63,7 +61,16 @@ def register(commands: Commands) -> None:
         "member that is there; a path is written order.lines or $.order['a.b']; several must all "
         "be true",
     )
-    parser.add_argument("--limit", metavar="N", type=positive_integer, help="end after N documents")
+    parser.add_argument(
+        "--documents",
+        dest="limit",
+        metavar="N",
+        type=positive_integer,
+        help="end after N documents",
+    )
+    parser.add_argument(  # an earlier name
+        "--limit", type=positive_integer, help=argparse.SUPPRESS
+    )
     parser.add_argument(
         "--sample",
         metavar="N",

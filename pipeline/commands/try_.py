@@ -42,7 +42,7 @@ def register(commands: Commands) -> None:
         epilog="Prices are those of us-east-1 that pipeline bench uses; what this machine needed "
         "is taken for what Lambda would need.",
     )
-    parser.add_argument("files", metavar="FILE", nargs="*")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="where documents are")
     parser.add_argument(
         "--name", metavar="NAME", help="the dataset's name (default: after the first file's)"
     )
@@ -56,7 +56,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--gb-a-day",
-        metavar="G",
+        metavar="GB",
         type=_volume,
         help="what will come in a day (default: of a stream, what has come by its arrivals; of a "
         "file, 1)",

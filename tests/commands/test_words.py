@@ -48,12 +48,14 @@ METAVARS = {
     "ACL": "a canned ACL",
     "CLASS": "a storage class",
     "CLIENT": "a library",
+    "CONDITION": "of a document's member",
     "DATASET": "a dataset's name",
     "DATE": "a day, as 2026-11-23",
     "DIR": "a directory on this machine",
     "F": "a member of a document",
     "FIELD": "a member of a document",
     "FILE": "a file on this machine",
+    "GB": "gigabytes",
     "KEY": "the name of a key",
     "KIND": "one of a few words",
     "N": "a whole number",
@@ -70,6 +72,7 @@ METAVARS = {
     "URI": "a directory, file:///… or s3://…",
     "URL": "http://… or https://…",
     "on|off": "on or off",
+    "start|now|TIME": "where to begin in a stream",
 }
 
 # (command, option): why it means something else there.
@@ -83,6 +86,8 @@ DIFFERENT = {
     ("ddl", "--since"): "a day: partitions begin on one",
     ("lake", "--dataset"): "may be given several times",
     ("produce", "--documents"): "without end by default",
+    ("evolve", "--from"): "what the documents are taken from",
+    ("lake forget", "--where"): "SQL, on a table",
     ("check", "--quiet"): "remarks and samples are what it is asked for",
 }
 

@@ -1,6 +1,7 @@
 """The site: built strictly, read as from a folder without a network."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -37,10 +38,16 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    website.collect(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    website.collect()
-    assert website.build(folder) == []
+    assert website.build(source, folder) == []
     return folder
 
 
@@ -49,14 +56,13 @@ def pages(site: Path) -> dict[Path, Page]:
     return {path: Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
 
 
-def test_every_page_is_there(site: Path) -> None:
+def test_every_page_is_there(source: Path, site: Path) -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
     named = set(re.findall(r"([\w/-]+\.md)$", nav, re.MULTILINE))
-    sources = ROOT / "build" / "site-source"
     written = {
-        path.relative_to(sources).as_posix()
-        for path in sources.rglob("*.md")
-        if path.relative_to(sources).parts[0] != "code"
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.md")
+        if path.relative_to(source).parts[0] != "code"
     }
     records = {name for name in written if re.match(r"decisions/\d", name)}
     assert named == written - records
@@ -99,14 +105,12 @@ def test_the_search_needs_no_server(site: Path) -> None:
     assert "code/pipeline" not in index
 
 
-def test_a_broken_link_ends_it(site: Path, tmp_path: Path) -> None:
-    page = ROOT / "build" / "site-source" / "limits.md"
-    whole = page.read_text("utf-8")
-    page.write_text(f"{whole}\n[a](no-such-page.md) [b](bounds.md#no-such-heading)\n", "utf-8")
-    try:
-        complaints = "\n".join(website.build(tmp_path))
-    finally:
-        page.write_text(whole, "utf-8")
+def test_a_broken_link_ends_it(source: Path, tmp_path: Path) -> None:
+    broken_source = tmp_path / "source"
+    shutil.copytree(source, broken_source)
+    with (broken_source / "limits.md").open("a", encoding="utf-8") as page:
+        page.write("\n[a](no-such-page.md) [b](bounds.md#no-such-heading)\n")
+    complaints = "\n".join(website.build(broken_source, tmp_path / "site"))
     assert "no-such-page.md" in complaints
     assert "no-such-heading" in complaints
 
