@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.adapters.aws.kinesis import Kinesis
 from pipeline.adapters.store import ObjectStore
+from pipeline.audit.dropped import IsDropped, nothing_is
 from pipeline.core.census import Census, of_gzip, of_parquet
 from pipeline.core.census_table import LEDGER, SCHEMA, census_table
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, UNROUTED
@@ -27,6 +28,7 @@ from pipeline.core.errors import DeadLetterError, EventError, ObjectMissing
 from pipeline.core.events import read_failed_batch
 from pipeline.core.formats import Format
 from pipeline.core.layout import ARCHIVE
+from pipeline.core.records import StreamRecord
 from pipeline.redrive import redrivable
 
 if TYPE_CHECKING:
@@ -225,24 +227,46 @@ def _fetched(
                     yield key, body, about
 
 
-def gather_stream(found: Gathered, kinesis: Kinesis, since: float | None, until: int) -> int:
-    """Read which records a stream holds, and return how many.
+def gather_stream(
+    found: Gathered,
+    kinesis: Kinesis,
+    since: float | None,
+    until: int,
+    is_dropped: IsDropped = nothing_is,
+) -> int:
+    """Read which records a stream holds that leave something, and return how many.
 
     `since` is in seconds since 1970; what arrived after `until`, in microseconds, is left out, as
     it may be on its way.
     """
     arn, count = kinesis.describe_stream_summary().arn, 0
     for shard in kinesis.list_shards():
+        source = f"{arn}/{shard.shard_id}"
         for records in _records(kinesis, shard.shard_id, since, until):
-            source = f"{arn}/{shard.shard_id}"
-            found.add_records("audit_stream", [{"source": source, **record} for record in records])
-            count += len(records)
+            count += add_stream_records(found, source, records, is_dropped)
     return count
+
+
+def add_stream_records(
+    found: Gathered, source: str, records: Iterable[StreamRecord], is_dropped: IsDropped
+) -> int:
+    """Add a shard's records that leave something, and return how many."""
+    kept = [
+        {
+            "source": source,
+            "sequence_number": record.sequence_number,
+            "arrived_at": record.arrived_at,
+        }
+        for record in records
+        if not is_dropped(source, record)
+    ]
+    found.add_records("audit_stream", kept)
+    return len(kept)
 
 
 def _records(
     kinesis: Kinesis, shard: str, since: float | None, until: int
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[StreamRecord]]:
     """Yield what a shard holds, up to its tip or `until`."""
     iterator: str | None = (
         kinesis.get_shard_iterator(shard, "TRIM_HORIZON")
@@ -252,10 +276,7 @@ def _records(
     while iterator is not None:
         received = kinesis.get_records(iterator)
         settled = [record for record in received.records if record.arrived_at <= until]
-        yield [
-            {"sequence_number": record.sequence_number, "arrived_at": record.arrived_at}
-            for record in settled
-        ]
+        yield settled
         if len(settled) < len(received.records) or (not received.records and not received.behind):
             return
         iterator = received.next_iterator

@@ -136,6 +136,7 @@ def _answers(
 ) -> "Answers":
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
     from pipeline.attempt import open_retrying_store
+    from pipeline.audit.dropped import dropped_by_rules, nothing_is
     from pipeline.audit.findings import ask
     from pipeline.audit.gather import gather, gather_stream
 
@@ -152,7 +153,10 @@ def _answers(
         # After the stores: what is delivered meanwhile arrived within the grace.
         kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
         start = since.timestamp() if options.since else None
-        held = gather_stream(found, kinesis, start, (until - _EPOCH) // timedelta(microseconds=1))
+        latest = (until - _EPOCH) // timedelta(microseconds=1)
+        schemas = Path(options.schemas)
+        rules = dropped_by_rules(schemas, settings.limits) if schemas.is_dir() else nothing_is
+        held = gather_stream(found, kinesis, start, latest, rules)
     answers = ask(found, since, until)
     answers.stream_records = held
     return answers
