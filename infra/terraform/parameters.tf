@@ -34,6 +34,8 @@ locals {
     ObjectKmsKey         = var.object_kms_key
     ObjectStorageClass   = var.object_storage_class
     ObjectTags           = var.object_tags
+    PrivacyKey           = var.privacy_key
+    PrivacyKmsKey        = var.privacy_kms_key
     FusePercent          = tostring(var.fuse_percent)
     FuseCount            = tostring(var.fuse_count)
     FilesBucket          = var.files_bucket

@@ -367,6 +367,28 @@ variable "object_tags" {
   default     = ""
 }
 
+variable "privacy_key" {
+  description = "ARN of the secret in Secrets Manager, with its six letters at the end, that holds the key of private fields. Datasets that have some need it."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+)?)$", var.privacy_key))
+    error_message = "privacy_key must have the form that its description says."
+  }
+}
+
+variable "privacy_kms_key" {
+  description = "ARN of the KMS key that this secret is encrypted with, if that is a key of yours."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?)$", var.privacy_kms_key))
+    error_message = "privacy_kms_key must have the form that its description says."
+  }
+}
+
 variable "fuse_percent" {
   description = "Past this share of dead letters in a batch of the stream, the batch fails and waits instead, so that a wrong deployment does not turn the stream into dead letters. 0 is off. See infra/README.md."
   type        = number

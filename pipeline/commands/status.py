@@ -3,8 +3,8 @@
 import argparse
 import json
 import sys
-import time
 from datetime import UTC, datetime
+from time import sleep
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             _print(places, status, again=options.watch is not None)
         if options.watch is None:
             return 0
-        time.sleep(options.watch)
+        sleep(options.watch)
 
 
 def _places(options: argparse.Namespace, account: "Account") -> "Places":

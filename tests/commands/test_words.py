@@ -55,6 +55,8 @@ METAVARS = {
     "F": "a member of a document",
     "FIELD": "a member of a document",
     "FILE": "a file on this machine",
+    "FILE|DATABASE.TABLE": "a file, or a table of Glue, as SOURCE says",
+    "SOURCE": "one of a few words",
     "GB": "gigabytes",
     "KEY": "the name of a key",
     "KIND": "one of a few words",
@@ -79,6 +81,7 @@ METAVARS = {
 DIFFERENT = {
     ("demo", "--out"): "always a directory of its own",
     ("infer", "--out"): "where schemas are drafted, which is a directory",
+    ("import", "--out"): "where schemas are drafted, which is a directory",
     ("demo", "--stream"): "a switch: the demo makes the stream",
     ("demo", "--lake"): "a switch: the demo makes the table",
     ("demo", "--seed"): "has a default",

@@ -127,7 +127,7 @@ def test_watching_asks_again_until_it_is_interrupted(
         if len(waits) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.commands.status.time.sleep", sleep)
+    monkeypatch.setattr("pipeline.commands.status.sleep", sleep)
     assert cli.main(["status", "--stack", "pipeline", "--json", "--watch", "5"]) == 130
     lines = capsys.readouterr().out.splitlines()
     assert (len(lines), waits) == (3, [5, 5, 5])

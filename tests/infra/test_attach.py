@@ -298,4 +298,5 @@ def test_there_is_a_case_for_each_parameter_that_takes_what_one_has() -> None:
         if each["Default"] == "" and name not in {"AlarmEmail", "ObjectStorageClass"}
     }
     tried = {name for parameters, _ in CASES.values() for name in parameters} | ALL.keys()
-    assert optional - tried == {"BucketAccount"}  # moto has one account's buckets: test_policies
+    # moto has one account's buckets: test_policies. The key of private fields: test_infra.
+    assert optional - tried == {"BucketAccount", "PrivacyKey", "PrivacyKmsKey"}

@@ -335,11 +335,11 @@ def test_a_python_of_another_version_is_refused(named: str) -> None:
         package.find_python("3.99", Path(named))
 
 
-def test_what_cannot_be_installed_is_reported_with_its_target(tmp_path: Path) -> None:
+def test_what_cannot_be_installed_is_reported_with_its_target() -> None:
     # No Python 3.5 runs what is pinned.
     target = package.Target(HERE, "3.5", Path(sys.executable))
     with pytest.raises(package.PackageError, match=f"for Python 3.5 on {HERE} could not be"):
-        package.artifacts(target, tmp_path)
+        package.artifacts(target, ROOT / "schemas")
 
 
 # ------------------------------------------------------------------------------- how it behaves

@@ -35,6 +35,7 @@ class Deployed:
         self.output, self.letters = (
             self.stack.ids[name] for name in ("OutputBucket", "DeadLetterBucket")
         )
+        self.database = self.stack.outputs["Database"]
         self.glue, self.s3 = boto3.client("glue"), boto3.client("s3")
 
     def invoke(self, function: str, event: Any) -> Any:
@@ -65,12 +66,12 @@ class Deployed:
         return found
 
     def registered(self) -> Registered:
-        tables = self.glue.get_tables(DatabaseName="pipeline")["TableList"]
+        tables = self.glue.get_tables(DatabaseName=self.database)["TableList"]
         return {
             table["Name"]: {
                 tuple(found["Values"]): found
                 for found in self.glue.get_partitions(
-                    DatabaseName="pipeline", TableName=table["Name"]
+                    DatabaseName=self.database, TableName=table["Name"]
                 )["Partitions"]
             }
             for table in tables
@@ -191,11 +192,11 @@ def test_a_table_that_got_a_column_shows_it_in_partitions_that_were_there(
 ) -> None:
     deployed.deliver(samples())
     deployed.register()
-    table = deployed.glue.get_table(DatabaseName="pipeline", Name="orders")["Table"]
+    table = deployed.glue.get_table(DatabaseName=deployed.database, Name="orders")["Table"]
     keys = ("Name", "StorageDescriptor", "PartitionKeys", "Parameters")
     given = {key: table[key] for key in keys}
     given["StorageDescriptor"]["Columns"].append({"Name": "new", "Type": "string"})
-    deployed.glue.update_table(DatabaseName="pipeline", TableInput=given)
+    deployed.glue.update_table(DatabaseName=deployed.database, TableInput=given)
     before = deployed.registered()["orders"]
     done = deployed.register()
     assert (done["registered"], done["updated"]) == (0, len(before))
@@ -210,11 +211,11 @@ def test_a_table_that_is_missing_is_named_and_keeps_no_other_from_its_rows(
     deployed: Deployed,
 ) -> None:
     deployed.deliver(samples())
-    deployed.glue.delete_table(DatabaseName="pipeline", Name="clicks")
+    deployed.glue.delete_table(DatabaseName=deployed.database, Name="clicks")
     with pytest.raises(TablesNotRegistered) as raised:
         deployed.register()
     assert re.fullmatch(
-        r"Could not read pipeline\.clicks: Glue answered EntityNotFoundException \(HTTP 400, .*\); "
+        rf"Could not read {deployed.database}\.clicks: Glue answered EntityNotFoundException \(HTTP 400, .*\); "
         r"check that the database is there, and the region\.",
         str(raised.value),
     )
