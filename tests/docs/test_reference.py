@@ -63,7 +63,9 @@ def test_every_variable_that_settings_read_is_listed() -> None:
 def test_every_type_that_is_accepted_has_an_example() -> None:
     shown = {spelling(example.schema) for example in TYPES if not isinstance(example.schema, list)}
     primitives = ["boolean", "int", "long", "float", "double", "bytes", "string", "fixed", "enum"]
-    logical = {name.partition("-")[2] for name in LOGICAL_READERS} | {"timestamp-nanos", "duration"}
+    # Other libraries register types of their own there, which Avro does not have.
+    known = {name for name, read in LOGICAL_READERS.items() if "fastavro" in read.__module__}
+    logical = {name.partition("-")[2] for name in known} | {"timestamp-nanos", "duration"}
     tried = set(product(primitives, [None, *logical]))
     assert {pair for pair in tried if is_accepted(*pair)} == (
         shown | {("fixed", "decimal")}
