@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -17,7 +17,6 @@ from pipeline.adapters.stored_rows import check_stored_rows
 from pipeline.adapters.unfinished import Stored
 from pipeline.adapters.uri import open_store
 from pipeline.adapters.writer import ConcurrentWriter
-from pipeline.adapters.writer_schemas import open_decoder
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Envelope
@@ -28,6 +27,9 @@ from pipeline.core.routing import Router
 from pipeline.core.stream import Framing, Stream
 from pipeline.flow import Pipeline, process, replay
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.core.binary.decoder import Decoder
 
 _PATIENT = RetryPolicy(longest=60.0)
 _UNTIMED = RetryPolicy(longest=300.0)  # seconds without success until a store counts as down
@@ -129,8 +131,17 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         envelope_of(stream, settings.limits),
         open_protection(datasets, settings.privacy_key),
         settings.fuse,
-        open_decoder(stream.payload, folder, settings.registry_credentials),
+        _decoder_of(stream, folder, settings.registry_credentials),
     )
+
+
+def _decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+    if stream.payload is None:
+        return None
+    # What fetches schemas takes a fifth of all modules, and a stream of JSON needs none of them.
+    from pipeline.adapters.writer_schemas import open_decoder  # noqa: PLC0415
+
+    return open_decoder(stream.payload, folder, credentials)
 
 
 def envelope_of(stream: Stream, limits: Limits) -> Envelope | None:
