@@ -45,13 +45,13 @@ def fetch_keys(place: str, environment: Mapping[str, str] = os.environ) -> Priva
 
 
 def _from_secrets_manager(name: str, _: Mapping[str, str]) -> str:
-    from pipeline.adapters.aws.privacy_secrets import read_secret  # noqa: PLC0415 - 0.3 s to import
+    from pipeline.adapters.aws.secrets import read_secret  # noqa: PLC0415 - 0.3 s to import
 
     return read_secret(name)
 
 
 def _from_parameter_store(name: str, _: Mapping[str, str]) -> str:
-    from pipeline.adapters.aws.privacy_secrets import read_parameter  # noqa: PLC0415 - 0.3 s to import
+    from pipeline.adapters.aws.secrets import read_parameter  # noqa: PLC0415 - 0.3 s to import
 
     return read_parameter(name)
 

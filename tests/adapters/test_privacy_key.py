@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from privacy import SECRET, datasets
 
-from pipeline.adapters.aws.privacy_secrets import read_parameter, read_secret
+from pipeline.adapters.aws.secrets import read_parameter, read_secret
 from pipeline.adapters.privacy_key import fetch_keys, open_protection, protection_for_trials
 from pipeline.core.errors import SecretError, SettingsError
 from pipeline.core.protection.keys import read_keys

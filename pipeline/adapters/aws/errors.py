@@ -48,6 +48,9 @@ class Meaning(msgspec.Struct, frozen=True):
     remedy: str = "try again later"
 
 
+_SETTINGS: Final = "the AWS settings in the environment and in the AWS configuration files"
+
+
 class Service(msgspec.Struct, frozen=True):
     """One service's table of errors.
 
@@ -68,7 +71,30 @@ class Service(msgspec.Struct, frozen=True):
     denied: str = "grant {action} on {resource} to the role or user this runs as"
     elsewhere: str = ""
     unknown: str = "check the request against the documentation of this error code"
-    settings: str = "the AWS settings in the environment and in the AWS configuration files"
+    settings: str = _SETTINGS
+
+
+def service_of_one_error(
+    name: str,
+    error: type[ServiceError],
+    remedy: str,
+    codes: Mapping[str, Meaning] | None = None,
+    *,
+    settings: str = _SETTINGS,
+) -> Service:
+    """Return the table of a service of which whatever fails is the same error to whoever asked."""
+    return Service(
+        name,
+        unavailable=error,
+        refused=error,
+        bad_argument=error,
+        throttled=Meaning(error),
+        codes=codes or {},
+        is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
+        denied=remedy,
+        unknown=remedy,
+        settings=settings,
+    )
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -357,25 +383,6 @@ GLUE: Final = Service(
     ),
 )
 
-SECRETSMANAGER: Final = Service(
-    "SecretsManager",
-    unavailable=StoreUnavailable,
-    refused=StoreRefused,
-    bad_argument=StoreRefused,
-    throttled=Meaning(StoreThrottled),
-    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
-    codes=_codes(Meaning(StoreUnavailable), "InternalServiceError")
-    | _refusals(
-        StoreRefused,
-        {
-            "check the ARN, and the region in it": "ResourceNotFoundException",
-            "grant {action} on {resource} to the role or user this runs as": (
-                "AccessDeniedException"
-            ),
-        },
-    ),
-)
-
 _BUSY: Final = Meaning(StoreUnavailable, "try again later, or fewer at once")
 LAMBDA: Final = Service(
     "Lambda",
@@ -414,28 +421,6 @@ _TOPIC: Final = (
 
 _LOG: Final = "grant {action} on the log group to the function's role"
 
-LOGS: Final = Service(
-    "Logs",
-    unavailable=NotifyError,
-    refused=NotifyError,
-    bad_argument=NotifyError,
-    throttled=Meaning(NotifyError),
-    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
-    codes={},
-    denied=_LOG,
-    unknown=_LOG,
-    settings="the network and the AWS settings of the function",
-)
-
-SNS: Final = Service(
-    "SNS",
-    unavailable=NotifyError,
-    refused=NotifyError,
-    bad_argument=NotifyError,
-    throttled=Meaning(NotifyError),
-    is_transient=lambda status: status >= 500,  # noqa: PLR2004 - HTTP
-    codes={},
-    denied=_TOPIC,
-    unknown=_TOPIC,
-    settings="the network and the AWS settings of the function",
-)
+_OF_FUNCTION: Final = "the network and the AWS settings of the function"
+LOGS: Final = service_of_one_error("Logs", NotifyError, _LOG, settings=_OF_FUNCTION)
+SNS: Final = service_of_one_error("SNS", NotifyError, _TOPIC, settings=_OF_FUNCTION)
