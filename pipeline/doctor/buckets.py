@@ -55,15 +55,16 @@ class _Bucket:
         self._listing()
 
     def _encryption(self) -> None:
-        answer = self._account.ask("s3", "get_bucket_encryption", Bucket=self._bucket)
-        if isinstance(answer, Refusal):
-            if answer.code == "ServerSideEncryptionConfigurationNotFoundError":
-                self._findings.ok(self._about, f"{self._bucket} is encrypted with S3's own keys.")
-                return
-            subject = f"how {self._bucket} encrypts"
-            self._findings.refused(self._about, subject, "s3:GetEncryptionConfiguration", answer)
+        found = self._configuration(
+            "get_bucket_encryption",
+            "s3:GetEncryptionConfiguration",
+            f"how {self._bucket} encrypts",
+            missing="ServerSideEncryptionConfigurationNotFoundError",
+            without=f"{self._bucket} is encrypted with S3's own keys.",
+        )
+        if found is None:
             return
-        (rule, *_) = answer.found["ServerSideEncryptionConfiguration"]["Rules"]
+        (rule, *_) = found["ServerSideEncryptionConfiguration"]["Rules"]
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
         key = default.get("KMSMasterKeyID")
         if key:
@@ -77,17 +78,32 @@ class _Bucket:
             self._findings.ok(self._about, f"{self._bucket} is encrypted ({algorithm}).")
 
     def _lifecycle(self) -> None:
-        answer = self._account.ask("s3", "get_bucket_lifecycle_configuration", Bucket=self._bucket)
-        if isinstance(answer, Refusal):
-            if answer.code == "NoSuchLifecycleConfiguration":
-                self._findings.ok(self._about, f"{self._bucket} deletes nothing by itself.")
-                return
-            subject = f"what {self._bucket} deletes by itself"
-            self._findings.refused(self._about, subject, "s3:GetLifecycleConfiguration", answer)
-            return
-        for rule in answer.found.get("Rules", ()):
+        found = self._configuration(
+            "get_bucket_lifecycle_configuration",
+            "s3:GetLifecycleConfiguration",
+            f"what {self._bucket} deletes by itself",
+            missing="NoSuchLifecycleConfiguration",
+            without=f"{self._bucket} deletes nothing by itself.",
+        )
+        for rule in (found or {}).get("Rules", ()):
             if rule.get("Status") == "Enabled" and self._touches(rule):
                 self._rule(rule)
+
+    def _configuration(
+        self, operation: str, action: str, subject: str, *, missing: str, without: str
+    ) -> dict[str, Any] | None:
+        """Ask for a part of the bucket's configuration; None, and a finding, where there is none.
+
+        `missing` is the code that says so, and `without` what it means.
+        """
+        answer = self._account.ask("s3", operation, Bucket=self._bucket)
+        if not isinstance(answer, Refusal):
+            return answer.found
+        if answer.code == missing:
+            self._findings.ok(self._about, without)
+        else:
+            self._findings.refused(self._about, subject, action, answer)
+        return None
 
     def _touches(self, rule: dict[str, Any]) -> bool:
         """Whether a rule is about what is stored, or some of it."""
