@@ -17,18 +17,19 @@ from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.census import Census
 from pipeline.core.convert import convert
+from pipeline.core.dataset import Dataset
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.errors import DeadlineExceeded
 from pipeline.core.layout import ObjectKeys, path_bytes
 from pipeline.core.partition import split
 from pipeline.core.privacy import protect
-from pipeline.core.records import Batch
+from pipeline.core.records import Batch, Chunk, Partition, Rows
 from pipeline.core.report import Report
 from pipeline.core.rules import check_rules
 from pipeline.opening import Opened, Pipeline, open_batch, open_documents, reopen
-from pipeline.storing import PartStore
+from pipeline.storing import PartStore, Stations
 
-__all__ = ["Pipeline", "open_documents", "process", "reopen", "replay"]
+__all__ = ["Pipeline", "open_documents", "process", "reopen", "replay", "through_stations"]
 
 
 def process(
@@ -52,6 +53,18 @@ def replay(
     """
     pipeline = msgspec.structs.replace(pipeline, fuse=None)
     return _deliver(letters.batch, reopen(letters, pipeline, timings), pipeline, writer, timings)
+
+
+def through_stations(
+    stations: Stations, chunk: Chunk, dataset: Dataset, pipeline: Pipeline
+) -> tuple[Rows, list[Partition]]:
+    """Take the documents of one dataset as far as partitions; some are rejected on the way."""
+    run = stations.run
+    rows = run("convert", convert, chunk, dataset, fast=pipeline.fast_paths)
+    rows = run("rules", check_rules, rows, dataset)
+    rows = run("rules", protect, rows, dataset, pipeline.protection)
+    room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
+    return rows, run("partition", split, rows, dataset, pipeline.limits, room)
 
 
 def _deliver(
@@ -96,11 +109,7 @@ def _store(
         part.count(routed, census)
         for dataset, chunk in routed:
             part.ledger.routed(dataset, chunk)
-            rows = part.run("convert", convert, chunk, dataset, fast=fast)
-            rows = part.run("rules", check_rules, rows, dataset)
-            rows = part.run("rules", protect, rows, dataset, pipeline.protection)
-            room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
-            partitions = part.run("partition", split, rows, dataset, pipeline.limits, room)
+            rows, partitions = through_stations(part, chunk, dataset, pipeline)
             tally = report.tally(dataset.name)
             tally.documents += len(chunk)
             tally.add_rows(rows, partitions)

@@ -1,6 +1,6 @@
 """User records, taken as far as rows and rejects, for somebody else to store the rows.
 
-The stations, their order and the proof that nothing was lost are those of `flow`.
+The stations and their order are those of `flow`, and so is the proof that nothing was lost.
 """
 
 import time
@@ -11,18 +11,15 @@ from operator import attrgetter
 import msgspec
 
 from pipeline.adapters.stopwatch import Stopwatch
-from pipeline.core.convert import convert
 from pipeline.core.dataset import UNROUTED, Dataset
 from pipeline.core.deadletter import ReplayBatch
 from pipeline.core.envelope import Unwrapped
 from pipeline.core.errors import ConfigurationError
-from pipeline.core.layout import path_bytes
 from pipeline.core.ledger import DEAD_LETTERS, Ledger
-from pipeline.core.partition import split
 from pipeline.core.protection import needs_protection
 from pipeline.core.records import OutputObject, Partition, Reject, units_of
-from pipeline.core.rules import check_rules
-from pipeline.flow import Pipeline, reopen
+from pipeline.flow import Pipeline, reopen, through_stations
+from pipeline.storing import Stations
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -61,20 +58,17 @@ def judge(letters: ReplayBatch, pipeline: Pipeline) -> Iterator[Judged]:
 
 def _judged(part: Unwrapped, rejects: list[Reject], pipeline: Pipeline) -> tuple[Ledger, Judged]:
     """Take a part through the stations, and enter all of it."""
-    fast, ledger = pipeline.fast_paths, Ledger()
+    ledger = Ledger()
     for units in part.drops.values():
         ledger.dropped(part.documents, units)
-    routed, lost = pipeline.router.route(part.documents, fast=fast)
-    rejects = [*rejects, *lost]
+    stations = Stations(list(rejects))
+    routed = stations.run("route", pipeline.router.route, part.documents, fast=pipeline.fast_paths)
     found = list[tuple[Dataset, Partition]]()
     for dataset, chunk in routed:
         ledger.routed(dataset, chunk)
-        rows, broken = convert(chunk, dataset, fast=fast)
-        rows, wrong = check_rules(rows, dataset)
-        room = path_bytes(dataset, min(pipeline.limits.key_bytes, pipeline.output.longest_key))
-        partitions, unwritable = split(rows, dataset, pipeline.limits, room)
-        rejects += [*broken, *wrong, *unwritable]
+        _, partitions = through_stations(stations, chunk, dataset, pipeline)
         found += [(dataset, partition) for partition in partitions]
+    rejects = stations.rejects
     ledger.refused([reject for reject in rejects if reject.dataset is None])
     ledger.stored(_accounts(found, rejects))
     return ledger, Judged(part, found, rejects)

@@ -23,7 +23,26 @@ _Args = ParamSpec("_Args")
 _Good = TypeVar("_Good")
 
 
-class PartStore:
+class Stations:
+    """Runs stations, and keeps what they reject."""
+
+    def __init__(self, rejects: list[Reject]) -> None:
+        self.rejects = rejects
+
+    def run(
+        self,
+        phase: Phase,  # noqa: ARG002 - for whoever measures
+        station: Callable[_Args, tuple[_Good, list[Reject]]],
+        *args: _Args.args,
+        **kwargs: _Args.kwargs,
+    ) -> _Good:
+        """Run a station in a phase of its batch, and return what it hands on."""
+        good, rejects = station(*args, **kwargs)
+        self.rejects += rejects
+        return good
+
+
+class PartStore(Stations):
     """The part of a batch that is unpacked in memory at once; usually the whole batch."""
 
     def __init__(
@@ -35,8 +54,8 @@ class PartStore:
         timings: Stopwatch,
         rejects: list[Reject],
     ) -> None:
+        super().__init__(rejects)
         self.ledger = Ledger()
-        self.rejects = rejects
         self._report = report
         self._keys = keys
         self._pipeline = pipeline
