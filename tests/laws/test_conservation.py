@@ -20,11 +20,11 @@ from support import (
     order,
 )
 
-from pipeline import flow
-from pipeline.core.deadletter import encode_dead_letters
+from pipeline import flow, opening, storing
 from pipeline.core.errors import ConservationError
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.layout import ARCHIVE, ObjectKeys
+from pipeline.core.letter_lines import encode_dead_letters
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Partition, Provenance, Reject, Rows, Violation
 from pipeline.core.routing import Router
@@ -85,7 +85,7 @@ EXPECTED = {"kinesis": (5, 1), "redrive": (7, 2)}
 # ---------------------------------------------------------------------------- what is planted
 
 
-def changed(name: str, change: Callable[[Any], Any], owner: Any = flow) -> Plant:
+def changed(name: str, change: Callable[[Any], Any], owner: Any) -> Plant:
     """Change what a station returns."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,14 +204,14 @@ def every_dead_letter(_: Iterator[Any]) -> Iterator[Any]:
 PLANTED: dict[str, Plant] = {
     f"{name}: {change.__name__}": changed(name, change, owner)
     for owner, name, change in (
-        (flow, "deaggregate", last_user_record),
-        (flow, "deaggregate", last_user_record_without_a_trace),
-        (flow, "deaggregate", last_stream_record),
-        (flow, "deaggregate", last_stream_record_without_a_trace),
-        (flow, "deaggregate", user_record_doubled),
-        (flow, "deaggregate", user_record_doubled_with_a_place_of_its_own),
-        (flow, "unpack_payloads", document_of_a_payload),
-        (flow, "unpack_payloads", every_part),
+        (opening, "deaggregate", last_user_record),
+        (opening, "deaggregate", last_user_record_without_a_trace),
+        (opening, "deaggregate", last_stream_record),
+        (opening, "deaggregate", last_stream_record_without_a_trace),
+        (opening, "deaggregate", user_record_doubled),
+        (opening, "deaggregate", user_record_doubled_with_a_place_of_its_own),
+        (opening, "unpack_payloads", document_of_a_payload),
+        (opening, "unpack_payloads", every_part),
         (Router, "route", document_routed),
         (Router, "route", document_routed_twice),
         (flow, "convert", last_row),
@@ -219,11 +219,13 @@ PLANTED: dict[str, Plant] = {
         (flow, "check_rules", last_row),
         (flow, "split", last_partition),
         (flow, "split", first_partition_under_two_paths),
-        (flow, "group_by_arrival_hour", every_dead_letter),
+        (storing, "group_by_arrival_hour", every_dead_letter),
     )
 }
 ONLY_REDRIVEN = {
-    "check_documents: document_checked_again": changed("check_documents", document_checked_again)
+    "check_documents: document_checked_again": changed(
+        "check_documents", document_checked_again, opening
+    )
 }
 
 

@@ -94,7 +94,7 @@ def sub_sequence_reset() -> AbstractContextManager[Any]:
         chunk.provenance.sub[:] = zeros(len(chunk.provenance), INT64)
         return chunk, rejects
 
-    return patch("pipeline.flow.deaggregate", all_first)
+    return patch("pipeline.opening.deaggregate", all_first)
 
 
 def user_record_dropped() -> AbstractContextManager[Any]:
@@ -102,7 +102,7 @@ def user_record_dropped() -> AbstractContextManager[Any]:
         chunk, rejects = deaggregate(batch, *numbers, **options)
         return all_but_the_last(chunk), rejects
 
-    return patch("pipeline.flow.deaggregate", without_the_last)
+    return patch("pipeline.opening.deaggregate", without_the_last)
 
 
 def user_record_never_seen() -> AbstractContextManager[Any]:
@@ -119,7 +119,7 @@ def user_record_never_seen() -> AbstractContextManager[Any]:
             seen.add(record, sub, document, key)
         return Chunk(seen, chunk.unit[:-1], chunk.payloads[:-1]), rejects
 
-    return patch("pipeline.flow.deaggregate", blind_to_the_last)
+    return patch("pipeline.opening.deaggregate", blind_to_the_last)
 
 
 def document_dropped() -> AbstractContextManager[Any]:
@@ -129,7 +129,7 @@ def document_dropped() -> AbstractContextManager[Any]:
         for documents, rejects in unpack_payloads(chunk, limits, width, **options):
             yield all_but_the_last(documents), rejects
 
-    return patch("pipeline.flow.unpack_payloads", without_the_last)
+    return patch("pipeline.opening.unpack_payloads", without_the_last)
 
 
 def part_dropped() -> AbstractContextManager[Any]:
@@ -138,7 +138,7 @@ def part_dropped() -> AbstractContextManager[Any]:
     ) -> Iterator[tuple[Chunk, list[Reject]]]:
         return iter(list(unpack_payloads(chunk, limits, width, **options))[:-1])
 
-    return patch("pipeline.flow.unpack_payloads", without_the_last)
+    return patch("pipeline.opening.unpack_payloads", without_the_last)
 
 
 def routed_document_dropped() -> AbstractContextManager[Any]:

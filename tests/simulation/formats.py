@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from support import ORDERS, dataset, letter_payload
 
-from pipeline import flow
+from pipeline import storing
 from pipeline.core.dataset import Dataset, check_together
 from pipeline.core.records import Rows
 
@@ -69,7 +69,7 @@ def encode_cheaply(rows: Rows, dataset: Dataset, as_format: str, census: bytes) 
 @contextmanager
 def cheap_encoder() -> Iterator[None]:
     """Encode rows cheaply while the context lasts."""
-    with patch.object(flow, "encode", encode_cheaply):
+    with patch.object(storing, "encode", encode_cheaply):
         yield
 
 

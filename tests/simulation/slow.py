@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from support import ARN, SHARD, dataset, sequence_number
 
-from pipeline import flow, handlers
+from pipeline import handlers, storing
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.retry import RetryPolicy
 from pipeline.adapters.store import ObjectStore
@@ -151,7 +151,7 @@ class _World:
             SHARD,
         )
         mapping.receive(self._records(), self.clock.now)
-        with patch.object(flow, "encode", self._encode):
+        with patch.object(storing, "encode", self._encode):
             while not mapping.is_idle:
                 step = mapping.next(self.clock.now, closing=True)
                 if isinstance(step, Wait):
