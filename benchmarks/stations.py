@@ -12,12 +12,12 @@ from benchmarks.corpora import Corpus, make
 from benchmarks.report import Plan, Section, Table, ms
 from pipeline.core.convert import convert
 from pipeline.core.dataset import ARRIVED_AT, IDENTITY, Dataset
-from pipeline.core.deadletter import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.encode import encode
 from pipeline.core.events import read_kinesis_event
 from pipeline.core.formats import Format
 from pipeline.core.kpl import deaggregate
 from pipeline.core.ledger import Ledger
+from pipeline.core.letter_lines import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.partition import split
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.records import Chunk, Limits, OutputObject, Rows

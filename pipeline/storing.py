@@ -9,12 +9,12 @@ from pipeline.adapters.store import ObjectStore
 from pipeline.adapters.writer import ConcurrentWriter
 from pipeline.core.census import Census
 from pipeline.core.dataset import UNROUTED, Dataset
-from pipeline.core.deadletter import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.decode import Originals
 from pipeline.core.encode import encode
 from pipeline.core.integers import Integers
 from pipeline.core.layout import ObjectKeys
 from pipeline.core.ledger import DEAD_LETTERS, Coverage, Ledger
+from pipeline.core.letter_lines import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.records import Chunk, OutputObject, Partition, Reject, units_of
 from pipeline.core.report import Report
 from pipeline.opening import Pipeline

@@ -75,17 +75,6 @@ def is_framed(text: bytes) -> bool:
     return text[:1] == b"{" and text[-1:] == b"}"
 
 
-def too_deep_to_read(text: bytes) -> bool:
-    """Whether reading a text fails at its depth, whatever comes after."""
-    try:
-        _raw.decode(text)
-    except RecursionError:
-        return True
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    return False
-
-
 def is_cut_short(text: bytes) -> bool:
     """Tell whether a text is the beginning of a JSON value, and only its end is missing."""
     try:

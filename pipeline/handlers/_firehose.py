@@ -17,17 +17,12 @@ import pybase64
 
 from pipeline.adapters.telemetry import Telemetry, Transformed
 from pipeline.attempt import Attempt
-from pipeline.core.deadletter import (
-    DeadLetter,
-    ReplayBatch,
-    encode_dead_letters,
-    group_by_arrival_hour,
-    to_replay,
-)
+from pipeline.core.deadletter import DeadLetter, ReplayBatch, to_replay
 from pipeline.core.errors import PipelineError, StoreError, UnexpectedError
 from pipeline.core.firehose_events import SentRecord, read_transformation_event
 from pipeline.core.integers import from_arrow
 from pipeline.core.layout import ObjectKeys
+from pipeline.core.letter_lines import encode_dead_letters, group_by_arrival_hour
 from pipeline.core.magic import KPL_MAGIC
 from pipeline.core.reasons import RejectStage
 from pipeline.core.records import Reject

@@ -15,9 +15,10 @@ from lake import THINGS, files, letters, write_dataset
 from support import dataset, deliver, kinesis_event
 
 from pipeline.cli import main
-from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
+from pipeline.core.deadletter import decode_dead_letters
 from pipeline.core.errors import DeadLetterError
 from pipeline.core.integers import INT64, integers, zeros
+from pipeline.core.letter_lines import encode_dead_letters
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Batch, Provenance, Reject, StreamRecord, Violation
 from pipeline.core.schema.values import timestamp

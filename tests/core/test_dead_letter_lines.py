@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core import deadletter
-from pipeline.core.deadletter import decode_dead_letters, encode_dead_letters
+from pipeline.core import letter_lines
+from pipeline.core.deadletter import decode_dead_letters
+from pipeline.core.letter_lines import encode_dead_letters
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Batch, Provenance, Reject, StreamRecord, Violation
 
@@ -79,8 +80,8 @@ def test_lines_are_the_same_as_those_written_one_by_one(
 ) -> None:
     """Law: what lines have in common is written once, and long payloads in pieces, to one end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deadletter, "_PIECE", piece)
-        patch.setattr(deadletter, "_MOST_KEPT", kept)
+        patch.setattr(letter_lines, "_PIECE", piece)
+        patch.setattr(letter_lines, "_MOST_KEPT", kept)
         packed = encode_dead_letters(found)
     lines = gzip.decompress(packed).splitlines(keepends=True)
     assert [list(json.loads(line).items()) for line in lines] == [
