@@ -825,8 +825,8 @@ def test_alarms_and_dashboard_show_metrics_that_exist(stack: Stack) -> None:
     for _, name, dimensions in ours:
         assert name in METRICS | FILE_METRICS
         ((dimension, value),) = dimensions.items()
-        # Drops are reported where there are any, and these datasets have no envelopes.
-        assert (name, dimension, value) in own or name == "Drops"
+        # These are reported where there are any, and these datasets have no envelopes.
+        assert (name, dimension, value) in own or name in {"Drops", "UnkeptMembers"}
     from_log = {
         resource["Properties"]["MetricTransformations"][0]["MetricName"]
         for resource in translated()["Resources"].values()
