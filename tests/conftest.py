@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -36,6 +37,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Never name a test by binary data: gzip puts the time in, and workers would differ."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the collector's way, as it stays to the end."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -32,7 +32,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 1_800.0
+PATIENCE = 300.0
 """Seconds after which what hangs fails; what is slow on a busy machine does not."""
 NPM = Path(__file__).parent / "npm"
 HOST = "127.0.0.1"
