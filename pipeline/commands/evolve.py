@@ -52,7 +52,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would be written"
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
     parser.set_defaults(run=run)
 
