@@ -63,6 +63,7 @@ METAVARS = {
     "N": "a whole number",
     "NAME": "a name that is not a dataset's",
     "NAME=VALUE,…": "pairs",
+    "PORT": "of this machine",
     "R": "a rate",
     "REASON": "a reason of a dead letter",
     "S": "a whole number that begins chance",
