@@ -21,8 +21,8 @@ PUBLIC: Final = {
     "pipeline.producer.ProducerError": "raised for failed records that nobody took",
     "pipeline.producer.RecordFailed": "why a record was given up",
     "pipeline.producer.RecordRefused": "raised by `put` for a record that no stream would accept",
-    "pipeline.producer.DocumentRefused": "raised by `put` for what the consumer would refuse, where "
-    "`schemas` are given",
+    "pipeline.producer.DocumentRefused": "raised by `put` for what the consumer would "
+    "refuse, where `schemas` are given",
     "pipeline.cli.main": "the command line: arguments in, an exit code out",
 }
 """Every name that may be imported, and what it is. All other names may change at any time."""

@@ -16,8 +16,14 @@ lake.py                   the same with --lake: one table, a redrive that lands 
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands.options import Commands, add_page, positive_integer
+from pipeline.commands.reporting import add_json
+
+if TYPE_CHECKING:
+    from pipeline.demo.place import Place
+    from pipeline.demo.verdict import Verdict
 
 DOCUMENTS = 20_000
 SEED = 1
@@ -82,6 +88,7 @@ def register(commands: Commands) -> None:
         help="then commit the rows to Iceberg tables, redrive some dead letters into them, look at "
         "the table of before, and audit",
     )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -93,7 +100,12 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.lake:
         refuse_without_library()
-    afterwards = show_lake if options.lake else nothing_more
+    then = show_lake if options.lake else nothing_more
+
+    def afterwards(place: "Place", verdict: "Verdict") -> bool:
+        options.report = {**verdict.report(), "out": str(place.root)}
+        return then(place, verdict)
+
     chosen = options.documents, options.out, options.seed
     demo = run_live if options.stream else run
     if options.live is not None:
