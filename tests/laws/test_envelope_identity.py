@@ -32,12 +32,13 @@ def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     for action in draw(st.lists(st.sampled_from("eellpd"), min_size=1, max_size=4)):
         path = draw(PATHS)
         when = {path: {"present": True}}
-        rule: dict[str, Any] = {
+        actions: dict[str, dict[str, Any]] = {
             "e": {"each": path, "empty": "none"},
             "l": {"lift": path},
             "p": {"parse": path},
             "d": {"drop": "one", "when": when | {"$.c": "x"}},
-        }[action]
+        }
+        rule = actions[action]
         if action != "d":
             rule["when"] = draw(st.sampled_from([when, when, {}]))
             rule["keep"] = draw(st.sampled_from([[], [], ["$.c"], {"k": "$.b"}]))
@@ -82,7 +83,7 @@ def identities(stored: Stored) -> list[tuple[Any, ...]]:
     ]
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(_ENVELOPES, min_size=1, max_size=3), min_size=1, max_size=2),
     st.lists(_RULES, min_size=2, max_size=3),
