@@ -48,7 +48,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--dead-letters", metavar="URI", default="", help="where dead letters go")
     parser.add_argument("--database", metavar="NAME", default="", help="the tables' Glue database")
     parser.add_argument("--endpoint-url", metavar="URL", help="the Kinesis service (default: AWS)")
-    add_schemas(parser)
+    add_schemas(parser, "kept")
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -53,7 +53,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would be written"
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
     add_json(parser)
     parser.set_defaults(run=run)

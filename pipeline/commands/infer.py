@@ -85,7 +85,7 @@ def register(commands: Commands) -> None:
         help="draft nothing; say what has changed since this dataset's schema, as pipeline evolve "
         "would, and write nothing",
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -62,7 +62,7 @@ def register(commands: Commands) -> None:
         help="what will come in a day (default: of a stream, what has come by its arrivals; of a "
         "file, 1)",
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
     add_json(parser)
     parser.set_defaults(run=run)
