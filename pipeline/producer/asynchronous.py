@@ -1,6 +1,5 @@
 """The producer for coroutines."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -38,10 +37,12 @@ class AsyncProducer:
         Raises as `Producer.put` does, and `RecordFailed` where the record is given up. Who is
         cancelled meanwhile does not learn the outcome; the record is sent all the same.
         """
+        from asyncio import wrap_future  # noqa: PLC0415 - see `_run`
+
         stored: Future[Position] = await self._run(
             self._producer.submit, payload, partition_key, explicit_hash_key
         )
-        return await asyncio.wrap_future(stored)
+        return await wrap_future(stored)
 
     async def flush(self) -> None:
         """Send all waiting records; return when all that were put are settled."""
@@ -71,5 +72,8 @@ class AsyncProducer:
     async def _run(
         self, call: Callable[_Args, _Result], *arguments: _Args.args, **options: _Args.kwargs
     ) -> _Result:
-        loop = asyncio.get_running_loop()
+        # Whoever comes here has loaded it; the plain producer starts sooner without.
+        from asyncio import get_running_loop  # noqa: PLC0415
+
+        loop = get_running_loop()
         return await loop.run_in_executor(self._thread, partial(call, *arguments, **options))
