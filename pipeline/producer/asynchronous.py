@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from pipeline.producer.outcomes import Position, Statistics
+from pipeline.producer.outcomes import Position, ProducerError, Statistics
 from pipeline.producer.payloads import Payload
 from pipeline.producer.producer import Producer
 
@@ -24,6 +24,7 @@ class AsyncProducer:
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take the arguments of a `Producer`, which starts with the block."""
         self._start = partial(Producer, *arguments, **options)
+        self._started: Producer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="producer-put")
 
     async def put(
@@ -49,12 +50,22 @@ class AsyncProducer:
         await self._run(self._producer.flush)
 
     @property
+    def _producer(self) -> Producer:
+        if self._started is None:
+            raise ProducerError("An AsyncProducer starts with its block: use `async with`.")
+        return self._started
+
+    @property
     def statistics(self) -> Statistics:
         """What was done so far."""
         return self._producer.statistics
 
     async def __aenter__(self) -> Self:
-        self._producer = await self._run(self._start)
+        try:
+            self._started = await self._run(self._start)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         return self
 
     async def __aexit__(
