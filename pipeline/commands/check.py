@@ -35,7 +35,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", help="the same as --schemas, which it goes before"
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     parser.add_argument(
         "--write",
         action="store_true",

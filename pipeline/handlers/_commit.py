@@ -7,9 +7,9 @@ another schedule the tables are held against their ledger.
 import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry, Values
 from pipeline.core.dataset import Dataset
@@ -76,7 +76,8 @@ def _hours(given: Any) -> float | None:
 @functools.lru_cache(maxsize=4)
 def prepare(settings: CommitSettings) -> tuple[Lake, tuple[Dataset, ...]]:
     """Open it once. A wrong configuration stops the start here."""
-    datasets = [one for one in read_datasets(Path(settings.schemas)) if one.lake is not None]
+    with schema_folder(settings.schemas) as folder:
+        datasets = [one for one in read_datasets(folder) if one.lake is not None]
     if not datasets:
         message = (
             f"No dataset of {settings.schemas} has [lake] in its dataset.toml, so there is no table"
