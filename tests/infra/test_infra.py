@@ -85,6 +85,7 @@ RESOURCES = {
     "AlertSubscription": "AWS::SNS::Subscription",
     "AlertTopic": "AWS::SNS::Topic",
     "AlertTopicPolicy": "AWS::SNS::TopicPolicy",
+    "AuditSchedule": "AWS::Scheduler::Schedule",
     "BatchFailedAlarm": "AWS::CloudWatch::Alarm",
     "CommitErrorsAlarm": "AWS::CloudWatch::Alarm",
     "CommitFunction": "AWS::Lambda::Function",
@@ -116,12 +117,14 @@ RESOURCES = {
     "LakeDuplicatesAlarm": "AWS::CloudWatch::Alarm",
     "LakeLagAlarm": "AWS::CloudWatch::Alarm",
     "LakeObjectsRefusedAlarm": "AWS::CloudWatch::Alarm",
+    "LakeRowsMissingAlarm": "AWS::CloudWatch::Alarm",
     "Log": "AWS::Logs::LogGroup",
     "LogOfLakeConflicts": "AWS::Logs::MetricFilter",
     "LogOfLakeDuplicates": "AWS::Logs::MetricFilter",
     "LogOfLakeLag": "AWS::Logs::MetricFilter",
     "LogOfLakeObjectsRefused": "AWS::Logs::MetricFilter",
     "LogOfLakeRows": "AWS::Logs::MetricFilter",
+    "LogOfLakeRowsMissing": "AWS::Logs::MetricFilter",
     "LogOfMemory": "AWS::Logs::MetricFilter",
     "LostBatchesAlarm": "AWS::CloudWatch::Alarm",
     "Mapping": "AWS::Lambda::EventSourceMapping",
@@ -658,6 +661,8 @@ ALARMS = {
     "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeDuplicates", None, "Sum", 0, 3, 3),
     "LakeConflictsAlarm": ("Pipeline/pipeline", "LakeConflicts", None, "Sum", 5, 3, 3),
     "LakeObjectsRefusedAlarm": ("Pipeline/pipeline", "LakeObjectsRefused", None, "Sum", 0, 1, 3),
+    # Written once an hour.
+    "LakeRowsMissingAlarm": ("Pipeline/pipeline", "LakeRowsMissing", None, "Sum", 0, 1, 15),
     "CommitErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 3, 9),
     # Files come again after half an hour, and shall not end and begin the alarm each time.
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
@@ -990,6 +995,16 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
         )
         assert (schedule["ScheduleExpression"], schedule["State"]) == (rate, "ENABLED")
         assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (arn, found["Arn"])
+
+
+def test_the_tables_are_held_against_their_ledger_every_hour(stack: Stack) -> None:
+    commits, audits = (
+        stack.client("scheduler").get_schedule(GroupName="pipeline", Name=stack.ids[name])
+        for name in ("CommitSchedule", "AuditSchedule")
+    )
+    assert (audits["ScheduleExpression"], audits["State"]) == ("rate(1 hour)", "ENABLED")
+    assert json.loads(audits["Target"].pop("Input")) == {"audit_hours": 2}
+    assert audits["Target"] == commits["Target"]
 
 
 def test_the_function_for_tables_starts_with_its_settings(stack: Stack) -> None:
