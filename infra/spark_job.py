@@ -20,7 +20,8 @@ from pyspark.sql import functions as sql
 IDENTITY = ("_source", "_sequence_number", "_sub_sequence_number", "_document")
 _LETTER = (
     "stage string, reason string, message string, path string, dataset string, source string, "
-    "sequence_number string, sub_sequence_number bigint, document int, arrived_at string"
+    "sequence_number string, sub_sequence_number bigint, document int, element bigint, "
+    "arrived_at string"
 )
 
 
@@ -42,7 +43,7 @@ def dead_letters(spark: SparkSession, place: str) -> DataFrame:
     reader = spark.read.schema(_LETTER).option("recursiveFileLookup", "true")
     letters = reader.option("pathGlobFilter", "*.jsonl.gz").json(place)
     return letters.where("reason IS NOT NULL").dropDuplicates(
-        ["source", "sequence_number", "sub_sequence_number", "document", "dataset"]
+        ["source", "sequence_number", "sub_sequence_number", "document", "element", "stage"]
     )
 
 

@@ -119,7 +119,7 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
     """
     with schema_folder(settings.schemas) as folder:
         datasets, stream = read_datasets(folder), read_stream(folder)
-        decoder = _decoder_of(stream, folder, settings.registry_credentials)
+        decoder = decoder_of(stream, folder, settings.registry_credentials)
     output = open_store(settings.output, settings.s3)
     if lists_output or settings.output.startswith("file:"):
         check_stored_rows(output, datasets)
@@ -137,7 +137,8 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
     )
 
 
-def _decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+def decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+    """Return what reads payloads that are not JSON, if the stream has such payloads."""
     if stream.payload is None:
         return None
     # What fetches schemas takes a fifth of all modules, and a stream of JSON needs none of them.

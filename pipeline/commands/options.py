@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+_HIGHEST_PORT = 65_535
 STANDARD_INPUT = "-"
 """The name of a file that stands for standard input."""
 
@@ -322,6 +323,25 @@ def add_stream(parser: argparse.ArgumentParser, purpose: str, *, required: bool 
         help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
         "AWS)",
     )
+
+
+def add_page(parser: argparse._ActionsContainer, name: str, purpose: str) -> None:
+    """Add the option that serves the page; its value is the port, None without the page."""
+    parser.add_argument(
+        name,
+        metavar="PORT",
+        nargs="?",
+        type=_port,
+        const=0,
+        help=f"{purpose}; on 127.0.0.1, at an address that only you are told (default port: any)",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= _HIGHEST_PORT):  # noqa: PLR2004
+        message = f"{text!r} is not a port, which is a number up to {_HIGHEST_PORT}."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def timestamp_option(option: str, text: str) -> int:
