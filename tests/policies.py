@@ -54,6 +54,8 @@ MADE = {
     "SecurityGroupIds": "sg-1",
     "PrivacyKey": SECRET,
     "PrivacyKmsKey": SECRETS_KEY,
+    "SchemasBucketName": "datasets",
+    "SchemasPrefix": "v7/shop",
 }
 _GIVEN_STREAM = f"arn:aws:kinesis:{REGION}:{STRANGER}:stream/given"
 GIVEN = MADE | {

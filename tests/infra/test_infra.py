@@ -241,13 +241,13 @@ def test_every_resource_is_created(stack: Stack) -> None:
     assert stack.types == RESOURCES | tables | of_datasets
     declared = translated()["Resources"].items()
     unmet = {
-        "InVpc", "Keyed", "KeyedLake", "NewConsumer", "Private", "PrivateKeyed", "Tagged",
-        "TaggedLake",
+        "InVpc", "Keyed", "KeyedLake", "NewConsumer", "Private", "PrivateKeyed", "SchemasOnS3",
+        "Tagged", "TaggedLake",
     }  # fmt: skip
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
     assert left_out == {
         "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy", "PrivacyPolicy",
-        "StreamConsumer", "TagsPolicy", "VpcPolicy",
+        "SchemasPolicy", "StreamConsumer", "TagsPolicy", "VpcPolicy",
     }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 

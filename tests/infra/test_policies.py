@@ -33,6 +33,7 @@ from pipeline.core.layout import PROGRESS
 QUEUE, DEAD_QUEUE = map(arn_of, ("FilesQueue", "FilesDeadLetterQueue"))
 ALARMS, ALERTS = map(arn_of, ("AlarmTopic", "AlertTopic"))
 INCOMING, OTHER = "arn:aws:s3:::incoming", "arn:aws:s3:::somebody-elses"
+DATASETS, BELOW = f"arn:aws:s3:::{MADE['SchemasBucketName']}", MADE["SchemasPrefix"]
 HERE = f"{REGION}:{ACCOUNT}"
 GROUP_OF_LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline"
 LOG = f"{GROUP_OF_LOG}:log-stream:x"
@@ -66,6 +67,8 @@ VIA_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 VIA_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
 KEEPERS = ["FunctionRole", "FilesRole"]
 """Who replaces the values of private fields."""
+STARTERS = ["FunctionRole", "FilesRole", "TablesRole", COMMIT]
+"""Who reads the datasets."""
 GROUP = f"arn:aws:scheduler:{HERE}:schedule-group"
 # Somebody else may take the name of a bucket that was deleted.
 TAKEN = {"s3:ResourceAccount": STRANGER}
@@ -159,6 +162,8 @@ def allowed(places: Places) -> list[Request]:
         Request("FunctionRole", "kms:Decrypt", STREAM_KEY, VIA_KINESIS),
         *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
         *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
+        *(Request(role, "s3:ListBucket", DATASETS, listing(f"{BELOW}/")) for role in STARTERS),
+        *(Request(role, "s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc") for role in STARTERS),
         *(
             Request(role, "ec2:CreateNetworkInterface", INTERFACE)
             for role in ROLES
@@ -294,6 +299,24 @@ def denied(places: Places) -> list[Request]:
             for role in ROLES
             if role not in KEEPERS
         ),
+        # The datasets: what is below the prefix, and only to read it.
+        *(
+            Request(role, action, resource, context)
+            for role in STARTERS
+            for action, resource, context in (
+                ("s3:ListBucket", DATASETS, listing("")),
+                ("s3:ListBucket", DATASETS, listing("v7/")),
+                ("s3:ListBucket", DATASETS, {}),
+                ("s3:ListBucket", DATASETS, listing(f"{BELOW}/") | TAKEN),
+                ("s3:ListBucket", OTHER, listing(f"{BELOW}/")),
+                ("s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc", TAKEN),
+                ("s3:GetObject", f"{DATASETS}/v7/others/1.avsc", {}),
+                ("s3:GetObject", f"{DATASETS}/{BELOW}2/1.avsc", {}),
+                ("s3:PutObject", f"{DATASETS}/{BELOW}/orders/1.avsc", {}),
+                ("s3:DeleteObject", f"{DATASETS}/{BELOW}/orders/1.avsc", {}),
+            )
+        ),
+        Request("AlertRole", "s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc"),
         # People of other accounts.
         Request(f"arn:aws:iam::{STRANGER}:user/x", "s3:GetObject", f"{letters}/dead-letters/x"),
         Request(f"arn:aws:iam::{STRANGER}:user/x", "sqs:SendMessage", QUEUE),
