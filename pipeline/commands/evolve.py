@@ -14,6 +14,7 @@ from pipeline.commands.sampling import (
     add_sampling,
     fill,
     limits_of_environment,
+    misfit_report,
     place_in_words,
     texts_of,
 )
@@ -318,8 +319,6 @@ def _show(drift: "Drift", version: int, fresh: int) -> None:
 
 def _drift_report(drift: "Drift") -> dict[str, Any]:
     """Return what has drifted as JSON has it."""
-    from pipeline.commands.infer import misfit_report
-
     return {
         "new": [
             {

@@ -12,6 +12,7 @@ from pipeline.commands.sampling import (
     add_sampling,
     fill,
     limits_of_environment,
+    misfit_report,
     place_in_words,
     texts_of,
 )
@@ -251,17 +252,6 @@ def report_of(draft: "Draft") -> dict[str, Any]:
         ],
         "misfits": [misfit_report(misfit) for misfit in draft.misfits],
         "without_column": [{"path": place.path, "why": place.why} for place in draft.rest],
-    }
-
-
-def misfit_report(misfit: "Misfit") -> dict[str, Any]:
-    """Return what is wrong with some documents as JSON has it; nothing of their values is in it."""
-    return {
-        "documents": misfit.count,
-        "reason": misfit.reason,
-        "path": misfit.path,
-        "message": misfit.message,
-        "first": place_in_words(misfit.place),
     }
 
 
