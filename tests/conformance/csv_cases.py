@@ -129,7 +129,7 @@ def _nested_cases() -> list[Case]:
     options = '[csv]\nnul = "remove"\nformula_guard = true'
     fields = (ID, field("v", null(array(null("string")))))
     deliveries = [(fields, ({"id": 0, "v": texts}, {"id": 1, "v": None}))]
-    rows = [{"id": 0, "v": texts}, {"id": 1, "v": None}]
+    rows: list[Row] = [{"id": 0, "v": texts}, {"id": 1, "v": None}]
     title = "texts within an array"
     return [_case("in_an_array", title, deliveries, rows, [{"v": cell}, {"v": None}], options)]
 
