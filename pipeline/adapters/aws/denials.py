@@ -143,6 +143,11 @@ def remedy_in_words(message: str) -> str | None:
     return next(found, None)
 
 
+def blames_the_clock(message: str) -> bool:
+    """Say whether a refusal is about when a request was signed."""
+    return (remedy_in_words(message) or "").startswith(_CLOCK)
+
+
 def remedy_for(denial: Denial, action: str, resource: str) -> str:
     """Say what to grant and where, and who has to, as the end of a sentence.
 
