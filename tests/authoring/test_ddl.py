@@ -1086,3 +1086,17 @@ def test_wrong_usage_is_told_apart(wrong: list[str]) -> None:
 def test_a_location_that_no_reader_has_is_refused() -> None:
     with pytest.raises(SettingsError, match="neither"):
         statements(SHIPPED[0], "memory://", "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "is_told"), [('["kind"]', True), ('["date()", "hour()"]', False)]
+)
+def test_a_table_that_lists_values_of_the_schema_says_to_be_declared_again(
+    partition_by: str, *, is_told: bool
+) -> None:
+    kind = {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}
+    made = dataset({"name": "kind", "type": kind}, config=f"partition_by = {partition_by}")
+    text = statements(made, "s3://lake/out", "athena")
+    assert "'projection.enabled' = 'true'" in text
+    said = " ".join(line.removeprefix("-- ") for line in text.splitlines() if line.startswith("--"))
+    assert ("Declare the table again for every new version of the schema" in said) == is_told
