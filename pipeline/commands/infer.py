@@ -46,9 +46,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
         help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them: see "
-        "docs/envelopes.md",
+        "docs/envelopes.md; give it again for each preset that follows",
     )
     parser.add_argument(
         "--match-field",

@@ -95,9 +95,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
         help="unwrap as this preset does (default: as stream.toml in --schemas says, if it is "
-        "there)",
+        "there); give it again for each preset that follows",
     )
     parser.add_argument(
         "--wrapped", action="store_true", help="documents in their envelopes, as they were sent"

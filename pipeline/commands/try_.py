@@ -52,8 +52,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
-        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them",
+        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them; "
+        "give it again for each preset that follows",
     )
     parser.add_argument(
         "--gb-a-day",
@@ -176,7 +178,7 @@ def _write(folder: Path, drafts: "Sequence[Draft]", preset: "Preset | None") -> 
         for draft in drafts:
             write_draft(draft, partial / draft.name)
         if preset:
-            (partial / NAME).write_text(f'preset = "{preset.name}"\n', "utf-8", newline="\n")
+            (partial / NAME).write_text(f"{preset.setting}\n", "utf-8", newline="\n")
         partial.replace(folder)  # an empty folder gives way
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -483,6 +483,14 @@ def test_what_may_be_a_time_is_hinted_at(text: str, hint: str) -> None:
     assert rows_of(draft, [{"n": 1, "started_at": text}]).letters == []
 
 
+@pytest.mark.parametrize("key", ["timeUnixNano", "startTimeUnixNano", "ts_ns", "sent_at_nanos"])
+def test_a_time_whose_key_ends_in_its_unit_is_hinted_at(key: str) -> None:
+    hint = 'hint: looks like nanos since 1970, as text: "epoch": "nanos" with "accept": ["text"]'
+    assert hint in field_of("1795426200123456789", key=key)["doc"]
+    millis = key.replace("Nano", "Millis").replace("nanos", "millis").replace("ns", "ms")
+    assert "hint: looks like millis since 1970" in field_of(1795426200123, key=millis)["doc"]
+
+
 @pytest.mark.parametrize("text", ["2026-13-23 09:30:00", "12", "1795426200", "Monday", "1/2"])
 def test_what_is_no_time_is_not_named(text: str) -> None:
     assert "doc" not in field_of(text)
