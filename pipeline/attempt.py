@@ -131,11 +131,12 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         envelope_of(stream, settings.limits),
         open_protection(datasets, settings.privacy_key),
         settings.fuse,
-        _decoder_of(stream, folder, settings.registry_credentials),
+        decoder_of(stream, folder, settings.registry_credentials),
     )
 
 
-def _decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+def decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+    """Return what decodes the payloads of a stream, if they are not JSON."""
     if stream.payload is None:
         return None
     # What fetches schemas takes a fifth of all modules, and a stream of JSON needs none of them.

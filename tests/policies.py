@@ -36,6 +36,7 @@ _KEY_POLICY = {
     ],
 }
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+REGISTRY_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:registry-d4E5f6"
 SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/secrets"
 STREAM_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/streams"
 STRANGER = "999999999999"
@@ -54,6 +55,9 @@ MADE = {
     "SecurityGroupIds": "sg-1",
     "PrivacyKey": SECRET,
     "PrivacyKmsKey": SECRETS_KEY,
+    "GlueSchemas": "on",
+    "RegistryCredentials": REGISTRY_SECRET,
+    "RegistryKmsKey": SECRETS_KEY,
 }
 _GIVEN_STREAM = f"arn:aws:kinesis:{REGION}:{STRANGER}:stream/given"
 GIVEN = MADE | {

@@ -24,6 +24,9 @@ class Preset:
     def documents(self, texts: Iterator[Text]) -> Iterator[Text]:
         """Yield the documents in envelopes, each at the place of its envelope."""
         for text in texts:
+            if text.why is not None:
+                yield text
+                continue
             opened = self.envelope.open(text.text)
             for number, document in enumerate(opened.texts):
                 if number in opened.drops:
@@ -60,3 +63,12 @@ def open_preset(name: str, limits: "Limits") -> Preset:
         message = f"There is no preset {name!r}; there are {known}."
         raise SettingsError(message)
     return Preset(name, Envelope(parse_preset(text, f"preset {name}"), limits))
+
+
+def open_own(folder: Path, limits: "Limits") -> Preset | None:
+    """Return the rules that a folder's stream.toml has, if it has some. Raises `DatasetError`."""
+    from pipeline.adapters.schemas import read_stream
+    from pipeline.core.envelope import Envelope
+
+    rules = read_stream(folder).rules
+    return Preset(str(folder), Envelope(rules, limits)) if rules else None

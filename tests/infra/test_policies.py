@@ -16,6 +16,7 @@ from policies import (
     MADE,
     READERS,
     REGION,
+    REGISTRY_SECRET,
     SECRET,
     SECRETS_KEY,
     STRANGER,
@@ -37,6 +38,7 @@ HERE = f"{REGION}:{ACCOUNT}"
 GROUP_OF_LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline"
 LOG = f"{GROUP_OF_LOG}:log-stream:x"
 GLUE = f"arn:aws:glue:{HERE}"
+SCHEMA = f"arn:aws:glue:{HERE}:schema/shop/things"
 INTERFACE = f"arn:aws:ec2:{HERE}:network-interface/*"
 COMMIT = "CommitRole"
 LAMBDA, S3, CLOUDWATCH = "lambda.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"
@@ -159,6 +161,8 @@ def allowed(places: Places) -> list[Request]:
         Request("FunctionRole", "kms:Decrypt", STREAM_KEY, VIA_KINESIS),
         *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
         *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
+        Request("FunctionRole", "glue:GetSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:GetSecretValue", REGISTRY_SECRET),
         *(
             Request(role, "ec2:CreateNetworkInterface", INTERFACE)
             for role in ROLES
@@ -294,6 +298,18 @@ def denied(places: Places) -> list[Request]:
             for role in ROLES
             if role not in KEEPERS
         ),
+        # The registry of schemas: read by the function of the stream alone.
+        *(
+            request
+            for role in ROLES
+            if role != "FunctionRole"
+            for request in (
+                Request(role, "glue:GetSchemaVersion", SCHEMA),
+                Request(role, "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+            )
+        ),
+        Request("FunctionRole", "glue:RegisterSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:PutSecretValue", REGISTRY_SECRET),
         # People of other accounts.
         Request(f"arn:aws:iam::{STRANGER}:user/x", "s3:GetObject", f"{letters}/dead-letters/x"),
         Request(f"arn:aws:iam::{STRANGER}:user/x", "sqs:SendMessage", QUEUE),

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.binary.proto import ProtobufSchema
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload_format import Header
 from pipeline.core.records import Violation
 
 F = descriptor_pb2.FieldDescriptorProto
@@ -85,7 +86,8 @@ SET = descriptors(shop())
 
 
 def schema(*, message: str = "shop.Thing", indexed: bool = False) -> ProtobufSchema:
-    return ProtobufSchema(SET, "s.desc", message=message, indexed=indexed)
+    header = Header.CONFLUENT if indexed else Header.NONE
+    return ProtobufSchema(SET, "s.desc", message=message, header=header)
 
 
 def to_json(data: bytes, most: int = 2**20, depth: int = 256, *, indexed: bool = False) -> Any:
@@ -183,8 +185,50 @@ def test_indexes_name_the_message() -> None:
         assert isinstance(found, Violation)
         assert found.reason == "bad_protobuf"
         assert (
-            "its indexes name a message" in found.message or "the indexes of its" in found.message
+            "its index names a message" in found.message
+            or "the index of its message is broken" in found.message
+            or "the indexes of its" in found.message
         )
+
+
+NESTED = {"A": {"B": {"C": {"J": {"K": {}}, "X": {"D": {"F": {"M": {}}, "G": {}}, "L": {}}}}, "I": {}, "X": {}}, "N": {}, "O": {"A": {}}}  # fmt: skip
+GLUES = [
+    "A", "A.B", "A.B.C", "A.B.C.J", "A.B.C.J.K", "A.B.C.X", "A.B.C.X.D", "A.B.C.X.D.F",
+    "A.B.C.X.D.F.M", "A.B.C.X.D.G", "A.B.C.X.L", "A.I", "A.X", "N", "O", "O.A",
+]  # fmt: skip
+"""As AWS's own tests of its serializer say for messages that nest so."""
+
+
+def test_glues_index_is_the_place_among_all_messages_by_their_names() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="nested.proto", package="p", syntax="proto3")
+
+    def add(messages: Any, inside: dict[str, Any], path: str) -> None:
+        for name, inner in reversed(inside.items()):
+            message = messages.add(name=name)
+            message.field.add(
+                name=f"is_{path}{name}".replace(".", "_"), number=1, type=F.TYPE_BOOL, label=F.LABEL_OPTIONAL
+            )  # fmt: skip
+            add(message.nested_type, inner, f"{path}{name}.")
+
+    add(file.message_type, NESTED, "")
+    found = ProtobufSchema(descriptors(file), "s.desc", header=Header.GLUE)
+    for index, name in enumerate(GLUES):
+        document, _ = found.to_json(bytes([index, 8, 1]), 2**20, 256)
+        assert document == b'{"is_%b":true}' % name.replace(".", "_").encode()
+    for broken, problem in (
+        (b"\x10", "its index names a message that the schema does not have"),
+        (b"", "the index of its message is broken"),
+        (b"\x80", "the index of its message is broken"),
+    ):
+        violation, _ = found.to_json(broken, 2**20, 256)
+        assert isinstance(violation, Violation)
+        assert violation.message == (
+            f"The payload is not Protobuf of the schema that it names: {problem}."
+        )
+    # The message that a map is made of counts: First, Thing, Thing.CountsEntry.
+    of_maps = ProtobufSchema(SET, "s.desc", header=Header.GLUE)
+    assert of_maps.to_json(b"\x00\n\1x", 100, 9)[0] == b'{"only":"x"}'
+    assert of_maps.to_json(b"\x02\n\1x", 100, 9)[0] == b'{"key":"x","value":0}'
 
 
 def test_hostile_messages_are_bounded() -> None:
