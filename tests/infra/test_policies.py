@@ -16,6 +16,7 @@ from policies import (
     MADE,
     READERS,
     REGION,
+    REGISTRY_KEY,
     REGISTRY_SECRET,
     SECRET,
     SECRETS_KEY,
@@ -163,6 +164,7 @@ def allowed(places: Places) -> list[Request]:
         *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
         Request("FunctionRole", "glue:GetSchemaVersion", SCHEMA),
         Request("FunctionRole", "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
         *(
             Request(role, "ec2:CreateNetworkInterface", INTERFACE)
             for role in ROLES
@@ -306,8 +308,10 @@ def denied(places: Places) -> list[Request]:
             for request in (
                 Request(role, "glue:GetSchemaVersion", SCHEMA),
                 Request(role, "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+                Request(role, "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
             )
         ),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY),
         Request("FunctionRole", "glue:RegisterSchemaVersion", SCHEMA),
         Request("FunctionRole", "secretsmanager:PutSecretValue", REGISTRY_SECRET),
         # People of other accounts.
