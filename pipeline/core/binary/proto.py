@@ -14,6 +14,7 @@ Names are those of the .proto file. What JSON has no type for is written as data
 A field that can say that it is not there is left out if it is not; any other has its default.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -258,11 +259,16 @@ class _Walker:
 
     def _well_known(self, message: Message) -> Any:
         self.spend(message.ByteSize())
-        try:
-            return json_format.MessageToDict(message, preserving_proto_field_name=True)
-        except (json_format.Error, ValueError, TypeError):
-            fault = f"a {message.DESCRIPTOR.full_name} has no value in JSON"
-            raise _Broken(fault) from None
+        # What an Any holds is of the schema's own types, or comes with protobuf.
+        for pool in (message.DESCRIPTOR.file.pool, descriptor_pool.Default()):
+            with contextlib.suppress(json_format.Error, ValueError, TypeError):
+                return json_format.MessageToDict(
+                    message, preserving_proto_field_name=True, descriptor_pool=pool
+                )
+        fault = f"a {message.DESCRIPTOR.full_name} has no value in JSON"
+        if message.DESCRIPTOR.full_name == f"{_SPECIAL}Any":
+            fault = f"{fault}, as what it holds cannot be read by these descriptors"
+        raise _Broken(fault)
 
     def _field(self, field: Any, value: Any, depth: int) -> Any:
         if not field.is_repeated:
@@ -275,7 +281,7 @@ class _Walker:
         inner = field.message_type.fields_by_name["value"]
         found = dict[str, Any]()
         for key in value:
-            name = str(key).lower() if isinstance(key, bool) else str(key)
+            name = str(key).lower() if isinstance(key, bool) else str(_text(key))
             self.spend(len(name))
             found[name] = self._value(inner, value[key], depth - 1)
         return found
@@ -284,9 +290,17 @@ class _Walker:
         if field.message_type is not None:
             return self.members(value, depth - 1)
         convert = _CONVERSIONS.get(field.type)
-        found = value if convert is None else convert(field, value)
+        found = _text(value) if convert is None else convert(field, value)
         self.spend(len(found) if isinstance(found, str) else 1)
         return found
+
+
+def _text(value: Any) -> Any:
+    """Return a value that is not of bytes; protobuf's older syntax lets a text be of any."""
+    if isinstance(value, bytes):
+        message = "a string is not UTF-8"
+        raise _Broken(message)
+    return value
 
 
 def _finite(_: FieldDescriptor, value: float) -> float | str:
