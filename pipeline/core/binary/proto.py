@@ -260,7 +260,8 @@ class _Walker:
     def _well_known(self, message: Message) -> Any:
         self.spend(message.ByteSize())
         # What an Any holds is of the schema's own types, or comes with protobuf.
-        for pool in (message.DESCRIPTOR.file.pool, descriptor_pool.Default()):
+        pools: tuple[Any, ...] = (message.DESCRIPTOR.file.pool, descriptor_pool.Default())
+        for pool in pools:
             with contextlib.suppress(json_format.Error, ValueError, TypeError):
                 return json_format.MessageToDict(
                     message, preserving_proto_field_name=True, descriptor_pool=pool

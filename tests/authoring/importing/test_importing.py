@@ -281,7 +281,7 @@ def test_a_table_of_glue_becomes_a_dataset(
         "id": 1, "total": "12.50", "placedAt": "2026-11-27T09:30:00Z", "small": 5, "code": "abc",
         "lines": [{"sku": "a", "price": 1.5, "tags": {"x": 1}}], "odd": [1],
     }  # fmt: skip
-    others = ({}, {"ID": 2}, {"small": 2**15}, {"code": "abcd"})
+    others: list[Any] = [{}, {"ID": 2}, {"small": 2**15}, {"code": "abcd"}]
     stored = deliver(kinesis_event([as_json(each) for each in (good, *others)]), [made])
     # Glue has names in lower case alone, and its deserializers read them in any.
     assert [row["id"] for row in stored.rows] == [1, None, 2]
