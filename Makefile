@@ -137,6 +137,10 @@ reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CON
 picture: $(STAMP) ## draw what the demo shows, for README.md, and the drawings of docs/concepts
 	@$(BIN)/python docs/picture.py && $(BIN)/python docs/drawings.py
 
+.PHONY: screenshot
+screenshot: $(STAMP) ## take the picture of the live page for docs/live-page.md; needs chromium
+	@$(BIN)/python docs/screenshot.py > /dev/null
+
 .PHONY: site
 site: $(STAMP) ## build the pages as a site that needs no network, in build/site
 	@$(BIN)/python docs/website.py

@@ -3,6 +3,7 @@
     targets    what has to be reached, from all of the following (always shown)
     beside     ours beside other ways and beside the floor
     handler    the whole handler on every corpus
+    profiles   where the handler's time goes on what costs more than typical documents
     stations   each station alone, and what each law costs
     floor      the libraries' kernels
     growth     time over documents, partitions and fields
@@ -29,6 +30,7 @@ from benchmarks import (
     floor,
     growth,
     handler,
+    profiles,
     remote,
     startup,
     stations,
@@ -39,9 +41,20 @@ from benchmarks.report import Plan, Section, write
 from pipeline.commands.progress import progress
 from pipeline.measure.runs import machine, one_core, versions
 
-NAMES = ("beside", "handler", "remote", "files", "stations", "floor", "growth", "startup", "cost")
+NAMES = (
+    "beside",
+    "handler",
+    "profiles",
+    "remote",
+    "files",
+    "stations",
+    "floor",
+    "growth",
+    "startup",
+    "cost",
+)
 _RUNS: dict[str, Callable[[Plan], int]] = {
-    "beside": beside.runs, "handler": handler.runs, "stations": stations.runs, "floor": floor.runs,
+    "beside": beside.runs, "handler": handler.runs, "profiles": profiles.runs, "stations": stations.runs, "floor": floor.runs,
     "growth": growth.runs, "remote": remote.runs, "files": files.runs, "startup": startup.runs, "cost": cost.runs,
 }  # fmt: skip
 _COMPARED = ("pyarrow", "polars", "duckdb", "msgspec", "fastavro", "pybase64", "protobuf")
@@ -92,6 +105,7 @@ def _sections(names: list[str], plan: Plan) -> Iterable[tuple[str, Section]]:
     measures: dict[str, Callable[[], Section]] = {
         "beside": lambda: beside.measure(plan, typical),
         "handler": lambda: handler.measure(plan, corpora),
+        "profiles": lambda: profiles.measure(plan, corpora),
         "stations": lambda: stations.measure(plan, typical),
         "floor": lambda: floor.measure(plan, typical),
         "growth": lambda: growth.measure(plan),

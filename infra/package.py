@@ -1,6 +1,6 @@
 """Build the Lambda artifact and the template that deploys it: `make package`.
 
-    python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR]
+    python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR] [--template-only]
 
 For each architecture it makes a folder with `function.zip` (the pinned requirements, our modules
 and the datasets), `scheduled.zip` (the same for the functions that run by a schedule) and
@@ -102,8 +102,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
     parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument(
+        "--template-only",
+        action="store_true",
+        help="write template.yaml alone, with these datasets' tables, beside artifacts",
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.template_only:
+            for arch in options.arch:
+                print(write_template(arch, options.schemas, options.out / f"lambda-{arch}"))
+            return 0
         compiler = find_python(options.python, options.compiler)
         for arch in options.arch:
             target = Target(arch, options.python, compiler)
@@ -122,6 +131,20 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def write_template(arch: Arch, schemas: Path, out: Path) -> str:
+    """Write `template.yaml` beside artifacts that read their datasets from S3; return a sentence.
+
+    They need not be built again for other datasets: only the tables and alarms are theirs.
+    """
+    for name in ARTIFACTS:
+        if not (out / name).exists():
+            raise PackageError(f"{out / name} is missing: build it once, with `make package`.")
+    template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
+    text = deployable(template, schemas, arch)
+    (out / "template.yaml").write_text(text, encoding="utf-8")
+    return f"{out / 'template.yaml'}: with the tables and alarms of {schemas}."
 
 
 def build(target: Target, schemas: Path, out: Path) -> str:

@@ -59,6 +59,8 @@ MADE = {
     "GlueSchemas": "on",
     "RegistryCredentials": REGISTRY_SECRET,
     "RegistryKmsKey": REGISTRY_KEY,
+    "SchemasBucketName": "datasets",
+    "SchemasPrefix": "v7/shop",
 }
 _GIVEN_STREAM = f"arn:aws:kinesis:{REGION}:{STRANGER}:stream/given"
 GIVEN = MADE | {

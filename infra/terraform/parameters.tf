@@ -9,6 +9,8 @@ locals {
     StreamMode           = var.stream_mode
     ShardCount           = tostring(var.shard_count)
     RetentionHours       = var.retention_hours
+    SchemasBucketName    = var.schemas_bucket_name
+    SchemasPrefix        = var.schemas_prefix
     BatchSize            = tostring(var.batch_size)
     BatchWindowSeconds   = tostring(var.batch_window_seconds)
     MemoryMegabytes      = tostring(var.memory_megabytes)

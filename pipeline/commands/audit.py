@@ -177,11 +177,12 @@ def _gather_tables(
         return
     check_pyiceberg()
     from pipeline.adapters.iceberg.table import load_table
+    from pipeline.core.lake_settings import FORGOTTEN_TABLE
     from pipeline.lake.places import open_lake
 
     lake = open_lake(settings.output, *catalog_of(options), settings.s3)
     for name in names:
-        for table_name in (name, f"{name}_forgotten"):
+        for table_name in (name, f"{name}{FORGOTTEN_TABLE}"):
             table = load_table(lake.catalog, table_name)
             for rows in table.arrivals() if table is not None else ():
                 found.add_rows(name, "parquet", f"the table {table_name}", rows)

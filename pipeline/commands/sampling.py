@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
@@ -21,7 +21,7 @@ from pipeline.commands.stream_batches import StreamBatches
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.authoring.infer import Place, Samples
+    from pipeline.authoring.infer import Misfit, Place, Samples
     from pipeline.bucket_settings import S3Settings
     from pipeline.core.binary.decoder import Decoder
     from pipeline.core.records import Batch, Limits
@@ -117,6 +117,17 @@ def place_in_words(place: "Place") -> str:
         return place.name or "unknown"
     line = _line_of(place.name, place.offset)
     return str(place) if line is None else f"{place.name}, line {line:,} (byte {place.offset:,})"
+
+
+def misfit_report(misfit: "Misfit") -> dict[str, Any]:
+    """Return what is wrong with some documents as JSON has it; nothing of their values is in it."""
+    return {
+        "documents": misfit.count,
+        "reason": misfit.reason,
+        "path": misfit.path,
+        "message": misfit.message,
+        "first": place_in_words(misfit.place),
+    }
 
 
 def _line_of(name: str, offset: int) -> int | None:

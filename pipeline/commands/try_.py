@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pipeline.commands.options import Commands, add_schemas
+from pipeline.commands.reporting import add_json
 from pipeline.commands.sampling import add_sampling, limits_of_environment, payload_decoder
 from pipeline.core.errors import SettingsError
 
@@ -64,8 +65,9 @@ def register(commands: Commands) -> None:
         help="what will come in a day (default: of a stream, what has come by its arrivals; of a "
         "file, 1)",
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.adapters.schemas import read_stream
     from pipeline.authoring.infer import DraftOptions, check_name
     from pipeline.commands.estimate import estimate
-    from pipeline.commands.infer import drafts_of, name_of
+    from pipeline.commands.infer import drafts_of, name_of, report_of
     from pipeline.commands.trying import process, take
     from pipeline.commands.unwrapping import open_own, open_preset
     from pipeline.core.dataset import check_together
@@ -110,6 +112,22 @@ def run(options: argparse.Namespace) -> int:
     _report(taken, drafts, became)
     _report_volume(options, gigabytes, estimated)
     _report_next(options, folder, drafts, became)
+    options.report = {
+        "payloads": taken.payloads,
+        "bytes": taken.payload_bytes,
+        "more": taken.more,
+        "documents": became.documents,
+        "rows": became.rows,
+        "dead_letters": dict(became.rejects),
+        "drops": became.drops,
+        "schemas": str(folder),
+        "datasets": [report_of(draft) for draft in drafts],
+        "gigabytes_a_day": gigabytes or _ASSUMED,
+        "assumed": gigabytes is None,
+        "files_a_day": estimated.files,
+        "batches_a_day": estimated.events,
+        "dollars_a_month": {"here": estimated.here, "firehose": estimated.firehose},
+    }
     return 0
 
 

@@ -105,6 +105,27 @@ class Verdict:
         """Whether all of it holds."""
         return not list(self.faults())
 
+    def report(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "balanced": self.balanced,
+            "faults": list(self.faults()),
+            "documents": sum(row.documents for row in self.balance),
+            "rows": sum(row.rows for row in self.balance),
+            "dead_letters": sum(row.dead_letters for row in self.balance),
+            "datasets": {
+                row.dataset: {
+                    "sent": row.sent,
+                    "documents": row.documents,
+                    "rows": row.rows,
+                    "dead_letters": row.dead_letters,
+                    "identities": row.identities,
+                    "rows_in": dict(row.rows_in),
+                }
+                for row in self.balance
+            },
+        }
+
     def faults(self) -> Iterator[str]:
         """Say what does not hold."""
         for row in self.balance:

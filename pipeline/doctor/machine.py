@@ -1,11 +1,12 @@
 """This machine: its schemas, its credentials, its clock."""
 
-from pathlib import Path
+import shlex
 
 from pipeline.adapters.aws.account import Answer, Refusal
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, ServiceError
 from pipeline.doctor.findings import Asked, Findings
 
 _LATE = 60  # seconds: a note
@@ -40,10 +41,13 @@ def look_at_machine(schemas: str, account: Asked, findings: Findings) -> tuple[D
 
 def _schemas(folder: str, findings: Findings) -> tuple[Dataset, ...]:
     try:
-        datasets = read_datasets(Path(folder))
-        read_stream(Path(folder))
-    except (ConfigurationError, OSError) as error:
+        with schema_folder(folder) as read:
+            datasets = read_datasets(read)
+            read_stream(read)
+    except (ConfigurationError, ServiceError, OSError) as error:
         command = f"pipeline check {folder}"
+        if folder.startswith("s3:"):
+            command = f"aws s3 ls --recursive {shlex.quote(folder.rstrip('/'))}/"
         findings.add_wrong("schemas", f"{folder} cannot be used: {error}", command)
         return ()
     names = ", ".join(dataset.name for dataset in datasets)

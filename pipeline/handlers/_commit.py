@@ -5,9 +5,9 @@ Where a run does not get through, nothing is lost: the next one goes on from wha
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry, Values
 from pipeline.core.dataset import Dataset
@@ -49,7 +49,8 @@ def respond(
 @functools.lru_cache(maxsize=4)
 def prepare(settings: CommitSettings) -> tuple[Lake, tuple[Dataset, ...]]:
     """Open it once. A wrong configuration stops the start here."""
-    datasets = [one for one in read_datasets(Path(settings.schemas)) if one.lake is not None]
+    with schema_folder(settings.schemas) as folder:
+        datasets = [one for one in read_datasets(folder) if one.lake is not None]
     if not datasets:
         message = (
             f"No dataset of {settings.schemas} has [lake] in its dataset.toml, so there is no table"

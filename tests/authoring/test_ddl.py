@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import duckdb
+import full_letter
 import pyarrow as pa
 import pytest
 import sqlglot
@@ -37,7 +38,7 @@ from support import (
 
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
-from pipeline.authoring.ddl import statements
+from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.commands import ddl
 from pipeline.core.census import of_gzip
 from pipeline.core.dataset import Dataset
@@ -742,6 +743,19 @@ def sparks_gzip_reader_passes_over_the_census(spark: Any, folder: Path) -> None:
     assert spark.read.json(str(path)).select("reason").collect() == [("not_object",)]
 
 
+def spark_shows_every_member_of_a_dead_letter(spark: Any, folder: Path) -> None:
+    (folder / "full.jsonl.gz").write_bytes(full_letter.file_of_a_full_letter())
+    for statement in statements_of(dead_letter_statements(["apples"], folder.as_uri(), "spark")):
+        spark.sql(statement)
+    found = spark.table("dead_letters_once").where("element IS NOT NULL")
+    assert [row.asDict() for row in found.select(*full_letter.NEWER).collect()] == [
+        full_letter.NEWER
+    ]
+    table = dead_letter_statements(["apples"], "s3://lake/dead", "glue")
+    kinds = {one["Name"]: one["Type"] for one in json.loads(table)["StorageDescriptor"]["Columns"]}
+    assert kinds["redacted"] == "array<string>"
+
+
 def test_spark_and_hive_read_what_was_sent(
     spark: Any, lake: Lake, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
@@ -759,6 +773,8 @@ def test_spark_and_hive_read_what_was_sent(
         hives_csv_reader_gives_what_was_sent(spark)
     with subtests.test("Spark's gzip reader passes over the census"):
         sparks_gzip_reader_passes_over_the_census(spark, tmp_path)
+    with subtests.test("Spark shows every member of a dead letter"):
+        spark_shows_every_member_of_a_dead_letter(spark, tmp_path)
 
 
 # ------------------------------------------------------------- Athena: queries and projection

@@ -52,6 +52,7 @@ ADDED: dict[str, tuple[dict[str, str], set[str]]] = {
     "boundary": ({"PermissionsBoundary": BOUNDARY}, set()),
     "readers": ({"DeadLetterReaders": f"arn:aws:iam::{ACCOUNT}:role/readers"}, set()),
     "concurrency": ({"ReservedConcurrency": "7"}, set()),
+    "schemas": ({"SchemasBucketName": "have-schemas"}, {"SchemasPolicy"}),
     "latest": ({"StartingPosition": "LATEST"}, set()),
 }
 CASES = GIVEN | ADDED

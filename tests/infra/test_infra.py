@@ -242,13 +242,13 @@ def test_every_resource_is_created(stack: Stack) -> None:
     declared = translated()["Resources"].items()
     unmet = {
         "Credentialed", "CredentialsKeyed", "GlueSchemas", "InVpc", "Keyed", "KeyedLake",
-        "NewConsumer", "Private", "PrivateKeyed", "Tagged", "TaggedLake",
+        "NewConsumer", "Private", "PrivateKeyed", "SchemasOnS3", "Tagged", "TaggedLake",
     }  # fmt: skip
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
     assert left_out == {
         "GlueSchemasPolicy", "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy",
-        "PrivacyPolicy", "RegistryKeyPolicy", "RegistryPolicy", "StreamConsumer", "TagsPolicy",
-        "VpcPolicy",
+        "PrivacyPolicy", "RegistryKeyPolicy", "RegistryPolicy", "SchemasPolicy", "StreamConsumer",
+        "TagsPolicy", "VpcPolicy",
     }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 

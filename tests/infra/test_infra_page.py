@@ -45,6 +45,7 @@ OF_THE_CLI = {
     ("logs", "tail"): {"--since", "--filter-pattern", "--follow", "--format"},
     ("s3", "ls"): {"--recursive", "--human-readable", "--summarize"},
     ("s3", "rb"): {"--force"},
+    ("s3", "sync"): {"--delete", "--dryrun", "--exclude"},
 }
 # What the page's own commands write into files before.
 IN_FILES = {"file://versions.json": {"Quiet": True, "Objects": [{"Key": "k", "VersionId": "v"}]}}

@@ -340,8 +340,11 @@ def world(seed: int) -> Iterator[World]:
             made.catalog.catalog.engine.dispose()  # type: ignore[attr-defined]  # of SQLite
 
 
-def simulate(seed: int) -> Counter[str]:
-    """Run the history of a seed to its end, and judge it; return how often what happened."""
+def simulate(seed: int, look: Callable[[World], None] | None = None) -> Counter[str]:
+    """Run the history of a seed to its end, and judge it; return how often what happened.
+
+    In the end, somebody may `look` at the world, and change it.
+    """
     with world(seed) as made:
         chance = made.random
         while made.deliver():
@@ -357,6 +360,8 @@ def simulate(seed: int) -> Counter[str]:
             made.deliver_again()
             made.rest()
             made.judge()
+        if look is not None:
+            look(made)
         return made.counts
 
 
