@@ -34,6 +34,8 @@ from pipeline.core.records import Limits, Violation
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
 from pipeline.handlers import respond
+from pipeline.producer.checks import Check
+from pipeline.producer.outcomes import DocumentRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +208,23 @@ def test_an_id_that_no_registry_can_have_is_a_dead_letter_and_does_not_stop_the_
     assert letter_payload(stored.letters[0]) == bad
     assert len(stored.rows) == 1
     assert f"GET /schemas/ids/{id_}" not in registry.requests
+
+
+def test_a_producer_checks_its_payloads_by_the_registry(
+    registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = confluent_payload(registry)
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "1.avsc").write_text(json.dumps(THING))
+    (tmp_path / "things" / "dataset.toml").write_text('formats = ["parquet"]\n')
+    settings = f'[payload]\nformat = "avro"\nframing = "confluent"\nregistry = "{registry.url}"\n'
+    (tmp_path / "stream.toml").write_text(settings)
+    registry.authorization = "Basic YTpi"
+    monkeypatch.setenv("PIPELINE_REGISTRY_CREDENTIALS", "a:b")
+    check = Check(tmp_path)
+    check(payload, "key")
+    with pytest.raises(DocumentRefused, match="bad_avro"):
+        check(payload[:-1], "key")
 
 
 def test_a_registry_that_is_gone_is_unavailable(tmp_path: Path) -> None:
