@@ -38,6 +38,9 @@ locals {
     ObjectTags           = var.object_tags
     PrivacyKey           = var.privacy_key
     PrivacyKmsKey        = var.privacy_kms_key
+    GlueSchemas          = var.glue_schemas
+    RegistryCredentials  = var.registry_credentials
+    RegistryKmsKey       = var.registry_kms_key
     FusePercent          = tostring(var.fuse_percent)
     FuseCount            = tostring(var.fuse_count)
     FilesBucket          = var.files_bucket

@@ -411,6 +411,39 @@ variable "privacy_kms_key" {
   }
 }
 
+variable "glue_schemas" {
+  description = "Whether the function of the stream may read schemas from Glue's schema registry, as registry = \"glue\" in stream.toml needs."
+  type        = string
+  default     = "off"
+
+  validation {
+    condition     = contains(["on", "off"], var.glue_schemas)
+    error_message = "glue_schemas must be one of on, off."
+  }
+}
+
+variable "registry_credentials" {
+  description = "ARN of the secret in Secrets Manager, with its six letters at the end, that holds the credentials of the schema registry that stream.toml names by its URL."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+)?)$", var.registry_credentials))
+    error_message = "registry_credentials must have the form that its description says."
+  }
+}
+
+variable "registry_kms_key" {
+  description = "ARN of the KMS key that this secret is encrypted with, if that is a key of yours."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?)$", var.registry_kms_key))
+    error_message = "registry_kms_key must have the form that its description says."
+  }
+}
+
 variable "fuse_percent" {
   description = "Past this share of dead letters in a batch of the stream, the batch fails and waits instead, so that a wrong deployment does not turn the stream into dead letters. 0 is off. See infra/README.md."
   type        = number

@@ -15,6 +15,9 @@ from pipeline.core.errors import RegistryRefused, RegistryUnavailable
 
 _TRIES: Final = 3
 _LARGEST_RESPONSE: Final = 4 * 2**20
+_LARGEST_ID: Final = 2**31 - 1
+_LONGEST_RESPONSE: Final = 10.0  # seconds for one, however slowly it comes
+_A_PART: Final = 2**16
 _MOST_REFERENCES: Final = 100
 _SCHEMA_NOT_FOUND: Final = 40_403
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _OK = 401, 403, 429, 200
@@ -27,6 +30,13 @@ class Registered(msgspec.Struct, frozen=True):
     text: str
     format: str
     references: tuple[str, ...] = ()
+
+
+class _Reference(msgspec.Struct):
+    """What a schema builds on, as the registry names it."""
+
+    subject: str
+    version: int
 
 
 class ConfluentRegistry:
@@ -60,18 +70,32 @@ class ConfluentRegistry:
 
         Raises `RegistryUnavailable` and `RegistryRefused`.
         """
-        found = self._get(f"/schemas/ids/{quote(name, safe='')}{self._query}")
+        if int(name) > _LARGEST_ID:
+            # It is no path of a registry: the answer would look as if the URL were wrong.
+            return None
+        path = f"/schemas/ids/{name}{self._query}"
+        found = self._get(path)
         if found is None:
             return None
         references: dict[tuple[str, int], str] = {}
-        self._collect(found, references)
+        self._collect(found, references, path)
         text, schema_type = found.get("schema"), found.get("schemaType", "AVRO")
         return Registered(str(text), str(schema_type), tuple(references.values()))
 
-    def _collect(self, found: dict[str, Any], references: dict[tuple[str, int], str]) -> None:
+    def _collect(
+        self, found: dict[str, Any], references: dict[tuple[str, int], str], where: str
+    ) -> None:
         """Fetch what a schema refers to, and what that refers to, in the order to read them in."""
-        for reference in found.get("references") or ():
-            subject, version = str(reference["subject"]), int(reference["version"])
+        try:
+            named = msgspec.convert(found.get("references") or [], list[_Reference])
+        except msgspec.ValidationError:
+            message = (
+                f"The schema registry answered to {self.url}{where} with references that have no "
+                "subject and version; see that registry in stream.toml is the URL of a schema "
+                "registry."
+            )
+            raise RegistryRefused(message) from None
+        for subject, version in ((each.subject, each.version) for each in named):
             if (subject, version) in references or len(references) >= _MOST_REFERENCES:
                 continue
             path = f"/subjects/{quote(subject, safe='')}/versions/{version}{self._query}"
@@ -79,7 +103,7 @@ class ConfluentRegistry:
             if inner is None:
                 message = f"{self.url}{path} is referred to, and the registry does not have it."
                 raise RegistryRefused(message)
-            self._collect(inner, references)
+            self._collect(inner, references, path)
             references[subject, version] = str(inner.get("schema"))
 
     def _get(self, path: str) -> dict[str, Any] | None:
@@ -98,9 +122,9 @@ class ConfluentRegistry:
         try:
             response = self._http.request("GET", where, redirect=False, preload_content=False)
             try:
-                body = response.read(_LARGEST_RESPONSE + 1)
+                body = _read_body(response, where)
             finally:
-                response.release_conn()
+                response.close()
         except urllib3.exceptions.LocationValueError as error:
             message = f"Could not ask the schema registry, {where}: {error}; correct registry."
             raise RegistryRefused(message) from None
@@ -111,6 +135,17 @@ class ConfluentRegistry:
             )
             raise RegistryUnavailable(message) from None
         return _read_response(response.status, body, where)
+
+
+def _read_body(response: urllib3.BaseHTTPResponse, where: str) -> bytes:
+    """Read what comes within a time: each of many parts may be as slow as the time-out."""
+    end, body = time.monotonic() + _LONGEST_RESPONSE, bytearray()
+    while len(body) <= _LARGEST_RESPONSE and (part := response.read1(_A_PART)):
+        body += part
+        if time.monotonic() > end:
+            message = f"Could not ask the schema registry, {where}: its answer comes too slowly."
+            raise RegistryUnavailable(message)
+    return bytes(body)
 
 
 def _read_response(status: int, body: bytes, where: str) -> dict[str, Any] | None:

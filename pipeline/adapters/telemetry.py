@@ -23,6 +23,7 @@ MetricName = Literal[
     "BytesOut", "Partitions", "Objects", "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
     "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
+    "LakeRowsMissing",
 ]  # fmt: skip
 Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
@@ -94,6 +95,9 @@ LAKE_METRICS: dict[MetricName, Metric] = {
     ),
     "LakeObjectsRefused": Metric(
         "Count", "Landing objects that cannot be committed, and so stay where they are."
+    ),
+    "LakeRowsMissing": Metric(
+        "Count", "Rows that the table lacks, by what its ledger says of batches; asked every hour."
     ),
 }
 

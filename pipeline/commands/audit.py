@@ -155,7 +155,11 @@ def _answers(
         start = since.timestamp() if options.since else None
         latest = (until - _EPOCH) // timedelta(microseconds=1)
         schemas = Path(options.schemas)
-        rules = dropped_by_rules(schemas, settings.limits) if schemas.is_dir() else nothing_is
+        rules = (
+            dropped_by_rules(schemas, settings.limits, settings.registry_credentials)
+            if schemas.is_dir()
+            else nothing_is
+        )
         held = gather_stream(found, kinesis, start, latest, rules)
     answers = ask(found, since, until)
     answers.stream_records = held

@@ -54,8 +54,8 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--match-field",
         metavar="F",
-        help="the member that tells the datasets of a stream apart, as type or "
-        "metadata.table-name; it must have the same value in all documents",
+        help="the member that tells the datasets of a stream apart, as type, "
+        "metadata.table-name or $['a.b'].c; it must have the same value in all documents",
     )
     parser.add_argument(
         "--split-by",

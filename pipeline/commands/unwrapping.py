@@ -26,6 +26,9 @@ class Preset:
     def documents(self, texts: Iterator[Text]) -> Iterator[Text]:
         """Yield the documents in envelopes, each at the place of its envelope."""
         for text in texts:
+            if text.why is not None:
+                yield text
+                continue
             opened = self.envelope.open(text.text)
             for number, document in enumerate(opened.texts):
                 if number in opened.drops:
@@ -38,7 +41,7 @@ class Preset:
     @property
     def setting(self) -> str:
         """The line of stream.toml that names the presets."""
-        return f"preset = {json.dumps(self.names[0] if len(self.names) == 1 else self.names)}"
+        return setting_of(self.names)
 
     def report(self, folder: Path) -> None:
         """Say what came beside documents, and have the stream of the drafts use the preset."""
@@ -52,6 +55,11 @@ class Preset:
         else:
             path.write_text(f"{line}\n", "utf-8", newline="\n")
             print(f"wrote {path}: {line}")
+
+
+def setting_of(names: Sequence[str]) -> str:
+    """Return the line of stream.toml that names presets."""
+    return f"preset = {json.dumps(names[0] if len(names) == 1 else names)}"
 
 
 def open_preset(names: Sequence[str], limits: "Limits") -> Preset:
@@ -70,3 +78,12 @@ def open_preset(names: Sequence[str], limits: "Limits") -> Preset:
             raise SettingsError(message)
         rules += parse_preset(text, f"preset {name}")
     return Preset(tuple(names), Envelope(rules, limits))
+
+
+def open_own(folder: Path, limits: "Limits") -> Preset | None:
+    """Return the rules that a folder's stream.toml has, if it has some. Raises `DatasetError`."""
+    from pipeline.adapters.schemas import read_stream
+    from pipeline.core.envelope import Envelope
+
+    rules = read_stream(folder).rules
+    return Preset((), Envelope(rules, limits)) if rules else None

@@ -11,15 +11,18 @@ from pipeline.doctor.findings import Asked, Findings
 
 _LATE = 60  # seconds: a note
 _TOO_LATE = 300  # AWS refuses signatures that are older
+_SET_CLOCK = "timedatectl set-ntp true"
 _REMEDIES = {
     "credentials": "aws configure sso",
     "expired": "aws sso login",
+    "clock": _SET_CLOCK,
     "region": "export AWS_REGION=eu-central-1",
     "unreachable": "curl -sS https://sts.amazonaws.com",
 }
 _PROBLEMS = {
     "credentials": "There are no credentials that AWS accepts",
     "expired": "The credentials have expired",
+    "clock": "AWS refuses what this machine signs, as its clock is wrong",
     "region": "No region is set",
     "unreachable": "AWS was not reached: the network, a proxy or an endpoint is in the way",
 }
@@ -62,9 +65,9 @@ def _clock(answer: Answer, findings: Findings) -> None:
     sentence = f"This machine's clock is {late:,} s away from AWS'"
     if late >= _TOO_LATE:
         sentence += ": AWS refuses what it signs."
-        findings.add_wrong("clock", sentence, "timedatectl set-ntp true")
+        findings.add_wrong("clock", sentence, _SET_CLOCK)
     elif late >= _LATE:
         sentence += "; from 300 s on, AWS refuses what it signs."
-        findings.note("clock", sentence, "timedatectl set-ntp true")
+        findings.note("clock", sentence, _SET_CLOCK)
     else:
         findings.ok("clock", f"{sentence}.")

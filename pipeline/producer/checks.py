@@ -3,6 +3,7 @@
 This is the only module of the producer that needs Arrow; it is loaded where schemas are given.
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from pipeline.core.stream import Framing
 from pipeline.flow import Pipeline, through_stations
 from pipeline.opening import open_batch
 from pipeline.producer.outcomes import DocumentRefused
-from pipeline.settings import Settings
 from pipeline.storing import Stations
 
 _SOURCE = "producer/0"
@@ -30,6 +30,7 @@ class Check:
         """Read the folder. Raises `DatasetError` where the consumer would not start with it."""
         datasets, stream = read_datasets(folder), read_stream(folder)
         limits = Limits()
+        credentials = os.environ.get("PIPELINE_REGISTRY_CREDENTIALS", "")
         self._pipeline = Pipeline(
             Router(datasets),
             limits,
@@ -38,7 +39,7 @@ class Check:
             each_line=stream.framing is Framing.LINES,
             envelope=envelope_of(stream, limits),
             protection=protection_for_trials(datasets),
-            decoder=decoder_of(stream, folder, Settings.registry_credentials),
+            decoder=decoder_of(stream, folder, credentials),
         )
 
     def __call__(self, payload: bytes, partition_key: str) -> None:

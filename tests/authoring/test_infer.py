@@ -604,6 +604,16 @@ def test_a_nested_match_field_is_drafted(document: dict[str, Any]) -> None:
     assert drafted.match.conditions[0].find(document) == "orders"
 
 
+@pytest.mark.parametrize("field", ["$.metadata.table-name", "$['metadata']['table-name']"])
+def test_a_match_field_may_be_a_path(field: str) -> None:
+    document = {"metadata": {"table-name": "orders"}, "metadata.table-name": "other"}
+    draft = draft_of(document, document, match_field=field)
+    assert 'field = "$.metadata.table-name"' in draft.config
+    drafted = dataset_of(draft)
+    assert drafted.match is not None
+    assert drafted.match.conditions == (Match(("metadata", "table-name"), "orders"),)
+
+
 def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:
     draft = draft_of({"type": "a", "kind": "x"}, {"type": "b", "kind": "x"})
     assert '# field = "kind"\n# equals = "x"\n' in draft.config
@@ -780,4 +790,4 @@ def test_a_match_field_that_no_dataset_can_have_is_one_sentence(
 ) -> None:
     """Before any document is read: there is no such file."""
     assert infer(tmp_path / "no such file", "--match-field", key, "--out", tmp_path) == 1
-    assert "a key of [match] has no quote" in one_sentence(capsys)
+    assert "[match] field must have no quote" in one_sentence(capsys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.cases import ID, INSTANT, TYPES, Case, Row, field, instant, null, record
+from conformance.cases import ID, INSTANT, TYPES, Case, Row, array, field, instant, null, record
 
 # The cells of each value of each type, in the order of `TYPES`; of records, of each member.
 _CELLS: dict[str, list[Any]] = {
@@ -122,6 +122,18 @@ def _text_cases() -> list[Case]:
     ]  # fmt: skip
 
 
+def _nested_cases() -> list[Case]:
+    """Make a case of texts within arrays, which are JSON in a cell, whatever the options say."""
+    texts = ["a\0b", '"', "a\nb", "=1", "\\", "\u2028", "NA", "01"]
+    cell = '["a\\u0000b","\\"","a\\nb","=1","\\\\","\u2028","NA","01"]'
+    options = '[csv]\nnul = "remove"\nformula_guard = true'
+    fields = (ID, field("v", null(array(null("string")))))
+    deliveries = [(fields, ({"id": 0, "v": texts}, {"id": 1, "v": None}))]
+    rows: list[Row] = [{"id": 0, "v": texts}, {"id": 1, "v": None}]
+    title = "texts within an array"
+    return [_case("in_an_array", title, deliveries, rows, [{"v": cell}, {"v": None}], options)]
+
+
 def _version_cases() -> list[Case]:
     """Make two cases of each change of columns: readers look into the first file for them."""
     x, y = field("x", "int"), field("y", null("int"))
@@ -172,4 +184,4 @@ def _layout_cases() -> list[Case]:
     ]
 
 
-CSV_CASES = [*_type_cases(), *_text_cases(), *_version_cases(), *_layout_cases()]
+CSV_CASES = [*_type_cases(), *_text_cases(), *_nested_cases(), *_version_cases(), *_layout_cases()]

@@ -73,7 +73,7 @@ CSV_DIFFERENCES = (
         ("pyarrow.csv",),
         (
             "csv_type_string", "csv_type_enum", "csv_type_uuid", "csv_type_bytes", "csv_type_fixed",
-            "csv_type_record", "csv_type_array*", "csv_type_map", "csv_null_and_the_empty_string",
+            "csv_type_record", "csv_type_array*", "csv_type_map", "csv_in_an_array", "csv_null_and_the_empty_string",
             "csv_gzip", "csv_all_options",
         ),
         "Null among text is the empty string, without the options that [CSV](csv.md) names.",

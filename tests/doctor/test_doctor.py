@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
@@ -386,6 +388,7 @@ def test_a_clock_that_is_wrong_is_told_before_aws_refuses(
     ("code", "sentence"),
     [
         ("expired", "The credentials have expired"),
+        ("clock", "AWS refuses what this machine signs, as its clock is wrong"),
         ("region", "No region is set"),
         ("SomethingElse", "AWS refused to say who this is (SomethingElse)"),
     ],
@@ -395,6 +398,35 @@ def test_why_nobody_is_recognised_is_told(code: str, sentence: str) -> None:
     look_at_machine(str(SCHEMAS), Told(get_caller_identity=Refusal(code, "x")), findings)
     assert findings.found[-1].sentence == f"{sentence}: x."
     assert findings.found[-1].command
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "found"),
+    [
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: T1 is now earlier than T2 (T3 - 5 min.)",
+            "clock",
+        ),
+        ("SignatureDoesNotMatch", "Signature not yet current: T1 is still later than T2", "clock"),
+        ("RequestTimeTooSkewed", "", "clock"),
+        ("RequestExpired", "Request has expired.", "clock"),
+        ("SignatureDoesNotMatch", "The request signature we calculated differs", "credentials"),
+        ("ExpiredToken", "The security token included in the request is expired", "expired"),
+    ],
+)
+def test_a_wrong_clock_is_not_taken_for_wrong_credentials(
+    monkeypatch: pytest.MonkeyPatch, code: str, message: str, found: str
+) -> None:
+    account = Account()
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": message}}, "GetCallerIdentity")
+
+    monkeypatch.setitem(account._clients, "sts", SimpleNamespace(get_caller_identity=refuse))
+    answer = account.ask("sts", "get_caller_identity")
+    assert isinstance(answer, Refusal)
+    assert answer.code == found
 
 
 # ------------------------------------------------------------------------ schemas on S3

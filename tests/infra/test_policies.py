@@ -16,6 +16,8 @@ from policies import (
     MADE,
     READERS,
     REGION,
+    REGISTRY_KEY,
+    REGISTRY_SECRET,
     SECRET,
     SECRETS_KEY,
     STRANGER,
@@ -38,6 +40,7 @@ HERE = f"{REGION}:{ACCOUNT}"
 GROUP_OF_LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline"
 LOG = f"{GROUP_OF_LOG}:log-stream:x"
 GLUE = f"arn:aws:glue:{HERE}"
+SCHEMA = f"arn:aws:glue:{HERE}:schema/shop/things"
 INTERFACE = f"arn:aws:ec2:{HERE}:network-interface/*"
 COMMIT = "CommitRole"
 LAMBDA, S3, CLOUDWATCH = "lambda.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"
@@ -162,6 +165,9 @@ def allowed(places: Places) -> list[Request]:
         Request("FunctionRole", "kms:Decrypt", STREAM_KEY, VIA_KINESIS),
         *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
         *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
+        Request("FunctionRole", "glue:GetSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
         *(Request(role, "s3:ListBucket", DATASETS, listing(f"{BELOW}/")) for role in STARTERS),
         *(Request(role, "s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc") for role in STARTERS),
         *(
@@ -299,6 +305,20 @@ def denied(places: Places) -> list[Request]:
             for role in ROLES
             if role not in KEEPERS
         ),
+        # The registry of schemas: read by the function of the stream alone.
+        *(
+            request
+            for role in ROLES
+            if role != "FunctionRole"
+            for request in (
+                Request(role, "glue:GetSchemaVersion", SCHEMA),
+                Request(role, "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+                Request(role, "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
+            )
+        ),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY),
+        Request("FunctionRole", "glue:RegisterSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:PutSecretValue", REGISTRY_SECRET),
         # The datasets: what is below the prefix, and only to read it.
         *(
             Request(role, action, resource, context)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.adapters.iceberg.table import LakeTable, load_table
+from pipeline.adapters.landing import MemoryLanding
 from pipeline.adapters.memory import MemoryStore
 from pipeline.audit.dropped import nothing_is
 from pipeline.audit.findings import Finding, ask
@@ -17,14 +18,15 @@ from pipeline.audit.gather import add_stream_records, gather
 from pipeline.core.census_table import ledger_key
 from pipeline.core.lake.schemas import fitted
 from pipeline.core.records import StreamRecord
+from pipeline.lake.audit import audit_table
+from pipeline.lake.places import Lake
 from pipeline.lake.rewrite import rewrite
 from pipeline.lake.writer import TableWriter
 
-from .world import NAME, World
+from .world import LEDGER, NAME, World
 
 EVERY = 8
 """Of so many histories, one is audited: that takes as long as half of another."""
-_LEDGER = "s3://lake/ledger/"
 
 
 def check_audit(world: World) -> None:
@@ -32,6 +34,8 @@ def check_audit(world: World) -> None:
     findings = list(_of_ours(audit(world)))
     if findings:
         raise world.broken(f"the audit says {findings[0].sentence}")
+    if every_hour(world) != 0:
+        raise world.broken("the hourly audit misses rows that are there")
     planted, kind = _LOSSES[world.seed % len(_LOSSES)]
     if not planted(world):
         return
@@ -39,6 +43,15 @@ def check_audit(world: World) -> None:
     world.counts[f"audited {planted.__name__}"] += 1
     if kind not in found:
         raise world.broken(f"{planted.__name__} is not found, but {found or 'nothing'}")
+    # Rows that are in the table, and among the forgotten, too, as that was cut short, count twice.
+    if kind == "missing" and not world.forgotten and not every_hour(world):
+        raise world.broken(f"{planted.__name__} is not found every hour")
+
+
+def every_hour(world: World) -> int:
+    """Return how many rows the hourly audit misses."""
+    lake = Lake(MemoryLanding(world.landing), world.catalog, LEDGER)
+    return audit_table(lake, world.datasets[0], 0.0, 1.0).missing
 
 
 def audit(world: World) -> list[Finding]:
@@ -46,7 +59,7 @@ def audit(world: World) -> list[Finding]:
     output = MemoryStore()
     output.objects.update(world.landing.objects)
     for uri, body in world.files.bodies.items():
-        if uri.startswith(_LEDGER):
+        if uri.startswith(LEDGER):
             commit = uri.rpartition("/")[2].removesuffix(".parquet")
             output.put(ledger_key(NAME, commit), body)
     with _database() as database:
@@ -117,7 +130,7 @@ def a_file_is_appended_again(world: World) -> bool:
 
 def a_segment_is_damaged(world: World) -> bool:
     """Cut off a segment of the ledger."""
-    segments = sorted(uri for uri in world.files.bodies if uri.startswith(_LEDGER))
+    segments = sorted(uri for uri in world.files.bodies if uri.startswith(LEDGER))
     if not segments:
         return False
     uri = world.random.choice(segments)

@@ -35,6 +35,7 @@ from .reader import IcebergReader
 from .stores import MemoryFiles, SteppedLanding
 
 NAME = "things"
+LEDGER = "s3://lake/ledger"
 COLUMNS = ["_source", "_sequence_number", "_sub_sequence_number", "_document", "n", "country"]
 FIELDS = ({"name": "n", "type": "long"}, {"name": "country", "type": "string"})
 CONFIG = 'partition_by = ["date()", "country"]\nformats = ["parquet"]\n[lake]\n'
@@ -181,7 +182,7 @@ class World:
             self.datasets[0],
             self.catalog,
             SteppedLanding(self.landing, self.step),
-            "s3://lake/ledger",
+            f"{LEDGER}/{NAME}",
             limits,
         )
         self.counts["committers"] += 1

@@ -14,8 +14,9 @@ from typing import Final, Literal
 import msgspec
 
 _CLOCK: Final = "set the clock of the machine that signs right"
-# What a refusal says where no grant would help, and what would; matched without regard to case.
-_NO_GRANT_HELPS: Final[Mapping[str, str]] = {
+# What a refusal says where to grant the call's action would not help, and what would; matched
+# without regard to case.
+_IN_WORDS: Final[Mapping[str, str]] = {
     r"request (has )?expired|request is not (yet valid|valid yet)": (
         f"{_CLOCK}; where it is right, renew the credentials, or do away with the proxy that holds "
         "requests for so long"
@@ -36,6 +37,10 @@ _NO_GRANT_HELPS: Final[Mapping[str, str]] = {
     ),
     r"object lock|\bworm\b|legal hold|retention": (
         "leave the object until its lock ends: its retention or a legal hold keeps it"
+    ),
+    r"ciphertext refers to|customer master key": (
+        "check that the object's KMS key is there, enabled and in this region, and grant "
+        "kms:Decrypt and kms:GenerateDataKey on it"
     ),
     r"over (a secure|https|tls|ssl)|secure connection": (
         "use https: give the endpoint so in AWS_ENDPOINT_URL…"
@@ -131,13 +136,16 @@ def read_denial(message: str) -> Denial | None:
 
 
 def remedy_in_words(message: str) -> str | None:
-    """Return what would help where a refusal is not about grants; None where it may be."""
+    """Return what would help where the call's own grant would not; None where it may."""
     found = (
-        remedy
-        for words, remedy in _NO_GRANT_HELPS.items()
-        if re.search(words, message, re.IGNORECASE)
+        remedy for words, remedy in _IN_WORDS.items() if re.search(words, message, re.IGNORECASE)
     )
     return next(found, None)
+
+
+def blames_the_clock(message: str) -> bool:
+    """Say whether a refusal is about when a request was signed."""
+    return (remedy_in_words(message) or "").startswith(_CLOCK)
 
 
 def remedy_for(denial: Denial, action: str, resource: str) -> str:
