@@ -18,7 +18,7 @@ class Delivered:
     """What the handler said of the events, and how long it took for them.
 
     The counters are by dataset. `seconds` pass inside `who` alone, and `processor_seconds` are
-    what all threads computed meanwhile.
+    what all threads computed meanwhile. Of `small_events` the cost says nothing.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -29,6 +29,7 @@ class Delivered:
     seconds: float = 0.0
     processor_seconds: float = 0.0
     who: str = "The handler"
+    small_events: bool = False
 
     def add(self, log: list[dict[str, Any]]) -> None:
         """Add what one invocation logged."""

@@ -53,7 +53,7 @@ def run_watched(
     with environment(place), _page(place, port) as (board, handler):
         delivered, last = deliver(stream, handler, lambda: time.sleep(pause))
         redelivery = deliver_again(last, place)
-        board.ended = True
+        delivered.small_events = board.ended = True
         verdict = judge(stream.totals, delivered, count(place), redelivery)
         write_sample(place, verdict.sample)
         show(place, verdict, delivered, lambda: time.perf_counter() - start, everything=everything)

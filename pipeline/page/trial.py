@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -29,7 +29,7 @@ class Texts(msgspec.Struct, frozen=True):
     """What stands in the folder of a dataset: its newest schema, and dataset.toml."""
 
     dataset: str
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
     schema: str
     settings: str
 

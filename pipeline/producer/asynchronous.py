@@ -1,13 +1,12 @@
 """The producer for coroutines."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from pipeline.producer.outcomes import Position, Statistics
+from pipeline.producer.outcomes import Position, ProducerError, Statistics
 from pipeline.producer.payloads import Payload
 from pipeline.producer.producer import Producer
 
@@ -25,6 +24,7 @@ class AsyncProducer:
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take the arguments of a `Producer`, which starts with the block."""
         self._start = partial(Producer, *arguments, **options)
+        self._started: Producer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="producer-put")
 
     async def put(
@@ -38,14 +38,22 @@ class AsyncProducer:
         Raises as `Producer.put` does, and `RecordFailed` where the record is given up. Who is
         cancelled meanwhile does not learn the outcome; the record is sent all the same.
         """
+        from asyncio import wrap_future  # noqa: PLC0415 - see `_run`
+
         stored: Future[Position] = await self._run(
             self._producer.submit, payload, partition_key, explicit_hash_key
         )
-        return await asyncio.wrap_future(stored)
+        return await wrap_future(stored)
 
     async def flush(self) -> None:
         """Send all waiting records; return when all that were put are settled."""
         await self._run(self._producer.flush)
+
+    @property
+    def _producer(self) -> Producer:
+        if self._started is None:
+            raise ProducerError("An AsyncProducer starts with its block: use `async with`.")
+        return self._started
 
     @property
     def statistics(self) -> Statistics:
@@ -53,7 +61,11 @@ class AsyncProducer:
         return self._producer.statistics
 
     async def __aenter__(self) -> Self:
-        self._producer = await self._run(self._start)
+        try:
+            self._started = await self._run(self._start)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         return self
 
     async def __aexit__(
@@ -71,5 +83,8 @@ class AsyncProducer:
     async def _run(
         self, call: Callable[_Args, _Result], *arguments: _Args.args, **options: _Args.kwargs
     ) -> _Result:
-        loop = asyncio.get_running_loop()
+        # Whoever comes here has loaded it; the plain producer starts sooner without.
+        from asyncio import get_running_loop  # noqa: PLC0415
+
+        loop = get_running_loop()
         return await loop.run_in_executor(self._thread, partial(call, *arguments, **options))

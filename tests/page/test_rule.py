@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.page.rule import find_rule
@@ -74,6 +74,7 @@ def test_there_may_be_none(path: str) -> None:
     assert find_rule("wrong_type", path, SCHEMA, SETTINGS) is None
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["fields", "type", "name", "items", "aliases", "path", "a"]), inner)

@@ -50,6 +50,9 @@ def test_the_page_of_the_demo_shows_what_is_in_the_files(
         url = re.search(r"Open (\S+) in a browser\.", said.err)
         assert url is not None
         assert "\nbad " in said.out
+        words = " ".join(said.out.split())
+        assert "objects, as the events were kept small for the page to show." in words
+        assert "a GB" not in words
         found["state"] = ask(url[1], "state")
         found["samples"] = [
             (kind["reason"], ask(url[1], f"samples/{kind['number']}"))

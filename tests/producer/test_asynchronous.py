@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.core.errors import StreamUnavailable
-from pipeline.producer import AsyncProducer, Options, RecordFailed, RecordRefused
+from pipeline.core.errors import DatasetError, StreamUnavailable
+from pipeline.producer import AsyncProducer, Options, ProducerError, RecordFailed, RecordRefused
 from pipeline.producer.testing import MemoryStream
 
 if TYPE_CHECKING:
@@ -91,3 +91,17 @@ def test_an_error_of_the_block_is_the_blocks() -> None:
     with pytest.raises(KeyError):
         asyncio.run(main())
     assert len(stream.records) == 1
+
+
+def test_it_starts_with_its_block() -> None:
+    with pytest.raises(ProducerError, match=r"^An AsyncProducer starts with its block: use `async"):
+        asyncio.run(AsyncProducer(MemoryStream()).flush())
+
+
+def test_what_stops_the_start_is_raised_by_the_block() -> None:
+    async def main() -> None:
+        async with AsyncProducer(MemoryStream(), schemas="not there"):
+            pass
+
+    with pytest.raises(DatasetError, match=r"^not there is not a directory"):
+        asyncio.run(main())
