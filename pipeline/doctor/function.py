@@ -1,6 +1,7 @@
 """The function: its settings, the mapping that feeds it, and what its role may do."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.adapters.aws.account import Refusal
@@ -192,8 +193,11 @@ def _what_aggregates_suffer(
 def _permissions(
     role: str, places: Places, stream: SeenStream | None, account: Asked, findings: Findings
 ) -> None:
-    """Have IAM try what the role has to do, with its policies and boundary as they are."""
-    partition = role.split(":")[1]
+    """Have IAM try what the role has to do, with its policies and boundary as they are.
+
+    Its simulator knows no account of a bucket, which the template's conditions ask for.
+    """
+    _, partition, _, _, own, *_ = role.split(":")
     needed = (
         [("kinesis:GetRecords", stream.arn), ("kinesis:ListShards", stream.arn)] if stream else []
     )
@@ -205,16 +209,20 @@ def _permissions(
             bucket, prefix = bucket_and_prefix(uri)
             key = "/".join(filter(None, (prefix, "x")))
             needed.append((action, f"arn:{partition}:s3:::{bucket}/{key}"))
+    owner = {"s3:ResourceAccount": variables.get("PIPELINE_S3_EXPECTED_OWNER") or own}
     listed = {}
     if schemas.startswith("s3://"):
         bucket, prefix = bucket_and_prefix(schemas)
         needed.append(("s3:ListBucket", f"arn:{partition}:s3:::{bucket}"))
-        listed = _context("s3:prefix", f"{prefix}/" if prefix else "")
+        listed = {"s3:prefix": f"{prefix}/" if prefix else ""}
     for action, resource in needed:
+        known = owner if action.startswith("s3:") else {}
+        if action == "s3:ListBucket":
+            known = known | listed
         answer = account.ask(
             "iam", "simulate_principal_policy",
             PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource],
-            **(listed if action == "s3:ListBucket" else {}),
+            ContextEntries=_entries(known),
         )  # fmt: skip
         subject = f"whether the role may {action} on {resource}"
         if isinstance(answer, Refusal):
@@ -227,12 +235,24 @@ def _permissions(
             command = (
                 f"aws iam simulate-principal-policy --policy-source-arn {shlex.quote(role)} "
                 f"--action-names {action} --resource-arns {shlex.quote(resource)}"
+                f"{_entries_of_command(known)}"
             )
             sentence = f"The role {role} may not {action} on {resource} ({result['EvalDecision']})."
             findings.add_wrong("permissions", sentence, command)
 
 
-def _context(key: str, value: str) -> dict[str, Any]:
-    """Return what a condition asks for, as the simulator takes it."""
-    entry = {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
-    return {"ContextEntries": [entry]}
+def _entries(known: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what conditions ask for, as the simulator takes it."""
+    return [
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+        for key, value in known.items()
+    ]
+
+
+def _entries_of_command(known: Mapping[str, str]) -> str:
+    """Return the same as an option of the command line."""
+    entries = (
+        f" ContextKeyName={key},ContextKeyValues={value},ContextKeyType=string"
+        for key, value in known.items()
+    )
+    return f" --context-entries{''.join(entries)}" if known else ""

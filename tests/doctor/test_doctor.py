@@ -253,9 +253,11 @@ class Told:
     def __init__(self, **answers: dict[str, Any] | Refusal | Answer) -> None:
         self.answers = answers
         self.asked: list[tuple[str, str]] = []
+        self.given: list[dict[str, Any]] = []
 
-    def ask(self, service: str, operation: str, **_: Any) -> Answer | Refusal:
+    def ask(self, service: str, operation: str, **given: Any) -> Answer | Refusal:
         self.asked.append((service, operation))
+        self.given.append(given)
         answer = self.answers.get(operation, Refusal("AccessDeniedException", "no"))
         return Answer(answer, NOW, NOW) if isinstance(answer, dict) else answer
 
@@ -358,6 +360,32 @@ def test_settings_and_permissions_that_are_wrong_are_named() -> None:
     assert ("wrong", (f"The role {IDENTITY} may not s3:PutObject on arn:aws:s3:::rows/lake/x "
             "(implicitDeny).")) in denied  # fmt: skip
     assert len(denied) == 3
+
+
+def test_the_simulator_is_told_whose_the_buckets_are() -> None:
+    # The policies ask for it, and it knows no bucket: without it each would seem to be denied.
+    account = Told(
+        list_event_source_mappings={"EventSourceMappings": [GOOD]},
+        simulate_principal_policy={"EvaluationResults": [{"EvalDecision": "allowed"}]},
+    )
+    look_at_function(
+        Places(output="s3://rows/lake", configuration=FUNCTION),
+        SeenStream(STREAM, 168, aggregated=True),
+        account,
+        Findings(),
+    )
+    entries = {
+        given["ActionNames"][0]: given["ContextEntries"]
+        for given in account.given
+        if "ActionNames" in given
+    }
+    own = {
+        "ContextKeyName": "s3:ResourceAccount",
+        "ContextKeyValues": [IDENTITY.split(":")[4]],
+        "ContextKeyType": "string",
+    }
+    assert entries["s3:PutObject"] == [own]
+    assert entries["kinesis:GetRecords"] == []
 
 
 def test_what_one_may_not_look_at_is_a_note_and_no_failure() -> None:
