@@ -63,24 +63,37 @@ class ConfluentRegistry:
         found = self._get(f"/schemas/ids/{quote(name, safe='')}{self._query}")
         if found is None:
             return None
-        references: dict[tuple[str, int], str] = {}
-        self._collect(found, references)
+        texts = list[str]()
+        self._collect(found, set(), texts)
         text, schema_type = found.get("schema"), found.get("schemaType", "AVRO")
-        return Registered(str(text), str(schema_type), tuple(references.values()))
+        return Registered(str(text), str(schema_type), tuple(texts))
 
-    def _collect(self, found: dict[str, Any], references: dict[tuple[str, int], str]) -> None:
+    def _collect(self, found: dict[str, Any], seen: set[tuple[str, int]], texts: list[str]) -> None:
         """Fetch what a schema refers to, and what that refers to, in the order to read them in."""
-        for reference in found.get("references") or ():
-            subject, version = str(reference["subject"]), int(reference["version"])
-            if (subject, version) in references or len(references) >= _MOST_REFERENCES:
+        for subject, version in self._references_of(found):
+            if (subject, version) in seen or len(seen) >= _MOST_REFERENCES:
                 continue
+            seen.add((subject, version))  # before what it refers to, which may be itself
             path = f"/subjects/{quote(subject, safe='')}/versions/{version}{self._query}"
             inner = self._get(path)
             if inner is None:
                 message = f"{self.url}{path} is referred to, and the registry does not have it."
                 raise RegistryRefused(message)
-            self._collect(inner, references)
-            references[subject, version] = str(inner.get("schema"))
+            self._collect(inner, seen, texts)
+            texts.append(str(inner.get("schema")))
+
+    def _references_of(self, found: dict[str, Any]) -> list[tuple[str, int]]:
+        try:
+            return [
+                (str(reference["subject"]), int(reference["version"]))
+                for reference in found.get("references") or ()
+            ]
+        except (KeyError, TypeError, ValueError):
+            message = (
+                f"The schema registry, {self.url}, has a schema whose references are not of "
+                "subjects and versions; see that registry in stream.toml is a schema registry's."
+            )
+            raise RegistryRefused(message) from None
 
     def _get(self, path: str) -> dict[str, Any] | None:
         """Ask for something, and again where the registry is busy; None where it has none."""
