@@ -69,6 +69,10 @@ SECONDS ?= 60
 simulate-lake: $(STAMP) ## the same for the tables: committers killed at every step (SEEDS=500)
 	@cd tests && ../$(BIN)/python -m lake_simulation $(SEEDS)
 
+.PHONY: simulate-scale
+simulate-scale: $(STAMP) ## what more shards and more invocations gain: a table, and plots in build/scale (ARGS="--gigabytes 50")
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
 .PHONY: attack
 attack: $(STAMP) ## look for inputs that cost too much time or memory (SECONDS=60, ARGS="--seed 2")
 	@cd tests && ../$(BIN)/python -m attack $(SECONDS) $(ARGS)
@@ -136,6 +140,10 @@ reference: $(STAMP) ## make docs/reference, docs/readers.md and the lists of CON
 .PHONY: picture
 picture: $(STAMP) ## draw what the demo shows, for README.md, and the drawings of docs/concepts
 	@$(BIN)/python docs/picture.py && $(BIN)/python docs/drawings.py
+
+.PHONY: screenshot
+screenshot: $(STAMP) ## take the picture of the live page for docs/live-page.md; needs chromium
+	@$(BIN)/python docs/screenshot.py > /dev/null
 
 .PHONY: site
 site: $(STAMP) ## build the pages as a site that needs no network, in build/site

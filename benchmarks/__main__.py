@@ -1,15 +1,16 @@
 """Measure, assert, report: `python -m benchmarks [--quick] [--out DIR] [name …]`.
 
-    targets    what has to be reached, from all of the following (always shown)
     beside     ours beside other ways and beside the floor
+    cost       dollars per GB, and at Firehose
     handler    the whole handler on every corpus
+    profiles   where the handler's time goes on what costs more than typical documents
     stations   each station alone, and what each law costs
     floor      the libraries' kernels
     growth     time over documents, partitions and fields
     remote     real clients, behind TLS, to a store as slow as S3
     files      `pipeline convert` beside other programs, and the runner's mapping
     startup    imports, cold start, memory
-    cost       dollars per GB
+    targets    what has to be reached, from all of these (always shown)
 
 Names run these alone. A result is asserted before a time is reported.
 """
@@ -29,19 +30,31 @@ from benchmarks import (
     floor,
     growth,
     handler,
+    profiles,
     remote,
     startup,
     stations,
     targets,
 )
 from benchmarks.corpora import CORPORA, Corpus, make
-from benchmarks.report import Plan, Section, write
+from benchmarks.report import Plan, Section, Table, write
 from pipeline.commands.progress import progress
 from pipeline.measure.runs import machine, one_core, versions
 
-NAMES = ("beside", "handler", "remote", "files", "stations", "floor", "growth", "startup", "cost")
+NAMES = (
+    "beside",
+    "cost",
+    "handler",
+    "profiles",
+    "remote",
+    "files",
+    "stations",
+    "floor",
+    "growth",
+    "startup",
+)
 _RUNS: dict[str, Callable[[Plan], int]] = {
-    "beside": beside.runs, "handler": handler.runs, "stations": stations.runs, "floor": floor.runs,
+    "beside": beside.runs, "handler": handler.runs, "profiles": profiles.runs, "stations": stations.runs, "floor": floor.runs,
     "growth": growth.runs, "remote": remote.runs, "files": files.runs, "startup": startup.runs, "cost": cost.runs,
 }  # fmt: skip
 _COMPARED = ("pyarrow", "polars", "duckdb", "msgspec", "fastavro", "pybase64", "protobuf")
@@ -60,13 +73,15 @@ def main() -> int:
     total = sum(_RUNS[name](Plan(scale, rounds, lambda _: None)) for name in names)
     with one_core(), progress("benchmarks", total, "runs") as advance:
         sections = dict(_sections(names, Plan(scale, rounds, advance)))
-    head = list(_head(scale, rounds, time.monotonic() - start, sections))
+    head = list(_head(scale, rounds, time.monotonic() - start))
+    held = _targets(scale, sections)
     if options.out:
-        path = write(Path(options.out), head, [*sections.values()], beside.bench_python())
+        # What a stranger asks comes first; what we ask of ourselves, last.
+        path = write(Path(options.out), head, [*sections.values(), *held], beside.bench_python())
         print(f"wrote {path}", file=sys.stderr)
     else:
         print("\n".join(head))
-        for section in sections.values() if options.names else ():
+        for section in (*(sections.values() if options.names else ()), *held):
             print(f"## {section.title}\n")
             print(
                 "\n".join(itertools.chain.from_iterable(table.lines() for table in section.tables))
@@ -92,6 +107,7 @@ def _sections(names: list[str], plan: Plan) -> Iterable[tuple[str, Section]]:
     measures: dict[str, Callable[[], Section]] = {
         "beside": lambda: beside.measure(plan, typical),
         "handler": lambda: handler.measure(plan, corpora),
+        "profiles": lambda: profiles.measure(plan, corpora),
         "stations": lambda: stations.measure(plan, typical),
         "floor": lambda: floor.measure(plan, typical),
         "growth": lambda: growth.measure(plan),
@@ -104,7 +120,7 @@ def _sections(names: list[str], plan: Plan) -> Iterable[tuple[str, Section]]:
         yield name, measures[name]()
 
 
-def _head(scale: float, rounds: int, seconds: float, sections: dict[str, Section]) -> Iterable[str]:
+def _head(scale: float, rounds: int, seconds: float) -> Iterable[str]:
     size = "a full Lambda event" if scale == 1 else f"events of {scale:g} of Lambda's largest"
     yield from ("# Benchmarks", "")
     yield (
@@ -115,10 +131,15 @@ def _head(scale: float, rounds: int, seconds: float, sections: dict[str, Section
         "milliseconds. Every result was asserted before its time was taken."
     )
     yield from ("", f"{machine()}; {versions(_COMPARED)}.", "")
+
+
+def _targets(scale: float, sections: dict[str, Section]) -> list[Section]:
+    """Return the targets that were measured, as a section; none where none was."""
     held = targets.table(sections)
-    if held.rows:
-        smaller = "These are for full events: on smaller ones all ratios are nearer to each other."
-        yield from ("## Targets", "", *(() if scale == 1 else (smaller, "")), *held.lines())
+    if not held.rows:
+        return []
+    smaller = "These are for full events: on smaller ones all ratios are nearer to each other."
+    return [Section("Targets", [Table(held.head, held.rows, "" if scale == 1 else smaller)])]
 
 
 if __name__ == "__main__":

@@ -77,7 +77,11 @@ _REQUIRED = (
         "required",
         "where dead letters go: the same forms; neither may be inside the other",
     ),
-    Setting("PIPELINE_SCHEMAS", "required", "the directory of the datasets"),
+    Setting(
+        "PIPELINE_SCHEMAS",
+        "required",
+        "the datasets: a directory, or `s3://bucket/prefix`, read once at the start",
+    ),
 )
 _OPTIONAL = (
     Setting(
@@ -120,7 +124,11 @@ _OPTIONAL = (
 )
 _COMMIT = (
     Setting("PIPELINE_OUTPUT", "required", "where rows land; the same as of the other functions"),
-    Setting("PIPELINE_SCHEMAS", "required", "the directory of the datasets"),
+    Setting(
+        "PIPELINE_SCHEMAS",
+        "required",
+        "the datasets: a directory, or `s3://bucket/prefix`, read once at the start",
+    ),
     Setting(
         "PIPELINE_LAKE",
         "required on S3; of a directory, `_lake/catalog.db` in it",
@@ -154,7 +162,11 @@ _TABLES = (
     Setting("PIPELINE_GLUE_DATABASE", "required", "the Glue database of the tables"),
     Setting("PIPELINE_OUTPUT", "required", "where rows are: `s3://bucket/prefix`"),
     Setting("PIPELINE_DEAD_LETTERS", "required", "where dead letters are: `s3://bucket/prefix`"),
-    Setting("PIPELINE_SCHEMAS", "required", "the directory of the datasets"),
+    Setting(
+        "PIPELINE_SCHEMAS",
+        "required",
+        "the datasets: a directory, or `s3://bucket/prefix`, read once at the start",
+    ),
     Setting(
         "PIPELINE_TABLES_MINUTES",
         "5",

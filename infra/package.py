@@ -1,6 +1,7 @@
 """Build the Lambda artifact and the template that deploys it: `make package`.
 
     python infra/package.py [--arch arm64 x86_64] [--schemas DIR] [--out DIR]
+        [--template-only | --image URI]
 
 For each architecture it makes a folder with `function.zip` (the pinned requirements, our modules
 and the datasets), `scheduled.zip` (the same for the functions that run by a schedule) and
@@ -12,6 +13,7 @@ zlib give the same bytes, on any machine and in any folder.
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from typing import Literal
 import uv
 from contents import SCHEDULED, Reached, reached, wanted
 from elf import loaded
-from tables import deployable
+from tables import deployable, of_image
 
 import pipeline
 from pipeline.adapters.schemas import dataset_folders, read_datasets, read_stream
@@ -42,6 +44,10 @@ _PLATFORMS: dict[Arch, str] = {
     "arm64": "aarch64-manylinux_2_28",
     "x86_64": "x86_64-manylinux_2_28",
 }
+_ECR = re.compile(
+    r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+"
+    r"(:[A-Za-z0-9_.-]{1,128}|@sha256:[0-9a-f]{64})"
+)
 _WHERE_IT_RUNS = "/var/task"
 # Unchecked: Lambda's disk is read-only, and the sources beside the bytecode are these.
 _COMPILE = f"""
@@ -102,8 +108,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compiler", type=Path, help="a Python of that version, if none is found")
     parser.add_argument("--schemas", type=Path, default=ROOT / "schemas")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument(
+        "--template-only",
+        action="store_true",
+        help="write template.yaml alone, with these datasets' tables, beside artifacts",
+    )
+    parser.add_argument(
+        "--image",
+        metavar="URI",
+        type=_image,
+        help="write template.yaml alone, for a container image in ECR (infra/Dockerfile)",
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.image:
+            for arch in options.arch:
+                out = options.out / f"image-{arch}"
+                print(write_template_of_image(options.image, arch, options.schemas, out))
+            return 0
+        if options.template_only:
+            for arch in options.arch:
+                print(write_template(arch, options.schemas, options.out / f"lambda-{arch}"))
+            return 0
         compiler = find_python(options.python, options.compiler)
         for arch in options.arch:
             target = Target(arch, options.python, compiler)
@@ -122,6 +148,40 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def write_template(arch: Arch, schemas: Path, out: Path) -> str:
+    """Write `template.yaml` beside artifacts that read their datasets from S3; return a sentence.
+
+    They need not be built again for other datasets: only the tables and alarms are theirs.
+    """
+    for name in ARTIFACTS:
+        if not (out / name).exists():
+            raise PackageError(f"{out / name} is missing: build it once, with `make package`.")
+    template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
+    text = deployable(template, schemas, arch)
+    (out / "template.yaml").write_text(text, encoding="utf-8")
+    return f"{out / 'template.yaml'}: with the tables and alarms of {schemas}."
+
+
+def write_template_of_image(image: str, arch: Arch, schemas: Path, out: Path) -> str:
+    """Write the `template.yaml` that deploys a container image; return a sentence."""
+    template = (ROOT / "infra" / "template.yaml").read_text(encoding="utf-8")
+    text = of_image(deployable(template, schemas, arch), image)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "template.yaml").write_text(text, encoding="utf-8")
+    return f"{out / 'template.yaml'}: all functions are of {image}."
+
+
+def _image(text: str) -> str:
+    """Read where an image is. Lambda takes it from ECR alone, of the function's region."""
+    if not _ECR.fullmatch(text):
+        message = (
+            f"{text!r} is not an image in ECR; give "
+            "ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG, or …@sha256:DIGEST"
+        )
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def build(target: Target, schemas: Path, out: Path) -> str:

@@ -30,6 +30,7 @@ _STREAM = {
     ]
 }
 _DATABASE = {"Fn::If": ["NewDatabase", {"Ref": "Database"}, {"Ref": "DatabaseName"}]}
+_FUNCTION = re.compile(r"CodeUri: \w+\.zip\n +Handler: (\S+)\n +Runtime: \S+\n")
 _LOCATION, _DEAD_LETTERS = f"s3://{_BUCKET}/lake", f"s3://{_LETTERS}/dead-letters"
 
 
@@ -39,6 +40,17 @@ def deployable(template: str, schemas: Path, arch: str) -> str:
     made = tables(schemas) | dataset_alarms(schemas)
     resources = "".join(f"  {name}: {json.dumps(each)}\n" for name, each in made.items())
     return _replaced(_replaced(template, _ARCHITECTURE, one), _TABLES, _TABLES + resources)
+
+
+def of_image(template: str, image: str) -> str:
+    """Return a template whose functions are of a container image, and not of archives."""
+    command = "ImageConfig: {Command: [\\1]}"
+    functions = f"PackageType: Image\n      ImageUri: {image}\n      {command}\n"
+    text, count = _FUNCTION.subn(functions, template)
+    if count != template.count("CodeUri:"):
+        message = "A function of infra/template.yaml has its lines in another order than others."
+        raise ValueError(message)
+    return text
 
 
 def tables(schemas: Path) -> dict[str, Any]:

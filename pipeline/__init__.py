@@ -13,6 +13,7 @@ PUBLIC: Final = {
     "pipeline.handlers.alert": "the Lambda handler of CloudWatch alarms",
     "pipeline.handlers.tables": "the Lambda handler that registers in Glue what has landed",
     "pipeline.producer.Producer": "puts records into a stream, aggregated",
+    "pipeline.producer.AsyncProducer": "the same for coroutines",
     "pipeline.producer.Options": "how a producer aggregates, retries and gives up",
     "pipeline.producer.Position": "where a record was stored",
     "pipeline.producer.Statistics": "what a producer has counted",
@@ -20,6 +21,8 @@ PUBLIC: Final = {
     "pipeline.producer.ProducerError": "raised for failed records that nobody took",
     "pipeline.producer.RecordFailed": "why a record was given up",
     "pipeline.producer.RecordRefused": "raised by `put` for a record that no stream would accept",
+    "pipeline.producer.DocumentRefused": "raised by `put` for what the consumer would "
+    "refuse, where `schemas` are given",
     "pipeline.cli.main": "the command line: arguments in, an exit code out",
 }
 """Every name that may be imported, and what it is. All other names may change at any time."""

@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.adapters.privacy_key import open_protection
 from pipeline.adapters.retry import DEFAULT_POLICY, RetryingStore, RetryPolicy, StoreHealth
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.adapters.stopwatch import Stopwatch
 from pipeline.adapters.store import ObjectStore
@@ -116,8 +117,9 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
     So do rows in a directory that lie as the datasets' settings do not say any more. With
     `lists_output` they are looked for on S3, too, which a function may not.
     """
-    folder = Path(settings.schemas)
-    datasets, stream = read_datasets(folder), read_stream(folder)
+    with schema_folder(settings.schemas) as folder:
+        datasets, stream = read_datasets(folder), read_stream(folder)
+        decoder = decoder_of(stream, folder, settings.registry_credentials)
     output = open_store(settings.output, settings.s3)
     if lists_output or settings.output.startswith("file:"):
         check_stored_rows(output, datasets)
@@ -131,11 +133,12 @@ def open_pipeline(settings: Settings, *, lists_output: bool = False) -> Pipeline
         envelope_of(stream, settings.limits),
         open_protection(datasets, settings.privacy_key),
         settings.fuse,
-        _decoder_of(stream, folder, settings.registry_credentials),
+        decoder,
     )
 
 
-def _decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+def decoder_of(stream: Stream, folder: Path, credentials: str) -> "Decoder | None":
+    """Return what reads payloads that are not JSON, if the stream has such payloads."""
     if stream.payload is None:
         return None
     # What fetches schemas takes a fifth of all modules, and a stream of JSON needs none of them.

@@ -42,7 +42,7 @@ from pipeline.commands import (
     tap,
     try_,
 )
-from pipeline.commands.options import Parser
+from pipeline.commands.options import Parser, schemas_here
 from pipeline.commands.reporting import reporting
 from pipeline.core.errors import ConfigurationError, PipelineError, place_of
 
@@ -117,7 +117,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit:
         sys.stdout.flush()  # --help
         raise
-    with reporting(options):
+    with reporting(options), schemas_here(options):
         code: int = options.run(options)
     # Here, where a closed pipe or a full disk can still be reported, not as the interpreter exits.
     sys.stdout.flush()

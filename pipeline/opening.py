@@ -96,12 +96,20 @@ def reopen(letters: ReplayBatch, pipeline: Pipeline, timings: Stopwatch) -> Open
 
 
 def open_documents(
-    batch: Batch, limits: Limits, envelope: Envelope | None = None, *, each_line: bool = False
+    batch: Batch,
+    limits: Limits,
+    envelope: Envelope | None = None,
+    decoder: Decoder | None = None,
+    *,
+    each_line: bool = False,
 ) -> Iterator[Unwrapped]:
     """Take a batch as far as its documents, for whoever only looks at what there is."""
     user_records, unopened = deaggregate(batch)
     within = _payload_limits(limits, envelope)
-    parts = unpack_payloads(user_records, within, each_line=each_line)
+    if decoder is not None and not batch.one_document_per_record:
+        parts = decode_payloads(user_records, decoder, within)
+    else:
+        parts = unpack_payloads(user_records, within, each_line=each_line)
     opened = as_they_are(parts) if envelope is None else unwrap(parts, envelope, limits, NARROW)
     for part in opened:
         yield part._replace(rejects=[*unopened, *part.rejects])

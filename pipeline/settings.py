@@ -63,9 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
                 f"PIPELINE_OUTPUT ({output}) and PIPELINE_DEAD_LETTERS ({dead_letters}) lie one "
                 "inside the other; readers of the tables would find dead letters."
             )
-        schemas = environment.get("PIPELINE_SCHEMAS", "")
-        if not schemas:
-            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        schemas = _schemas(environment, (output, dead_letters), faults)
         limits = {
             name: _number(environment, *where, getattr(Limits(), name), faults)
             for name, where in LIMITS.items()
@@ -111,9 +109,7 @@ class CommitSettings(msgspec.Struct, frozen=True):
         """Read the settings. Raises `SettingsError` that names every fault, a line each."""
         faults: list[str] = []
         output = _uri(environment, "PIPELINE_OUTPUT", faults)
-        schemas = environment.get("PIPELINE_SCHEMAS", "")
-        if not schemas:
-            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        schemas = _schemas(environment, (output,), faults)
         catalog = environment.get("PIPELINE_LAKE") or None
         if catalog is None and output.startswith("s3:"):
             faults.append(
@@ -174,9 +170,7 @@ class TableSettings(msgspec.Struct, frozen=True):
             faults.append("PIPELINE_GLUE_DATABASE is not set; give the tables' database in Glue.")
         output = _uri_on_s3(environment, "PIPELINE_OUTPUT", faults)
         dead_letters = _uri_on_s3(environment, "PIPELINE_DEAD_LETTERS", faults)
-        schemas = environment.get("PIPELINE_SCHEMAS", "")
-        if not schemas:
-            faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+        schemas = _schemas(environment, (output, dead_letters), faults)
         minutes = _number(environment, "PIPELINE_TABLES_MINUTES", 1, _MINUTES_OF_A_DAY, 5, faults)
         s3 = read_s3_settings(environment, faults)
         if faults:
@@ -197,6 +191,26 @@ def _uri_on_s3(environment: Mapping[str, str], name: str, faults: list[str]) -> 
     place = _uri(environment, name, faults)
     if place.startswith("file:"):
         faults.append(f"{name} is {place!r}; Glue's tables are on S3: give s3://bucket/prefix.")
+    return place
+
+
+def _schemas(environment: Mapping[str, str], stored: tuple[str, ...], faults: list[str]) -> str:
+    """Read where the datasets are: a directory, or a prefix on S3 that nothing is stored in."""
+    place = environment.get("PIPELINE_SCHEMAS", "")
+    if not place:
+        faults.append("PIPELINE_SCHEMAS is not set; give the directory of the datasets.")
+    elif place.startswith("s3:"):
+        if not _URI.fullmatch(place):
+            faults.append(
+                f"PIPELINE_SCHEMAS is {place!r}; give a directory, or s3://bucket/prefix."
+            )
+        place = place.rstrip("/")
+        faults.extend(
+            f"PIPELINE_SCHEMAS ({place}) and what is stored ({other}) lie one inside the other; "
+            "give the schemas a prefix of their own."
+            for other in stored
+            if other and _overlap(place, other)
+        )
     return place
 
 

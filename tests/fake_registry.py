@@ -49,7 +49,7 @@ class FakeRegistry:
         """Return the status and the content of a response."""
         parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
         match method, parts:
-            case "GET", ["schemas", "ids", id_]:
+            case "GET", ["schemas", "ids", id_] if int(id_) < 2**31:
                 found = self.by_id.get(int(id_))
                 return (200, found) if found else _error(40403, "Schema not found")
             case "GET", ["subjects", subject, "versions", version]:

@@ -36,6 +36,8 @@ _KEY_POLICY = {
     ],
 }
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+REGISTRY_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:registry-d4E5f6"
+REGISTRY_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/registry"
 SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/secrets"
 STREAM_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/streams"
 STRANGER = "999999999999"
@@ -54,6 +56,11 @@ MADE = {
     "SecurityGroupIds": "sg-1",
     "PrivacyKey": SECRET,
     "PrivacyKmsKey": SECRETS_KEY,
+    "GlueSchemas": "on",
+    "RegistryCredentials": REGISTRY_SECRET,
+    "RegistryKmsKey": REGISTRY_KEY,
+    "SchemasBucketName": "datasets",
+    "SchemasPrefix": "v7/shop",
 }
 _GIVEN_STREAM = f"arn:aws:kinesis:{REGION}:{STRANGER}:stream/given"
 GIVEN = MADE | {
@@ -252,7 +259,7 @@ def policies_of_role(stack: Template, role: str) -> list[Policy]:
 
 def policy_of_resource(stack: Template, arn: str) -> Policy | None:
     """Return the policy on a resource that a request is about: who may do what with it."""
-    if arn in {KEY, STREAM_KEY, SECRETS_KEY}:
+    if arn in {KEY, STREAM_KEY, SECRETS_KEY, REGISTRY_KEY}:
         return _KEY_POLICY
     for name, resource in stack["Resources"].items():
         properties = resource.get("Properties", {})

@@ -168,6 +168,16 @@ def test_an_envelope_is_opened_when_its_rules_are_right_at_last(times: int) -> N
     ]
 
 
+def test_an_element_that_other_rules_find_several_in_takes_no_number_of_its_siblings() -> None:
+    stored = Stored()
+    send(stored, as_json(logs(7, {"id": 1}, others=[{"message": "{"}, {"id": 2}])))
+    broken = as_json(logs(7, others=[{"message": "{"}, {"id": 2}]))
+    assert waiting(stored) == [(0, 0, "envelope", "envelope_mismatch", broken)]
+    redrive(stored, LOGS.replace("logEvents", "others"))
+    assert waiting(stored) == [(0, 0, "envelope", "envelope_mismatch", broken)]
+    assert shown(stored) == [("8", 1, 1, None)]
+
+
 def test_a_stream_whose_rules_were_forgotten_is_opened_by_a_redrive() -> None:
     stored = Stored()
     send(stored, as_json(logs({"id": 1}, {"id": 2}, logGroup=7)), rules="")

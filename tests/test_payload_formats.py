@@ -308,11 +308,18 @@ def descriptors() -> bytes:
 
 def test_protobuf_becomes_rows_and_its_dead_letters_hold_what_was_sent(folder: Path) -> None:
     (folder / "_writers" / "things.desc").write_bytes(descriptors())
-    (folder / "_writers" / "7.desc").write_bytes(descriptors())
+    for name in ("7", VERSION):
+        (folder / "_writers" / f"{name}.desc").write_bytes(descriptors())
     good, large, broken = b"\x08\x05\x12\x01a", b"\x08\x80\x80\x80\x80\x80\x20", b"\x08\x80"
     framed = PROTOBUF.replace("none", "confluent").partition("schema =")[0]
-    for settings, header in ((PROTOBUF, b""), (framed, b"\0\0\0\0\7\0")):
-        payloads = [header + body for body in (good, large, broken)]
+    glues = framed.replace("confluent", "glue")
+    for settings, frame in (
+        (PROTOBUF, lambda body: body),
+        (framed, lambda body: b"\0\0\0\0\7\0" + body),
+        (glues, lambda body: glue(b"\0" + body)),
+        (glues, lambda body: glue(b"\0" + body, packed=True)),
+    ):
+        payloads = [frame(body) for body in (good, large, broken)]
         stored, _ = send(folder, settings, *payloads)
         assert shown(stored) == [("8", 0, 0, 5)]
         assert letters(stored) == [
@@ -324,7 +331,7 @@ def test_protobuf_becomes_rows_and_its_dead_letters_hold_what_was_sent(folder: P
 
 
 FAULTS = [
-    (PROTOBUF.replace('"none"', '"glue"').partition("schema =")[0], 'format "protobuf" is read with framing "confluent" or "none".'),
+    (PROTOBUF.replace('"none"', '"glue"').partition("schema =")[0] + 'registry = "glue"', "registry: Glue's holds the texts of .proto files, and payloads are read by what protoc makes of these: leave out registry, and put <id>.desc of each version into schemas."),
     (PROTOBUF.replace("shop.Thing", "shop-thing"), 'message is the full name of a message, as in "shop.Order".'),
     (BARE + 'message = "a"', 'message goes with format "protobuf" and framing "none".'),
     ("payload = 1", "stream.toml, payload: it is written as a table, [payload]."),

@@ -35,6 +35,8 @@ from pipeline.core.records import Limits, Violation
 from pipeline.core.routing import Router
 from pipeline.flow import Pipeline
 from pipeline.handlers import respond
+from pipeline.producer.checks import Check
+from pipeline.producer.outcomes import DocumentRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +157,8 @@ def test_schemas_that_others_refer_to_are_fetched_with_them(
         ((404, b"<html>"), "The schema registry answered 404 to URL/schemas/ids/1; see that registry in stream.toml is the URL of a schema registry."),
         ((401, b"{}"), "The schema registry answered 401 to URL/schemas/ids/1; give PIPELINE_REGISTRY_CREDENTIALS of one who may read schemas."),
         ((302, b""), "The schema registry answered 302 to URL/schemas/ids/1; see that registry in stream.toml is the URL of a schema registry."),
+        ((200, b'{"schema": "{}", "references": [{"subject": "a"}]}'), "The schema registry answered to URL/schemas/ids/1 with references that have no subject and version; see that registry in stream.toml is the URL of a schema registry."),
+        ((200, b'{"schema": "{}", "references": 5}'), "The schema registry answered to URL/schemas/ids/1 with references that have no subject and version; see that registry in stream.toml is the URL of a schema registry."),
         ((200, b"[1]"), "The schema registry answered 200 to URL/schemas/ids/1; see that registry in stream.toml is the URL of a schema registry."),
     ],
 )  # fmt: skip
@@ -176,6 +180,52 @@ def test_a_registry_that_does_not_answer_has_the_batch_come_again(
     stored, response = deliver(decoder_of(schemas), payload)
     assert response == {"batchItemFailures": []}
     assert len(stored.rows) == 1
+
+
+def test_a_registry_whose_answer_takes_for_ever_is_unavailable(
+    registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part comes within the time-out, and they never end."""
+    registry.register("things", {"schema": json.dumps(THING)})
+    monkeypatch.setattr("pipeline.adapters.registry._LONGEST_RESPONSE", -1.0)
+    with pytest.raises(RegistryUnavailable) as error:
+        schemas_of(registry, tmp_path).find("1")
+    assert str(error.value) == (
+        f"Could not ask the schema registry, {registry.url}/schemas/ids/1: its answer comes too "
+        "slowly."
+    )
+
+
+@pytest.mark.parametrize("id_", [2**31, 2**32 - 1])
+def test_an_id_that_no_registry_can_have_is_a_dead_letter_and_does_not_stop_the_shard(
+    registry: FakeRegistry, tmp_path: Path, id_: int
+) -> None:
+    """Confluent's answers to it as to any path that it does not have."""
+    good = confluent_payload(registry)
+    bad = b"\0" + id_.to_bytes(4) + good[5:]
+    stored, response = deliver(decoder_of(schemas_of(registry, tmp_path)), good, bad)
+    assert response == {"batchItemFailures": []}
+    assert [letter["reason"] for letter in stored.letters] == ["unknown_schema"]
+    assert letter_payload(stored.letters[0]) == bad
+    assert len(stored.rows) == 1
+    assert f"GET /schemas/ids/{id_}" not in registry.requests
+
+
+def test_a_producer_checks_its_payloads_by_the_registry(
+    registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = confluent_payload(registry)
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "1.avsc").write_text(json.dumps(THING))
+    (tmp_path / "things" / "dataset.toml").write_text('formats = ["parquet"]\n')
+    settings = f'[payload]\nformat = "avro"\nframing = "confluent"\nregistry = "{registry.url}"\n'
+    (tmp_path / "stream.toml").write_text(settings)
+    registry.authorization = "Basic YTpi"
+    monkeypatch.setenv("PIPELINE_REGISTRY_CREDENTIALS", "a:b")
+    check = Check(tmp_path)
+    check(payload, "key")
+    with pytest.raises(DocumentRefused, match="bad_avro"):
+        check(payload[:-1], "key")
 
 
 def test_a_registry_that_is_gone_is_unavailable(tmp_path: Path) -> None:
@@ -249,7 +299,7 @@ def test_references_that_are_not_a_registrys_are_refused(
 ) -> None:
     for references in ([1], [{"subject": "a"}], [{"subject": "a", "version": "x"}], 7):
         registry.by_id[1] = {"schema": '"long"', "references": references}
-        with pytest.raises(RegistryRefused, match="references are not of subjects and versions"):
+        with pytest.raises(RegistryRefused, match="references that have no subject and version"):
             schemas_of(registry, tmp_path).find("1")
 
 

@@ -9,6 +9,8 @@ locals {
     StreamMode           = var.stream_mode
     ShardCount           = tostring(var.shard_count)
     RetentionHours       = var.retention_hours
+    SchemasBucketName    = var.schemas_bucket_name
+    SchemasPrefix        = var.schemas_prefix
     BatchSize            = tostring(var.batch_size)
     BatchWindowSeconds   = tostring(var.batch_window_seconds)
     MemoryMegabytes      = tostring(var.memory_megabytes)
@@ -36,6 +38,9 @@ locals {
     ObjectTags           = var.object_tags
     PrivacyKey           = var.privacy_key
     PrivacyKmsKey        = var.privacy_kms_key
+    GlueSchemas          = var.glue_schemas
+    RegistryCredentials  = var.registry_credentials
+    RegistryKmsKey       = var.registry_kms_key
     FusePercent          = tostring(var.fuse_percent)
     FuseCount            = tostring(var.fuse_count)
     FilesBucket          = var.files_bucket

@@ -77,6 +77,28 @@ variable "retention_hours" {
   }
 }
 
+variable "schemas_bucket_name" {
+  description = "A bucket of this region and account that the functions read the datasets from when they start, below schemas_prefix; without one, those that the artifact was packaged with are taken."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?)$", var.schemas_bucket_name))
+    error_message = "schemas_bucket_name must have the form that its description says."
+  }
+}
+
+variable "schemas_prefix" {
+  description = "Where in schemas_bucket_name the datasets are. Give changed ones another prefix: a deployment then has all functions begin with them, and the former prefix brings the former ones back."
+  type        = string
+  default     = "schemas"
+
+  validation {
+    condition     = can(regex("^(?:[A-Za-z0-9_=.-]+(/[A-Za-z0-9_=.-]+)*)$", var.schemas_prefix))
+    error_message = "schemas_prefix must have the form that its description says."
+  }
+}
+
 variable "batch_size" {
   description = "Most stream records in a batch. Usually 6 MB of event end a batch first, at some 90 aggregates of 50 KB; a smaller number only makes more and smaller files."
   type        = number
@@ -386,6 +408,39 @@ variable "privacy_kms_key" {
   validation {
     condition     = can(regex("^(?:(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?)$", var.privacy_kms_key))
     error_message = "privacy_kms_key must have the form that its description says."
+  }
+}
+
+variable "glue_schemas" {
+  description = "Whether the function of the stream may read schemas from Glue's schema registry, as registry = \"glue\" in stream.toml needs."
+  type        = string
+  default     = "off"
+
+  validation {
+    condition     = contains(["on", "off"], var.glue_schemas)
+    error_message = "glue_schemas must be one of on, off."
+  }
+}
+
+variable "registry_credentials" {
+  description = "ARN of the secret in Secrets Manager, with its six letters at the end, that holds the credentials of the schema registry that stream.toml names by its URL."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+)?)$", var.registry_credentials))
+    error_message = "registry_credentials must have the form that its description says."
+  }
+}
+
+variable "registry_kms_key" {
+  description = "ARN of the KMS key that this secret is encrypted with, if that is a key of yours."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(?:(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?)$", var.registry_kms_key))
+    error_message = "registry_kms_key must have the form that its description says."
   }
 }
 

@@ -15,6 +15,9 @@ from pipeline.core.errors import RegistryRefused, RegistryUnavailable
 
 _TRIES: Final = 3
 _LARGEST_RESPONSE: Final = 4 * 2**20
+_LARGEST_ID: Final = 2**31 - 1
+_LONGEST_RESPONSE: Final = 10.0  # seconds for one, however slowly it comes
+_A_PART: Final = 2**16
 _MOST_REFERENCES: Final = 100
 _SCHEMA_NOT_FOUND: Final = 40_403
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _OK = 401, 403, 429, 200
@@ -27,6 +30,13 @@ class Registered(msgspec.Struct, frozen=True):
     text: str
     format: str
     references: tuple[str, ...] = ()
+
+
+class _Reference(msgspec.Struct):
+    """What a schema builds on, as the registry names it."""
+
+    subject: str
+    version: int
 
 
 class ConfluentRegistry:
@@ -60,17 +70,32 @@ class ConfluentRegistry:
 
         Raises `RegistryUnavailable` and `RegistryRefused`.
         """
-        found = self._get(f"/schemas/ids/{quote(name, safe='')}{self._query}")
+        if int(name) > _LARGEST_ID:
+            # It is no path of a registry: the answer would look as if the URL were wrong.
+            return None
+        path = f"/schemas/ids/{name}{self._query}"
+        found = self._get(path)
         if found is None:
             return None
         texts = list[str]()
-        self._collect(found, set(), texts)
+        self._collect(found, set(), texts, path)
         text, schema_type = found.get("schema"), found.get("schemaType", "AVRO")
         return Registered(str(text), str(schema_type), tuple(texts))
 
-    def _collect(self, found: dict[str, Any], seen: set[tuple[str, int]], texts: list[str]) -> None:
+    def _collect(
+        self, found: dict[str, Any], seen: set[tuple[str, int]], texts: list[str], where: str
+    ) -> None:
         """Fetch what a schema refers to, and what that refers to, in the order to read them in."""
-        for subject, version in self._references_of(found):
+        try:
+            named = msgspec.convert(found.get("references") or [], list[_Reference])
+        except msgspec.ValidationError:
+            message = (
+                f"The schema registry answered to {self.url}{where} with references that have no "
+                "subject and version; see that registry in stream.toml is the URL of a schema "
+                "registry."
+            )
+            raise RegistryRefused(message) from None
+        for subject, version in ((each.subject, each.version) for each in named):
             if (subject, version) in seen or len(seen) >= _MOST_REFERENCES:
                 continue
             seen.add((subject, version))  # before what it refers to, which may be itself
@@ -79,21 +104,8 @@ class ConfluentRegistry:
             if inner is None:
                 message = f"{self.url}{path} is referred to, and the registry does not have it."
                 raise RegistryRefused(message)
-            self._collect(inner, seen, texts)
+            self._collect(inner, seen, texts, path)
             texts.append(str(inner.get("schema")))
-
-    def _references_of(self, found: dict[str, Any]) -> list[tuple[str, int]]:
-        try:
-            return [
-                (str(reference["subject"]), int(reference["version"]))
-                for reference in found.get("references") or ()
-            ]
-        except (KeyError, TypeError, ValueError):
-            message = (
-                f"The schema registry, {self.url}, has a schema whose references are not of "
-                "subjects and versions; see that registry in stream.toml is a schema registry's."
-            )
-            raise RegistryRefused(message) from None
 
     def _get(self, path: str) -> dict[str, Any] | None:
         """Ask for something, and again where the registry is busy; None where it has none."""
@@ -111,9 +123,9 @@ class ConfluentRegistry:
         try:
             response = self._http.request("GET", where, redirect=False, preload_content=False)
             try:
-                body = response.read(_LARGEST_RESPONSE + 1)
+                body = _read_body(response, where)
             finally:
-                response.release_conn()
+                response.close()
         except urllib3.exceptions.LocationValueError as error:
             message = f"Could not ask the schema registry, {where}: {error}; correct registry."
             raise RegistryRefused(message) from None
@@ -124,6 +136,17 @@ class ConfluentRegistry:
             )
             raise RegistryUnavailable(message) from None
         return _read_response(response.status, body, where)
+
+
+def _read_body(response: urllib3.BaseHTTPResponse, where: str) -> bytes:
+    """Read what comes within a time: each of many parts may be as slow as the time-out."""
+    end, body = time.monotonic() + _LONGEST_RESPONSE, bytearray()
+    while len(body) <= _LARGEST_RESPONSE and (part := response.read1(_A_PART)):
+        body += part
+        if time.monotonic() > end:
+            message = f"Could not ask the schema registry, {where}: its answer comes too slowly."
+            raise RegistryUnavailable(message)
+    return bytes(body)
 
 
 def _read_response(status: int, body: bytes, where: str) -> dict[str, Any] | None:

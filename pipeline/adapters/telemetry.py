@@ -23,6 +23,7 @@ MetricName = Literal[
     "BytesOut", "Partitions", "Objects", "Retries", "LagMilliseconds", "BatchFailed",
     "FilesStored", "FilesGone", "FilesUnfinished", "FilesFailed", "FilesDamaged",
     "LakeLagSeconds", "LakeRows", "LakeDuplicates", "LakeConflicts", "LakeObjectsRefused",
+    "LakeRowsMissing",
 ]  # fmt: skip
 Values = Mapping[MetricName, float]
 _Line = dict[Any, Any]
@@ -94,6 +95,9 @@ LAKE_METRICS: dict[MetricName, Metric] = {
     ),
     "LakeObjectsRefused": Metric(
         "Count", "Landing objects that cannot be committed, and so stay where they are."
+    ),
+    "LakeRowsMissing": Metric(
+        "Count", "Rows that the table lacks, by what its ledger says of batches; asked every hour."
     ),
 }
 
@@ -222,8 +226,14 @@ class Telemetry(msgspec.Struct, frozen=True):
         values: Values,
         request_id: str | None,
         message: str | None = None,
+        partitions: Mapping[str, int] | None = None,
     ) -> None:
-        """Report what became of a file; `message` says why it is not stored."""
+        """Report what became of a file; `message` says why it is not stored.
+
+        `partitions` is into how many the part falls that was not stored, by dataset.
+        """
+        if partitions:
+            values = {**values, "Partitions": sum(partitions.values())}
         why = {} if message is None else {"message": message}
         line: _Line = {"outcome": outcome, "request_id": request_id, "source": source}
         line |= values
@@ -232,6 +242,8 @@ class Telemetry(msgspec.Struct, frozen=True):
         if values:
             # What names no object is counted without a dimension: CloudWatch accepts no empty one.
             self._metrics({"Bucket": _bucket(source)} if source else {}, values)
+        for name, count in sorted((partitions or {}).items()):
+            self._metrics({"Bucket": _bucket(source), "Dataset": name}, {"Partitions": count})
 
     def committed(
         self,

@@ -171,7 +171,7 @@ def _descriptors(registered: Registered, where: str) -> WriterSchema:
     from pipeline.core.binary.proto import ProtobufSchema, set_of  # noqa: PLC0415 - 20 ms
 
     files = set_of([*registered.references, registered.text], where)
-    return ProtobufSchema(files, where, indexed=True)
+    return ProtobufSchema(files, where, header=Header.CONFLUENT)
 
 
 class _Disk:
@@ -218,9 +218,8 @@ def _read_schema(path: Path, payload_format: PayloadFormat) -> WriterSchema:
         return AvroSchema(path.read_text("utf-8"), str(path))
     from pipeline.core.binary.proto import ProtobufSchema  # noqa: PLC0415 - 20 ms
 
-    indexed = payload_format.header is Header.CONFLUENT
-    message = payload_format.message
-    return ProtobufSchema(path.read_bytes(), str(path), message=message, indexed=indexed)
+    message, header = payload_format.message, payload_format.header
+    return ProtobufSchema(path.read_bytes(), str(path), message=message, header=header)
 
 
 def _read(folder: Path, payload_format: PayloadFormat) -> Mapping[str, WriterSchema]:

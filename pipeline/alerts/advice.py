@@ -245,6 +245,16 @@ ADVICE: dict[str, Advice] = {
         LOG,
         "No more landing objects are refused. Those that were are still where they landed.",
     ),
+    "LakeRowsMissing": Advice(
+        "A table lacks rows that batches have stored, by what its ledger says of them.",
+        (
+            "somebody deleted rows, or rolled the table back, without `pipeline lake forget`",
+            "the table was lost and made anew",
+            "landing objects were deleted before they were committed",
+        ),
+        LOG,
+        "What was asked about last is there again, or is too long ago to be asked about.",
+    ),
 }
 
 # Metrics above that have another meaning for the function for files, or for a bucket.

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.adapters.schemas import read_stream
-from pipeline.attempt import envelope_of
+from pipeline.attempt import decoder_of, envelope_of
+from pipeline.core.binary.decoder import Decoder
 from pipeline.core.records import Batch, Limits, StreamRecord
 from pipeline.core.stream import Framing, Stream
 from pipeline.flow import open_documents
@@ -18,16 +19,19 @@ def nothing_is(source: str, record: StreamRecord) -> bool:  # noqa: ARG001 - an 
     return False
 
 
-def dropped_by_rules(schemas: Path, limits: Limits) -> IsDropped:
+def dropped_by_rules(schemas: Path, limits: Limits, credentials: str = "") -> IsDropped:
     """Return what opens records as the function does, by the rules beside these datasets.
 
-    Raises `DatasetError` for rules that are not valid.
+    `credentials` are those of the registry that has the payloads' schemas. Raises `DatasetError`
+    for rules that are not valid.
     """
     stream = read_stream(schemas)
-    return dropped_of(stream, limits)
+    if not stream.rules:
+        return nothing_is
+    return dropped_of(stream, limits, decoder_of(stream, schemas, credentials))
 
 
-def dropped_of(stream: Stream, limits: Limits) -> IsDropped:
+def dropped_of(stream: Stream, limits: Limits, decoder: Decoder | None = None) -> IsDropped:
     """Return the same for what is known of a stream."""
     envelope = envelope_of(stream, limits)
     if envelope is None:
@@ -37,7 +41,7 @@ def dropped_of(stream: Stream, limits: Limits) -> IsDropped:
     def is_dropped(source: str, record: StreamRecord) -> bool:
         batch = Batch(source, source.rpartition("/")[2], (record,))
         dropped = 0
-        for part in open_documents(batch, limits, envelope, each_line=each_line):
+        for part in open_documents(batch, limits, envelope, decoder, each_line=each_line):
             if len(part.documents) or part.rejects:
                 return False
             dropped += sum(map(len, part.drops.values()))

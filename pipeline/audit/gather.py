@@ -4,7 +4,6 @@ Of a row or a dead letter only its identity is kept, and its arrival. Few object
 time; what many of them sum up to is DuckDB's to keep within its bounds, in files of its own.
 """
 
-import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +38,7 @@ _AT_ONCE = 8  # objects that are read
 _ROWS = re.compile(
     rf"([a-z][a-z0-9_]*)/({'|'.join(Format)})/(?:.*/)?([^/]+)\.(?:parquet|csv|csv\.gz)", re.DOTALL
 )
+_SEGMENT = re.compile(rf"{LEDGER}([a-z][a-z0-9_]*)/[^/]+\.parquet")
 BATCH = re.compile(r"(.*-[0-9a-f]{32})-[0-9]+")
 _MOST_WAITING = 2_000  # objects
 _MOST_ROWS_WAITING = 100_000
@@ -195,13 +195,12 @@ def gather(
     for key, body, _ in _fetched(dead_letters, archived):
         _gather_letters(found, key, body, f"{dead_letters.uri}/{key}", archived=True)
     rows = ((key, _ROWS.fullmatch(key)) for key in output.list())
-    wanted = ((key, match) for key, match in rows if match or key.startswith(LEDGER))
+    wanted = ((key, match) for key, match in rows if match or _SEGMENT.fullmatch(key))
     for key, body, match in _fetched(output, wanted):
         if match:
             _gather_rows(found, key, body, output.uri, match)
         else:
-            found.with_ledger.add(key.removeprefix(LEDGER).strip("/").partition("/")[0])
-            found.add("audit_censuses", pq.read_table(io.BytesIO(body)).cast(SCHEMA))
+            _gather_segment(found, key, body, f"{output.uri}/{key}")
     return found
 
 
@@ -312,6 +311,21 @@ def _gather_rows(found: Gathered, key: str, body: bytes, uri: str, match: re.Mat
             }
         ],
     )
+
+
+def _gather_segment(found: Gathered, key: str, body: bytes, where: str) -> None:
+    """Take the censuses of a commit's ledger segment."""
+    # The table is asked for whatever its segments say.
+    found.with_ledger.add(key.removeprefix(LEDGER).partition("/")[0])
+    try:
+        segment = pq.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
+        found.add("audit_censuses", segment.select(SCHEMA.names).cast(SCHEMA))
+    except (pa.ArrowException, KeyError, OSError, ValueError):
+        found.unreadable.append(
+            f"{where} is not a segment of the ledger, or not a whole one: whether rows are missing "
+            "of what its commit read, only --stream can tell. Restore it from the bucket's "
+            "versions."
+        )
 
 
 def _of_parquet(body: bytes) -> tuple[pa.Table, Census | None, int | None]:

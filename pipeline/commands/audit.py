@@ -155,7 +155,11 @@ def _answers(
         start = since.timestamp() if options.since else None
         latest = (until - _EPOCH) // timedelta(microseconds=1)
         schemas = Path(options.schemas)
-        rules = dropped_by_rules(schemas, settings.limits) if schemas.is_dir() else nothing_is
+        rules = (
+            dropped_by_rules(schemas, settings.limits, settings.registry_credentials)
+            if schemas.is_dir()
+            else nothing_is
+        )
         held = gather_stream(found, kinesis, start, latest, rules)
     answers = ask(found, since, until)
     answers.stream_records = held
@@ -173,11 +177,12 @@ def _gather_tables(
         return
     check_pyiceberg()
     from pipeline.adapters.iceberg.table import load_table
+    from pipeline.core.lake_settings import FORGOTTEN_TABLE
     from pipeline.lake.places import open_lake
 
     lake = open_lake(settings.output, *catalog_of(options), settings.s3)
     for name in names:
-        for table_name in (name, f"{name}_forgotten"):
+        for table_name in (name, f"{name}{FORGOTTEN_TABLE}"):
             table = load_table(lake.catalog, table_name)
             for rows in table.arrivals() if table is not None else ():
                 found.add_rows(name, "parquet", f"the table {table_name}", rows)

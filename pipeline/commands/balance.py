@@ -17,10 +17,15 @@ class Balance:
 
     datasets: dict[str, Tally] = field(default_factory=dict)
     unkept: UnknownFields = field(default_factory=UnknownFields)
+    too_fine: str = ""
+    """What is said of the partitions of the batch that has most of them, if they are very many."""
+    _most_partitions: int = 0
 
     def add(self, report: Report) -> None:
         """Add one batch."""
         self.unkept.merge(report.unkept)
+        if (partitions := report.total("partitions")) > self._most_partitions:
+            self._most_partitions, self.too_fine = partitions, report.too_fine
         for name, tally in report.datasets.items():
             into = self.datasets.setdefault(name, Tally())
             into.documents += tally.documents
@@ -83,6 +88,8 @@ class Balance:
                 print(f"  {count:,} x dropped: {drop}")
         for path, count in self.unkept.counts():
             print(f"  {count:,} x a member of envelopes that no rule keeps: {path}")
+        if self.too_fine:
+            print(f"  In one part of what was stored:{self.too_fine}")
 
     def _reasons(self) -> Counter[tuple[str, str]]:
         reasons = Counter[tuple[str, str]]()

@@ -35,7 +35,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", help="the same as --schemas, which it goes before"
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     parser.add_argument(
         "--write",
         action="store_true",
@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
             faults.append(str(error))
     tables = list[dict[str, Any]]()
     together = _together([dataset for _, dataset in datasets], faults)
+    faults += _catalog([dataset for _, dataset in datasets])
     for folder, dataset in datasets:
         if options.write:
             _record(folder, dataset)
@@ -129,6 +130,19 @@ def _together(datasets: list["Dataset"], faults: list[str]) -> tuple["Dataset", 
         if datasets or not faults:
             faults.append(str(error))
         return None
+
+
+def _catalog(datasets: list["Dataset"]) -> list[str]:
+    """Return the fault of the catalog that this shell would commit tables to, if it has one."""
+    import os
+
+    from pipeline.core.lake_settings import catalog_fault
+
+    uri = os.environ.get("PIPELINE_LAKE")
+    if not uri or all(dataset.lake is None for dataset in datasets):
+        return []
+    fault = catalog_fault(uri)
+    return [] if fault is None else [f"PIPELINE_LAKE: {fault}"]
 
 
 def _versions(folder: Path, *, positional: bool) -> list[str]:
@@ -229,6 +243,9 @@ def _show_table(dataset: "Dataset", *, recorded: bool) -> None:
     print(f"  formats     {', '.join(dataset.formats)}")
     columns = [_partition(column) for column in dataset.partition_by]
     print(f"  partitions  {', '.join(columns) or 'none'}")
+    if dataset.lake is not None:
+        by = ", ".join(map(str, dataset.lake.partition_by))
+        print(f"  lake        a table, by {by}" if by else "  lake        a table")
     print(f"  layout      {'recorded' if recorded else 'not recorded; see --write'}")
     for column in dataset.partition_by:
         remark = remark_on(column, dataset.record)

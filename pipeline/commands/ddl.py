@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.commands.options import Commands, add_schemas, as_uri
+from pipeline.commands.reporting import add_json
 from pipeline.core.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def register(commands: Commands) -> None:
         "(pipeline_lake.orders; for duckdb, its metadata file): adds <dataset>_now, it and what "
         "has landed since, each identity once",
     )
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -108,12 +110,16 @@ def run(options: argparse.Namespace) -> int:
     if options.lake and (options.dead_letters or not options.dialect):
         message = "--lake is of a dataset and of one reader: give both, and --dialect."
         raise SettingsError(message)
+    statements = dict[str, str]()
+    options.report = {"location": location, "statements": statements}
     if options.dialect:
-        print(write(options.dialect))
+        statements[options.dialect] = write(options.dialect)
         if options.lake:
             from pipeline.authoring.ddl import now_statement
 
-            print(f"\n{now_statement(_dataset(options), options.lake, options.dialect)}")
+            now = now_statement(_dataset(options), options.lake, options.dialect)
+            statements[options.dialect] += f"\n\n{now}"
+        print(statements[options.dialect])
         return 0
     texts = list[str]()
     for dialect, title in _TITLES.items():
@@ -121,7 +127,8 @@ def run(options: argparse.Namespace) -> int:
         if dialect == "athena" and location.startswith("file://"):
             texts.append("-- Athena reads only S3, and the location is a directory.")
         else:
-            texts.append(write(dialect))
+            statements[dialect] = write(dialect)
+            texts.append(statements[dialect])
     print("\n\n".join(texts))
     return 0
 

@@ -164,7 +164,9 @@ def run(options: argparse.Namespace) -> int:
             dataset, day = letter.dataset or "unrouted", entry["arrived_at"][:10]
             counts[dataset, letter.reason, _any_index(letter.path), day] += 1
             if len(samples) < options.samples:
-                samples.append(opened(letter, entry) | decode(letter))
+                original = opened(letter)
+                shown = entry if original is letter else _with_original(entry, original)
+                samples.append(shown | decode(original))
     if options.json:
         _print_json(counts, samples, batches)
     else:
@@ -172,13 +174,10 @@ def run(options: argparse.Namespace) -> int:
     return report_unreadable(unreadable)
 
 
-_Opened = Callable[["DeadLetter", dict[str, Any]], dict[str, Any]]
-
-
-def _opener(*, decrypts: bool) -> _Opened:
-    """Return what opens the sealed original of a sample, or leaves samples as they are."""
+def _opener(*, decrypts: bool) -> "Callable[[DeadLetter], DeadLetter]":
+    """Return what opens the sealed original of a letter, or leaves letters as they are."""
     if not decrypts:
-        return lambda _, entry: entry
+        return lambda letter: letter
     from pipeline.adapters.privacy_key import fetch_keys
     from pipeline.core.deadletter import with_originals
     from pipeline.core.protection import Protection
@@ -189,17 +188,17 @@ def _opener(*, decrypts: bool) -> _Opened:
         raise SettingsError(message)
     protection = Protection([], fetch_keys(place))
 
-    def opened(letter: "DeadLetter", entry: dict[str, Any]) -> dict[str, Any]:
-        if letter.sealed is None:
-            return entry
-        (original,) = with_originals([letter], protection)
-        payload = original.payload.decode(errors="backslashreplace")
-        shown: dict[str, Any] = {
-            "payload": payload, "partition_key": original.partition_key, "redacted": []
-        }  # fmt: skip
-        return {key: value for key, value in {**entry, **shown}.items() if key != "sealed"}
+    return lambda letter: with_originals([letter], protection)[0]
 
-    return opened
+
+def _with_original(entry: dict[str, Any], original: "DeadLetter") -> dict[str, Any]:
+    """Return a sample with what was sealed of it."""
+    shown: dict[str, Any] = {
+        "payload": original.payload.decode(errors="backslashreplace"),
+        "partition_key": original.partition_key,
+        "redacted": [],
+    }
+    return {key: value for key, value in {**entry, **shown}.items() if key != "sealed"}
 
 
 def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":

@@ -1,12 +1,12 @@
 """`pipeline doctor`: what stands between this machine or account and a running pipeline."""
 
 import argparse
-import json
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Final
 
 from pipeline.commands.options import Commands, add_schemas, as_uri
+from pipeline.commands.reporting import add_json
 
 if TYPE_CHECKING:
     from pipeline.adapters.aws.account import Account
@@ -48,8 +48,8 @@ def register(commands: Commands) -> None:
     parser.add_argument("--dead-letters", metavar="URI", default="", help="where dead letters go")
     parser.add_argument("--database", metavar="NAME", default="", help="the tables' Glue database")
     parser.add_argument("--endpoint-url", metavar="URL", help="the Kinesis service (default: AWS)")
-    add_schemas(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_schemas(parser, "kept")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -67,19 +67,12 @@ def run(options: argparse.Namespace) -> int:
     )
     findings = Findings()
     _look(options, places, Account(options.endpoint_url), findings)
-    if options.json:
-        found = [
-            {
-                "level": one.level,
-                "about": one.about,
-                "sentence": one.sentence,
-                "command": one.command,
-            }
-            for one in findings.found
-        ]
-        print(json.dumps({"wrong": findings.wrong, "findings": found}, indent=2))
-    else:
-        _print(findings)
+    found = [
+        {"level": one.level, "about": one.about, "sentence": one.sentence, "command": one.command}
+        for one in findings.found
+    ]
+    options.report = {"wrong": findings.wrong, "findings": found}
+    _print(findings)
     return 1 if findings.wrong else 0
 
 

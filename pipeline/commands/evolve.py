@@ -5,14 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import Commands, add_schemas, existing, s3_of
+from pipeline.commands.reporting import add_json
 from pipeline.commands.sampling import (
     Text,
     add_sampling,
     fill,
     limits_of_environment,
+    misfit_report,
     place_in_words,
     texts_of,
 )
@@ -52,8 +54,9 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would be written"
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -88,6 +91,7 @@ def show_drift(
     evidence = Evidence(documents, found.rest, len(found.fresh), _good(folder / name))
     drift = evolve(dataset, texts, evidence, _Judge(folder / name, dataset, datasets), limits)
     found.show()
+    options.report = {**found.report(), **_drift_report(drift)}
     _show(drift, dataset.version + 1, len(found.fresh))
     if drift.avsc is None or drift.dataset is None:
         print("\nthe schema stays as it is")
@@ -97,10 +101,16 @@ def show_drift(
             with file.open("x", encoding="utf-8", newline="\n") as opened:
                 opened.write(drift.avsc)
         print(f"\n{'wrote' if write else 'would write'} {file}")
+        options.report |= {"file": str(file), "written": write}
         if write:
             print(f"read and correct it, then: pipeline check {folder}")
     if found.letters:
-        _show_redrive(found.letters, drift.dataset or dataset, datasets, limits)
+        sent, rows = _would_redrive(found.letters, drift.dataset or dataset, datasets, limits)
+        _show_redrive(sent, rows)
+        options.report["redrive"] = [
+            {"reason": reason, "dead_letters": count, "rows": rows[reason]}
+            for reason, count in sent.most_common()
+        ]
 
 
 @dataclass(slots=True)
@@ -151,6 +161,19 @@ class _Found:
             print(f"{self.elsewhere:,} documents are of other datasets")
         if self.skipped:
             print(f"{self.skipped:,} are not JSON objects within the limits")
+
+    def report(self) -> dict[str, Any]:
+        """Return how much was looked at as JSON has it."""
+        return {
+            "dataset": self.dataset.name,
+            "version": self.dataset.version,
+            "documents": len(self.fresh),
+            "more": self.more,
+            "dead_letters": len(self.dead),
+            "rest": len(self.rest),
+            "of_other_datasets": self.elsewhere,
+            "skipped": self.skipped,
+        }
 
     def _read_letters(self, store: "ObjectStore") -> None:
         from pipeline.authoring.infer import Place, Samples
@@ -294,16 +317,37 @@ def _show(drift: "Drift", version: int, fresh: int) -> None:
             print(f"  {path}")
 
 
-def _show_redrive(
+def _drift_report(drift: "Drift") -> dict[str, Any]:
+    """Return what has drifted as JSON has it."""
+    return {
+        "new": [
+            {
+                "path": new.path,
+                "type": new.type or None,
+                "documents": new.count,
+                "notes": new.notes,
+                "not_added": new.refused or None,
+            }
+            for new in drift.new
+        ],
+        "misfits": [
+            {**misfit_report(change.misfit), "now": change.now or None} for change in drift.changed
+        ],
+        "ceased": drift.ceased,
+        "file": None,
+        "written": False,
+    }
+
+
+def _would_redrive(
     stores: "Sequence[ObjectStore]",
     dataset: "Dataset",
     datasets: "Sequence[Dataset]",
     limits: "Limits",
-) -> None:
-    """Say which dead letters would be rows now: a redrive that writes nothing."""
+) -> tuple[Counter[str], Counter[str]]:
+    """Count dead letters, and which would be rows now, by reason: a redrive that writes nothing."""
     from pipeline.adapters.memory import MemoryStore
     from pipeline.adapters.privacy_key import protection_for_trials
-    from pipeline.commands.table import print_table
     from pipeline.core.routing import Router
     from pipeline.flow import Pipeline
     from pipeline.redrive import redrivable, redrive_letters
@@ -333,6 +377,12 @@ def _show_redrive(
                 for report in outcome.reports if outcome is not None else ():
                     sent[reason] += report.total("documents")
                     rows[reason] += report.total("rows")
+    return sent, rows
+
+
+def _show_redrive(sent: Counter[str], rows: Counter[str]) -> None:
+    from pipeline.commands.table import print_table
+
     print("\ndead letters that a redrive would now bring back:")
     listed = [
         [reason, f"{count:,}", f"{rows[reason]:,}", f"{count - rows[reason]:,}"]

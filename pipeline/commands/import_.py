@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.options import Commands
+from pipeline.commands.reporting import add_json
 
 if TYPE_CHECKING:
     from pipeline.authoring.importing import Imported
@@ -35,6 +36,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="schemas", help="where its folder goes (default: schemas)"
     )
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -61,6 +63,12 @@ def run(options: argparse.Namespace) -> int:
         print("\nnot carried over, or not as it was:")
     for place, why in imported.left:
         print(f"  {place}: {why}")
+    options.report = {
+        "dataset": name,
+        "folder": str(folder),
+        "fields": len(imported.fields),
+        "left": [{"path": place, "why": why} for place, why in imported.left],
+    }
     print(f"\nread and correct them, then: pipeline check {options.out}")
     return 0
 

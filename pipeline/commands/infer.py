@@ -4,13 +4,15 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options import Commands, add_schemas, positive_integer
+from pipeline.commands.reporting import add_json
 from pipeline.commands.sampling import (
     add_sampling,
     fill,
     limits_of_environment,
+    misfit_report,
     place_in_words,
     texts_of,
 )
@@ -44,15 +46,16 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
         help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them: see "
-        "docs/envelopes.md",
+        "docs/envelopes.md; give it again for each preset that follows",
     )
     parser.add_argument(
         "--match-field",
         metavar="F",
-        help="the member that tells the datasets of a stream apart, as type or "
-        "metadata.table-name; it must have the same value in all documents",
+        help="the member that tells the datasets of a stream apart, as type, "
+        "metadata.table-name or $['a.b'].c; it must have the same value in all documents",
     )
     parser.add_argument(
         "--split-by",
@@ -84,8 +87,9 @@ def register(commands: Commands) -> None:
         help="draft nothing; say what has changed since this dataset's schema, as pipeline evolve "
         "would, and write nothing",
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -118,6 +122,16 @@ def run(options: argparse.Namespace) -> int:
     for draft, folder in zip(drafts, folders, strict=True):
         write_draft(draft, folder)
     _report(samples, drafts, folders, more=more)
+    options.report = {
+        "documents": samples.documents,
+        "more": more,
+        "skipped": {why: skipped.count for why, skipped in samples.skipped.items()},
+        "datasets": [
+            {**report_of(draft), "folder": str(folder)}
+            for draft, folder in zip(drafts, folders, strict=True)
+        ],
+        "fault": _fault_together(folders[0].parent),
+    }
     if preset:
         preset.report(Path(options.out))
     return 0
@@ -208,19 +222,38 @@ def _report(
     if len(drafts) > 1:
         print("\none dataset for each kind of document; --one drafts one of all")
     folder = folders[0].parent
-    _report_together(folder)
+    fault = _fault_together(folder)
+    if fault:
+        print(f"\nnot yet usable beside what is in {folder} already: {fault}")
     print(f"read and correct them, then: pipeline check {folder}")
 
 
-def _report_together(folder: Path) -> None:
-    """Say what is wrong with the folder's datasets together, as those that were there before."""
+def _fault_together(folder: Path) -> str | None:
+    """Return what is wrong with the folder's datasets together, as those that were there before."""
     from pipeline.adapters.schemas import read_datasets
     from pipeline.core.errors import DatasetError
 
     try:
         read_datasets(folder)
     except DatasetError as error:
-        print(f"\nnot yet usable beside what is in {folder} already: {error}")
+        return str(error)
+    return None
+
+
+def report_of(draft: "Draft") -> dict[str, Any]:
+    """Return a draft as JSON has it."""
+    return {
+        "dataset": draft.name,
+        "documents": draft.documents,
+        "dead_letters": draft.bad,
+        "partition_by": [level.text for level in draft.dataset.partition_by],
+        "partitions": draft.partitions,
+        "fields": [
+            {"path": line.path, "type": line.type, "notes": line.notes} for line in draft.lines
+        ],
+        "misfits": [misfit_report(misfit) for misfit in draft.misfits],
+        "without_column": [{"path": place.path, "why": place.why} for place in draft.rest],
+    }
 
 
 def _report_draft(draft: "Draft", *, several: bool) -> None:

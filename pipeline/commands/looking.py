@@ -20,6 +20,7 @@ from pipeline.core.records import Provenance, Violation
 from pipeline.flow import open_documents
 
 if TYPE_CHECKING:
+    from pipeline.core.binary.decoder import Decoder
     from pipeline.core.envelope import Envelope
     from pipeline.core.records import Batch, Limits
 
@@ -61,12 +62,14 @@ class Looker:
         limits: "Limits",
         where: Sequence[str],
         envelope: "Envelope | None",
+        decoder: "Decoder | None" = None,
         *,
         each_line: bool,
     ) -> None:
         self._limits = limits
         self._where = Where(where) if where else None
         self._envelope = envelope
+        self._decoder = decoder
         self._each_line = each_line
         self._stream_records = self._documents = self._refused = 0
         self._drops = Counter[str]()
@@ -100,7 +103,9 @@ class Looker:
         say(f"{shown:,} shown of {seen:,}{records}{refused}{dropped}")
 
     def _opened(self, batch: "Batch") -> Iterator[Look]:
-        for part in open_documents(batch, self._limits, self._envelope, each_line=self._each_line):
+        for part in open_documents(
+            batch, self._limits, self._envelope, self._decoder, each_line=self._each_line
+        ):
             for name, units in part.drops.items():
                 self._drops[name] += len(units)
             documents, found = part.documents, list[tuple[Provenance, int, bytes]]()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+_HIGHEST_PORT = 65_535
 STANDARD_INPUT = "-"
 """The name of a file that stands for standard input."""
 
@@ -130,14 +131,43 @@ def framed(pipeline: "Pipeline", framing: str | None) -> "Pipeline":
     return msgspec.structs.replace(pipeline, each_line=framing == "lines")
 
 
-def add_schemas(parser: argparse.ArgumentParser) -> None:
-    """Add `--schemas`."""
+OnS3 = Literal["copied", "kept", "refused"]
+"""What becomes of schemas on S3: a directory, for the command; its own affair; or an error."""
+
+
+def add_schemas(parser: argparse.ArgumentParser, on_s3: OnS3 = "copied") -> None:
+    """Add `--schemas`. What writes there refuses S3."""
+    forms = "directory of the datasets"
+    if on_s3 != "refused":
+        forms += ", or s3://bucket/prefix"
     parser.add_argument(
         "--schemas",
         metavar="DIR",
         default=os.environ.get("PIPELINE_SCHEMAS") or "schemas",
-        help="directory of the datasets (default: $PIPELINE_SCHEMAS, else ./schemas)",
+        help=f"{forms} (default: $PIPELINE_SCHEMAS, else ./schemas)",
     )
+    parser.set_defaults(schemas_on_s3=on_s3)
+
+
+@contextmanager
+def schemas_here(options: argparse.Namespace) -> Iterator[None]:
+    """Have `options.schemas` name a directory for as long as this is open, also if it is on S3."""
+    place = getattr(options, "schemas", None)
+    on_s3 = getattr(options, "schemas_on_s3", "copied")
+    if not place or not place.startswith("s3:") or on_s3 == "kept":
+        yield
+        return
+    if on_s3 == "refused":
+        message = (
+            f"--schemas is {place}, and this command writes there: give a directory, as "
+            f"`aws s3 sync {place} schemas` makes one."
+        )
+        raise SettingsError(message)
+    from pipeline.adapters.schema_folder import schema_folder
+
+    with schema_folder(place) as folder:
+        options.schemas = str(folder)
+        yield
 
 
 def add_output(parser: Parser) -> None:
@@ -293,6 +323,25 @@ def add_stream(parser: argparse.ArgumentParser, purpose: str, *, required: bool 
         help="the Kinesis service (default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL, else "
         "AWS)",
     )
+
+
+def add_page(parser: argparse._ActionsContainer, name: str, purpose: str) -> None:
+    """Add the option that serves the page; its value is the port, None without the page."""
+    parser.add_argument(
+        name,
+        metavar="PORT",
+        nargs="?",
+        type=_port,
+        const=0,
+        help=f"{purpose}; on 127.0.0.1, at an address that only you are told (default port: any)",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= _HIGHEST_PORT):  # noqa: PLR2004
+        message = f"{text!r} is not a port, which is a number up to {_HIGHEST_PORT}."
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def timestamp_option(option: str, text: str) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.commands.options import (
     Commands,
     add_output,
+    add_page,
     add_schemas,
     add_stream,
     as_uri,
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from pipeline.commands.run_display import Screen
     from pipeline.core.report import Report
     from pipeline.esm import Mapping
+    from pipeline.flow import Pipeline
     from pipeline.local import Beginning, Function, Runner, State, StreamIdentity
+    from pipeline.page import Board
     from pipeline.settings import Settings
 
 Notify = Callable[[str], object]
@@ -115,6 +118,13 @@ def register(commands: Commands) -> None:
         metavar="FILE",
         help="append the handler's log and metrics, as JSON lines, to FILE; - is standard output",
     )
+    add_page(
+        parser,
+        "--ui",
+        "serve a page that shows the run in a browser: the balance, the shards, what is refused "
+        "and by which rule, and the schema, to change it and judge again; with --once it stays "
+        "until Ctrl-C",
+    )
     _add_mapping(parser)
     add_report(parser)
     parser.set_defaults(run=run)
@@ -160,23 +170,27 @@ def run(options: argparse.Namespace) -> int:
         failures = open_store(_failures(options, settings.output), settings.s3)
         restart = options.if_recreated == "restart"
         beginning = _beginning(options.beginning)
-        with open_state(directory, identity, restart=restart, beginning=beginning) as state:
+        function = _function(options, settings, write)
+        with (
+            open_state(directory, identity, restart=restart, beginning=beginning) as state,
+            _page(options, function.pipeline, summary.arn, screen.notify) as board,
+        ):
             job = Job(
                 kinesis=kinesis,
                 retention=summary.retention,
                 state=state,
-                function=_function(options, settings, write),
+                function=function,
                 failures=failures,
                 mapping=_mapping(options),
                 concurrency=options.concurrency,
                 once=options.once,
-                notify=screen.notify,
-                on_stored=_one_at_a_time(balance.add),
+                notify=board.notify if board else screen.notify,
+                on_stored=_one_at_a_time(balance.add, *([board.add] if board else [])),
                 restart=restart,
             )
             screen.notify(f"reading {summary.arn}, {_where_it_goes_on(state, directory)}")
             runner = Runner(job)
-            _run_watched(runner, screen)
+            _run_on_page(runner, screen, board)
     seconds = time.perf_counter() - start
     options.report = {
         **balance.report(),
@@ -259,13 +273,14 @@ def _mapping(options: argparse.Namespace) -> "Mapping":
     return Mapping(options.batch_size, options.window, *limits)
 
 
-def _one_at_a_time(add: Callable[["Report"], object]) -> Callable[["Report"], None]:
-    """Let several threads call a function that is not thread-safe."""
+def _one_at_a_time(*adding: Callable[["Report"], object]) -> Callable[["Report"], None]:
+    """Let several threads call functions that are not thread-safe."""
     lock = threading.Lock()
 
     def locked(report: "Report") -> None:
         with lock:
-            add(report)
+            for add in adding:
+                add(report)
 
     return locked
 
@@ -281,8 +296,39 @@ def _default_state(stream_arn: str, output: str) -> Path:
     return Path(home) / "kinesis-s3-pipeline" / f"{stream_arn.rpartition('/')[2]}-{digest}"
 
 
-def _run_watched(runner: "Runner", screen: "Screen") -> None:
-    """Run in another thread, and handle screen and signals in this one."""
+@contextlib.contextmanager
+def _page(
+    options: argparse.Namespace, pipeline: "Pipeline", stream: str, notify: Notify
+) -> "Iterator[Board | None]":
+    """Serve the page that --ui asks for, and say where."""
+    if options.ui is None:
+        yield None
+        return
+    from pipeline.page import Board, serve
+
+    board = Board(stream, pipeline, Path(options.schemas), notify=notify)
+    with serve(board, options.ui) as url:
+        notify(f"open {url} in a browser")
+        yield board
+
+
+def _run_on_page(runner: "Runner", screen: "Screen", board: "Board | None") -> None:
+    """Run; a page stays when there is nothing more to read."""
+    if board is None:
+        _run_watched(runner, screen)
+        return
+    from pipeline.page import stay
+
+    board.status = runner.status
+    stopped = _run_watched(runner, screen)
+    board.ended = True
+    if not stopped:
+        screen.notify("everything is read; the page stays until Ctrl-C")
+        stay()
+
+
+def _run_watched(runner: "Runner", screen: "Screen") -> bool:
+    """Run in another thread, and handle screen and signals in this one; say whether one came."""
     with ThreadPoolExecutor(1) as thread, _signals() as signalled:
         running = thread.submit(runner.run)
         try:
@@ -294,6 +340,7 @@ def _run_watched(runner: "Runner", screen: "Screen") -> None:
         finally:
             runner.stop()
         running.result()
+        return signalled.is_set()
 
 
 @contextlib.contextmanager

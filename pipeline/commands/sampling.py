@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pipeline.commands.options import (
     STANDARD_INPUT,
@@ -21,8 +21,9 @@ from pipeline.commands.stream_batches import StreamBatches
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.authoring.infer import Place, Samples
+    from pipeline.authoring.infer import Misfit, Place, Samples
     from pipeline.bucket_settings import S3Settings
+    from pipeline.core.binary.decoder import Decoder
     from pipeline.core.records import Batch, Limits
     from pipeline.files.unpacking import Readable
 
@@ -32,11 +33,15 @@ _S3: Final = "s3://"
 
 
 class Text(NamedTuple):
-    """A document as it was found: in which file, object or shard, and at which byte."""
+    """A document as it was found: in which file, object or shard, and at which byte.
+
+    Of a payload that is not JSON and could not be decoded, `why` says so.
+    """
 
     text: bytes
     name: str
     offset: int | None
+    why: str | None = None
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -65,15 +70,34 @@ def limits_of_environment() -> "Limits":
     return Settings.from_environment({**os.environ, **required}).limits
 
 
+def payload_decoder(options: argparse.Namespace) -> "Decoder | None":
+    """Return what decodes a stream's payloads, where stream.toml of `--schemas` says how."""
+    from pipeline.adapters.schemas import read_stream
+    from pipeline.attempt import decoder_of
+
+    folder = Path(options.schemas)
+    credentials = os.environ.get("PIPELINE_REGISTRY_CREDENTIALS", "")
+    return decoder_of(read_stream(folder), folder, credentials)
+
+
 def fill(samples: "Samples", texts: Iterator[Text], documents: int) -> bool:
     """Add texts until there are enough documents; return whether there were more."""
-    from pipeline.authoring.infer import Place
-
     for text in texts:
         if samples.documents >= documents or samples.size >= _MOST_BYTES:
             return True
-        samples.add(text.text, Place(text.name, text.offset))
+        add(samples, text)
     return False
+
+
+def add(samples: "Samples", text: Text) -> None:
+    """Add a document to samples, or skip it."""
+    from pipeline.authoring.infer import Place
+
+    place = Place(text.name, text.offset)
+    if text.why is None:
+        samples.add(text.text, place)
+    else:
+        samples.skip(text.why, place)
 
 
 def texts_of(options: argparse.Namespace, files: Sequence[str], limits: "Limits") -> Iterator[Text]:
@@ -93,6 +117,17 @@ def place_in_words(place: "Place") -> str:
         return place.name or "unknown"
     line = _line_of(place.name, place.offset)
     return str(place) if line is None else f"{place.name}, line {line:,} (byte {place.offset:,})"
+
+
+def misfit_report(misfit: "Misfit") -> dict[str, Any]:
+    """Return what is wrong with some documents as JSON has it; nothing of their values is in it."""
+    return {
+        "documents": misfit.count,
+        "reason": misfit.reason,
+        "path": misfit.path,
+        "message": misfit.message,
+        "first": place_in_words(misfit.place),
+    }
 
 
 def _line_of(name: str, offset: int) -> int | None:
@@ -163,27 +198,35 @@ def _stream_texts(options: argparse.Namespace, limits: "Limits") -> Iterator[Tex
     from pipeline.adapters.aws.kinesis import KinesisStream, kinesis_client
     from pipeline.local.reader import FROM_OLDEST
 
+    decoder = payload_decoder(options)
     kinesis = KinesisStream(options.stream, kinesis_client(options.endpoint_url))
     for batch in StreamBatches(kinesis, FROM_OLDEST, print_notice):
         if batch is not None:
-            yield from batch_texts(batch, kinesis.stream, limits, options)
+            yield from batch_texts(batch, kinesis.stream, limits, options, decoder)
 
 
 def batch_texts(
-    batch: "Batch", stream: str, limits: "Limits", options: argparse.Namespace
+    batch: "Batch",
+    stream: str,
+    limits: "Limits",
+    options: argparse.Namespace,
+    decoder: "Decoder | None" = None,
 ) -> Iterator[Text]:
     """Yield the documents of stream records, deaggregated and unpacked, and what did not open."""
     from pipeline.flow import open_documents
 
     place = f"{stream}/{batch.shard}, sequence number "
-    for part in open_documents(batch, limits, each_line=options.framing == "lines"):
+    each_line = options.framing == "lines"
+    for part in open_documents(batch, limits, None, decoder, each_line=each_line):
         found = zip(part.documents.unit, part.documents.payloads, strict=True)
         records = part.documents.provenance.record
         for unit, payload in found:
             yield Text(payload, place + batch.records[records[unit]].sequence_number, None)
         for reject in part.rejects:
             number = reject.provenance.record[reject.unit]
-            yield Text(reject.payload, place + batch.records[number].sequence_number, None)
+            where = place + batch.records[number].sequence_number
+            why = None if decoder is None else f"not decoded ({reject.violation.reason})"
+            yield Text(reject.payload, where, None, why)
 
 
 def print_notice(sentence: str) -> None:

@@ -13,7 +13,7 @@ from pipeline.commands.options import (
     add_stream,
     positive_integer,
 )
-from pipeline.commands.sampling import limits_of_environment, print_notice
+from pipeline.commands.sampling import limits_of_environment, payload_decoder, print_notice
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ def register(commands: Commands) -> None:
         help="show what is on a stream, or in a file",
         description="Print the documents of a stream, or of files (plain, gzip, zlib or zstd; "
         "s3://bucket/key, or a prefix that ends with /; - is standard input), one a line: KPL "
-        "aggregates taken apart, payloads decompressed, envelopes unwrapped as stream.toml or "
-        "--preset says. Nothing is written or acknowledged, and no consumer is disturbed but for "
-        "its share of the shards' read limit. What cannot be opened is a line with its reason and "
+        "aggregates taken apart, payloads decompressed, or decoded where [payload] of stream.toml "
+        "says that a stream's are not JSON, envelopes unwrapped as stream.toml or --preset says. "
+        "Nothing is written or acknowledged, and no consumer is disturbed but for its share "
+        "of the shards' read limit. What cannot be opened is a line with its reason and "
         "its payload, and a sentence on stderr. Payloads go to standard output, as that is what "
         "was asked for; never to stderr.",
         epilog="With --positions, and for what cannot be opened, the members of a line are named "
@@ -95,9 +96,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
         help="unwrap as this preset does (default: as stream.toml in --schemas says, if it is "
-        "there)",
+        "there); give it again for each preset that follows",
     )
     parser.add_argument(
         "--wrapped", action="store_true", help="documents in their envelopes, as they were sent"
@@ -119,15 +121,19 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.commands.tap_output import Printer, RawFiles
 
     _check(options)
+    raw = bool(options.raw or options.raw_to)
     looker = Looker(
-        limits_of_environment(), options.where, _envelope(options), each_line=_each_line(options)
+        limits_of_environment(),
+        options.where,
+        _envelope(options),
+        None if raw else payload_decoder(options),
+        each_line=_each_line(options),
     )
     printer = (
         RawFiles(options.raw_to)
         if options.raw_to
         else Printer(pretty=options.pretty, raw=options.raw, positions=options.positions)
     )
-    raw = bool(options.raw or options.raw_to)
     looks = looker.looks(_batches(options), raw=raw)
     if options.sample:
         looks = sampled(looks, options.sample)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pipeline.commands.options import Commands, add_schemas
-from pipeline.commands.sampling import add_sampling, limits_of_environment
+from pipeline.commands.reporting import add_json
+from pipeline.commands.sampling import add_sampling, limits_of_environment, payload_decoder
 from pipeline.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.commands.estimate import Estimate
     from pipeline.commands.trying import Became, Taken
     from pipeline.commands.unwrapping import Preset
+    from pipeline.core.binary.decoder import Decoder
     from pipeline.core.dataset import Dataset
     from pipeline.core.records import Limits
     from pipeline.flow import Pipeline
@@ -38,7 +40,9 @@ def register(commands: Commands) -> None:
         "prefix that ends with /; - is standard input) or from a stream, draft datasets for them "
         "into a new folder, process them with these in memory, and say on one screen what became "
         "rows and dead letters, and what it would be in a day and a month, here and at Firehose. "
-        "Nothing else is written.",
+        "Nothing else is written. A folder that holds nothing but a stream.toml, and folders whose "
+        "names begin with _, is new, too: payloads are then decoded, and envelopes opened, as that "
+        "says.",
         epilog="Prices are those of us-east-1 that pipeline bench uses; what this machine needed "
         "is taken for what Lambda would need.",
     )
@@ -51,8 +55,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--preset",
+        action="append",
         metavar="NAME",
-        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them",
+        help="the documents stand in envelopes, as cloudwatch-logs, dms or debezium make them; "
+        "give it again for each preset that follows",
     )
     parser.add_argument(
         "--gb-a-day",
@@ -61,33 +67,39 @@ def register(commands: Commands) -> None:
         help="what will come in a day (default: of a stream, what has come by its arrivals; of a "
         "file, 1)",
     )
-    add_schemas(parser)
+    add_schemas(parser, "refused")
     add_sampling(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, draft, process, estimate and report; return the exit code."""
+    from pipeline.adapters.schemas import read_stream
     from pipeline.authoring.infer import DraftOptions, check_name
     from pipeline.commands.estimate import estimate
-    from pipeline.commands.infer import drafts_of, name_of
+    from pipeline.commands.infer import drafts_of, name_of, report_of
     from pipeline.commands.trying import process, take
-    from pipeline.commands.unwrapping import open_preset
+    from pipeline.commands.unwrapping import open_own, open_preset
     from pipeline.core.dataset import check_together
+    from pipeline.core.stream import Framing
 
     if bool(options.files) is bool(options.stream):
         raise SettingsError("Name files to try, or a stream with --stream; one of the two.")
     folder = Path(options.schemas)
-    _check_new(folder)
+    _check_new(folder, options)
+    if read_stream(folder).framing is Framing.LINES:
+        options.framing = "lines"
     options.match_field = options.split_by = None
     name = options.name or name_of(options)
     check_name(name)
     limits = limits_of_environment()
-    preset = open_preset(options.preset, limits) if options.preset else None
-    taken = take(options, limits, preset)
+    preset = open_preset(options.preset, limits) if options.preset else open_own(folder, limits)
+    decoder = payload_decoder(options) if options.stream else None
+    taken = take(options, limits, preset, decoder)
     drafts = drafts_of(taken.samples, name, options, DraftOptions())
     datasets = check_together(draft.dataset for draft in drafts)
-    first, second = (_pipeline(datasets, limits, preset, options) for _ in range(2))
+    first, second = (_pipeline(datasets, options, limits, preset, decoder) for _ in range(2))
     became = process(first, taken.records)
     gigabytes = options.gb_a_day or (taken.gigabytes_a_day if options.stream else None)
     estimated = estimate(
@@ -102,6 +114,22 @@ def run(options: argparse.Namespace) -> int:
     _report(taken, drafts, became)
     _report_volume(options, gigabytes, estimated)
     _report_next(options, folder, drafts, became)
+    options.report = {
+        "payloads": taken.payloads,
+        "bytes": taken.payload_bytes,
+        "more": taken.more,
+        "documents": became.documents,
+        "rows": became.rows,
+        "dead_letters": dict(became.rejects),
+        "drops": became.drops,
+        "schemas": str(folder),
+        "datasets": [report_of(draft) for draft in drafts],
+        "gigabytes_a_day": gigabytes or _ASSUMED,
+        "assumed": gigabytes is None,
+        "files_a_day": estimated.files,
+        "batches_a_day": estimated.events,
+        "dollars_a_month": {"here": estimated.here, "firehose": estimated.firehose},
+    }
     return 0
 
 
@@ -117,10 +145,21 @@ def _volume(text: str) -> float:
     return volume
 
 
-def _check_new(folder: Path) -> None:
-    """Refuse a folder that holds something. Raises `SettingsError`."""
+def _check_new(folder: Path, options: argparse.Namespace) -> None:
+    """Refuse a folder that holds more than what says how the stream is. Raises `SettingsError`."""
+    from pipeline.commands.unwrapping import setting_of
+    from pipeline.core.stream import NAME
+
     is_other = folder.is_symlink() or (folder.exists() and not folder.is_dir())
-    if not is_other and not (folder.exists() and any(folder.iterdir())):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() and not is_other else set()
+    if NAME in names and options.preset:
+        message = (
+            f"{folder / NAME} says how documents stand in payloads: leave out --preset, and name "
+            f"it there, as in {setting_of(options.preset)}."
+        )
+        raise SettingsError(message)
+    others = {name for name in names if name[0] != "_"} if NAME in names else names
+    if not is_other and not others - {NAME}:
         return
     message = (
         f"{folder} {'is not a folder' if is_other else 'holds something already'}, and nothing in "
@@ -131,9 +170,10 @@ def _check_new(folder: Path) -> None:
 
 def _pipeline(
     datasets: "Sequence[Dataset]",
+    options: argparse.Namespace,
     limits: "Limits",
     preset: "Preset | None",
-    options: argparse.Namespace,
+    decoder: "Decoder | None",
 ) -> "Pipeline":
     """Return a pipeline for what was drafted, into memory."""
     from pipeline.measure.invocation import make_pipeline
@@ -143,6 +183,7 @@ def _pipeline(
         limits=limits,
         each_line=options.framing == "lines",
         envelope=preset.envelope if preset else None,
+        decoder=decoder,
     )
 
 
@@ -151,15 +192,23 @@ def _write(folder: Path, drafts: "Sequence[Draft]", preset: "Preset | None") -> 
     from pipeline.commands.infer import write_draft
     from pipeline.core.stream import NAME
 
+    path = folder / NAME
+    if path.exists():
+        preset = None  # as it says
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     partial.mkdir(parents=True)
     try:
         for draft in drafts:
             write_draft(draft, partial / draft.name)
-        if preset:
-            (partial / NAME).write_text(f'preset = "{preset.name}"\n', "utf-8", newline="\n")
-        partial.replace(folder)  # an empty folder gives way
+        if preset is not None and preset.names:
+            (partial / NAME).write_text(f"{preset.setting}\n", "utf-8", newline="\n")
+        if path.exists():
+            for draft in drafts:
+                (partial / draft.name).rename(folder / draft.name)
+            partial.rmdir()
+        else:
+            partial.replace(folder)  # an empty folder gives way
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

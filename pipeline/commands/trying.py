@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from pipeline.authoring.infer import Place, Samples
+from pipeline.authoring.infer import Samples
 from pipeline.commands.batches import batches_of_files, batches_of_stream
 from pipeline.commands.estimate import events_of, full_event
-from pipeline.commands.sampling import Text, batch_texts
+from pipeline.commands.sampling import Text, add, batch_texts
 from pipeline.core.events import kinesis_event
 from pipeline.core.kpl import deaggregate
 from pipeline.core.records import Batch, StreamRecord
@@ -23,6 +23,7 @@ from pipeline.measure.invocation import invoke
 
 if TYPE_CHECKING:
     from pipeline.commands.unwrapping import Preset
+    from pipeline.core.binary.decoder import Decoder
     from pipeline.core.records import Limits
     from pipeline.flow import Pipeline
 
@@ -75,7 +76,12 @@ class Became:
         return self.documents - self.rows - self.rejects.total()
 
 
-def take(options: argparse.Namespace, limits: "Limits", preset: "Preset | None") -> Taken:
+def take(
+    options: argparse.Namespace,
+    limits: "Limits",
+    preset: "Preset | None",
+    decoder: "Decoder | None" = None,
+) -> Taken:
     """Read documents until there are enough; keep the records that they came in."""
     taken = Taken(Samples(None, limits))
     for batch in _batches(options):
@@ -84,9 +90,9 @@ def take(options: argparse.Namespace, limits: "Limits", preset: "Preset | None")
             break
         kept = _first(batch, options.documents - taken.payloads)
         taken.more = taken.more or kept is not batch
-        texts = _texts(kept, options, limits)
+        texts = _texts(kept, options, limits, decoder)
         for text in preset.documents(texts) if preset else texts:
-            taken.samples.add(text.text, Place(text.name, text.offset))
+            add(taken.samples, text)
         _keep(taken, kept)
     if not options.files:
         taken.event = full_event(taken.records)
@@ -127,9 +133,12 @@ def _first(batch: Batch, count: int) -> Batch:
     return msgspec.structs.replace(batch, records=batch.records[:count])
 
 
-def _texts(batch: Batch, options: argparse.Namespace, limits: "Limits") -> Iterator[Text]:
+def _texts(
+    batch: Batch, options: argparse.Namespace, limits: "Limits", decoder: "Decoder | None"
+) -> Iterator[Text]:
     if not batch.one_document_per_record:
-        return batch_texts(batch, batch.source.rpartition("/")[0], limits, options)
+        stream = batch.source.rpartition("/")[0]
+        return batch_texts(batch, stream, limits, options, decoder)
     return (
         Text(record.data, batch.source, int(record.sequence_number)) for record in batch.records
     )

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
@@ -18,7 +18,12 @@ from pipeline.core.documents.row_decoder import RowDecoder
 from pipeline.core.documents.unknown import Census
 from pipeline.core.errors import DatasetError
 from pipeline.core.formats import FORMATS, Format
-from pipeline.core.lake_settings import LakeSettings, UnusableLake, read_lake_settings
+from pipeline.core.lake_settings import (
+    FORGOTTEN_TABLE,
+    LakeSettings,
+    UnusableLake,
+    read_lake_settings,
+)
 from pipeline.core.matching import (
     Match,
     Matching,
@@ -171,7 +176,21 @@ def check_together(datasets: Iterable[Dataset]) -> tuple[Dataset, ...]:
                 f"{matchings[name]}, and {other}: {matchings[other]}."
             )
         raise DatasetError(message)
+    _check_table_names([dataset.name for dataset in datasets if dataset.lake is not None])
     return datasets
+
+
+def _check_table_names(names: Sequence[str]) -> None:
+    """Raise `DatasetError` where a table would be another one's list of what was forgotten."""
+    for name in names:
+        other = f"{name}{FORGOTTEN_TABLE}"
+        if other in names:
+            message = (
+                f"Datasets {name} and {other} have [lake], and a table {other} has the identities "
+                f"of the rows that `pipeline lake forget` deleted from {name}. Give {other} "
+                "another name."
+            )
+            raise DatasetError(message)
 
 
 class _Config:

@@ -1,12 +1,14 @@
 """The event by which Firehose has a function transform its records.
 
 Each record is a user record: Firehose has deaggregated what it read from a stream. Such a record
-says where it stood there, and its source is then that of a row: the stream's ARN and the shard.
-What was put into Firehose itself has the ARN of the Firehose stream for its source, and its
-recordId, which is a number, for its sequence number.
+says where it stood there, and its source is then that of a row: the stream's ARN and the shard;
+unless others of the event say the same, as parts of an aggregate that have no number of their own.
+Such a one, and what was put into Firehose itself, has the ARN of the Firehose stream for its
+source, and its recordId, which is a number, for its sequence number.
 """
 
 import re
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -74,10 +76,14 @@ def read_transformation_event(event: Any) -> tuple[str, list[SentRecord]]:
         raise EventError(message) from None
     numbers = [record.recordId for record in given.records]
     are_numbers = len(set(numbers)) == len(numbers) and all(map(_NUMBER.fullmatch, numbers))
-    records = [
-        _sent(given, record, None if are_numbers else place)
-        for place, record in enumerate(given.records)
-    ]
+    places = [None if are_numbers else place for place in range(len(numbers))]
+    both = list(zip(given.records, places, strict=True))
+    records = [_sent(given, record, place) for record, place in both]
+    often = Counter((record.source, *record.position) for record in records)
+    alone = msgspec.structs.replace(given, sourceKinesisStreamArn=None)
+    for index, record in enumerate(records):
+        if often[record.source, *record.position] > 1:
+            records[index] = _sent(alone, *both[index])
     return given.deliveryStreamArn, records
 
 

@@ -20,6 +20,11 @@ _BY_VALUE = (pa.types.is_string, pa.types.is_integer, pa.types.is_boolean, pa.ty
 _OF_LANDING: dict[str, Transform] = {"year": "year", "month": "month", "date": "day", "hour": "day"}
 
 
+_CATALOG = re.compile(r"sqlite:///.+|glue:[a-z0-9_]{1,255}|rest:https?://[^/?\s]+([/?]\S*)?")
+FORGOTTEN_TABLE: Final = "_forgotten"
+"""What is added to a dataset's name for the table of the identities that were deleted for good."""
+
+
 class UnusableLake(Exception):
     """A setting of `[lake]` cannot be used; the message says why."""
 
@@ -36,11 +41,27 @@ class LakePartition(msgspec.Struct, frozen=True):
         name = self.field.replace(".", "_")
         return name if self.transform == "identity" else f"{name}_{self.transform}"
 
+    def __str__(self) -> str:
+        """Write it as in dataset.toml."""
+        if self.transform == "identity":
+            return self.field
+        return f"{self.transform}({'' if self.field == ARRIVAL else self.field})"
+
 
 class LakeSettings(msgspec.Struct, frozen=True):
     """How a dataset's table is partitioned."""
 
     partition_by: tuple[LakePartition, ...]
+
+
+def catalog_fault(uri: str) -> str | None:
+    """Say why a URI does not name a catalog; None if it may."""
+    if _CATALOG.fullmatch(uri):
+        return None
+    return (
+        f"{uri!r} does not name a catalog; write sqlite:///directory/catalog.db, glue:DATABASE or "
+        "rest:https://…?namespace=NAME."
+    )
 
 
 def read_lake_settings(
@@ -59,7 +80,7 @@ def read_lake_settings(
         raise UnusableLake(message)
     texts = given.get("partition_by")
     if texts is None:
-        return LakeSettings((_days_of(landing),))
+        return _apart(LakeSettings((_days_of(landing),)), record, schema_file)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         message = '[lake] partition_by is a list of strings, as in ["day(placed_at)"].'
         raise UnusableLake(message)
@@ -68,7 +89,22 @@ def read_lake_settings(
     if len(set(names)) < len(names):
         message = "[lake] partition_by has the same field twice."
         raise UnusableLake(message)
-    return LakeSettings(partitions)
+    return _apart(LakeSettings(partitions), record, schema_file)
+
+
+def _apart(settings: LakeSettings, record: Record, schema_file: str) -> LakeSettings:
+    """Return the settings, if no partition of a table is named as one of its columns is."""
+    fields = {field.name.lower(): field for field in record.fields}
+    for partition in settings.partition_by:
+        field = fields.get(partition.name.lower())
+        if field is not None and partition != LakePartition("identity", field.name):
+            message = (
+                f"[lake]: a table calls its partitions by {partition} {partition.name}, and "
+                f"{schema_file} has a field of that name. Give that field another name, and its "
+                f'JSON key by "jsonName": "{field.key}"; or partition by another field.'
+            )
+            raise UnusableLake(message)
+    return settings
 
 
 def _days_of(landing: Sequence[PartitionColumn]) -> LakePartition:

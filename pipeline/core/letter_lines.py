@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pybase64
@@ -19,6 +19,16 @@ from pipeline.core.protection import Protection, Shown
 from pipeline.core.records import Provenance, Reject, StreamRecord, Violation
 from pipeline.core.unpack import GZIP_WINDOW
 
+# What a line may hold, in order. Those from `element` on are there only where they say something.
+# Tables of dead letters are made from it, so that a member that is new here is a column there.
+MEMBERS: dict[str, Literal["string", "int", "bigint", "strings"]] = {
+    "stage": "string", "reason": "string", "message": "string", "path": "string",
+    "dataset": "string", "schema_version": "int", "source": "string",
+    "sequence_number": "string", "sub_sequence_number": "bigint", "document": "int",
+    "arrived_at": "string", "partition_key": "string", "payload_encoding": "string",
+    "payload": "string", "element": "int", "payload_format": "string", "private_key": "string",
+    "redacted": "strings", "sealed": "string", "digest": "string",
+}  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 _PIECE = 3 * 2**16  # bytes, a multiple of what base64 writes at once

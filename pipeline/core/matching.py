@@ -35,6 +35,11 @@ class Match(msgspec.Struct, frozen=True):
         return self.key if isinstance(self.key, str) else ".".join(self.key)
 
     @property
+    def written(self) -> str:
+        """The key as `field` of [match] has it."""
+        return self.key if isinstance(self.key, str) else written(self.key)
+
+    @property
     def path(self) -> tuple[str, ...]:
         """The path of keys, where it is one; of one key where it can be no other."""
         if isinstance(self.key, tuple):
@@ -70,8 +75,7 @@ class Match(msgspec.Struct, frozen=True):
         return self.key == other.key and not any((type(v), v) in values for v in other.values)
 
     def __str__(self) -> str:
-        key = self.key if isinstance(self.key, str) else written(self.key)
-        return f"{key!r} equals {' or '.join(map(repr, self.values))}"
+        return f"{self.written!r} equals {' or '.join(map(repr, self.values))}"
 
 
 class Matching(msgspec.Struct, frozen=True):
@@ -116,10 +120,11 @@ def _read(given: Mapping[str, Any]) -> Match:
         raise UnusableMatch("[match] equals is a string, integer or boolean, or a list of them.")
     if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values):
         raise UnusableMatch("[match] equals is an integer of more than 64 bits.")
-    return Match(_key(given["field"]), values[0], tuple(values[1:]))
+    return Match(read_key(given["field"]), values[0], tuple(values[1:]))
 
 
-def _key(given: Any) -> Key:
+def read_key(given: Any) -> Key:
+    """Read `field` of `[match]`. Raises `UnusableMatch`."""
     parts = given if isinstance(given, list) else [given]
     if not all(isinstance(part, str) for part in parts) or not parts:
         raise UnusableMatch(

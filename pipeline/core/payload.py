@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from operator import add, contains
+from operator import add, contains, countOf
 
 import msgspec
 import pyarrow as pa
@@ -266,7 +266,7 @@ class _Opener:
             return
         if last != self._record:
             self._begin(last)
-        self._documents_left -= sum(columns[unit] == last for unit in units)
+        self._documents_left -= countOf(map(columns.__getitem__, units), last)
 
     def _too_many(self) -> Violation:
         return Violation(

@@ -132,8 +132,12 @@ def _faults_of_registry(given: Mapping[str, Any]) -> list[str]:
 def _faults_of_protobuf(given: Mapping[str, Any]) -> list[str]:
     faults = list[str]()
     is_protobuf, header = given.get("format") == Format.PROTOBUF, given.get("framing")
-    if is_protobuf and header == Header.GLUE:
-        faults.append('format "protobuf" is read with framing "confluent" or "none".')
+    if is_protobuf and header == Header.GLUE and "registry" in given:
+        faults.append(
+            "registry: Glue's holds the texts of .proto files, and payloads are read by what "
+            "protoc makes of these: leave out registry, and put <id>.desc of each version into "
+            "schemas."
+        )
     if "message" in given and not (is_protobuf and header == Header.NONE):
         faults.append('message goes with format "protobuf" and framing "none".')
     elif "message" in given and not _matches(_MESSAGE, given["message"]):

@@ -5,6 +5,7 @@ stream.py, shard.py       how it lies on a Kinesis stream, cut into Lambda's eve
 place.py                  where the demo writes
 run.py                    the command: each event through `pipeline.handlers.kinesis`
 live.py                   the same with --stream: kinesalite, the producer, the runner
+watched.py                the same with --live: slower, with the page in a browser
 count.py                  what came out, counted without the pipeline's help
 verdict.py                whether it balances
 screen.py                 what a person wants to see, on one screen
@@ -13,9 +14,16 @@ lake.py                   the same with --lake: one table, a redrive that lands 
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.commands.options import Commands, positive_integer
+from pipeline.commands.options import Commands, add_page, positive_integer
+from pipeline.commands.reporting import add_json
+
+if TYPE_CHECKING:
+    from pipeline.demo.place import Place
+    from pipeline.demo.verdict import Verdict
 
 DOCUMENTS = 20_000
 SEED = 1
@@ -62,7 +70,14 @@ def register(commands: Commands) -> None:
         default=SEED,
         help=f"the same seed makes the same stream, byte for byte (default: {SEED})",
     )
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group()
+    add_page(
+        way,
+        "--live",
+        "take half a minute, and serve a page that shows it in a browser: the balance, what is "
+        "refused and by which rule, and the schema, to change it and judge again",
+    )
+    way.add_argument(
         "--stream",
         action="store_true",
         help="send the documents over a real stream: kinesalite (npm), the producer, the runner",
@@ -73,6 +88,7 @@ def register(commands: Commands) -> None:
         help="then commit the rows to Iceberg tables, redrive some dead letters into them, look at "
         "the table of before, and audit",
     )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -80,10 +96,18 @@ def _run(options: argparse.Namespace) -> int:
     from pipeline.demo.lake import refuse_without_library, show_lake
     from pipeline.demo.live import run_live
     from pipeline.demo.run import nothing_more, run
+    from pipeline.demo.watched import run_watched
 
     if options.lake:
         refuse_without_library()
-    afterwards = show_lake if options.lake else nothing_more
+    then = show_lake if options.lake else nothing_more
+
+    def afterwards(place: "Place", verdict: "Verdict") -> bool:
+        options.report = {**verdict.report(), "out": str(place.root)}
+        return then(place, verdict)
+
     chosen = options.documents, options.out, options.seed
     demo = run_live if options.stream else run
+    if options.live is not None:
+        demo = partial(run_watched, port=options.live)
     return demo(*chosen, afterwards=afterwards, everything=options.all)

@@ -45,7 +45,7 @@ def run(
     place = prepare(out)
     stream = Stream(documents, seed)
     with environment(place):
-        delivered, last = _deliver(stream, handler)
+        delivered, last = deliver(stream, handler)
         redelivery = deliver_again(last, place, handler)
     verdict = judge(stream.totals, delivered, count_files(place), redelivery)
     write_sample(place, verdict.sample)
@@ -55,7 +55,9 @@ def run(
     return 0 if verdict.balanced and right else 1
 
 
-def _deliver(stream: Stream, handler: Handler) -> tuple[Delivered, Event]:
+def deliver(
+    stream: Stream, handler: Handler, between: Callable[[], object] = lambda: None
+) -> tuple[Delivered, Event]:
     """Hand every event to the handler; return what it said, and the last event."""
     delivered, event = Delivered(), Event()
     with progress(len(stream), stream.totals) as advance:
@@ -66,6 +68,7 @@ def _deliver(stream: Stream, handler: Handler) -> tuple[Delivered, Event]:
             delivered.processor_seconds += time.process_time() - processor
             delivered.add(log)
             advance(delivered)
+            between()
     return delivered, event
 
 

@@ -155,14 +155,16 @@ def verdict_line(verdict: Verdict) -> Text:
 
 
 def time_and_cost(delivered: Delivered, total: float) -> str:
-    """Say how long it took, and what that would cost in AWS."""
+    """Say how long it took, and what that would cost in AWS, unless its events are not AWS's."""
     cost = pipeline_cost(delivered.data_bytes, delivered.seconds, delivered.objects).total
     others = firehose_cost(delivered.data_bytes / max(1, delivered.documents.total()))
     who = delivered.who.lower()
-    return (
-        f"{delivered.seconds:.1f} s in {who}, {total:.1f} s in all; {delivered.objects:,} objects: "
-        f"${cost:.2f} a GB (Firehose: ${others:.2f})."
+    took = (
+        f"{delivered.seconds:.1f} s in {who}, {total:.1f} s in all; {delivered.objects:,} objects"
     )
+    if delivered.small_events:
+        return f"{took}, as the events were kept small for the page to show."
+    return f"{took}: ${cost:.2f} a GB (Firehose: ${others:.2f})."
 
 
 def next_commands(place: Place) -> Iterator[Text]:

@@ -10,7 +10,7 @@ from pipeline.core.records import StreamRecord
 
 ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/shop"
 _AGGREGATE_BYTES = 50_000
-_EVENT_BYTES = 6 * 2**20
+EVENT_BYTES = 6 * 2**20
 _EVENT_RECORDS = 10_000
 _ENVELOPE_BYTES = 550  # what Lambda writes around each record's data
 _FIRST_SEQUENCE_NUMBER = 49_671 * 10**51
@@ -22,7 +22,8 @@ Event = dict[str, Any]
 class Shard:
     """Takes records and cuts them into events; `full` holds those that are."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, event_bytes: int = EVENT_BYTES) -> None:
+        self._longest_event = event_bytes
         self.full: list[Event] = []
         self._id = f"shardId-{number:012}"
         self._sequence_number = _FIRST_SEQUENCE_NUMBER + number * 16 + 2
@@ -41,7 +42,7 @@ class Shard:
     def put(self, key: str, data: bytes, now: datetime) -> None:
         """Put a stream record."""
         size = -(-len(data) // 3) * 4 + _ENVELOPE_BYTES  # base64 writes 3 bytes as 4
-        if self._event_bytes + size > _EVENT_BYTES or len(self._records) == _EVENT_RECORDS:
+        if self._event_bytes + size > self._longest_event or len(self._records) == _EVENT_RECORDS:
             self._cut()
         self._sequence_number += _STEP
         arrived_at = round(now.timestamp(), 3)  # Kinesis counts milliseconds

@@ -20,7 +20,7 @@ from pipeline.core.dataset import UNROUTED
 from pipeline.core.kpl import UserRecord
 from pipeline.demo.broken import KINDS, BrokenKind
 from pipeline.demo.documents import HOURS, START, Shop
-from pipeline.demo.shard import Event, Shard
+from pipeline.demo.shard import EVENT_BYTES, Event, Shard
 
 _SHARDS = 4
 _ONE_BROKEN_IN = 100
@@ -71,13 +71,15 @@ class Stream:
     yielded, and a little more that waits in the shards.
     """
 
-    def __init__(self, documents: int, seed: int, start: datetime = START) -> None:
+    def __init__(
+        self, documents: int, seed: int, start: datetime = START, event_bytes: int = EVENT_BYTES
+    ) -> None:
         self.totals = StreamTotals()
         self._start = start
         self._shop = Shop(seed)
         self._due = _schedule(documents, self._shop)
         self._length = max(documents, 2 * len(self._due))
-        self._shards = [Shard(number) for number in range(_SHARDS)]
+        self._shards = [Shard(number, event_bytes) for number in range(_SHARDS)]
 
     def __len__(self) -> int:
         return self._length

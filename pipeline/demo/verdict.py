@@ -18,7 +18,7 @@ class Delivered:
     """What the handler said of the events, and how long it took for them.
 
     The counters are by dataset. `seconds` pass inside `who` alone, and `processor_seconds` are
-    what all threads computed meanwhile.
+    what all threads computed meanwhile. Of `small_events` the cost says nothing.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -29,6 +29,7 @@ class Delivered:
     seconds: float = 0.0
     processor_seconds: float = 0.0
     who: str = "The handler"
+    small_events: bool = False
 
     def add(self, log: list[dict[str, Any]]) -> None:
         """Add what one invocation logged."""
@@ -104,6 +105,27 @@ class Verdict:
     def balanced(self) -> bool:
         """Whether all of it holds."""
         return not list(self.faults())
+
+    def report(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "balanced": self.balanced,
+            "faults": list(self.faults()),
+            "documents": sum(row.documents for row in self.balance),
+            "rows": sum(row.rows for row in self.balance),
+            "dead_letters": sum(row.dead_letters for row in self.balance),
+            "datasets": {
+                row.dataset: {
+                    "sent": row.sent,
+                    "documents": row.documents,
+                    "rows": row.rows,
+                    "dead_letters": row.dead_letters,
+                    "identities": row.identities,
+                    "rows_in": dict(row.rows_in),
+                }
+                for row in self.balance
+            },
+        }
 
     def faults(self) -> Iterator[str]:
         """Say what does not hold."""

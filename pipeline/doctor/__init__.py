@@ -5,6 +5,7 @@ places.py    what to look at: told by options, or by a stack or a function
 machine.py   schemas, credentials, clock
 stream.py    the stream: mode, shards, retention, encryption, aggregated or not
 function.py  the function, its settings, its mapping, its role's permissions
+schemas.py   the function's schemas, where it has them on S3
 buckets.py   the buckets: region, encryption, lifecycle
 tables.py    Glue's tables against the datasets
 status.py    how a deployed pipeline does, by its metrics

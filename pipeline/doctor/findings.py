@@ -52,7 +52,7 @@ class Findings:
     def refused(self, about: str, subject: str, action: str, refusal: Refusal) -> None:
         """Note why there is no answer; that one may not look is not what is wrong with it."""
         match refusal.code:
-            case "credentials" | "expired" | "region" | "unreachable":
+            case "credentials" | "expired" | "clock" | "region" | "unreachable":
                 self.note(about, f"Not looked at: {subject}. AWS was not reached ({refusal.text}).")
             case _ if refusal.denied:
                 sentence = f"Not looked at: {subject}. Whoever runs this may not {action}."

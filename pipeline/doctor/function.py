@@ -8,6 +8,7 @@ from pipeline.core.errors import SettingsError
 from pipeline.doctor.buckets import bucket_and_prefix
 from pipeline.doctor.findings import Asked, Findings
 from pipeline.doctor.places import Places
+from pipeline.doctor.schemas import VARIABLE, look_at_schemas
 from pipeline.doctor.stream import SeenStream
 from pipeline.settings import Settings
 
@@ -26,6 +27,7 @@ def look_at_function(
     name = configuration["FunctionName"]
     _state(name, configuration, findings)
     _settings(name, configuration, findings)
+    look_at_schemas(configuration, account, findings)
     _mappings(name, stream, account, findings)
     _permissions(configuration["Role"], places, stream, account, findings)
 
@@ -195,15 +197,24 @@ def _permissions(
     needed = (
         [("kinesis:GetRecords", stream.arn), ("kinesis:ListShards", stream.arn)] if stream else []
     )
-    for uri in (places.output, places.dead_letters):
+    variables = places.configuration.get("Environment", {}).get("Variables", {})
+    schemas = variables.get(VARIABLE, "").rstrip("/")
+    objects = [("s3:PutObject", places.output), ("s3:PutObject", places.dead_letters)]
+    for action, uri in (*objects, ("s3:GetObject", schemas)):
         if uri.startswith("s3://"):
             bucket, prefix = bucket_and_prefix(uri)
             key = "/".join(filter(None, (prefix, "x")))
-            needed.append(("s3:PutObject", f"arn:{partition}:s3:::{bucket}/{key}"))
+            needed.append((action, f"arn:{partition}:s3:::{bucket}/{key}"))
+    listed = {}
+    if schemas.startswith("s3://"):
+        bucket, prefix = bucket_and_prefix(schemas)
+        needed.append(("s3:ListBucket", f"arn:{partition}:s3:::{bucket}"))
+        listed = _context("s3:prefix", f"{prefix}/" if prefix else "")
     for action, resource in needed:
         answer = account.ask(
             "iam", "simulate_principal_policy",
             PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource],
+            **(listed if action == "s3:ListBucket" else {}),
         )  # fmt: skip
         subject = f"whether the role may {action} on {resource}"
         if isinstance(answer, Refusal):
@@ -219,3 +230,9 @@ def _permissions(
             )
             sentence = f"The role {role} may not {action} on {resource} ({result['EvalDecision']})."
             findings.add_wrong("permissions", sentence, command)
+
+
+def _context(key: str, value: str) -> dict[str, Any]:
+    """Return what a condition asks for, as the simulator takes it."""
+    entry = {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+    return {"ContextEntries": [entry]}

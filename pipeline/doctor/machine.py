@@ -1,24 +1,28 @@
 """This machine: its schemas, its credentials, its clock."""
 
-from pathlib import Path
+import shlex
 
 from pipeline.adapters.aws.account import Answer, Refusal
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets, read_stream
 from pipeline.core.dataset import Dataset
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, ServiceError
 from pipeline.doctor.findings import Asked, Findings
 
 _LATE = 60  # seconds: a note
 _TOO_LATE = 300  # AWS refuses signatures that are older
+_SET_CLOCK = "timedatectl set-ntp true"
 _REMEDIES = {
     "credentials": "aws configure sso",
     "expired": "aws sso login",
+    "clock": _SET_CLOCK,
     "region": "export AWS_REGION=eu-central-1",
     "unreachable": "curl -sS https://sts.amazonaws.com",
 }
 _PROBLEMS = {
     "credentials": "There are no credentials that AWS accepts",
     "expired": "The credentials have expired",
+    "clock": "AWS refuses what this machine signs, as its clock is wrong",
     "region": "No region is set",
     "unreachable": "AWS was not reached: the network, a proxy or an endpoint is in the way",
 }
@@ -40,10 +44,13 @@ def look_at_machine(schemas: str, account: Asked, findings: Findings) -> tuple[D
 
 def _schemas(folder: str, findings: Findings) -> tuple[Dataset, ...]:
     try:
-        datasets = read_datasets(Path(folder))
-        read_stream(Path(folder))
-    except (ConfigurationError, OSError) as error:
+        with schema_folder(folder) as read:
+            datasets = read_datasets(read)
+            read_stream(read)
+    except (ConfigurationError, ServiceError, OSError) as error:
         command = f"pipeline check {folder}"
+        if folder.startswith("s3:"):
+            command = f"aws s3 ls --recursive {shlex.quote(folder.rstrip('/'))}/"
         findings.add_wrong("schemas", f"{folder} cannot be used: {error}", command)
         return ()
     names = ", ".join(dataset.name for dataset in datasets)
@@ -58,9 +65,9 @@ def _clock(answer: Answer, findings: Findings) -> None:
     sentence = f"This machine's clock is {late:,} s away from AWS'"
     if late >= _TOO_LATE:
         sentence += ": AWS refuses what it signs."
-        findings.add_wrong("clock", sentence, "timedatectl set-ntp true")
+        findings.add_wrong("clock", sentence, _SET_CLOCK)
     elif late >= _LATE:
         sentence += "; from 300 s on, AWS refuses what it signs."
-        findings.note("clock", sentence, "timedatectl set-ntp true")
+        findings.note("clock", sentence, _SET_CLOCK)
     else:
         findings.ok("clock", f"{sentence}.")

@@ -76,16 +76,17 @@ def status_of(places: Places, namespace: str, account: Asked, now: datetime) -> 
         rows=round(total["Rows"]),
         rejects=round(total["Rejects"]),
         unknown_fields=round(total["UnknownFields"]),
-        cost=_cost(total, places.configuration.get("MemorySize", 0)),
+        cost=_cost(total, places.configuration),
         dead_letters=sorted(letters, key=lambda one: -one.count),
         last_commits=_last_commits(metrics, namespace, places.output, now),
     )
 
 
-def _cost(total: dict[str, float], megabytes: int) -> float:
-    seconds = total["Duration"] / 1_000
+def _cost(total: dict[str, float], configuration: dict[str, Any]) -> float:
+    seconds, megabytes = total["Duration"] / 1_000, float(configuration.get("MemorySize", 0))
+    machine = "arm64" if "arm64" in configuration.get("Architectures", []) else "x86"
     return (
-        seconds * megabytes / 1_024 * PRICES["Lambda, duration (x86)"].dollars
+        seconds * megabytes / 1_024 * PRICES[f"Lambda, duration ({machine})"].dollars
         + total["Invocations"] * PRICES["Lambda, requests"].dollars
         + total["Objects"] * PRICES["S3 Standard, PUT"].dollars
     )

@@ -6,6 +6,7 @@ dead letters could not be stored, is `ProcessingFailed`: Firehose keeps it as it
 `processing-failed/`, from where `pipeline redrive` takes it.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -132,7 +133,10 @@ class _Transformation:
         """Judge the records of one source, and keep what is to be answered."""
         chosen = [answer for answer in self._answers if answer.record.source == source]
         chosen.sort(key=lambda answer: answer.record.position)
-        letters = to_replay([_letter(answer.record) for answer in chosen], stream)
+        letters = to_replay(
+            [_letter(answer.record) for answer in chosen],
+            _which(stream, [a.record for a in chosen]),
+        )
         self._batches.append((letters, chosen))
         parts = judge(letters, self._pipeline)
         while self._has_time():
@@ -231,6 +235,16 @@ def _line(document: bytes) -> bytes:
     if b"\n" in document or b"\r" in document:
         document = msgspec.json.format(document, indent=_COMPACT)
     return document + b"\n"
+
+
+def _which(stream: str, records: Iterable[SentRecord]) -> str:
+    """Return what tells these records from any others: an aggregate may be cut between events."""
+    digest = hashlib.sha256(stream.encode())
+    for record in records:
+        number, sub = record.position
+        digest.update(b"\0%d %d %d\0" % (number, sub, len(record.data)))
+        digest.update(record.data)
+    return digest.hexdigest()
 
 
 def _letter(record: SentRecord) -> DeadLetter:

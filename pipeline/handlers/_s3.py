@@ -1,6 +1,7 @@
 """The response to notifications of files in S3: which are stored, which to deliver again."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.adapters.telemetry import Telemetry, Values
@@ -131,7 +132,7 @@ class _Files:
         except StoreError as error:
             self._failed("store_failed", report.source, str(error))
         except DeadlineExceeded as error:
-            self._failed("too_slow", report.source, str(error))
+            self._failed("too_slow", report.source, str(error), error.partitions)
         except FileError as error:
             self._damaged(report.source, str(error))
         except PipelineError as error:
@@ -160,9 +161,12 @@ class _Files:
         values: Values = {"FilesFailed": 1, "FilesDamaged": 1}
         self.telemetry.file("damaged", source, values, self.request_id, why)
 
-    def _failed(self, outcome: str, source: str, why: str) -> None:
+    def _failed(
+        self, outcome: str, source: str, why: str, partitions: Mapping[str, int] | None = None
+    ) -> None:
         self.failures.append((f"{source}: {why}" if source not in why else why, False))
-        self.telemetry.file(outcome, source, {"FilesFailed": 1}, self.request_id, why)
+        values: Values = {"FilesFailed": 1}
+        self.telemetry.file(outcome, source, values, self.request_id, why, partitions)
 
 
 def _is_output(reference: ObjectReference, pipeline: Pipeline) -> bool:

@@ -4,13 +4,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.adapters.aws.folders import S3Folders
 from pipeline.adapters.aws.glue import glue_client
 from pipeline.adapters.aws.glue_partitions import GlueTable
 from pipeline.adapters.aws.s3 import s3_client
+from pipeline.adapters.schema_folder import schema_folder
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.authoring.ddl import dead_letter_table, landing_table
@@ -30,7 +30,8 @@ class Tables:
     def __init__(self, settings: TableSettings) -> None:
         """Read the datasets, and make the clients. Raises `DatasetError` and `StoreError`."""
         self.settings = settings
-        self.tables = landing_tables(settings, read_datasets(Path(settings.schemas)))
+        with schema_folder(settings.schemas) as folder:
+            self.tables = landing_tables(settings, read_datasets(folder))
         self.glue = glue_client()
         self.s3 = s3_client(settings.s3, read_timeout=30.0)
 

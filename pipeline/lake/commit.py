@@ -33,6 +33,7 @@ from pipeline.adapters.landing import Landing, Version
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import StoreRefused, StoreUnavailable
 from pipeline.core.lake.schemas import DoesNotFit, fitted, merged, table_schema
+from pipeline.core.lake_settings import FORGOTTEN_TABLE
 from pipeline.lake.batch import CommitBatch
 from pipeline.lake.reader import LandedObject, Refused, groups, listed
 from pipeline.lake.writer import WriterLimits
@@ -267,4 +268,4 @@ class Committer:
         """Load the identities that were deleted on purpose, if there are any."""
         if not table.has_forgotten:
             return None
-        return load_table(self._catalog, f"{self._dataset.name}_forgotten")
+        return load_table(self._catalog, f"{self._dataset.name}{FORGOTTEN_TABLE}")

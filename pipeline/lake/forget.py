@@ -24,7 +24,7 @@ from pipeline.core.dataset import IDENTITY
 from pipeline.core.errors import StoreRefused, StoreUnavailable
 from pipeline.core.lake.identities import identities_of, sequence_numbers, without
 from pipeline.core.lake.spans import Span
-from pipeline.core.lake_settings import LakeSettings
+from pipeline.core.lake_settings import FORGOTTEN_TABLE, LakeSettings
 from pipeline.lake.rewrite import rewrite, rows_of
 from pipeline.lake.writer import TableWriter
 
@@ -72,8 +72,8 @@ def _found(table: LakeTable, choose: Choose) -> list[tuple[TableFile, pa.Table]]
 
 def _write_down(catalog: LakeCatalog, name: str, table: LakeTable, rows: pa.Table) -> None:
     """Append identities to the table of those that are forgotten, which are not there yet."""
-    forgotten = load_table(catalog, f"{name}_forgotten") or create_table(
-        catalog, f"{name}_forgotten", rows.schema, LakeSettings(())
+    forgotten = load_table(catalog, f"{name}{FORGOTTEN_TABLE}") or create_table(
+        catalog, f"{name}{FORGOTTEN_TABLE}", rows.schema, LakeSettings(())
     )
     if not table.has_forgotten:
         # In a version of its own, as the other is the one to delete from.

@@ -18,6 +18,7 @@ from pipeline.adapters.iceberg.table import TARGET_BYTES, DataFile, LakeTable, l
 from pipeline.core.encode.parquet_file import worth_a_dictionary
 from pipeline.core.lake.partitions import Values, split
 
+_LONG_CHUNK: Final = 4_096  # rows
 _LEVEL: Final = 1  # of zstd; 3 saves 3 % of the bytes, for a sixth more of the time
 
 
@@ -119,7 +120,9 @@ class _Waiting:
         self._tables.append(rows)
 
     def table(self) -> pa.Table:
-        return pa.concat_tables(self._tables).combine_chunks()
+        rows = pa.concat_tables(self._tables)
+        # Long chunks are written as fast as one, and to combine them is to copy everything.
+        return rows if self.rows >= _LONG_CHUNK * len(self._tables) else rows.combine_chunks()
 
 
 class _OpenFile:

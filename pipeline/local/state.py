@@ -11,10 +11,11 @@ a runner may be killed at any moment.
 
 import contextlib
 import fcntl
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ _STREAM = "stream.json"
 _BEGINNING = "beginning.json"
 _SHARDS = "shards/"
 _SUFFIX = ".json"
+_CHECKPOINT = re.compile(r"shards/([A-Za-z0-9_.-]+)\.json")
 _Kind = TypeVar("_Kind")
 
 
@@ -54,7 +56,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     stream_arn: str
     shard_id: str
-    sequence_number: str | None = None
+    sequence_number: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,128}\Z")] | None = None
     arrived_at: int | None = None
     closed: bool = False
 
@@ -111,11 +113,8 @@ class State:
 
     def shards(self) -> list[str]:
         """Return the ids of all shards that have a checkpoint."""
-        return [
-            key.removeprefix(_SHARDS).removesuffix(_SUFFIX)
-            for key in self.store.list(_SHARDS)
-            if key.endswith(_SUFFIX)
-        ]
+        found = map(_CHECKPOINT.fullmatch, self.store.list(_SHARDS))
+        return [checkpoint[1] for checkpoint in found if checkpoint]
 
 
 @contextlib.contextmanager
@@ -173,12 +172,26 @@ def _state_of(store: DirectoryStore, identity: StreamIdentity, *, restart: bool)
 
 
 def _begin_again(store: DirectoryStore, identity: StreamIdentity) -> State:
-    """Remove all checkpoints, and only then write down whose state it is from now on."""
-    for key in list(store.list(_SHARDS)):
-        store.delete(key)
+    """Remove all checkpoints, and only then write down whose state it is from now on.
+
+    Nothing else is removed: the directory that was given may be one of other files, too.
+    """
+    state = State(identity, store)
+    for shard_id in state.shards():
+        if _is_ours(store.get(_key(shard_id))):
+            state.forget(shard_id)
     store.delete(_BEGINNING)
     store.put(_STREAM, msgspec.json.encode(identity))
-    return State(identity, store)
+    return state
+
+
+def _is_ours(text: bytes) -> bool:
+    """Whether a file is a checkpoint, or what was left of one."""
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return True
+    return isinstance(found, dict) and {"stream_arn", "shard_id"} <= set(found)
 
 
 def _key(shard_id: str) -> str:

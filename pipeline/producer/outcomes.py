@@ -41,6 +41,22 @@ class RecordRefused(ProducerError, ValueError):
     """The record is not one that a stream could hold; it was not put."""
 
 
+class DocumentRefused(RecordRefused):
+    """The consumer would make a dead letter of it, for this reason and at this JSON path.
+
+    `dataset` is None where none takes it; `document` is its number within the payload.
+    """
+
+    def __init__(
+        self, sentence: str, *, reason: str, path: str, dataset: str | None, document: int
+    ) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.path = path
+        self.dataset = dataset
+        self.document = document
+
+
 class RecordFailed(ProducerError):
     """The record of this future was given up; `failed` holds it."""
 

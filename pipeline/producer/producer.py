@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +50,16 @@ class _Keys:
         return f"{self._first + next(self._numbers) // _RECORDS_OF_A_KEY:x}"
 
 
+def _no_check(_payload: bytes, _partition_key: str) -> None:
+    """Let the consumer judge."""
+
+
+def _check(folder: Path) -> Callable[[bytes, str], None]:
+    from pipeline.producer.checks import Check  # noqa: PLC0415 - it needs Arrow
+
+    return Check(folder)
+
+
 class Producer:
     """Sends records to one stream. Safe to use from several threads; see the package."""
 
@@ -57,14 +68,18 @@ class Producer:
         stream: str | WritableStream,
         options: Options | None = None,
         *,
+        schemas: str | Path | None = None,
         endpoint_url: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """List the stream's shards and start. `stream` is a name or an ARN, or one in memory.
 
-        Raises `StreamError` where the stream cannot be reached, is not there or has no shard.
+        `schemas` is the folder of the consumer's datasets: what would be refused by them is refused
+        here. Raises `StreamError` where the stream cannot be reached, is not there or has no shard,
+        and `DatasetError` for schemas that cannot be used.
         """
+        self._judge = _no_check if schemas is None else _check(Path(schemas))
         if isinstance(stream, str):
             stream = KinesisStream(stream, endpoint_url=endpoint_url)
         self.stream = stream.stream
@@ -93,8 +108,9 @@ class Producer:
         `explicit_hash_key`, a decimal number below 2**128, decides on the shard instead of the
         partition key. `callback` is called once, with the `Position` or the `FailedRecord`, by a
         thread of the producer; it may put, and should be quick. Raises `RecordRefused` for what no
-        stream accepts, and `ProducerError` when closed, in a process that was forked since, or when
-        too many failed records were not taken.
+        stream accepts, its kind `DocumentRefused` for what `schemas` refuse, and `ProducerError`
+        when closed, in a process that was forked since, or when too many failed records were not
+        taken.
         """
         if os.getpid() != self._process:
             raise ProducerError(
@@ -105,6 +121,7 @@ class Producer:
         if partition_key is None:
             partition_key = self._keys.next()
         hash_key = self._check(payload, partition_key, explicit_hash_key)
+        self._judge(payload, partition_key)
         if self._failed_bytes >= self._options.buffer_bytes:
             raise ProducerError(
                 f"More than {self._options.buffer_bytes:,} bytes of records could not be stored on "

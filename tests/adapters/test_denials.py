@@ -320,6 +320,30 @@ DENIED = f"User: {ROLE} is not authorized to perform: "
             ),
         ),
         (
+            Call(KINESIS, "read", "kinesis:GetRecords", "the stream 'events'"),
+            "InvalidSignatureException",
+            400,
+            "Signature expired: 20261127T093000Z is now earlier than 20261127T094501Z",
+            "set the clock of the machine that signs right.",
+        ),
+        (
+            Call(KINESIS, "read", "kinesis:GetRecords", "the stream 'events'"),
+            "InvalidSignatureException",
+            400,
+            "The request signature we calculated does not match the signature you provided",
+            "check or renew the credentials in the environment or the profile.",
+        ),
+        (
+            Call(S3, "read", "s3:GetObject", "s3://lake/rows/a", ROWS),
+            "AccessDenied",
+            403,
+            "The ciphertext refers to a customer master key that does not exist",
+            (
+                "check that the object's KMS key is there, enabled and in this region, and grant "
+                "kms:Decrypt and kms:GenerateDataKey on it."
+            ),
+        ),
+        (
             Call(S3, "read", "s3:GetObject", "s3://lake/rows/a", ROWS),
             "AccessDenied",
             403,

@@ -77,8 +77,11 @@ CASES = [
     Case(
         "debezium",
         '{"before":null,"after":null,"source":' + DBZ_SOURCE + ',"op":"u","ts_ms":1795426200123}',
-        ["letter The envelope should have an object at $.after, as preset debezium, envelope 4 says."],
+        ["letter The envelope should have an object at $.after, as preset debezium, envelope 5 says."],
     ),
+    Case("debezium", '{"schema":{},"payload":{"source":' + DBZ_SOURCE + ',"op":"t","ts_ms":1795426200123}}', ["drop truncate"]),
+    Case("debezium", '{"before":null,"after":null,"source":' + DBZ_SOURCE + ',"op":"t"}', ["drop truncate"]),
+    Case("debezium", '{"op":"t","after":{"id":7}}', ['{"op":"t","after":{"id":7}}']),
     Case(
         "eventbridge",
         '{"version":"0","id":"5c1f","detail-type":"Order Placed","source":"shop","account":"123456789012","time":"2026-11-23T09:30:00Z","region":"eu-central-1","resources":[],"detail":{"order":1,"source":"web"}}',
@@ -168,6 +171,17 @@ CASES = [
         '{"resourceLogs":[{"resource":{},"scopeLogs":[7,{"scope":{},"logRecords":[{"body":{}}]}]}]}',
         ["letter An element of $.scopeLogs is not an object."],
     ),
+    Case(
+        "otlp-json",
+        '{"resourceLogs":[{"resource":{"attributes":[]}},{"resource":{"attributes":[]},"scopeLogs":[{"scope":{}},{"logRecords":[{"flags":1}]}]}]}',
+        ["drop no-data", "drop no-data", '{"resource":{"attributes":[]},"flags":1}'],
+    ),
+    Case(
+        "otlp-json",
+        '{"resourceMetrics":[{"resource":{"attributes":[]},"scopeMetrics":[{"metrics":[{"name":"a","gauge":{}},{"name":"b","gauge":{"dataPoints":[{"asInt":"3"}]}}]}]}]}',
+        ["drop no-data", '{"metric":"b","resource":{"attributes":[]},"asInt":"3"}'],
+    ),
+    Case("otlp-json", '{"resource":{"attributes":[]},"body":{"stringValue":"a"}}', ['{"resource":{"attributes":[]},"body":{"stringValue":"a"}}']),
 ]  # fmt: skip
 
 

@@ -88,6 +88,10 @@ def test_a_key_is_read_from_a_file_and_from_a_variable(tmp_path: Path) -> None:
             "it: the key 'default' has 5 characters; at least 32 are needed, from a source of randomness, as `openssl rand -hex 32` is.",
         ),
         (
+            json.dumps({"current": "a", "a": " " * 40}),
+            "it: the key 'a' has 0 characters; at least 32 are needed, from a source of randomness, as `openssl rand -hex 32` is.",
+        ),
+        (
             '{"current": "a", "a": "short"}',
             "it: the key 'a' has 5 characters; at least 32 are needed, from a source of randomness, as `openssl rand -hex 32` is.",
         ),

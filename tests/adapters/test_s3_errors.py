@@ -207,6 +207,47 @@ def test_what_stays_is_refused_with_what_to_fix(
     assert remedy in str(error)
 
 
+# 403 that no grant would help, in S3's words and in those of stores that speak like it.
+IN_WORDS = [
+    ("Request has expired", "set the clock of the machine that signs right"),
+    ("Request is not valid yet", "set the clock of the machine that signs right"),
+    ("Request is not yet valid", "set the clock of the machine that signs right"),
+    ("Signature expired: 20261127T1 is now earlier than 20261127T2", "set the clock of"),
+    ("The security token included in the request is expired", "renew the credentials"),
+    ("Anonymous access is forbidden for this operation", "give credentials: the request was not"),
+    ("Anonymous users cannot invoke this API", "give credentials: the request was not signed"),
+    (
+        "The AWS Access Key Id needs a subscription for the service",
+        "check the access key, and that",
+    ),
+    (
+        "Mfa Authentication must be used for this request",
+        "give credentials of a session with multi-factor",
+    ),
+    ("Requests must be made over a secure connection", "use https"),
+]
+
+
+@pytest.mark.parametrize(("message", "remedy"), IN_WORDS)
+def test_a_denial_that_no_grant_helps_is_not_answered_by_a_grant(
+    server: BadServer, message: str, remedy: str
+) -> None:
+    server.status = 403
+    server.body = error_body("AccessDenied", message)
+    error = failure_of("write")
+    assert isinstance(error, StoreRefused)
+    assert f'(HTTP 403, "{message}"); {remedy}' in str(error)
+    assert "grant" not in str(error)
+
+
+def test_an_object_that_is_locked_is_left(server: BadServer) -> None:
+    server.status = 403
+    server.body = error_body(
+        "AccessDenied", "Access Denied because object protected by object lock."
+    )
+    assert "leave the object until its lock ends" in str(failure_of("delete"))
+
+
 @pytest.mark.parametrize("verb", OPERATIONS)
 @pytest.mark.parametrize("body", [error_body("AccessDenied"), b""])
 def test_a_missing_permission_is_named(server: BadServer, verb: str, body: bytes) -> None:

@@ -11,13 +11,17 @@ import copy
 import json
 import os
 import re
+import shutil
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import boto3
 import duckdb
+import full_letter
 import pyarrow as pa
 import pytest
 import sqlglot
@@ -37,7 +41,7 @@ from support import (
 
 from pipeline import cli
 from pipeline.adapters.schemas import read_dataset
-from pipeline.authoring.ddl import statements
+from pipeline.authoring.ddl import dead_letter_statements, statements
 from pipeline.commands import ddl
 from pipeline.core.census import of_gzip
 from pipeline.core.dataset import Dataset
@@ -742,8 +746,58 @@ def sparks_gzip_reader_passes_over_the_census(spark: Any, folder: Path) -> None:
     assert spark.read.json(str(path)).select("reason").collect() == [("not_object",)]
 
 
+def the_spark_job_counts_each_row_once_and_every_dead_letter(
+    spark: Any, lake: Lake, folder: Path, printed: pytest.CaptureFixture[str]
+) -> None:
+    """infra/spark_job.py; the lake has each row but one of a dataset twice."""
+    import spark_job
+    from pyarrow import parquet as pq
+
+    stored = deliver(kinesis_event([b"[1]", b"{", b"[2]"]), [SHIPPED[1]]).dead_letters.objects
+    for place in ("", "unrouted/_redriven/"):  # what was sent again is not counted
+        for key, body in stored.items():
+            path = folder / "dead" / place / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+    expected, name = lake.rows[SHIPPED[1].name], SHIPPED[1].name
+    landing = Path(url2pathname(urlsplit(lake.uri).path)) / name / "parquet"
+    shutil.copytree(landing, folder / "rows")  # as Spark takes the folder's own name for a pattern
+    places = ["--rows", str(folder / "rows"), "--dead-letters", str(folder / "dead")]
+    printed.readouterr()
+    assert spark_job.main([*places, "--out", str(folder / "once")], spark) == 0
+    assert json.loads(printed.readouterr().out) == {
+        "rows": len(expected),
+        "stored_twice": len(expected) - 2,
+        "dead_letters": [
+            {"dataset": None, "reason": reason, "letters": count}
+            for reason, count in (("not_json", 1), ("not_object", 2))
+        ],
+    }
+    once = pq.read_table(folder / "once")  # by another reader
+    assert once.num_rows == len(expected)
+    identities = set(zip(*(once[column].to_pylist() for column in spark_job.IDENTITY), strict=True))
+    assert len(identities) == len(expected)
+
+
+def spark_shows_every_member_of_a_dead_letter(spark: Any, folder: Path) -> None:
+    (folder / "full.jsonl.gz").write_bytes(full_letter.file_of_a_full_letter())
+    for statement in statements_of(dead_letter_statements(["apples"], folder.as_uri(), "spark")):
+        spark.sql(statement)
+    found = spark.table("dead_letters_once").where("element IS NOT NULL")
+    assert [row.asDict() for row in found.select(*full_letter.NEWER).collect()] == [
+        full_letter.NEWER
+    ]
+    table = dead_letter_statements(["apples"], "s3://lake/dead", "glue")
+    kinds = {one["Name"]: one["Type"] for one in json.loads(table)["StorageDescriptor"]["Columns"]}
+    assert kinds["redacted"] == "array<string>"
+
+
 def test_spark_and_hive_read_what_was_sent(
-    spark: Any, lake: Lake, tmp_path: Path, subtests: pytest.Subtests
+    spark: Any,
+    lake: Lake,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One test, so that there is one session, whatever the tests are spread over."""
     for shown in DATASETS:
@@ -757,8 +811,12 @@ def test_spark_and_hive_read_what_was_sent(
         spark_skips_files_by_their_path_through_the_view_of_once(spark, lake)
     with subtests.test("Hive's CSV reader gives what was sent"):
         hives_csv_reader_gives_what_was_sent(spark)
+    with subtests.test("The Spark job counts each row once, and every dead letter"):
+        the_spark_job_counts_each_row_once_and_every_dead_letter(spark, lake, tmp_path, capsys)
     with subtests.test("Spark's gzip reader passes over the census"):
         sparks_gzip_reader_passes_over_the_census(spark, tmp_path)
+    with subtests.test("Spark shows every member of a dead letter"):
+        spark_shows_every_member_of_a_dead_letter(spark, tmp_path)
 
 
 # ------------------------------------------------------------- Athena: queries and projection
@@ -1028,3 +1086,17 @@ def test_wrong_usage_is_told_apart(wrong: list[str]) -> None:
 def test_a_location_that_no_reader_has_is_refused() -> None:
     with pytest.raises(SettingsError, match="neither"):
         statements(SHIPPED[0], "memory://", "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "is_told"), [('["kind"]', True), ('["date()", "hour()"]', False)]
+)
+def test_a_table_that_lists_values_of_the_schema_says_to_be_declared_again(
+    partition_by: str, *, is_told: bool
+) -> None:
+    kind = {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}
+    made = dataset({"name": "kind", "type": kind}, config=f"partition_by = {partition_by}")
+    text = statements(made, "s3://lake/out", "athena")
+    assert "'projection.enabled' = 'true'" in text
+    said = " ".join(line.removeprefix("-- ") for line in text.splitlines() if line.startswith("--"))
+    assert ("Declare the table again for every new version of the schema" in said) == is_told

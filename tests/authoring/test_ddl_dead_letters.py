@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import gzip
+import inspect
 import json
 import re
 from datetime import UTC, datetime
@@ -10,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 import sqlglot
+from full_letter import NEWER, file_of_a_full_letter
 from support import ARRIVED, as_json, dataset, deliver, kinesis_event
 
 from pipeline.authoring.ddl import dead_letter_statements
 from pipeline.cli import main
+from pipeline.core import deadletter, letter_lines
 from pipeline.core.errors import SettingsError
+from pipeline.core.letter_lines import MEMBERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,13 +62,41 @@ def test_duckdb_reads_what_was_rejected(root: Path) -> None:
     found = connection.sql("FROM dead_letters_once ORDER BY sequence_number").to_arrow_table()
     expected = sorted(letters(), key=lambda letter: str(letter["sequence_number"]))
     for row, letter in zip(found.to_pylist(), expected, strict=True):
-        assert row == letter | {
+        assert row == dict.fromkeys(NEWER) | letter | {
             "arrived_at": datetime.fromisoformat(letter["arrived_at"]),
             "date": ARRIVED.date(),
             "hour": ARRIVED.hour,
         }
     datasets = connection.sql("SELECT DISTINCT dataset FROM dead_letters").fetchall()
     assert {name for (name,) in datasets} == {"apples", "pears", None}
+
+
+def test_duckdb_shows_every_member(tmp_path: Path) -> None:
+    file = tmp_path / "apples" / "date=1970-01-01" / "hour=00" / "one.jsonl.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(file_of_a_full_letter())
+    connection = duckdb.connect()
+    connection.execute(dead_letter_statements(["apples"], tmp_path.as_uri(), "duckdb"))
+    found = connection.sql(f"SELECT {', '.join(NEWER)} FROM dead_letters_once").to_arrow_table()
+    assert found.to_pylist() == [NEWER]
+
+
+def test_the_tables_have_every_member_that_is_written_or_read() -> None:
+    [line] = gzip.decompress(file_of_a_full_letter()).splitlines()
+    assert list(MEMBERS) == [*letters()[0], *NEWER]
+    assert set(json.loads(line)) == set(MEMBERS)
+    assert set(deadletter._Written.__struct_fields__) <= set(MEMBERS)
+    # And whatever else the writer has a name for.
+    named = set[str]()
+    for node in ast.walk(ast.parse(inspect.getsource(letter_lines))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+            named.update(re.findall(r'"(\w+)":', node.value.decode()))
+        elif isinstance(node, ast.Assign):
+            named.update(re.findall(r"^members\['(\w+)'\]", ast.unparse(node)))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "_members":
+            named.update(keyword.arg for keyword in node.keywords if keyword.arg)
+    assert named >= {"stage", "element", "sealed", "digest"}
+    assert named <= set(MEMBERS)
 
 
 def test_athena_lists_the_folders_of_all_datasets_and_of_none() -> None:
@@ -76,13 +110,13 @@ def test_athena_lists_the_folders_of_all_datasets_and_of_none() -> None:
         "s3://lake/dead/${folder}/date=${date}/hour=${hour}/"
     )
     columns = {column["Name"] for column in entry["StorageDescriptor"]["Columns"]}
-    assert columns == set(letters()[0])
+    assert columns == set(MEMBERS) > set(letters()[0])
     assert [key["Name"] for key in entry["PartitionKeys"]] == ["folder", "date", "hour"]
 
 
 def test_athenas_views_take_columns_that_the_table_has() -> None:
     text = dead_letter_statements(["apples"], "s3://lake/dead", "athena")
-    known = set(letters()[0]) | {"folder", "date", "hour"}
+    known = set(MEMBERS) | {"folder", "date", "hour"}
     _, *views = text.split("\nCREATE OR REPLACE VIEW")
     for view in views:
         code = "\n".join(line for line in view.splitlines() if not line.startswith("--"))

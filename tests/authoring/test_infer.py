@@ -483,6 +483,14 @@ def test_what_may_be_a_time_is_hinted_at(text: str, hint: str) -> None:
     assert rows_of(draft, [{"n": 1, "started_at": text}]).letters == []
 
 
+@pytest.mark.parametrize("key", ["timeUnixNano", "startTimeUnixNano", "ts_ns", "sent_at_nanos"])
+def test_a_time_whose_key_ends_in_its_unit_is_hinted_at(key: str) -> None:
+    hint = 'hint: looks like nanos since 1970, as text: "epoch": "nanos" with "accept": ["text"]'
+    assert hint in field_of("1795426200123456789", key=key)["doc"]
+    millis = key.replace("Nano", "Millis").replace("nanos", "millis").replace("ns", "ms")
+    assert "hint: looks like millis since 1970" in field_of(1795426200123, key=millis)["doc"]
+
+
 @pytest.mark.parametrize("text", ["2026-13-23 09:30:00", "12", "1795426200", "Monday", "1/2"])
 def test_what_is_no_time_is_not_named(text: str) -> None:
     assert "doc" not in field_of(text)
@@ -594,6 +602,16 @@ def test_a_nested_match_field_is_drafted(document: dict[str, Any]) -> None:
     assert drafted.match is not None
     assert drafted.match.conditions == (Match("metadata.table-name", "orders"),)
     assert drafted.match.conditions[0].find(document) == "orders"
+
+
+@pytest.mark.parametrize("field", ["$.metadata.table-name", "$['metadata']['table-name']"])
+def test_a_match_field_may_be_a_path(field: str) -> None:
+    document = {"metadata": {"table-name": "orders"}, "metadata.table-name": "other"}
+    draft = draft_of(document, document, match_field=field)
+    assert 'field = "$.metadata.table-name"' in draft.config
+    drafted = dataset_of(draft)
+    assert drafted.match is not None
+    assert drafted.match.conditions == (Match(("metadata", "table-name"), "orders"),)
 
 
 def test_without_a_match_field_the_likely_one_stands_in_a_comment() -> None:
@@ -772,4 +790,4 @@ def test_a_match_field_that_no_dataset_can_have_is_one_sentence(
 ) -> None:
     """Before any document is read: there is no such file."""
     assert infer(tmp_path / "no such file", "--match-field", key, "--out", tmp_path) == 1
-    assert "a key of [match] has no quote" in one_sentence(capsys)
+    assert "[match] field must have no quote" in one_sentence(capsys)

@@ -123,7 +123,10 @@ def test_a_split_that_is_asked_for_keeps_those_without_a_value(tmp_path: Path) -
         (["--split-by", "none"], "cannot be told apart by 'none': it is absent in all of them"),
         (["--split-by", "id"], "'id' has 60 different values, and a dataset for each would be too"),
         (["--split-by", "id", "--one"], "Give one of --match-field, --split-by and --one."),
-        (["--match-field", "b"], "no document has this key, and a dataset is matched by a key of"),
+        (
+            ["--match-field", "b"],
+            "matched by 'b': no document has it; give a key of the outermost object, or the path of a nested",
+        ),
         (["--match-field", "id"], "or draft a dataset for each with --split-by id"),
     ],
 )

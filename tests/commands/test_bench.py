@@ -178,7 +178,7 @@ def test_the_peak_of_memory_is_in_bytes_and_remembers() -> None:
 def test_a_gigabyte_costs_what_its_invocations_and_objects_cost() -> None:
     # 1,000 events of 1 MB, of 100.5 ms: 101 are billed.
     cost = pipeline_cost(1_000_000, 0.1005, 2)
-    assert cost.compute == pytest.approx(1_000 * 0.101 * 1_769 / 1_024 * 0.0000166667)
+    assert cost.compute == pytest.approx(1_000 * 0.101 * 1_769 / 1_024 * 0.0000133334)
     assert cost.requests == pytest.approx(1_000 * 0.0000002)
     assert cost.puts == pytest.approx(2_000 * 0.000005)
     assert cost.total == cost.compute + cost.requests + cost.puts
@@ -206,6 +206,8 @@ def test_the_benchmarks_run_and_report_every_target(tmp_path: Path) -> None:
     report = (tmp_path / "README.md").read_text()
     targets = re.findall(r"^\| .+ \| at (?:least|most) [\d.]+", report, re.MULTILINE)
     assert len(targets) == 31
+    titles = re.findall(r"^## (.*)", report, re.MULTILINE)
+    assert [*titles[:2], titles[-1]] == ["Beside others", "What it costs", "Targets"]
     plots = {plot["name"] for plot in json.loads((tmp_path / "plots.json").read_text())}
     assert plots == {"cost", "growth-documents", "growth-fields", "growth-partitions"}
     # Drawn where `make bench` has installed what draws them.

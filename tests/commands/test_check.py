@@ -71,6 +71,23 @@ def test_it_prints_the_table_as_readers_see_it(
     assert "things: 2 good and 3 bad samples, all as they should be" in lines
 
 
+def test_it_says_what_the_committer_would_refuse(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (folder / "dataset.toml").open("a") as file:
+        file.write("\n[lake]\n")
+    monkeypatch.delenv("PIPELINE_LAKE", raising=False)
+    assert check(folder) == 0
+    assert "  lake        a table, by day()" in capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("PIPELINE_LAKE", "postgres:lake")
+    assert check(folder) == 1
+    (fault,) = faults_of(capsys)
+    assert fault == (
+        "FAULT  PIPELINE_LAKE: 'postgres:lake' does not name a catalog; write "
+        "sqlite:///directory/catalog.db, glue:DATABASE or rest:https://…?namespace=NAME."
+    )
+
+
 def test_quiet_leaves_out_the_tables_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

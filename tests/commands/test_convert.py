@@ -493,6 +493,18 @@ NOTES = {"type": "record", "name": "T", "fields": [
     {"name": "note", "type": ["null", "string"], "default": None}]}  # fmt: skip
 
 
+def test_very_many_partitions_are_named_in_the_summary(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.folder / "schemas" / "things" / "dataset.toml").write_text('partition_by = ["text"]\n')
+    place.file.write_text("\n".join(f'{{"n": 1, "text": "{number}"}}' for number in range(120)))
+    assert place.convert() == 0
+    assert (
+        "  In one part of what was stored: The 120 rows of dataset things fall into 120 partitions, "
+        "and each of these is an object in every format; a coarser partition_by makes fewer.\n"
+    ) in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("config", "line", "note", "rest"),
     [

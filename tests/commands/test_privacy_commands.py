@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from privacy import MARK, SECRET
+from privacy import MARK, SECRET, pipeline_of, send
+from support import Stored, dataset
 
+from pipeline.adapters.schemas import read_stream
+from pipeline.adapters.writer_schemas import open_decoder
 from pipeline.cli import main
 
 EMAIL: dict[str, Any] = {"name": "email", "type": "string", "privacy": "hash"}
@@ -207,3 +211,30 @@ def test_check_remarks_on_a_field_that_is_named_as_a_private_one(
         "REMARK  schemas/people/1.avsc, field inside[].E_Mail has the key of inside[].email, which "
         "is private, and is stored as it is; give it a privacy, too, unless that is meant."
     )
+
+
+def test_a_sealed_original_is_shown_decoded_where_the_stream_is_not_json(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(place, [ID, EMAIL])
+    (place / "schemas" / "stream.toml").write_text(
+        '[payload]\nformat = "avro"\nframing = "none"\nschemas = "_w"\nschema = "1.avsc"\n'
+    )
+    (place / "schemas" / "_w").mkdir()
+    fields = [{"name": "id", "type": "string"}, {"name": "email", "type": "string"}]
+    schema = {"type": "record", "name": "Person", "fields": fields}
+    (place / "schemas" / "_w" / "1.avsc").write_text(json.dumps(schema))
+    body = b"\x04no" + bytes([2 * len(MARK)]) + MARK.encode()
+    stream = read_stream(place / "schemas")
+    stored = Stored()
+    pipeline = pipeline_of(stored, [dataset(ID, EMAIL, name="people")])
+    decoder = open_decoder(stream.payload, place / "schemas")
+    send(msgspec.structs.replace(pipeline, decoder=decoder), body)
+    for key, letters in stored.dead_letters.objects.items():
+        (place / "dead" / key).parent.mkdir(parents=True, exist_ok=True)
+        (place / "dead" / key).write_bytes(letters)
+    show = ["rejects", "dead", "--schemas", "schemas"]
+    assert main(show) == 0
+    assert MARK not in capsys.readouterr().out
+    assert main([*show, "--decrypt"]) == 0
+    assert f'{{"id":"no","email":"{MARK}"}}' in capsys.readouterr().out

@@ -126,3 +126,60 @@ def test_failures_are_said_on_stderr(
     said = capsys.readouterr()
     assert said.err == "failed: s3://bucket/key: it is not there.\n"
     assert said.out == ('{"failed": 1}\n' if option == "--json" else "")
+
+
+def test_infer_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drafts = file.parent / "drafts"
+    assert main(["infer", str(file), "--out", str(drafts), "--json"]) == 0
+    said = report(capsys)
+    (draft,) = said["datasets"]
+    assert (said["documents"], draft["documents"], said["fault"]) == (3, 3, None)
+    assert draft["folder"] == str(drafts / "orders")
+    assert {"path": "order_id", "type": "string", "notes": ["uuid"]}.keys() == draft["fields"][
+        0
+    ].keys()
+    assert (drafts / "orders" / "1.avsc").is_file()
+
+
+def test_evolve_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = json.loads(file.read_bytes().splitlines()[0])
+    file.write_bytes(b"\n".join(json.dumps({**good, "gift_note": "x"}).encode() for _ in range(3)))
+    assert main(["evolve", "orders", "--from", str(file), *SCHEMAS, "--dry-run", "--json"]) == 0
+    said = report(capsys)
+    assert (said["dataset"], said["documents"], said["written"]) == ("orders", 3, False)
+    assert [(new["path"], new["documents"]) for new in said["new"]] == [("$.gift_note", 3)]
+    assert said["file"].endswith(".avsc")
+
+
+def test_try_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schemas = file.parent / "drafts"
+    assert main(["try", str(file), "--schemas", str(schemas), "--json"]) == 0
+    said = report(capsys)
+    assert said["documents"] == 3 == said["rows"] + sum(said["dead_letters"].values())
+    assert said["dollars_a_month"].keys() == {"here", "firehose"}
+    assert said["assumed"] is True
+
+
+def test_ddl_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    location = ("--location", "s3://lake/out")
+    assert main(["ddl", "orders", *SCHEMAS, *location, "--json"]) == 0
+    said = report(capsys)
+    assert said["statements"].keys() == {"athena", "duckdb", "spark"}
+    assert main(["ddl", "orders", *SCHEMAS, *location, "--dialect", "athena"]) == 0
+    assert capsys.readouterr().out == said["statements"]["athena"] + "\n"
+
+
+def test_import_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = tmp_path / "thing.json"
+    schema.write_text('{"type": "object", "properties": {"a": {"type": "integer"}}}', "utf-8")
+    assert main(["import", "json-schema", str(schema), "--out", str(tmp_path), "--json"]) == 0
+    said = report(capsys)
+    assert (said["dataset"], said["fields"]) == ("thing", 1)
+
+
+def test_demo_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--documents", "200", "--out", str(tmp_path / "demo"), "--json"]) == 0
+    said = report(capsys)
+    assert said["balanced"] is True
+    assert said["documents"] == said["rows"] + said["dead_letters"]
+    assert said["faults"] == []

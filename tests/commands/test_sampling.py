@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -154,6 +155,18 @@ def test_with_a_preset_what_comes_out_of_envelopes_is_drafted(
         "1 would be dropped: control-message",
         f'wrote {stream}: preset = "cloudwatch-logs"',
     ]
+
+
+def test_presets_follow_one_another(tmp_path: Path) -> None:
+    events = {"messageType": "DATA_MESSAGE", "logGroup": "g", "logEvents": [{"id": "1"}]}
+    failed = {"attemptsMade": 4, "rawData": b64encode(as_json(events)).decode()}
+    (tmp_path / "f.json").write_bytes(as_json(failed))
+    presets = ["--preset", "firehose-transform-backup", "--preset", "cloudwatch-logs"]
+    assert infer(tmp_path, str(tmp_path / "f.json"), *presets) == 0
+    assert sorted(drafted(tmp_path)) == ["id", "logGroup"]
+    assert (tmp_path / "drafts" / "stream.toml").read_text() == (
+        'preset = ["firehose-transform-backup", "cloudwatch-logs"]\n'
+    )
 
 
 def test_an_unknown_preset_is_told_with_those_that_there_are(

@@ -15,7 +15,9 @@ Row = dict[str, Any]
 class Case:
     """Deliveries, each with the schema of its time, to one directory.
 
-    `columns` are what is asked for, and `rows` what should be seen of them, by `id`.
+    `columns` are what is asked for, and `rows` what should be seen of them, by `id`. `configs` are
+    the settings of each delivery, where they are not the same. `texts` are the rows of CSV as they
+    stand in its cells.
     """
 
     name: str
@@ -24,6 +26,13 @@ class Case:
     config: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    configs: tuple[str, ...] = ()
+    texts: tuple[Row, ...] = ()
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is about CSV; otherwise it is about Parquet."""
+        return bool(self.texts)
 
 
 def field(name: str, kind: Any, **more: Any) -> Row:
@@ -77,7 +86,7 @@ def wall(text: str) -> datetime:
 
 
 # A type, and its values as a document has them and as a reader should.
-_TYPES: dict[str, tuple[Any, list[tuple[Any, Any]]]] = {
+TYPES: dict[str, tuple[Any, list[tuple[Any, Any]]]] = {
     "boolean": ("boolean", [(True, True), (False, False)]),
     "int": ("int", [(-(2**31), -(2**31)), (2**31 - 1, 2**31 - 1)]),
     "long": ("long", [(-(2**63), -(2**63)), (2**63 - 1, 2**63 - 1)]),
@@ -143,7 +152,7 @@ _TYPES: dict[str, tuple[Any, list[tuple[Any, Any]]]] = {
 def _type_cases() -> list[Case]:
     """Make a case of each type: its values, required and nullable, and null."""
     cases = []
-    for title, (kind, values) in _TYPES.items():
+    for title, (kind, values) in TYPES.items():
         other = json.loads(
             json.dumps(kind).replace('"name": "', '"name": "N')
             if not isinstance(kind, str) and kind["type"] in ("enum", "fixed")
@@ -280,4 +289,25 @@ def _version_cases() -> list[Case]:
     return cases
 
 
-CASES = [*_type_cases(), *_partition_cases(), *_version_cases()]
+# ----------------------------------------------------------------------------------- layouts
+
+
+def _layout_cases() -> list[Case]:
+    """Make a case of each change of `partition_by` that the pipeline refuses, made all the same."""
+    fields = (ID, field("v", "string"), field("w", "string"))
+    documents = ({"id": 0, "v": "a", "w": "x"},), ({"id": 1, "v": "b", "w": "y"},)
+    rows = tuple(row for delivery in documents for row in delivery)
+    one, both, none = 'partition_by = ["v"]', 'partition_by = ["v", "w"]', ""
+    return [
+        Case(
+            f"layout_{title.replace(' ', '_')}", f"partition_by: {title}",
+            tuple((fields, delivery) for delivery in documents), "", ("id", "v", "w"), rows, configs,
+        )
+        for title, configs in {
+            "one level more": (one, both), "one level less": (both, one), "none before": (none, one),
+            "another field": (one, 'partition_by = ["w"]'),
+        }.items()
+    ]  # fmt: skip
+
+
+CASES = [*_type_cases(), *_partition_cases(), *_version_cases(), *_layout_cases()]

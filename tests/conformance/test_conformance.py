@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conformance.cases import CASES
-from conformance.differences import DIFFERENCES, READERS, Reader, difference
-from conformance.lake import build, expected
+from conformance.csv_cases import CSV_CASES
+from conformance.differences import DIFFERENCES, READERS, Reader, difference, pairs
+from conformance.lake import build, datasets, expected
+from pipeline.core.errors import DatasetError
+from pipeline.core.stored_layout import check_recorded, layout_of
 
 if TYPE_CHECKING:
     from conformance.cases import Case
@@ -57,14 +60,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+@pytest.mark.parametrize(
+    ("reader", "case"), pairs((*CASES, *CSV_CASES)), ids=lambda one: str(one.name)
+)
 def test_a_reader_shows_what_was_stored(reader: Reader, case: Case, results: Results) -> None:
     if reader.java and not JAVA:
         assert "PIPELINE_JAVA_REQUIRED" not in os.environ, "There is no java on PATH."
         pytest.skip("There is no java on PATH, which Spark needs.")
     found = results[reader.name][case.name]
-    rows = sorted(expected(case), key=lambda row: str(row["id"]))
+    rows = sorted(expected(case, reader.mode), key=lambda row: str(row["id"]))
     sentence = difference(reader.name, case.name)
     if sentence is None:
         assert found.get("rows") == rows, found.get("error")
@@ -72,11 +76,19 @@ def test_a_reader_shows_what_was_stored(reader: Reader, case: Case, results: Res
         assert found.get("rows") != rows, f"It shows what was stored: take out {sentence!r}"
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.name.startswith("layout_")], ids=lambda case: case.name
+)
+def test_directories_of_two_layouts_are_refused(case: Case) -> None:
+    before, after = datasets(case)
+    with pytest.raises(DatasetError, match="rows are stored already with partition_by = "):
+        check_recorded(after, layout_of(before).text())
+
+
 def test_every_difference_is_of_a_reader_and_a_case() -> None:
     for one in DIFFERENCES:
         assert [
             (reader.name, case.name)
-            for reader in READERS
-            for case in CASES
+            for reader, case in pairs((*CASES, *CSV_CASES))
             if one.covers(reader.name, case.name)
         ], one

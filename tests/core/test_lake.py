@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import dataset
 
-from pipeline.core.dataset import IDENTITY
+from pipeline.core.dataset import IDENTITY, check_together
 from pipeline.core.errors import DatasetError
 from pipeline.core.lake.identities import distinct, without
 from pipeline.core.lake.partitions import split
@@ -28,7 +28,7 @@ from pipeline.core.lake.spans import (
     spans_meet,
     spans_text,
 )
-from pipeline.core.lake_settings import LakePartition
+from pipeline.core.lake_settings import LakePartition, catalog_fault
 
 SPANS = st.builds(
     lambda source, first, length: Span(source, first, first + length),
@@ -194,16 +194,69 @@ def test_what_does_not_fit_is_named(have: pa.Schema, message: str) -> None:
         ('[lake]\npartition_by = ["no"]', "'no' is not a top-level field of"),
         ('[lake]\npartition_by = ["n", "n"]', "partition_by has the same field twice"),
         ('[lake]\npartition_by = ["x"]', "one cannot partition by x; choose a text"),
+        (
+            '[lake]\npartition_by = ["day(at)"]',
+            r'partitions by day\(at\) at_day, and schemas/things/1\.avsc has .* "jsonName": "AT_day"',
+        ),
+        ('partition_by = ["date(at)"]\n[lake]', r"partitions by day\(at\) at_day, and"),
+        ('[lake]\npartition_by = ["r.n"]', r"partitions by r\.n r_n, and"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(config: str, sentence: str) -> None:
+    inner = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]}
     fields: list[dict[str, Any]] = [
         {"name": "n", "type": "long"},
+        {"name": "AT_day", "type": "string"},
+        {"name": "r", "type": inner},
+        {"name": "r_n", "type": "string"},
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
         {"name": "x", "type": "double"},
     ]
     with pytest.raises(DatasetError, match=sentence):
         dataset(*fields, config=config)
+
+
+def test_a_partition_may_be_the_column_of_its_name() -> None:
+    made = dataset({"name": "n", "type": "long"}, config='[lake]\npartition_by = ["n", "day()"]')
+    assert made.lake is not None
+    assert [str(each) for each in made.lake.partition_by] == ["n", "day()"]
+
+
+def test_a_table_is_not_what_was_forgotten_of_another() -> None:
+    field, made = {"name": "n", "type": "long"}, '[match]\nfield = "type"\nequals = "{}"\n'
+    of_them = [
+        dataset(field, name=name, config=f"{made.format(name)}[lake]")
+        for name in ("orders", "orders_forgotten")
+    ]
+    with pytest.raises(DatasetError) as raised:
+        check_together(of_them)
+    assert str(raised.value) == (
+        "Datasets orders and orders_forgotten have [lake], and a table orders_forgotten has the "
+        "identities of the rows that `pipeline lake forget` deleted from orders. Give "
+        "orders_forgotten another name."
+    )
+    without = dataset(field, name="orders_forgotten", config=made.format("orders_forgotten"))
+    assert len(check_together([of_them[0], without])) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_one"),
+    [
+        ("sqlite:///lake/catalog.db", True),
+        ("glue:pipeline_lake", True),
+        ("rest:https://catalog.example/v1?namespace=shop", True),
+        ("rest:http://127.0.0.1:8181", True),
+        ("sqlite://lake.db", False),
+        ("glue:Pipeline", False),
+        ("glue:", False),
+        ("rest:catalog.example", False),
+        ("rest:https://", False),
+        ("s3://bucket/catalog", False),
+        ("", False),
+    ],
+)
+def test_a_catalog_is_known_by_its_uri(uri: str, *, is_one: bool) -> None:
+    assert (catalog_fault(uri) is None) is is_one
 
 
 def test_a_decimal_that_no_table_has_stops_the_start() -> None:

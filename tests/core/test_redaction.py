@@ -15,6 +15,8 @@ from pipeline.core.schema.privacy import PrivateFields, plain_form
 
 FIELDS = PrivateFields(frozenset(map(plain_form, ["email", "first_name", "@id"])), {})
 
+TWICE = json.dumps({"a": json.dumps('{"email":1}')}, separators=(",", ":"))
+
 
 def redacted(text: str) -> tuple[str, tuple[str, ...]]:
     found = redact(text.encode(), FIELDS, lambda _, __: b'"-"')
@@ -35,6 +37,11 @@ def redacted(text: str) -> tuple[str, tuple[str, ...]]:
         ('{"firstName":"x","FIRST-NAME":"y"}', '{"firstName":"-","FIRST-NAME":"-"}', ("$.firstName", '$["FIRST-NAME"]')),
         ('{"id":1,"@ID":2,"x":"email"}', '{"id":"-","@ID":"-","x":"email"}', ("$.id", '$["@ID"]')),
         ('{"a":"{\\"email\\":1}"}', '{"a":"{\\"email\\":\\"-\\"}"}', ("$.a",)),
+        (TWICE, TWICE.replace("1", '\\\\\\"-\\\\\\"'), ("$.a",)),
+        ('{"a":"\ufeff{\\"email\\":1}"}', '{"a":"***"}', ("$.a",)),
+        ('{"a":"said \\"so: {\\"email\\" : 1}"}', '{"a":"***"}', ("$.a",)),
+        ('{"a":"said {\\\\\\"email\\\\\\": 1}"}', '{"a":"***"}', ("$.a",)),
+        ('{"a":"what is \\"email\\"?"}', '{"a":"what is \\"email\\"?"}', ()),
         ('{"a":["[{\\"email\\":"]}', '{"a":["***"]}', ("$.a[]",)),
         ('{"a":"{\\"b\\":1}","b":"[x]"}', '{"a":"{\\"b\\":1}","b":"[x]"}', ()),
         ('[[{"email":1},"email",{"a":{"email":2}}]]', '[[{"email":"-"},"email",{"a":{"email":"-"}}]]', ("$[][].email", "$[][].a.email")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from datetime import UTC, datetime
@@ -9,9 +10,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
 from lake import rows
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
 
+from pipeline import handlers
 from pipeline.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-firehose.md").read_text("utf-8")
@@ -82,3 +90,41 @@ def test_every_command_on_the_page_has_the_options_that_it_uses(
             main([name, "--help"])
         shown = capsys.readouterr().out
         assert [word for word in words if word.startswith("--") and word not in shown] == []
+
+
+class NoPolicies:
+    """Managed policies, which the template has none of."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def test_its_template_is_deployable_and_starts_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    template, processing = blocks("yaml")
+    source = yaml_parse(template.replace("function.zip", "s3://artifacts/function.zip"))
+    given = source["Resources"]["TransformFunction"]["Properties"]
+    made = transform(source, {}, NoPolicies())
+    found = lint(json.dumps(made, indent=1), config=ManualArgs(regions=["eu-central-1"]))
+    assert [f"{match.rule.id} {match.message}" for match in found] == []
+    (statement,) = given["Policies"][0]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "s3:PutObject")
+    module, name = given["Handler"].rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+    variables = {
+        name: value["Fn::Sub"].replace("${DeadLetterBucket}", "letters") if isinstance(value, dict) else value
+        for name, value in given["Environment"]["Variables"].items()
+    }  # fmt: skip
+    settings = handlers._transformation_settings(variables)
+    assert (settings.dead_letters, settings.schemas) == (
+        "s3://letters/dead-letters",
+        "/var/task/schemas",
+    )
+    # As Firehose's own model of its API has it.
+    configuration = yaml_parse(processing)["ProcessingConfiguration"]
+    shape = botocore.session.get_session().get_service_model("firehose")
+    faults = ParamValidator().validate(configuration, shape.shape_for("ProcessingConfiguration"))
+    assert not faults.has_errors(), faults.generate_report()
+    known = shape.shape_for("ProcessorParameterName").metadata["enum"]
+    for parameter in configuration["Processors"][0]["Parameters"]:
+        assert parameter["ParameterName"] in known

@@ -12,12 +12,13 @@ from pipeline.producer.testing import MemoryStream
 
 PAGE = (ROOT / "docs" / "producers.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-HANDLER = 2  # the block that only defines one
+HANDLER = 3  # the block that only defines one
 
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
     stream = MemoryStream("orders")
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(producer, "KinesisStream", lambda *_, **__: stream)
     return stream
 
@@ -27,9 +28,10 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
     [
         (0, [7, 8], ""),
         (1, [9, 10], r"stored on shardId-0{12}\nstored as [12]\n"),
+        (2, [], r"missing_field at \$\.order_id\n"),
         (HANDLER, [], ""),
-        (3, [0, 1, 2], "3 stored\n"),
-        (4, [], ""),
+        (4, [0, 1, 2], "3 stored\n"),
+        (5, [], ""),
     ],
 )
 def test_a_block_runs_as_it_stands(
@@ -56,4 +58,4 @@ def test_the_function_sends_what_its_event_holds_and_raises_what_failed(
 
 
 def test_there_is_no_other_block() -> None:
-    assert len(BLOCKS) == PAGE.count("```") // 2 == 5
+    assert len(BLOCKS) == PAGE.count("```") // 2 == 6

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
@@ -22,6 +25,7 @@ from pipeline.adapters.aws.account import Account, Answer, Refusal
 from pipeline.adapters.schemas import read_datasets
 from pipeline.core.magic import KPL_MAGIC
 from pipeline.doctor import Findings, Places, look_at_function, look_at_machine
+from pipeline.doctor.schemas import look_at_schemas
 from pipeline.doctor.stream import SeenStream
 
 pytestmark = pytest.mark.xdist_group("infra")
@@ -384,6 +388,7 @@ def test_a_clock_that_is_wrong_is_told_before_aws_refuses(
     ("code", "sentence"),
     [
         ("expired", "The credentials have expired"),
+        ("clock", "AWS refuses what this machine signs, as its clock is wrong"),
         ("region", "No region is set"),
         ("SomethingElse", "AWS refused to say who this is (SomethingElse)"),
     ],
@@ -393,3 +398,122 @@ def test_why_nobody_is_recognised_is_told(code: str, sentence: str) -> None:
     look_at_machine(str(SCHEMAS), Told(get_caller_identity=Refusal(code, "x")), findings)
     assert findings.found[-1].sentence == f"{sentence}: x."
     assert findings.found[-1].command
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "found"),
+    [
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: T1 is now earlier than T2 (T3 - 5 min.)",
+            "clock",
+        ),
+        ("SignatureDoesNotMatch", "Signature not yet current: T1 is still later than T2", "clock"),
+        ("RequestTimeTooSkewed", "", "clock"),
+        ("RequestExpired", "Request has expired.", "clock"),
+        ("SignatureDoesNotMatch", "The request signature we calculated differs", "credentials"),
+        ("ExpiredToken", "The security token included in the request is expired", "expired"),
+    ],
+)
+def test_a_wrong_clock_is_not_taken_for_wrong_credentials(
+    monkeypatch: pytest.MonkeyPatch, code: str, message: str, found: str
+) -> None:
+    account = Account()
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": message}}, "GetCallerIdentity")
+
+    monkeypatch.setitem(account._clients, "sts", SimpleNamespace(get_caller_identity=refuse))
+    answer = account.ask("sts", "get_caller_identity")
+    assert isinstance(answer, Refusal)
+    assert answer.code == found
+
+
+# ------------------------------------------------------------------------ schemas on S3
+
+
+def schemas_of(function: dict[str, Any], **answers: Any) -> list[tuple[str, str, str]]:
+    """Return what is found of a function's schemas."""
+    findings = Findings()
+    configuration = {**function, "LastModified": "2026-11-27T12:00:00.000+0000"}
+    look_at_schemas(configuration, Told(**answers), findings)
+    return [(one.level, one.sentence, one.command) for one in findings.found]
+
+
+ON_S3: dict[str, Any] = FUNCTION | {
+    "Environment": {"Variables": {"PIPELINE_SCHEMAS": "s3://datasets/v7/"}}
+}
+
+
+def test_schemas_in_the_artifact_are_not_asked_for() -> None:
+    assert schemas_of(FUNCTION) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "notes"),
+    [
+        (-1, []),
+        (
+            1,
+            [
+                (
+                    "note",
+                    (
+                        "The schemas below s3://datasets/v7/ changed at 2026-11-27 12:01:00 UTC, "
+                        "after f was deployed at 2026-11-27 12:00:00: execution environments that "
+                        "began before still have the former ones. A deployment gives all of them "
+                        "the new ones."
+                    ),
+                    (
+                        "aws lambda update-function-configuration --function-name f --description "
+                        "'Schemas of 2026-11-27 12:01:00'"
+                    ),
+                )
+            ],
+        ),
+    ],
+)
+def test_schemas_that_changed_under_a_function_are_told(
+    minutes: int, notes: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pipeline.doctor.schemas.schema_folder", lambda _: contextlib.nullcontext(SCHEMAS)
+    )
+    listed = [{"Key": "v7/x", "LastModified": NOW + timedelta(minutes=minutes)}]
+    found = schemas_of(ON_S3, list_objects_v2={"Contents": listed})
+    names = ", ".join(dataset.name for dataset in read_datasets(SCHEMAS))
+    count = len(read_datasets(SCHEMAS))
+    assert found == [("ok", f"s3://datasets/v7 has {count} datasets: {names}.", ""), *notes]
+
+
+def test_schemas_on_s3_that_are_missing_or_broken_are_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (found,) = schemas_of(ON_S3, list_objects_v2=Refusal("NoSuchBucket", "no"))
+    assert found == ("wrong", "There is no bucket datasets.", "aws s3 mb s3://datasets")
+    (found,) = schemas_of(ON_S3)
+    assert found[:2] == (
+        "note",
+        "Not looked at: what is below s3://datasets/v7/. Whoever runs this may not s3:ListBucket.",
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="datasets")
+        (found,) = schemas_of(ON_S3, list_objects_v2={})
+    assert found == (
+        "wrong",
+        (
+            "The function's schemas cannot be used: There is nothing below s3://datasets/v7/; copy "
+            "the datasets there: aws s3 sync schemas s3://datasets/v7"
+        ),
+        "aws s3 ls --recursive s3://datasets/v7/",
+    )
+
+
+def test_the_role_is_tried_on_the_schemas_too() -> None:
+    denied = [
+        sentence for level, sentence in of_function({}, function=ON_S3, decision="implicitDeny")
+    ]
+    assert any("may not s3:GetObject on arn:aws:s3:::datasets/v7/x" in each for each in denied)
+    assert any("may not s3:ListBucket on arn:aws:s3:::datasets (" in each for each in denied)

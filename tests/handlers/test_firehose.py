@@ -175,6 +175,29 @@ def test_dead_letters_have_the_identity_that_the_stream_gave() -> None:
     assert letter["partition_key"] == "key"
 
 
+def test_an_aggregate_that_is_cut_between_events_keeps_the_dead_letters_of_both() -> None:
+    """Each has the same stream record, and as many of its user records."""
+    event, place = from_stream(*(b'{"n":%d}' % n for n in range(100, 104))), Place()
+    for records in (event["records"][:2], event["records"][2:], event["records"][2:]):
+        place.transform(event | {"records": records})
+    assert len(place.letters.objects) == 2
+    found = sorted((letter["sub_sequence_number"], letter["payload"]) for letter in place.written)
+    assert found == [(n, f'{{"n":{100 + n}}}') for n in range(4)]
+
+
+def test_records_that_say_the_same_place_of_the_stream_have_their_record_ids() -> None:
+    event, place = from_stream(b'{"n":100}', b'{"n":101}', b'{"n":102}'), Place()
+    for number, (record, sub) in enumerate(zip(event["records"], ("", "", 5), strict=True), 7):
+        record["kinesisRecordMetadata"]["subsequenceNumber"] = sub
+        record["recordId"] = str(number)
+    assert results(place.transform(event)) == ["Dropped"] * 3
+    found = {
+        (letter["source"], letter["sequence_number"][-2:], letter["sub_sequence_number"])
+        for letter in place.written
+    }
+    assert found == {(STREAM, "7", 0), (STREAM, "8", 0), (f"{ARN}/{SHARD}", "54", 5)}
+
+
 def test_what_was_put_into_firehose_itself_has_its_record_id() -> None:
     place = Place()
     place.transform(put_directly(b'{"n":1}', b'{"n":100}'))

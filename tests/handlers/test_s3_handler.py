@@ -471,6 +471,33 @@ def test_a_file_that_no_invocation_gets_further_with_has_failed(
     assert clock.left > 0
 
 
+def test_a_part_of_too_many_partitions_is_named_as_one(
+    bucket: Bucket,
+    function: Function,
+    invoke: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As of a batch of a stream: the alarm of files has what it waits for, stored or not."""
+    output = FaultyStore(lambda _: time.sleep(0.1 * slow))
+    slow, function.stored = True, Stored(output=output)
+    codes = [f"{first}{second}" for first in "ABCDE" for second in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    file = bucket.put(b"\n".join(as_json(order(country=code)) for code in codes))
+    with pytest.raises(FilesFailed, match=r"The 130 rows of dataset orders fall into 130 partit"):
+        invoke(file, 1.0)
+    log, of_bucket, of_dataset = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (log["outcome"], log["level"], log["Partitions"]) == ("too_slow", "ERROR", 130)
+    assert (of_bucket["Bucket"], of_bucket["FilesFailed"]) == (bucket.name, 1)
+    assert of_bucket["Partitions"] == 130
+    assert of_bucket["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Bucket"]]
+    assert (of_dataset["Bucket"], of_dataset["Dataset"]) == (bucket.name, "orders")
+    assert of_dataset["Partitions"] == 130
+    # In the same process, the next invocation goes on where this one ended.
+    slow, before = False, output.puts
+    assert handlers.s3(file, Context(60.0))["stored"] == 1
+    assert len(ids(function.stored)) == 130
+    assert output.puts - before < 2 * 130
+
+
 def test_a_file_that_has_to_wait_for_another_has_not_failed(
     bucket: Bucket,
     function: Function,

@@ -52,6 +52,7 @@ ADDED: dict[str, tuple[dict[str, str], set[str]]] = {
     "boundary": ({"PermissionsBoundary": BOUNDARY}, set()),
     "readers": ({"DeadLetterReaders": f"arn:aws:iam::{ACCOUNT}:role/readers"}, set()),
     "concurrency": ({"ReservedConcurrency": "7"}, set()),
+    "schemas": ({"SchemasBucketName": "have-schemas"}, {"SchemasPolicy"}),
     "latest": ({"StartingPosition": "LATEST"}, set()),
 }
 CASES = GIVEN | ADDED
@@ -298,5 +299,7 @@ def test_there_is_a_case_for_each_parameter_that_takes_what_one_has() -> None:
         if each["Default"] == "" and name not in {"AlarmEmail", "ObjectStorageClass"}
     }
     tried = {name for parameters, _ in CASES.values() for name in parameters} | ALL.keys()
-    # moto has one account's buckets: test_policies. The key of private fields: test_infra.
-    assert optional - tried == {"BucketAccount", "PrivacyKey", "PrivacyKmsKey"}
+    # moto has one account's buckets: test_policies. The secrets: test_infra.
+    assert optional - tried == {
+        "BucketAccount", "PrivacyKey", "PrivacyKmsKey", "RegistryCredentials", "RegistryKmsKey",
+    }  # fmt: skip

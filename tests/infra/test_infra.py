@@ -85,6 +85,7 @@ RESOURCES = {
     "AlertSubscription": "AWS::SNS::Subscription",
     "AlertTopic": "AWS::SNS::Topic",
     "AlertTopicPolicy": "AWS::SNS::TopicPolicy",
+    "AuditSchedule": "AWS::Scheduler::Schedule",
     "BatchFailedAlarm": "AWS::CloudWatch::Alarm",
     "CommitErrorsAlarm": "AWS::CloudWatch::Alarm",
     "CommitFunction": "AWS::Lambda::Function",
@@ -116,12 +117,14 @@ RESOURCES = {
     "LakeDuplicatesAlarm": "AWS::CloudWatch::Alarm",
     "LakeLagAlarm": "AWS::CloudWatch::Alarm",
     "LakeObjectsRefusedAlarm": "AWS::CloudWatch::Alarm",
+    "LakeRowsMissingAlarm": "AWS::CloudWatch::Alarm",
     "Log": "AWS::Logs::LogGroup",
     "LogOfLakeConflicts": "AWS::Logs::MetricFilter",
     "LogOfLakeDuplicates": "AWS::Logs::MetricFilter",
     "LogOfLakeLag": "AWS::Logs::MetricFilter",
     "LogOfLakeObjectsRefused": "AWS::Logs::MetricFilter",
     "LogOfLakeRows": "AWS::Logs::MetricFilter",
+    "LogOfLakeRowsMissing": "AWS::Logs::MetricFilter",
     "LogOfMemory": "AWS::Logs::MetricFilter",
     "LostBatchesAlarm": "AWS::CloudWatch::Alarm",
     "Mapping": "AWS::Lambda::EventSourceMapping",
@@ -241,13 +244,14 @@ def test_every_resource_is_created(stack: Stack) -> None:
     assert stack.types == RESOURCES | tables | of_datasets
     declared = translated()["Resources"].items()
     unmet = {
-        "InVpc", "Keyed", "KeyedLake", "NewConsumer", "Private", "PrivateKeyed", "Tagged",
-        "TaggedLake",
+        "Credentialed", "CredentialsKeyed", "GlueSchemas", "InVpc", "Keyed", "KeyedLake",
+        "NewConsumer", "Private", "PrivateKeyed", "SchemasOnS3", "Tagged", "TaggedLake",
     }  # fmt: skip
     left_out = {name for name, each in declared if each.get("Condition") in unmet}
     assert left_out == {
-        "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy", "PrivacyPolicy",
-        "StreamConsumer", "TagsPolicy", "VpcPolicy",
+        "GlueSchemasPolicy", "KeyPolicy", "LakeKeyPolicy", "LakeTagsPolicy", "PrivacyKeyPolicy",
+        "PrivacyPolicy", "RegistryKeyPolicy", "RegistryPolicy", "SchemasPolicy", "StreamConsumer",
+        "TagsPolicy", "VpcPolicy",
     }  # fmt: skip
     assert stack.types.keys() | left_out == {name for name, _ in declared}
 
@@ -454,6 +458,7 @@ def test_the_function_starts_with_its_settings(stack: Stack) -> None:
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:privacy-a1B2c3"
+REGISTRY_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:registry-d4E5f6"
 SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/5678abcd-12ab-34cd-56ef-1234567890ab"
 DEMANDS = {"ObjectKmsKey": KEY, "ObjectStorageClass": "STANDARD_IA", "ObjectTags": "team=data"}
 
@@ -508,6 +513,35 @@ def test_the_functions_that_replace_private_values_may_read_their_key(stack: Sta
             assert audited(policy) == ""
             granted |= {each["Action"]: each["Resource"] for each in policy["Statement"]}
         assert granted == {"secretsmanager:GetSecretValue": SECRET, "kms:Decrypt": SECRETS_KEY}
+
+
+def test_the_function_of_the_stream_may_ask_the_registry_that_is_named(stack: Stack) -> None:
+    """Without the parameters there is no permission, and no setting; the other function has none."""
+    given = {
+        "GlueSchemas": "on",
+        "RegistryCredentials": REGISTRY_SECRET,
+        "RegistryKmsKey": SECRETS_KEY,
+    }
+    asking = Stack("asking", FilesBucket=INCOMING, **given)
+    for which, name, credentials in (
+        (stack, "Function", ""),
+        (asking, "Function", REGISTRY_SECRET),
+        (asking, "FilesFunction", ""),
+    ):
+        variables = configuration(which, name)["Environment"]["Variables"]
+        assert Settings.from_environment(variables).registry_credentials == credentials
+    iam, granted = asking.client("iam"), dict[str, Any]()
+    for policy_name in ("glue-schemas", "registry", "registry-key"):
+        found = iam.get_role_policy(RoleName=asking.ids["FunctionRole"], PolicyName=policy_name)
+        policy = yaml.safe_load(str(found["PolicyDocument"]))
+        granted |= {each["Action"]: each["Resource"] for each in policy["Statement"]}
+    assert granted == {
+        "glue:GetSchemaVersion": "*",
+        "secretsmanager:GetSecretValue": REGISTRY_SECRET,
+        "kms:Decrypt": SECRETS_KEY,
+    }
+    others = iam.list_role_policies(RoleName=asking.ids["FilesRole"])["PolicyNames"]
+    assert not {"glue-schemas", "registry", "registry-key"} & set(others)
 
 
 def test_the_log_is_kept_for_a_while_in_a_form_that_the_memory_is_read_from(stack: Stack) -> None:
@@ -658,6 +692,8 @@ ALARMS = {
     "LakeDuplicatesAlarm": ("Pipeline/pipeline", "LakeDuplicates", None, "Sum", 0, 3, 3),
     "LakeConflictsAlarm": ("Pipeline/pipeline", "LakeConflicts", None, "Sum", 5, 3, 3),
     "LakeObjectsRefusedAlarm": ("Pipeline/pipeline", "LakeObjectsRefused", None, "Sum", 0, 1, 3),
+    # Written once an hour.
+    "LakeRowsMissingAlarm": ("Pipeline/pipeline", "LakeRowsMissing", None, "Sum", 0, 1, 15),
     "CommitErrorsAlarm": ("AWS/Lambda", "Errors", OF_LAMBDA, "Sum", 0, 3, 9),
     # Files come again after half an hour, and shall not end and begin the alarm each time.
     "FilesFailedAlarm": ("Pipeline", "FilesFailed", OF_BUCKET, "Sum", 0, 1, 12),
@@ -990,6 +1026,16 @@ def test_the_scheduler_of_this_account_alone_may_take_its_role_and_start_its_fun
         )
         assert (schedule["ScheduleExpression"], schedule["State"]) == (rate, "ENABLED")
         assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (arn, found["Arn"])
+
+
+def test_the_tables_are_held_against_their_ledger_every_hour(stack: Stack) -> None:
+    commits, audits = (
+        stack.client("scheduler").get_schedule(GroupName="pipeline", Name=stack.ids[name])
+        for name in ("CommitSchedule", "AuditSchedule")
+    )
+    assert (audits["ScheduleExpression"], audits["State"]) == ("rate(1 hour)", "ENABLED")
+    assert json.loads(audits["Target"].pop("Input")) == {"audit_hours": 2}
+    assert audits["Target"] == commits["Target"]
 
 
 def test_the_function_for_tables_starts_with_its_settings(stack: Stack) -> None:

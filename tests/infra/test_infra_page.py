@@ -45,6 +45,7 @@ OF_THE_CLI = {
     ("logs", "tail"): {"--since", "--filter-pattern", "--follow", "--format"},
     ("s3", "ls"): {"--recursive", "--human-readable", "--summarize"},
     ("s3", "rb"): {"--force"},
+    ("s3", "sync"): {"--delete", "--dryrun", "--exclude"},
 }
 # What the page's own commands write into files before.
 IN_FILES = {"file://versions.json": {"Quiet": True, "Objects": [{"Key": "k", "VersionId": "v"}]}}
@@ -90,7 +91,7 @@ def as_case(words: list[str]) -> str:
 def test_every_command_is_of_a_program_that_is_checked() -> None:
     assert len(BLOCKS) > 10
     assert {words[0] for words in commands()} == {
-        ".", "aws", "grep", "head", "make", "output", "pipeline", "sam",
+        ".", "aws", "docker", "grep", "head", "make", "output", "pipeline", "sam",
     }  # fmt: skip
 
 
@@ -208,7 +209,20 @@ def test_a_deployment_gives_parameters_that_the_template_has(words: list[str]) -
     overrides = options.pop("--parameter-overrides", [])
     assert options.keys() - {"--tags"} == OF_SAM
     assert {pair.partition("=")[0] for pair in overrides} <= TEMPLATE["Parameters"].keys()
-    assert options["--template-file"] == ["dist/lambda-arm64/template.yaml"]
+    assert options["--template-file"][0] in {
+        "dist/lambda-arm64/template.yaml",
+        "dist/image-arm64/template.yaml",
+    }
+
+
+def test_docker_builds_as_the_dockerfile_says_and_pushes_what_was_built() -> None:
+    build, push = commands_of("docker")
+    text = (ROOT / "infra" / "Dockerfile").read_text("utf-8")
+    said = text.partition("#   docker ")[2].partition("\n#\n")[0].replace("\\\n#", "").split()
+    tag = build.index("--tag") + 1
+    assert push == ["push", build[tag]]
+    assert build[:tag] == said[:tag]
+    assert build[tag + 1 :] == said[tag + 1 :] == ["."]
 
 
 @pytest.mark.parametrize("words", commands_of("output"), ids=as_case)

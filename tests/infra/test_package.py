@@ -93,6 +93,29 @@ def test_the_same_inputs_give_the_same_bytes(out: Path) -> None:
         assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_template_for_other_datasets_needs_no_artifact_to_be_built_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas, out = tmp_path / "schemas", tmp_path / "dist"
+    shutil.copytree(ROOT / "schemas" / "orders", schemas / "sales")
+    config = schemas / "sales" / "dataset.toml"
+    config.write_text(config.read_text().replace('"orders"', '"sales"'))
+    words = ["--schemas", str(schemas), "--out", str(out), "--arch", "arm64", "--template-only"]
+    missing = out / "lambda-arm64" / "function.zip"
+    assert package.main(words) == 1
+    assert capsys.readouterr().err == (
+        f"{missing} is missing: build it once, with `make package`.\n"
+    )
+    missing.parent.mkdir(parents=True)
+    for name in package.ARTIFACTS:
+        (missing.parent / name).write_bytes(b"built")
+    assert package.main(words) == 0
+    text = (missing.parent / "template.yaml").read_text()
+    assert "  TableSales: " in text
+    assert "TableOrders" not in text
+    assert missing.read_bytes() == b"built"
+
+
 @pytest.mark.parametrize("name", package.ARTIFACTS)
 @pytest.mark.parametrize(("arch", "machine"), [("arm64", 0xB7), ("x86_64", 0x3E)])
 def test_an_artifact_is_small_and_of_its_architecture(

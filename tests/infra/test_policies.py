@@ -16,6 +16,8 @@ from policies import (
     MADE,
     READERS,
     REGION,
+    REGISTRY_KEY,
+    REGISTRY_SECRET,
     SECRET,
     SECRETS_KEY,
     STRANGER,
@@ -33,10 +35,12 @@ from pipeline.core.layout import PROGRESS
 QUEUE, DEAD_QUEUE = map(arn_of, ("FilesQueue", "FilesDeadLetterQueue"))
 ALARMS, ALERTS = map(arn_of, ("AlarmTopic", "AlertTopic"))
 INCOMING, OTHER = "arn:aws:s3:::incoming", "arn:aws:s3:::somebody-elses"
+DATASETS, BELOW = f"arn:aws:s3:::{MADE['SchemasBucketName']}", MADE["SchemasPrefix"]
 HERE = f"{REGION}:{ACCOUNT}"
 GROUP_OF_LOG = f"arn:aws:logs:{HERE}:log-group:/aws/lambda/pipeline"
 LOG = f"{GROUP_OF_LOG}:log-stream:x"
 GLUE = f"arn:aws:glue:{HERE}"
+SCHEMA = f"arn:aws:glue:{HERE}:schema/shop/things"
 INTERFACE = f"arn:aws:ec2:{HERE}:network-interface/*"
 COMMIT = "CommitRole"
 LAMBDA, S3, CLOUDWATCH = "lambda.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"
@@ -66,6 +70,8 @@ VIA_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 VIA_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
 KEEPERS = ["FunctionRole", "FilesRole"]
 """Who replaces the values of private fields."""
+STARTERS = ["FunctionRole", "FilesRole", "TablesRole", COMMIT]
+"""Who reads the datasets."""
 GROUP = f"arn:aws:scheduler:{HERE}:schedule-group"
 # Somebody else may take the name of a bucket that was deleted.
 TAKEN = {"s3:ResourceAccount": STRANGER}
@@ -159,6 +165,11 @@ def allowed(places: Places) -> list[Request]:
         Request("FunctionRole", "kms:Decrypt", STREAM_KEY, VIA_KINESIS),
         *(Request(role, "secretsmanager:GetSecretValue", SECRET) for role in KEEPERS),
         *(Request(role, "kms:Decrypt", SECRETS_KEY, VIA_SECRETS) for role in KEEPERS),
+        Request("FunctionRole", "glue:GetSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
+        *(Request(role, "s3:ListBucket", DATASETS, listing(f"{BELOW}/")) for role in STARTERS),
+        *(Request(role, "s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc") for role in STARTERS),
         *(
             Request(role, "ec2:CreateNetworkInterface", INTERFACE)
             for role in ROLES
@@ -294,6 +305,38 @@ def denied(places: Places) -> list[Request]:
             for role in ROLES
             if role not in KEEPERS
         ),
+        # The registry of schemas: read by the function of the stream alone.
+        *(
+            request
+            for role in ROLES
+            if role != "FunctionRole"
+            for request in (
+                Request(role, "glue:GetSchemaVersion", SCHEMA),
+                Request(role, "secretsmanager:GetSecretValue", REGISTRY_SECRET),
+                Request(role, "kms:Decrypt", REGISTRY_KEY, VIA_SECRETS),
+            )
+        ),
+        Request("FunctionRole", "kms:Decrypt", REGISTRY_KEY),
+        Request("FunctionRole", "glue:RegisterSchemaVersion", SCHEMA),
+        Request("FunctionRole", "secretsmanager:PutSecretValue", REGISTRY_SECRET),
+        # The datasets: what is below the prefix, and only to read it.
+        *(
+            Request(role, action, resource, context)
+            for role in STARTERS
+            for action, resource, context in (
+                ("s3:ListBucket", DATASETS, listing("")),
+                ("s3:ListBucket", DATASETS, listing("v7/")),
+                ("s3:ListBucket", DATASETS, {}),
+                ("s3:ListBucket", DATASETS, listing(f"{BELOW}/") | TAKEN),
+                ("s3:ListBucket", OTHER, listing(f"{BELOW}/")),
+                ("s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc", TAKEN),
+                ("s3:GetObject", f"{DATASETS}/v7/others/1.avsc", {}),
+                ("s3:GetObject", f"{DATASETS}/{BELOW}2/1.avsc", {}),
+                ("s3:PutObject", f"{DATASETS}/{BELOW}/orders/1.avsc", {}),
+                ("s3:DeleteObject", f"{DATASETS}/{BELOW}/orders/1.avsc", {}),
+            )
+        ),
+        Request("AlertRole", "s3:GetObject", f"{DATASETS}/{BELOW}/orders/1.avsc"),
         # People of other accounts.
         Request(f"arn:aws:iam::{STRANGER}:user/x", "s3:GetObject", f"{letters}/dead-letters/x"),
         Request(f"arn:aws:iam::{STRANGER}:user/x", "sqs:SendMessage", QUEUE),

@@ -35,6 +35,7 @@ from .reader import IcebergReader
 from .stores import MemoryFiles, SteppedLanding
 
 NAME = "things"
+LEDGER = "s3://lake/ledger"
 COLUMNS = ["_source", "_sequence_number", "_sub_sequence_number", "_document", "n", "country"]
 FIELDS = ({"name": "n", "type": "long"}, {"name": "country", "type": "string"})
 CONFIG = 'partition_by = ["date()", "country"]\nformats = ["parquet"]\n[lake]\n'
@@ -181,7 +182,7 @@ class World:
             self.datasets[0],
             self.catalog,
             SteppedLanding(self.landing, self.step),
-            "s3://lake/ledger",
+            f"{LEDGER}/{NAME}",
             limits,
         )
         self.counts["committers"] += 1
@@ -340,8 +341,11 @@ def world(seed: int) -> Iterator[World]:
             made.catalog.catalog.engine.dispose()  # type: ignore[attr-defined]  # of SQLite
 
 
-def simulate(seed: int) -> Counter[str]:
-    """Run the history of a seed to its end, and judge it; return how often what happened."""
+def simulate(seed: int, look: Callable[[World], None] | None = None) -> Counter[str]:
+    """Run the history of a seed to its end, and judge it; return how often what happened.
+
+    In the end, somebody may `look` at the world, and change it.
+    """
     with world(seed) as made:
         chance = made.random
         while made.deliver():
@@ -357,6 +361,8 @@ def simulate(seed: int) -> Counter[str]:
             made.deliver_again()
             made.rest()
             made.judge()
+        if look is not None:
+            look(made)
         return made.counts
 
 

@@ -5,24 +5,44 @@ from __future__ import annotations
 import base64
 import gzip
 import hmac
+import io
 import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import fastavro
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from privacy import FIELDS, KEYS, MARK, PEOPLE, SECRET, datasets, leaks, pipeline_of, send
+from privacy import (
+    FIELDS,
+    KEYS,
+    MARK,
+    PEOPLE,
+    SECRET,
+    datasets,
+    leaks,
+    pipeline_of,
+    record,
+    send,
+)
 from support import Stored, as_json, dataset
 
 from pipeline.adapters.memory import MemoryStore
+from pipeline.adapters.writer_schemas import open_decoder
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.protection.keys import read_keys
+from pipeline.core.stream import parse_stream
 from pipeline.redrive import redrivable, redrive_letters
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hypothesis.strategies import DrawFn
+
+    from pipeline.flow import Pipeline
 
 
 def person(**changes: Any) -> dict[str, Any]:
@@ -61,6 +81,9 @@ CHANGES: list[dict[str, Any]] = [
     {"E-Mail": MARK, "PHONE": [MARK], "name": {"x": MARK}},
     {"mail": f"{MARK}@alias", "id": 2},
     {"unknown": {"email": MARK, "list": [{"who": MARK}, {"card_": [MARK]}]}},
+    {"note": json.dumps(json.dumps({"email": MARK}))},
+    {"id": "no", "note": [json.dumps({"x": json.dumps([{"E-Mail": MARK}])})]},
+    {"id": "no", "note": f'\ufeffcalled with {{"email": "{MARK}"}}'},
     {"type": "another", "email": MARK},
     {"type": 7},
 ]
@@ -347,3 +370,91 @@ def test_an_original_opens_as_the_page_says_by_anyone_who_has_the_key() -> None:
     head, payload = zlib.decompress(opened).split(b"\n", 1)
     assert json.loads(head) == {"partition_key": "their key"}
     assert payload == document
+
+
+# --------------------------------------------------------------------- payloads that are not JSON
+
+WRITER = {
+    "type": "record",
+    "name": "Person",
+    "fields": [
+        {"name": "type", "type": "string"},
+        {"name": "id", "type": ["long", "string", "null"]},
+        {"name": "email", "type": ["null", "string", "bytes"]},
+        {"name": "tags", "type": ["null", {"type": "map", "values": "string"}]},
+        {"name": "note", "type": ["null", "string", {"type": "map", "values": "string"}]},
+    ],
+}
+IN_AVRO = '[payload]\nformat = "avro"\nframing = "none"\nschemas = "_w"\nschema = "1.avsc"\n'
+NOTES = [None, "", json.dumps({"email": MARK}), {"email": MARK}]
+
+
+def avro(schema: Any, value: Any) -> bytes:
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, fastavro.parse_schema(schema), value)
+    return buffer.getvalue()
+
+
+@st.composite
+def people_in_avro(draw: DrawFn) -> bytes:
+    """Draw a person as Avro, good, bad or cut."""
+    person = {
+        "type": draw(st.sampled_from(["person", "another"])),
+        "id": draw(st.sampled_from([1, "no", None])),
+        "email": draw(st.sampled_from([f"{MARK}@", MARK, MARK.encode(), None])),
+        "tags": draw(st.sampled_from([None, {MARK: MARK}])),
+        "note": draw(st.sampled_from(NOTES)),
+    }
+    body = avro(WRITER, person)
+    return body[: draw(st.sampled_from([len(body), len(body), len(body) - 1]))]
+
+
+def in_avro(folder: Path, pipeline: Pipeline, schema: Any) -> Pipeline:
+    """Return a pipeline for payloads of a schema."""
+    (folder / "_w").mkdir(exist_ok=True)
+    (folder / "_w" / "1.avsc").write_text(json.dumps(schema))
+    payload = parse_stream(IN_AVRO, "stream.toml").payload
+    return msgspec.structs.replace(pipeline, decoder=open_decoder(payload, folder))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(people_in_avro(), min_size=1, max_size=5),
+    st.booleans(),
+    st.sampled_from(["encrypt", "digest"]),
+    st.booleans(),
+)
+def test_private_values_of_avro_are_nowhere_either(
+    tmp_path_factory: pytest.TempPathFactory,
+    bodies: list[bytes],
+    by_rows: bool,
+    how: str,
+    aggregated: bool,
+) -> None:
+    stored, folder = Stored(), tmp_path_factory.mktemp("s")
+    pipeline = in_avro(folder, pipeline_of(stored, datasets(how), by_rows=by_rows), WRITER)
+    records = [aggregate([UserRecord(MARK, body) for body in bodies])] if aggregated else bodies
+    log = send(pipeline, *records)
+    assert len(stored.rows) + len(stored.letters) == len(bodies)
+    before = stored.verdicts
+    for key in redrivable(stored.dead_letters):
+        redrive_letters(stored.dead_letters, key, pipeline, lambda _: True, dry_run=False)
+    assert (stored.verdicts, leaks(stored, log)) == (before, [])
+
+
+def test_avro_whose_bytes_happen_to_be_json_is_withheld_too(tmp_path: Path) -> None:
+    fields = [{"name": "id", "type": "long"}, {"name": "email", "type": "string"}]
+    body = avro(record("Person", *fields), {"id": -62, "email": f'{MARK}":1 }}'})
+    assert json.loads(body) == {MARK: 1}
+    stored, how = Stored(), {"privacy": "hash"}
+    for minimum in (0, -99):
+        made = [dataset(fields[0] | {"minimum": minimum}, fields[1] | how, name="people")]
+        pipeline = in_avro(tmp_path, pipeline_of(stored, made), record("Person", *fields))
+        if not minimum:
+            log = send(pipeline, body)
+            assert leaks(stored, log) == []
+            assert stored.letters[0]["redacted"] == ["$"]
+    (key,) = redrivable(stored.dead_letters)
+    redrive_letters(stored.dead_letters, key, pipeline, lambda _: True, dry_run=False)
+    (row,) = stored.rows
+    assert (row["id"], row["email"], row["_document"]) == (-62, token(f'{MARK}":1 }}'), 0)

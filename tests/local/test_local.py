@@ -931,6 +931,21 @@ def test_a_checkpoint_is_there_when_the_state_is_opened_again(tmp_path: Path) ->
         assert state.shards() == []
 
 
+def test_files_of_others_in_the_directory_of_a_state_stay(tmp_path: Path) -> None:
+    """Whoever gives --state a directory that has a `shards` of something else loses none of it."""
+    others = ["shards/report.json", "shards/parquet/a.parquet", "shards/notes.txt", "mine.json"]
+    for name in others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('{"a": 1}')
+    with open_state(tmp_path, IDENTITY) as state:
+        state.save(Checkpoint(ARN, "shard-0", "123", 456))
+        (tmp_path / "shards" / "shard-1.json").write_text('{"stream_arn": "')  # torn
+    with open_state(tmp_path, IDENTITY, beginning=Beginning()) as state:
+        assert state.checkpoint("shard-0") == Checkpoint(ARN, "shard-0")
+        assert state.checkpoint("shard-1") == Checkpoint(ARN, "shard-1")
+    assert [(tmp_path / name).read_text() for name in others] == 4 * ['{"a": 1}']
+
+
 def test_a_state_is_one_runners_at_a_time(tmp_path: Path) -> None:
     with (
         open_state(tmp_path, IDENTITY),
@@ -966,8 +981,9 @@ def test_the_state_of_another_stream_is_refused(
         "{",
         '{"shard_id": 7}',
         f'{{"stream_arn": "{ARN}", "shard_id": "shard-1"}}',
+        f'{{"stream_arn": "{ARN}", "shard_id": "shard-0", "sequence_number": "12x"}}',
     ],
-    ids=["empty", "torn", "no checkpoint", "another shard's"],
+    ids=["empty", "torn", "no checkpoint", "another shard's", "no number"],
 )
 def test_a_broken_checkpoint_stops_the_start_and_names_the_file(bench: Bench, text: str) -> None:
     bench.run()

@@ -11,6 +11,7 @@ import msgspec
 import urllib3
 from botocore.config import Config
 
+from pipeline.adapters.aws.denials import blames_the_clock
 from pipeline.adapters.aws.requests import user_agent
 
 _NOT_SIGNED = (
@@ -22,7 +23,8 @@ _NOT_SIGNED = (
     boto.SSOTokenLoadError,
     boto.CredentialRetrievalError,
 )
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
+_WRONG_TIME = {"RequestExpired", "RequestTimeTooSkewed"}
 _UNKNOWN_KEY = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
@@ -32,7 +34,10 @@ _UNKNOWN_KEY = {
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why there is no answer: a code of AWS', or one of `credentials`, `region`, `unreachable`."""
+    """Why there is no answer: a code of AWS', or a word of ours.
+
+    These are `credentials`, `expired`, `clock`, `region` and `unreachable`.
+    """
 
     code: str
     text: str
@@ -101,11 +106,15 @@ class Account:
 def _of_response(error: boto.ClientError) -> Refusal:
     details: Any = error.response.get("Error", {})
     code = str(details.get("Code", "no code"))
+    message = " ".join(str(details.get("Message", "")).split())[:300]
     if code in _EXPIRED:
         return Refusal("expired", code)
+    # A wrong clock comes under the codes of a wrong key, too.
+    if code in _WRONG_TIME or ("Signature" in code and blames_the_clock(message)):
+        return Refusal("clock", f"{code}, {message}".rstrip("., "))
     if code in _UNKNOWN_KEY:
         return Refusal("credentials", code)
-    return Refusal(code, " ".join(str(details.get("Message", "")).split())[:300])
+    return Refusal(code, message)
 
 
 def _line(error: Exception) -> str:

@@ -13,6 +13,40 @@ from typing import Final, Literal
 
 import msgspec
 
+_CLOCK: Final = "set the clock of the machine that signs right"
+# What a refusal says where to grant the call's action would not help, and what would; matched
+# without regard to case.
+_IN_WORDS: Final[Mapping[str, str]] = {
+    r"request (has )?expired|request is not (yet valid|valid yet)": (
+        f"{_CLOCK}; where it is right, renew the credentials, or do away with the proxy that holds "
+        "requests for so long"
+    ),
+    r"signature (has )?expired|signature not yet current|request timestamp": _CLOCK,
+    r"token[a-z ]* (has |is )?expired": "renew the credentials",
+    r"anonymous (access|user|request|caller)|missing authentication token": (
+        "give credentials: the request was not signed, or a proxy takes the signature off"
+    ),
+    r"does ?n[o']t exist in our records|needs? a subscription|not signed up": (
+        "check the access key, and that its account is active"
+    ),
+    r"signature version 4|\baws4-hmac": (
+        "sign with version 4: take signature_version out of the AWS configuration"
+    ),
+    r"multi-?factor|\bmfa\b": (
+        "give credentials of a session with multi-factor authentication, which the bucket demands"
+    ),
+    r"object lock|\bworm\b|legal hold|retention": (
+        "leave the object until its lock ends: its retention or a legal hold keeps it"
+    ),
+    r"ciphertext refers to|customer master key": (
+        "check that the object's KMS key is there, enabled and in this region, and grant "
+        "kms:Decrypt and kms:GenerateDataKey on it"
+    ),
+    r"over (a secure|https|tls|ssl)|secure connection": (
+        "use https: give the endpoint so in AWS_ENDPOINT_URL…"
+    ),
+}
+
 PolicyKind = Literal["identity", "resource", "session", "boundary", "endpoint", "scp", "rcp"]
 
 _DENIAL: Final = re.compile(
@@ -99,6 +133,19 @@ def read_denial(message: str) -> Denial | None:
         )
     missing = bool(_NO_SUCH_KEY.match(why))
     return msgspec.structs.replace(denial, missing=missing, unclear=bool(why) and not missing)
+
+
+def remedy_in_words(message: str) -> str | None:
+    """Return what would help where the call's own grant would not; None where it may."""
+    found = (
+        remedy for words, remedy in _IN_WORDS.items() if re.search(words, message, re.IGNORECASE)
+    )
+    return next(found, None)
+
+
+def blames_the_clock(message: str) -> bool:
+    """Say whether a refusal is about when a request was signed."""
+    return (remedy_in_words(message) or "").startswith(_CLOCK)
 
 
 def remedy_for(denial: Denial, action: str, resource: str) -> str:

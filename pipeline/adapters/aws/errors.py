@@ -16,7 +16,7 @@ import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from pipeline.adapters.aws.denials import read_denial, remedy_for
+from pipeline.adapters.aws.denials import read_denial, remedy_for, remedy_in_words
 from pipeline.core.errors import (
     ArgumentRefused,
     FunctionError,
@@ -157,12 +157,16 @@ def _error_for_response(response: Any, call: Call) -> ServiceError:
 
 
 def _remedy(meaning: Meaning, text: str, call: Call, response: Any) -> str:
-    """Return what to do, by the message itself if it is a denial that names the action."""
+    """Return what to do, by the message itself where that says more than its code."""
     remedy = meaning.remedy.format(
         action=call.action, resource=call.resource, region=_bucket_region(response)
     )
     denial = read_denial(text) if meaning.error is call.service.refused else None
-    if denial is not None:
+    is_about_signing = "Signature" in str(response.get("Error", {}).get("Code"))
+    may_say_more = denial is None and (meaning.remedy == call.service.denied or is_about_signing)
+    if may_say_more and (in_words := remedy_in_words(text)):
+        remedy = in_words
+    elif denial is not None:
         remedy = remedy_for(denial, call.action, call.resource)
         if denial.action == "s3:ListBucket" and call.action == "s3:GetObject":
             remedy += ", or see why the object is missing: S3 denies so to those who may not list"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,10 @@ from requests.exceptions import Timeout
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from pipeline.core.errors import StoreRefused, StoreUnavailable, UriRefused
+from pipeline.core.lake_settings import catalog_fault
 
 _IO = {"py-io-impl": "pipeline.adapters.iceberg.file_io.TableIO"}
 _NAMESPACE = "lake"
-_DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _UNREADABLE = (
     pa.ArrowException, pydantic.ValidationError, ValidationError, json.JSONDecodeError,
     UnicodeDecodeError, EOFError,
@@ -73,21 +72,18 @@ def open_catalog(uri: str, warehouse: str) -> LakeCatalog:
 
 
 def _opened(uri: str, warehouse: str) -> LakeCatalog:
+    fault = catalog_fault(uri)
+    if fault is not None:
+        raise UriRefused(fault)
     kind, _, rest = uri.partition(":")
-    if kind == "sqlite" and rest.startswith("///"):
+    if kind == "sqlite":
         return LakeCatalog(_sqlite(Path(rest[2:]), warehouse), _NAMESPACE, uri)
-    if kind == "glue" and _DATABASE.fullmatch(rest):
+    if kind == "glue":
         return LakeCatalog(_glue(warehouse), rest, uri)
-    if kind == "rest" and rest.startswith(("https://", "http://")):
-        address, _, query = rest.partition("?")
-        options = dict(parse_qsl(query))
-        namespace = options.pop("namespace", _NAMESPACE)
-        return LakeCatalog(_rest(address, options, warehouse), namespace, uri)
-    message = (
-        f"{uri!r} does not name a catalog; write sqlite:///directory/catalog.db, glue:DATABASE or "
-        "rest:https://…?namespace=NAME."
-    )
-    raise UriRefused(message)
+    address, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    namespace = options.pop("namespace", _NAMESPACE)
+    return LakeCatalog(_rest(address, options, warehouse), namespace, uri)
 
 
 def _sqlite(path: Path, warehouse: str) -> Catalog:

@@ -146,8 +146,14 @@ class _Whole(io.BytesIO):
 
     def close(self) -> None:
         if not self.closed:
-            self._files.create(self._location, self.getvalue())
+            body = self.getvalue()
             super().close()
+            self._files.create(self._location, body)
+
+    def __del__(self) -> None:
+        # Not what BytesIO does, which closes it. What failed would be written again whenever the
+        # collector comes by: in the middle of anything, whose locks are not ours to wait for.
+        super().close()
 
     def __exit__(
         self,

@@ -24,17 +24,12 @@ from pipeline.authoring.ddl.dialect import (
 from pipeline.authoring.ddl.projection import REGISTERED
 from pipeline.authoring.ddl.spark import place as spark_place
 from pipeline.core.dataset import UNROUTED
+from pipeline.core.letter_lines import MEMBERS
 
 NAME = "dead_letters"
 _TEXT = f"{NAME}_text"
-_COLUMNS = {
-    "stage": "string", "reason": "string", "message": "string", "path": "string",
-    "dataset": "string", "schema_version": "int", "source": "string",
-    "sequence_number": "string", "sub_sequence_number": "bigint", "document": "int",
-    "arrived_at": "string", "partition_key": "string", "payload_encoding": "string",
-    "payload": "string",
-}  # fmt: skip
-_DUCKDB = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT"}
+_DUCKDB = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "strings": "VARCHAR[]"}
+_HIVE = {"string": "string", "int": "int", "bigint": "bigint", "strings": "array<string>"}
 # What a delivery again does not change.
 _IDENTITY = ("source", "sequence_number", "sub_sequence_number", "document", "stage")
 _LARGEST_LINE = 64 * 2**20  # a record of 10 MiB, as base64 or with its escapes
@@ -58,7 +53,7 @@ _STORAGE = hive.Storage(
 def duckdb(location: str) -> str:
     """Write DuckDB's views."""
     columns = ", ".join(
-        f"{ansi_text(name)}: {ansi_text(_DUCKDB[kind])}" for name, kind in _COLUMNS.items()
+        f"{ansi_text(name)}: {ansi_text(_DUCKDB[kind])}" for name, kind in MEMBERS.items()
     )
     arguments = [
         ansi_text(f"{glob_free(local_path(location))}/*/date=*/hour=*/*.jsonl.gz"),
@@ -81,7 +76,7 @@ def duckdb(location: str) -> str:
 def spark(location: str) -> str:
     """Write Spark's temporary views."""
     create = "CREATE OR REPLACE TEMPORARY VIEW"
-    declared = [f"{backticked(name)} {kind.upper()}" for name, kind in _COLUMNS.items()]
+    declared = [f"{backticked(name)} {_HIVE[kind].upper()}" for name, kind in MEMBERS.items()]
     options = {
         "path": escaped_text(spark_place(location)),
         "recursiveFileLookup": "'true'",
@@ -101,7 +96,8 @@ def spark(location: str) -> str:
 
 def table(location: str, datasets: Iterable[str], since: date | None) -> hive.Table:
     """Return Athena's table, whose partitions Athena lists itself, or a function registers."""
-    columns, place, datasets = list(_COLUMNS.items()), f"{location}/", sorted(datasets)
+    columns = [(name, _HIVE[kind]) for name, kind in MEMBERS.items()]
+    place, datasets = f"{location}/", sorted(datasets)
     keys = [("folder", "string"), ("date", "date"), ("hour", "int")]
     parameters, notes = _STORAGE.parameters, [_NOTE, REGISTERED]
     if since is not None:
@@ -152,12 +148,12 @@ def _selected(quote: Callable[[str], str], cast: str, keys: Iterable[str]) -> li
     """Select every column, the time as one."""
     return [
         named(cast.format(quote(name)) if name == "arrived_at" else quote(name), quote(name))
-        for name in [*_COLUMNS, *keys]
+        for name in [*MEMBERS, *keys]
     ]
 
 
 def _once(quote: Callable[[str], str], keys: Iterable[str], create: str) -> str:
-    columns = [*_COLUMNS, *keys]
+    columns = [*MEMBERS, *keys]
     identity = ", ".join(map(quote, [*_IDENTITY, *keys]))
     return joined(
         comment("Each rejected unit once, however often Lambda delivered it."),

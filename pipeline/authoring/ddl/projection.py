@@ -68,6 +68,11 @@ def _unseen(dataset: Dataset, keys: Sequence[PathColumn], since: date) -> list[s
         notes.append(
             f"Nor are rows of a time when the event_time_window of {dataset.name} was wider."
         )
+    if any(column.source.name != ARRIVED_AT.name for column in keys):
+        notes.append(
+            "Declare the table again for every new version of the schema, and where the window "
+            "changes: values that are not listed, as a new symbol, are not seen."
+        )
     return notes
 
 

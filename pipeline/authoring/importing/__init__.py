@@ -31,6 +31,7 @@ class Imported:
     fields: list[dict[str, Any]] = field(default_factory=list)
     doc: str = ""
     unknown_fields: str = "ignore"
+    keys: str = "exact"
     left: list[tuple[str, str]] = field(default_factory=list)
 
     def leave(self, path: str, why: str) -> None:
@@ -42,6 +43,8 @@ class Imported:
         schema = {"type": "record", "name": type_name([self.name], set()), "doc": self.doc}
         avsc = write_schema(schema | {"fields": self.fields})
         config = f'formats = ["parquet"]\nunknown_fields = "{self.unknown_fields}"\n'
+        if self.keys != "exact":
+            config += f'keys = "{self.keys}"\n'
         config += (
             'partition_by = ["date()"]  # of arrival; or of a field, as in "date(placed_at)"\n'
         )

@@ -16,6 +16,7 @@ _RANGES = {"tinyint": 2**7, "smallint": 2**15}
 _DECIMAL = re.compile(r"decimal(?:\((\d+)(?:,(\d+))?\))?")
 _TEXT = re.compile(r"(?:varchar|char)\((\d+)\)")
 _MAPPING = "mapping."
+_CASE = "case.insensitive"
 _DEEPEST = 32
 
 
@@ -30,7 +31,14 @@ def import_glue_table(table: dict[str, Any], name: str) -> Imported:
     }
     imported = Imported(name, doc=str(table.get("Description") or ""))
     reader = _Reader(imported)
-    columns = {keys.get(column["Name"], column["Name"]): column for column in storage["Columns"]}
+    columns = dict[str, dict[str, Any]]()
+    for column in storage["Columns"]:
+        key = keys.get(column["Name"], column["Name"])
+        if columns.setdefault(key, column) is not column:
+            imported.leave(column["Name"], f"a second column of the key {key!r}: left out")
+    # Its names are in lower case, whatever documents have; its deserializers read any, unless told.
+    is_exact = str(parameters.get(_CASE, "true")).lower() == "false"
+    imported.keys = "exact" if is_exact else "case-insensitive"
     names = columns_of([*columns], outermost=True)
     for key, column in columns.items():
         found = reader.type_of(column["Type"].lower().replace(" ", ""), f"$.{key}", 0)
@@ -41,7 +49,7 @@ def import_glue_table(table: dict[str, Any], name: str) -> Imported:
     for column in table.get("PartitionKeys", ()):
         imported.leave(column["Name"], "a partition key: say in partition_by what it is made of")
     for parameter in sorted(set(parameters) - {f"{_MAPPING}{name}" for name in keys}):
-        if parameter not in {"serialization.format", "paths"}:
+        if parameter not in {"serialization.format", "paths", _CASE}:
             imported.leave(parameter, "a parameter of the SerDe")
     return imported
 

@@ -8,6 +8,7 @@ a rule that a dataset does not have is listed.
 import json
 import math
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from pipeline.authoring.importing import ANY, Imported, columns_of, entry
 from pipeline.authoring.infer.names import is_name, type_name
 from pipeline.core.documents.jsonpath import path_segment
 from pipeline.core.errors import FileError
+from pipeline.core.member_path import NO_KEY
 
 _DEEPEST = 32
 _FORMATS = {
@@ -23,6 +25,7 @@ _FORMATS = {
     "date": {"type": "int", "logicalType": "date"},
     "uuid": {"type": "string", "logicalType": "uuid"},
 }
+_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _STRING_RULES = ("minLength", "maxLength", "pattern")
 _NUMBER_RULES = ("minimum", "maximum")
 _SILENT = frozenset({
@@ -55,8 +58,6 @@ def import_json_schema(text: str, name: str, where: str) -> Imported:
     imported = reader.imported
     imported.fields = inner["fields"]
     imported.doc = str(root.get("description") or root.get("title") or "")
-    if root.get("additionalProperties") is False:
-        imported.unknown_fields = "reject"
     return imported
 
 
@@ -113,6 +114,9 @@ class _Reader:
         beside = {key: value for key, value in schema.items() if key != word}
         if word == "allOf":
             return self._merged(beside, branches, path, depth)
+        if _implied(beside) and branches and all(map(_is_only_rules, branches)):
+            self.imported.leave(path, f"{word} is not carried over")
+            return self.type_of(beside, path, depth + 1)
         others = [branch for branch in branches if not _is_null(branch)]
         if len(others) != 1:
             return self._any(path, f"{word} of several types: JSON text")
@@ -138,7 +142,7 @@ class _Reader:
         return self.type_of(merged, path, depth + 1)
 
     def _plain(self, schema: dict[str, Any], path: str, depth: int) -> Type:
-        kinds = schema.get("type", _implied(schema))
+        kinds = _implied(schema)
         kinds = [kinds] if isinstance(kinds, str) else kinds
         if not isinstance(kinds, list):
             return self._any(path, "it has no type: JSON text")
@@ -147,6 +151,10 @@ class _Reader:
             others = ["number"]
         if len(others) != 1:
             return self._any(path, f"it is one of {', '.join(map(str, kinds))}: JSON text")
+        if others[0] != "string" and any(value is not None for value in _enum(schema)):
+            self.imported.leave(
+                path, f"{'const' if 'const' in schema else 'enum'} is not carried over"
+            )
         found, read = self._kind(others[0], schema, path, depth)
         for word in sorted(set(schema) - _SILENT - read):
             self.imported.leave(path, f"{word} is not carried over")
@@ -171,18 +179,16 @@ class _Reader:
                 items = self._inner(schema["items"], f"{path}[]", depth)
                 return {"type": {"type": "array", "items": items}}, set()
             case "object" if schema.get("properties") and _has_members(schema):
-                is_read = (
-                    {"additionalProperties"} if path == "$" or self._is_open(schema) else set()
-                )
-                return {"type": self._record(schema, path, depth)}, set(is_read)
+                others = schema.get("additionalProperties", True)
+                if path == "$" and others is False:
+                    self.imported.unknown_fields = "reject"
+                is_read = others is True or (path == "$" and others is False)
+                read = {"additionalProperties"} if is_read else set[str]()
+                return {"type": self._record(schema, path, depth)}, read
             case "object" if isinstance(schema.get("additionalProperties"), dict):
                 values = self._inner(schema["additionalProperties"], f"{path}.*", depth)
                 return {"type": {"type": "map", "values": values}}, {"additionalProperties"}
         return self._any(path, f"{kind} of anything: JSON text"), set()
-
-    @staticmethod
-    def _is_open(schema: dict[str, Any]) -> bool:
-        return schema.get("additionalProperties") is True
 
     def _inner(self, schema: Any, path: str, depth: int) -> Any:
         """Return the type of an item of an array, or of a map's value; rules stand inside it."""
@@ -195,7 +201,15 @@ class _Reader:
         return ["null", type_] if is_nullable else type_
 
     def _record(self, schema: dict[str, Any], path: str, depth: int) -> Type:
-        properties, required = schema["properties"], _list(schema, "required")
+        properties, required = dict(schema["properties"]), _list(schema, "required")
+        for key in [key for key in properties if not key or NO_KEY.search(key)]:
+            del properties[key]
+            why = "a key that is empty, or has a quote, a backslash or a control character"
+            self.imported.leave(f"{path}{path_segment(key)}", f"{why}: left out")
+        for key in dict.fromkeys(required):
+            if isinstance(key, str) and key not in properties:
+                where = f"{path}{path_segment(key)}"
+                self.imported.leave(where, "required, and not among the properties: left out")
         columns = columns_of([*map(str, properties)], outermost=path == "$")
         record = {
             "type": "record",
@@ -216,7 +230,9 @@ class _Reader:
         return record | {"fields": fields}
 
     def _string(self, schema: dict[str, Any], path: str) -> tuple[Type, set[str]]:
-        symbols = [value for value in _enum(schema) if value is not None]
+        symbols = [
+            value for value in dict.fromkeys(map(_hashable, _enum(schema))) if value is not None
+        ]
         if symbols and all(isinstance(value, str) and is_name(value) for value in symbols):
             name = type_name([path.removeprefix("$")], self._taken)
             return {"type": {"type": "enum", "name": name, "symbols": symbols}}, set()
@@ -238,7 +254,7 @@ def _resolved(root: Any, target: Any) -> Any:
     if not isinstance(target, str) or not target.startswith("#/"):
         return root if target == "#" else None
     for part in target[2:].split("/"):
-        name = part.replace("~1", "/").replace("~0", "~")
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
         root = root.get(name) if isinstance(root, dict) else None
     return root
 
@@ -253,16 +269,33 @@ def _list(schema: dict[str, Any], word: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _implied(schema: dict[str, Any]) -> str | None:
-    """Return the type of a schema that leaves it out, as many do."""
+def _implied(schema: dict[str, Any]) -> Any:
+    """Return the type of a schema, also of one that leaves it out, as many do."""
+    if "type" in schema:
+        return schema["type"]
     if "properties" in schema:
         return "object"
-    values = _enum(schema)
-    return "string" if values and all(isinstance(value, str | None) for value in values) else None
+    kinds = {_KINDS.get(type(value)) for value in _enum(schema) if value is not None}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _enum(schema: dict[str, Any]) -> list[Any]:
     return [schema["const"]] if "const" in schema else _list(schema, "enum")
+
+
+def _is_only_rules(branch: Any) -> bool:
+    """Tell whether a part of a schema says nothing of types, but which members must be there."""
+    return isinstance(branch, dict) and not set(branch) - {
+        "required",
+        "not",
+        "description",
+        "title",
+    }
+
+
+def _hashable(value: Any) -> Any:
+    """Return a value of an enum, which may be there twice; of what is not plain, its text."""
+    return value if isinstance(value, str | None) else json.dumps(value)
 
 
 def _is_null(branch: Any) -> bool:
@@ -274,8 +307,12 @@ def _has_members(schema: dict[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every double
+        return False
 
 
 def _is_pattern(pattern: Any) -> bool:

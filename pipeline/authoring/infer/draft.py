@@ -14,8 +14,7 @@ from pipeline.authoring.infer.trial import Misfit, Trial, try_draft
 from pipeline.core.dataset import Dataset, parse_dataset
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import read_exactly
-from pipeline.core.matching import Match
-from pipeline.core.member_path import NO_KEY
+from pipeline.core.matching import Match, UnusableMatch, read_key
 from pipeline.core.records import Limits
 
 _MOST_TOP_KEYS = 20 * MOST_KEYS
@@ -57,12 +56,13 @@ def check_name(name: str, match_field: str | None = None) -> None:
     It needs no documents, so that a wrong name is refused before any is read.
     """
     parse_dataset(name, {1: _SMALLEST_SCHEMA}, "")
-    if match_field is not None and NO_KEY.search(match_field):
-        message = (
-            f"The documents cannot be matched by {match_field!r}: a key of [match] has no quote, "
-            "backslash or control character."
-        )
-        raise DatasetError(message)
+    if match_field is None:
+        return
+    try:
+        read_key(match_field)
+    except UnusableMatch as error:
+        message = f"The documents cannot be matched by {match_field!r}: {error}"
+        raise DatasetError(message) from None
 
 
 def draft_from(

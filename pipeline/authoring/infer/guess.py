@@ -31,8 +31,9 @@ _SELDOM = 0.3
 _SELDOM_OF_MANY = 0.01  # share of the documents that have a key, where there are too many keys
 _FEWEST_OF_MANY = 2
 _TIME_KEY = re.compile(
-    r"@?(?:ts|time|timestamp|date|datetime|epoch)|.+_(?:at|ts|time|timestamp|date|on|before|after|until)"
-    r"|.+[a-z](?:At|Ts|Time|Timestamp|Date)",
+    r"(?:@?(?:ts|time|timestamp|date|datetime|epoch)|.+_(?:at|ts|time|timestamp|date|on|before|after|until)"
+    r"|.+[a-z](?:At|Ts|Time|Timestamp|Date))"
+    r"(?:_[mun]s|[MUN]s|_?(?:Unix|Epoch)?(?:[Mm]illi|[Mm]icro|[Nn]ano)s?)?",  # timeUnixNano
 )
 _MONEY_KEY = re.compile(
     r"(?:.*[^A-Za-z])?(?:price|amount|total|cost)s?(?:[^A-Za-z].*)?", re.IGNORECASE

@@ -191,7 +191,7 @@ def _match(match: Match | None, likely: Sequence[Match]) -> str:
     if match is not None:
         return (
             "\n# Which documents of the stream are this dataset's; all datasets look at one key.\n"
-            f"[match]\nfield = {_toml(match.name)}\nequals = {_toml(match.value)}\n"
+            f"[match]\nfield = {_toml(match.written)}\nequals = {_toml(match.value)}\n"
         )
     text = "\n# This dataset accepts every document that no other does. To accept only some, add:\n"
     shown = likely[0] if likely else Match("type", "…")

@@ -9,7 +9,8 @@ from pipeline.authoring.infer.sample import NOWHERE, Place, Sample
 from pipeline.authoring.infer.split import find_key, match_in
 from pipeline.core.errors import DatasetError
 from pipeline.core.jsontext import WHITESPACE, deeper_than, is_json, read_exactly
-from pipeline.core.matching import Match
+from pipeline.core.matching import Match, read_key
+from pipeline.core.member_path import PATH_EXAMPLE
 from pipeline.core.records import Limits
 
 
@@ -53,7 +54,11 @@ class Samples:
             self.kept.append(Sample(text, place))
             self.size += len(text)
         else:
-            self.skipped.setdefault(why, Skipped(0, place)).count += 1
+            self.skip(why, place)
+
+    def skip(self, why: str, place: Place) -> None:
+        """Count a document that would not become a row."""
+        self.skipped.setdefault(why, Skipped(0, place)).count += 1
 
     def draft(self, name: str, options: DraftOptions | None = None) -> Draft:
         """Draft the dataset. Raises `DatasetError` where there is nothing to draft it from."""
@@ -71,8 +76,9 @@ class Samples:
         Of the values, 1 and true are not the same.
         """
         groups: dict[str, tuple[Match | None, Samples]] = {}
+        read = read_key(key)
         for sample, document in self.read():
-            match = match_in(key, document)
+            match = match_in(read, document)
             _, group = groups.setdefault(
                 repr(match), (match, Samples(key if match else None, self._limits))
             )
@@ -119,10 +125,10 @@ class Samples:
         if key is None:
             return None
         found: dict[str, Match | None] = {}
-        present = False
+        present, read = False, read_key(key)
         for _, document in self.read():
-            present = present or key in document
-            match = match_in(key, document)
+            present = present or key in document or Match(read, "").find(document) is not None
+            match = match_in(read, document)
             found.setdefault(repr(match), match)  # repr: 1 and true are not the same
         matches = list(found.values())
         if len(matches) == 1 and matches[0] is not None:
@@ -133,13 +139,11 @@ class Samples:
 
 
 def _why_no_match(key: str, matches: Iterable[Match | None], *, present: bool) -> str:
-    if not present and "." in key:
-        return (
-            "no document has this key; a dataset is matched by a key of the outermost object, and "
-            f"not by one inside {key.partition('.')[0]!r}"
-        )
     if not present:
-        return "no document has this key, and a dataset is matched by a key of the outermost object"
+        return (
+            f"no document has it; give a key of the outermost object, or the path of a nested one, "
+            f"{PATH_EXAMPLE}"
+        )
     if None in matches:
         return "it is not a string, an integer or a boolean in some of them, or is absent"
     return (

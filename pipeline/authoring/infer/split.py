@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from pipeline.core.jsontext import Integer, is_text
-from pipeline.core.matching import Match
+from pipeline.core.matching import Key, Match
 from pipeline.core.member_path import NO_KEY
 
 MOST_KINDS = 50
@@ -23,7 +23,7 @@ _LONGEST_VALUE = 64
 _INTEGERS = (-(2**63), 2**63 - 1)
 
 
-def match_in(key: str, document: dict[str, Any]) -> Match | None:
+def match_in(key: Key, document: dict[str, Any]) -> Match | None:
     """Return the [match] of a document as `read_exactly` reads it; None if it can have none."""
     value = Match(key, "").find(document)
     if isinstance(value, Integer):

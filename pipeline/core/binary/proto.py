@@ -14,8 +14,10 @@ Names are those of the .proto file. What JSON has no type for is written as data
 A field that can say that it is not there is left out if it is not; any other has its default.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +27,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from google.protobuf.message import DecodeError, Message
 
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload_format import Header
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
 
@@ -53,20 +56,20 @@ class ProtobufSchema:
     """The descriptors of a file and of those it imports, ready to read with."""
 
     def __init__(
-        self, files: bytes, where: str, *, message: str = "", indexed: bool = False
+        self, files: bytes, where: str, *, message: str = "", header: Header = Header.NONE
     ) -> None:
         """Take a `FileDescriptorSet` whose last file is the one that is meant.
 
-        Values are of the `message`, by its full name; or, where they are `indexed`, of the one
-        that Confluent's indexes before each name; else of the file's only one. Raises
-        `DatasetError`.
+        Behind a header, what stands before each value says which message of the file it is. Else it
+        is the `message`, by its full name, or the file's only one. Raises `DatasetError`.
         """
         self._defaults: dict[str, Defaults] = {}
         try:
             file = _loaded(files)
-            self._indexed = indexed
-            self._file = file
-            self._class = None if indexed else _class_of(_named(file, message))
+            self._header = header
+            self._top = list(file.message_types_by_name.values())
+            self._sorted = _sorted(self._top) if header is Header.GLUE else []
+            self._class = _class_of(_named(file, message)) if header is Header.NONE else None
         except (DecodeError, TypeError, KeyError, ValueError) as error:
             # The library's own texts are long, and quote descriptors.
             problem = error if isinstance(error, _Unusable) else type(error).__name__
@@ -97,15 +100,16 @@ class ProtobufSchema:
             raise _TooMuch
         if self._class is not None:
             return self._class.FromString(data)
-        indexes, start = _read_indexes(data)
         descriptor: Any = None
-        inside: Sequence[Descriptor] = list(self._file.message_types_by_name.values())
-        for index in indexes:
-            if not 0 <= index < len(inside):
-                message = "its indexes name a message that the schema does not have"
-                raise _Broken(message)
-            descriptor = inside[index]
-            inside = descriptor.nested_types
+        if self._header is Header.GLUE:
+            index, start = _varint(data, 0)
+            descriptor = _at(self._sorted, index)
+        else:
+            indexes, start = _read_indexes(data)
+            inside: Sequence[Descriptor] = self._top
+            for index in indexes:
+                descriptor = _at(inside, index)
+                inside = descriptor.nested_types
         return _class_of(descriptor).FromString(data[start:])
 
 
@@ -169,6 +173,24 @@ def _named(file: FileDescriptor, message: str) -> Descriptor:
     return found[0]
 
 
+def _sorted(top: Sequence[Descriptor]) -> list[Descriptor]:
+    """Return all messages of a file, by their full names: Glue's index is the place among these.
+
+    Those that maps are made of count, too. A file's imports do not.
+    """
+    found = list(top)
+    for message in found:  # which grows by what is inside
+        found += message.nested_types
+    return sorted(found, key=attrgetter("full_name"))
+
+
+def _at(messages: Sequence[Descriptor], index: int) -> Descriptor:
+    if not 0 <= index < len(messages):
+        message = "its index names a message that the schema does not have"
+        raise _Broken(message)
+    return messages[index]
+
+
 def _class_of(descriptor: Descriptor) -> type[Message]:
     found: type[Message] = message_factory.GetMessageClass(descriptor)
     return found
@@ -176,34 +198,41 @@ def _class_of(descriptor: Descriptor) -> type[Message]:
 
 def _read_indexes(data: bytes) -> tuple[list[int], int]:
     """Read which message of a file follows: a count, and as many indexes; 0 alone is the first."""
-    count, start = _varint(data, 0)
+    count, start = _signed(data, 0)
     if not 0 <= count <= _MOST_INDEXES:
         message = "the indexes of its message are broken"
         raise _Broken(message)
     indexes = list[int]()
     for _ in range(count):
-        index, start = _varint(data, start)
+        index, start = _signed(data, start)
         indexes.append(index)
     return indexes or [0], start
 
 
-def _varint(data: bytes, start: int) -> tuple[int, int]:
+def _signed(data: bytes, start: int) -> tuple[int, int]:
     """Read a number that is written as protobuf's sint32."""
+    number, end = _varint(data, start)
+    return (number >> 1) ^ -(number & 1), end
+
+
+def _varint(data: bytes, start: int) -> tuple[int, int]:
+    """Read a number that is written as protobuf's uint32."""
     number, shift = 0, 0
     for offset in range(start, min(len(data), start + 5)):
         number |= (data[offset] & _BITS) << shift
         if not data[offset] & _MORE:
-            return (number >> 1) ^ -(number & 1), offset + 1
+            return number, offset + 1
         shift += 7
-    message = "the indexes of its message are broken"
+    message = "the index of its message is broken"
     raise _Broken(message)
 
 
 # ------------------------------------------------------------------------------- messages to JSON
 
 
-Defaults = tuple[dict[str, Any], int]
-"""Of the fields of a message that have no presence, and how much at least they are in JSON."""
+Defaults = tuple[dict[str, Any], int, dict[str, int]]
+"""Of the fields of a message that have no presence, and how much at least they are in JSON; and
+the places of all fields, in the order of the schema."""
 
 
 class _Walker:
@@ -231,7 +260,7 @@ class _Walker:
             return self._value(field, getattr(message, field.name), depth)
         if name.startswith(_SPECIAL):
             return self._well_known(message)
-        defaults, cost = self._defaults_of(message)
+        defaults, cost, places = self._defaults_of(message)
         self.spend(cost)
         members = dict(defaults)
         for field, value in message.ListFields():
@@ -240,29 +269,38 @@ class _Walker:
             if field.name not in defaults:
                 self.spend(len(field.name) + 4)
             members[field.name] = self._field(field, value, depth)
-        return members
+        if len(members) == len(defaults):
+            return members
+        return {name: members[name] for name in sorted(members, key=places.__getitem__)}
 
     def _defaults_of(self, message: Message) -> Defaults:
         """Return what the fields are that cannot say that they are not there, and what it costs.
 
         A message of no bytes may have hundreds of fields: none is looked at for each.
         """
-        descriptor = message.DESCRIPTOR
+        descriptor: Any = message.DESCRIPTOR
         found = self._defaults.get(descriptor.full_name)
         if found is None:
             fields = [field for field in descriptor.fields if not field.has_presence]
             values = {field.name: _default_of(field) for field in fields}
             cost = sum(len(field.name) + 4 + (not field.is_repeated) for field in fields)
-            found = self._defaults[descriptor.full_name] = values, cost
+            places = {field.name: place for place, field in enumerate(descriptor.fields)}
+            found = self._defaults[descriptor.full_name] = values, cost, places
         return found
 
     def _well_known(self, message: Message) -> Any:
         self.spend(message.ByteSize())
-        try:
-            return json_format.MessageToDict(message, preserving_proto_field_name=True)
-        except (json_format.Error, ValueError, TypeError):
-            fault = f"a {message.DESCRIPTOR.full_name} has no value in JSON"
-            raise _Broken(fault) from None
+        # What an Any holds is of the schema's own types, or comes with protobuf.
+        pools: tuple[Any, ...] = (message.DESCRIPTOR.file.pool, descriptor_pool.Default())
+        for pool in pools:
+            with contextlib.suppress(json_format.Error, ValueError, TypeError):
+                return json_format.MessageToDict(
+                    message, preserving_proto_field_name=True, descriptor_pool=pool
+                )
+        fault = f"a {message.DESCRIPTOR.full_name} has no value in JSON"
+        if message.DESCRIPTOR.full_name == f"{_SPECIAL}Any":
+            fault = f"{fault}, as what it holds cannot be read by these descriptors"
+        raise _Broken(fault)
 
     def _field(self, field: Any, value: Any, depth: int) -> Any:
         if not field.is_repeated:
@@ -275,7 +313,7 @@ class _Walker:
         inner = field.message_type.fields_by_name["value"]
         found = dict[str, Any]()
         for key in value:
-            name = str(key).lower() if isinstance(key, bool) else str(key)
+            name = str(key).lower() if isinstance(key, bool) else str(_text(key))
             self.spend(len(name))
             found[name] = self._value(inner, value[key], depth - 1)
         return found
@@ -284,7 +322,7 @@ class _Walker:
         if field.message_type is not None:
             return self.members(value, depth - 1)
         convert = _CONVERSIONS.get(field.type)
-        found = value if convert is None else convert(field, value)
+        found = _text(value) if convert is None else convert(field, value)
         self.spend(len(found) if isinstance(found, str) else 1)
         return found
 
@@ -299,6 +337,14 @@ def _default_of(field: Any) -> Any:
 
 def _is_map(field: Any) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _text(value: Any) -> Any:
+    """Return a value that is not of bytes; protobuf's older syntax lets a text be of any."""
+    if isinstance(value, bytes):
+        message = "a string is not UTF-8"
+        raise _Broken(message)
+    return value
 
 
 def _finite(_: FieldDescriptor, value: float) -> float | str:

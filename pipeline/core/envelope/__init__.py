@@ -261,7 +261,7 @@ class _Unwrapper:
         if mark == OLDER_THAN_RULES:
             has_numbers = is_one or self._origins.document[unit] < MOST_OLDER
             return None if has_numbers else _TOO_FAR_BEHIND
-        if mark == NOT_BY_RULE or (opened.by_rule and is_one) or opened.violations:
+        if mark == NOT_BY_RULE or (is_one and (opened.by_rule or opened.violations)):
             return None
         return _SEVERAL if opened.by_rule else _NO_RULE
 

@@ -15,8 +15,13 @@ _SCHEMA = pa.schema(list(IDENTITY))
 
 def identities_of(rows: pa.Table) -> pa.Table:
     """Return the identity columns of a table, in one chunk each."""
-    columns = [rows.column(field.name).cast(field.type).combine_chunks() for field in IDENTITY]
+    columns = [_one_chunk(rows.column(field.name).cast(field.type)) for field in IDENTITY]
     return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    # Arrow copies the one that there is, too.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def distinct(rows: pa.Table) -> pa.Table:

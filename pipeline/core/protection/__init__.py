@@ -120,6 +120,7 @@ class Protection:
             return None
         payload, name = reject.payload, reject.dataset
         is_document = payload.lstrip(WHITESPACE)[:1] == b"{" and is_json(payload)
+        is_document = is_document and reject.payload_format is None  # Avro may look like JSON
         if name is None or not is_document:
             return self._with_original(reject, Redacted(b"", (WHOLE,)), reject.violation)
         if name not in self._fields:

@@ -101,9 +101,10 @@ def _named(given: Mapping[str, str], where: str) -> PrivacyKeys:
 
 
 def _key(name: str, text: str, where: str) -> PrivacyKey:
-    if len(text) < _SHORTEST:
+    length = len(text.strip())
+    if length < _SHORTEST:
         message = (
-            f"{where}: the key {name!r} has {len(text)} characters; at least {_SHORTEST} are "
+            f"{where}: the key {name!r} has {length} characters; at least {_SHORTEST} are "
             "needed, from a source of randomness, as `openssl rand -hex 32` is."
         )
         raise SettingsError(message)

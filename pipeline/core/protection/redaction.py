@@ -1,17 +1,18 @@
 """The private members of a JSON text, replaced; everything else stays as it is written.
 
 One pass over the text's strings and brackets, linear in the text. Every occurrence of a repeated
-key is replaced, however it is written; so are the members of JSON that stands in a string.
+key is replaced, however it is written; so are the members of JSON that stands in a string, and
+a string as a whole that has JSON among other text.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from pipeline.core.documents.jsonpath import path_segment
-from pipeline.core.jsontext import is_json
+from pipeline.core.jsontext import WHITESPACE, is_json
 from pipeline.core.schema.privacy import MASK, PrivateFields
 
 MOST_REPLACED = 1_000
@@ -26,7 +27,8 @@ _bracket = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _scalar = re.compile(_STRING + rb"|[^,}\] \t\r\n]++", re.DOTALL)
 _colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
 _quoted = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # of a text that may end in a string
-_may_be_json = re.compile(rb'"(?:[ {[]|\\[nrtu])')
+_key = re.compile(rb'"[^"]{0,512}"(?=[ \t\r\n]*+:)')  # in a text of any kind, at any quote
+_may_have_keys = re.compile(rb'\\["u]')
 _string = msgspec.json.Decoder(str)
 _MASK = msgspec.json.encode(MASK)
 _OPEN, _CLOSE = b"{[", b"}]"
@@ -76,7 +78,7 @@ class _Scan:
             if first == _STRING[0]:
                 if stack and stack[-1] == _KEY:
                     end = self._member(token[0], end)
-                elif _may_be_json.match(token[0]):
+                elif _may_have_keys.search(token[0]):
                     self._text_within(token[0], end)
             elif first in _OPEN:
                 stack.append(_KEY if first == _OPEN[0] else _ITEMS)
@@ -106,14 +108,14 @@ class _Scan:
         return end
 
     def _text_within(self, quoted: bytes, end: int) -> None:
-        """Replace the private members of JSON in a string; all of it, where it is broken."""
+        """Replace the private members of JSON in a string; all of it, where it is JSON in part."""
         inside = _string.decode(quoted).encode()
         if is_json(inside):
             inner = redact(inside, self._fields, self._replace)
             if not inner.paths:
                 return
             replaced = msgspec.json.encode(inner.text.decode())
-        elif any(self._fields.has(_word(found)) for found in _quoted.finditer(inside)):
+        elif any(self._fields.has(_word(found)) for found in _may_be_keys(inside)):
             replaced = _MASK
         else:
             return
@@ -143,6 +145,12 @@ class _Scan:
             self.paths["$" + "".join(segments)] = None
         else:
             self.paths[OTHERS] = None
+
+
+def _may_be_keys(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Find strings that may be keys of broken JSON, or of JSON that stands in another text."""
+    begins_as_json = text.lstrip(WHITESPACE)[:1] in (b"{", b"[")
+    return (_quoted if begins_as_json else _key).finditer(text)
 
 
 def _word(quoted: re.Match[bytes]) -> str:

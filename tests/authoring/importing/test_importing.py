@@ -188,6 +188,51 @@ def test_parts_that_all_hold_are_one_record() -> None:
     assert not left
 
 
+WITH_A = {"properties": {"a": {"type": "string"}}}
+RULES: list[tuple[dict[str, Any], Any, list[tuple[str, str]]]] = [
+    ({"properties": {"a": {"type": "integer", "enum": [1, 2]}}}, "long", [("$.a", "enum is not carried over")]),
+    ({"properties": {"a": {"const": True}}}, "boolean", [("$.a", "const is not carried over")]),
+    ({"properties": {"a": {"type": "number", "minimum": 10**400}}}, "double", [("$.a", "minimum is not carried over")]),
+    ({"properties": {"a": {"enum": ["x", "x"]}}}, {"type": "enum", "name": "A", "symbols": ["x"]}, []),
+    (WITH_A | {"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, "string", [("$", "oneOf is not carried over")]),
+    (WITH_A | {"required": ["b"]}, "string", [("$.b", "required, and not among the properties: left out")]),
+    (WITH_A | {"additionalProperties": {"type": "integer"}}, "string", [("$", "additionalProperties is not carried over")]),
+    ({"properties": {"a": {"$ref": "#/$defs/x%20y"}}, "$defs": {"x y": {"type": "string"}}}, "string", []),
+    (
+        {"properties": {"a": {"type": "string"}, 'b"': {}, "": {}}}, "string",
+        [
+            ('$["b\\""]', "a key that is empty, or has a quote, a backslash or a control character: left out"),
+            ('$[""]', "a key that is empty, or has a quote, a backslash or a control character: left out"),
+        ],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "type_", "left"), RULES)
+def test_what_a_dataset_cannot_say_is_listed(
+    schema: dict[str, Any], type_: Any, left: list[tuple[str, str]]
+) -> None:
+    fields, found = imported(schema)
+    assert [(field["name"], field["type"]) for field in fields] == [("a", ["null", type_])]
+    assert found == left
+
+
+def test_unknown_members_are_refused_where_a_part_of_the_schema_refuses_them() -> None:
+    for schema in (WITH_A | {"additionalProperties": False}, {"allOf": [WITH_A, {"additionalProperties": False}]}):  # fmt: skip
+        made = import_json_schema(json.dumps(schema), "orders", "order.json")
+        assert made.unknown_fields == "reject"
+
+
+def test_columns_that_read_one_key_are_one_and_the_other_is_listed() -> None:
+    columns = [{"Name": "a", "Type": "int"}, {"Name": "b", "Type": "string"}]
+    parameters = {"mapping.a": "Key", "mapping.b": "Key", "case.insensitive": "FALSE"}
+    storage = {"Columns": columns, "SerdeInfo": {"Parameters": parameters}}
+    made = import_glue_table({"StorageDescriptor": storage}, "orders")
+    assert [(field["name"], field["type"]) for field in made.fields] == [("Key", ["null", "int"])]
+    assert made.left == [("b", "a second column of the key 'Key': left out")]
+    assert "keys" not in made.texts()[1]
+
+
 TABLE: dict[str, Any] = {
     "Name": "orders",
     "StorageDescriptor": {
@@ -224,12 +269,11 @@ def test_a_table_of_glue_becomes_a_dataset(
         "'orders' is not a table with its database; write DATABASE.TABLE."
         in capsys.readouterr().err
     )
-    assert printed.splitlines()[2:8] == [
+    assert printed.splitlines()[2:7] == [
         "not carried over, or not as it was:",
         "  $.placedAt: timestamp: documents are to hold 2026-11-27T09:30:00Z, or give formats or epoch",
         "  $.odd: uniontype<int,string> has no type here: JSON text",
         "  dt: a partition key: say in partition_by what it is made of",
-        "  case.insensitive: a parameter of the SerDe",
         "",
     ]
     made = read_dataset(tmp_path / "orders")
@@ -237,9 +281,10 @@ def test_a_table_of_glue_becomes_a_dataset(
         "id": 1, "total": "12.50", "placedAt": "2026-11-27T09:30:00Z", "small": 5, "code": "abc",
         "lines": [{"sku": "a", "price": 1.5, "tags": {"x": 1}}], "odd": [1],
     }  # fmt: skip
-    payloads = [as_json(each) for each in (good, {}, {"small": 2**15}, {"code": "abcd"})]
-    stored = deliver(kinesis_event(payloads), [made])
-    assert [row["id"] for row in stored.rows] == [1, None]
+    others: list[Any] = [{}, {"ID": 2}, {"small": 2**15}, {"code": "abcd"}]
+    stored = deliver(kinesis_event([as_json(each) for each in (good, *others)]), [made])
+    # Glue has names in lower case alone, and its deserializers read them in any.
+    assert [row["id"] for row in stored.rows] == [1, None, 2]
     assert [letter["reason"] for letter in stored.letters] == ["above_maximum", "too_long"]
 
 

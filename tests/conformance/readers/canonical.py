@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 _PAIR = 2
+_EVERY_DIGIT = Context(prec=100)
 
 
 def canonical(value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one line a type
@@ -22,7 +23,7 @@ def canonical(value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one line a t
     if isinstance(value, bytes | bytearray | memoryview):
         return {"bytes": bytes(value).hex()}
     if isinstance(value, Decimal):
-        return {"decimal": str(value.normalize()) if value else "0"}
+        return {"decimal": str(value.normalize(_EVERY_DIGIT)) if value else "0"}
     if isinstance(value, datetime):
         if kind == "Timestamp":
             value = value.to_pydatetime(warn=False)  # type: ignore[attr-defined]  # pandas'

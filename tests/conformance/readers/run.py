@@ -1,7 +1,7 @@
 """Run one reader over all cases: `run.py READER CASES.json RESULTS.json`.
 
-A reader is a module beside this one, with MODES and `read(case, mode)`, which returns the rows of a
-case as dicts. What it raises is a result, too: whatever class of exception, in whatever library.
+A reader is a module beside this one, with MODES for Parquet, CSV_MODES, and `read(case, mode)`, which
+returns the rows of a case as dicts. What it raises is a result, too: whatever class of exception, in whatever library.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ def main(name: str, cases: str, results: str) -> None:
     reader = importlib.import_module(f"read_{name}")
     described = json.loads(Path(cases).read_text("utf-8"))
     found = {
-        mode: {case["name"]: _result(reader, case, mode) for case in described}
-        for mode in reader.MODES
+        mode: {
+            case["name"]: _result(reader, case, mode)
+            for case in described
+            if case["name"].startswith("csv_") == mode.startswith("csv")
+        }
+        for mode in (*getattr(reader, "MODES", ()), *getattr(reader, "CSV_MODES", ()))
     }
     Path(results).write_text(json.dumps(found), "utf-8")
 

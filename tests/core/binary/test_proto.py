@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import (
+    any_pb2,
     descriptor_pb2,
     descriptor_pool,
     json_format,
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.binary.proto import ProtobufSchema
 from pipeline.core.errors import DatasetError
+from pipeline.core.payload_format import Header
 from pipeline.core.records import Violation
 
 F = descriptor_pb2.FieldDescriptorProto
@@ -85,7 +87,8 @@ SET = descriptors(shop())
 
 
 def schema(*, message: str = "shop.Thing", indexed: bool = False) -> ProtobufSchema:
-    return ProtobufSchema(SET, "s.desc", message=message, indexed=indexed)
+    header = Header.CONFLUENT if indexed else Header.NONE
+    return ProtobufSchema(SET, "s.desc", message=message, header=header)
 
 
 def to_json(data: bytes, most: int = 2**20, depth: int = 256, *, indexed: bool = False) -> Any:
@@ -183,8 +186,104 @@ def test_indexes_name_the_message() -> None:
         assert isinstance(found, Violation)
         assert found.reason == "bad_protobuf"
         assert (
-            "its indexes name a message" in found.message or "the indexes of its" in found.message
+            "its index names a message" in found.message
+            or "the index of its message is broken" in found.message
+            or "the indexes of its" in found.message
         )
+
+
+NESTED = {"A": {"B": {"C": {"J": {"K": {}}, "X": {"D": {"F": {"M": {}}, "G": {}}, "L": {}}}}, "I": {}, "X": {}}, "N": {}, "O": {"A": {}}}  # fmt: skip
+GLUES = [
+    "A", "A.B", "A.B.C", "A.B.C.J", "A.B.C.J.K", "A.B.C.X", "A.B.C.X.D", "A.B.C.X.D.F",
+    "A.B.C.X.D.F.M", "A.B.C.X.D.G", "A.B.C.X.L", "A.I", "A.X", "N", "O", "O.A",
+]  # fmt: skip
+"""As AWS's own tests of its serializer say for messages that nest so."""
+
+
+def test_glues_index_is_the_place_among_all_messages_by_their_names() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="nested.proto", package="p", syntax="proto3")
+
+    def add(messages: Any, inside: dict[str, Any], path: str) -> None:
+        for name, inner in reversed(inside.items()):
+            message = messages.add(name=name)
+            message.field.add(
+                name=f"is_{path}{name}".replace(".", "_"), number=1, type=F.TYPE_BOOL, label=F.LABEL_OPTIONAL
+            )  # fmt: skip
+            add(message.nested_type, inner, f"{path}{name}.")
+
+    add(file.message_type, NESTED, "")
+    found = ProtobufSchema(descriptors(file), "s.desc", header=Header.GLUE)
+    for index, name in enumerate(GLUES):
+        document, _ = found.to_json(bytes([index, 8, 1]), 2**20, 256)
+        assert document == b'{"is_%b":true}' % name.replace(".", "_").encode()
+    for broken, problem in (
+        (b"\x10", "its index names a message that the schema does not have"),
+        (b"", "the index of its message is broken"),
+        (b"\x80", "the index of its message is broken"),
+    ):
+        violation, _ = found.to_json(broken, 2**20, 256)
+        assert isinstance(violation, Violation)
+        assert violation.message == (
+            f"The payload is not Protobuf of the schema that it names: {problem}."
+        )
+    # The message that a map is made of counts: First, Thing, Thing.CountsEntry.
+    of_maps = ProtobufSchema(SET, "s.desc", header=Header.GLUE)
+    assert of_maps.to_json(b"\x00\n\1x", 100, 9)[0] == b'{"only":"x"}'
+    assert of_maps.to_json(b"\x02\n\1x", 100, 9)[0] == b'{"key":"x","value":0}'
+
+
+def older() -> descriptor_pb2.FileDescriptorProto:
+    """Return a file in the syntax of protobuf 2, with a text, a map by texts, and an Any."""
+    file = descriptor_pb2.FileDescriptorProto(name="old.proto", package="old", syntax="proto2")
+    file.dependency.append("google/protobuf/any.proto")
+    thing = file.message_type.add(name="Thing")
+    thing.field.add(name="text", number=1, type=F.TYPE_STRING, label=F.LABEL_OPTIONAL)
+    thing.field.add(
+        name="any", number=2, type=F.TYPE_MESSAGE, type_name=".google.protobuf.Any", label=F.LABEL_OPTIONAL
+    )  # fmt: skip
+    entry = thing.nested_type.add(name="CountsEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=F.TYPE_STRING, label=F.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=F.TYPE_INT64, label=F.LABEL_OPTIONAL)
+    thing.field.add(
+        name="counts", number=3, type=F.TYPE_MESSAGE, type_name=".old.Thing.CountsEntry", label=F.LABEL_REPEATED
+    )  # fmt: skip
+    return file
+
+
+def test_a_text_that_is_not_utf_8_is_not_taken_for_bytes() -> None:
+    """The older syntax lets it pass."""
+    old = ProtobufSchema(descriptors(older()), "s.desc")
+    for data in (b"\n\1\xff", b"\x1a\5\n\1\xff\x10\1"):
+        found, _ = old.to_json(data, 100, 9)
+        assert isinstance(found, Violation)
+        assert found.message == (
+            "The payload is not Protobuf of the schema that it names: a string is not UTF-8."
+        )
+    assert old.to_json(b"\n\2\xc3\xa9", 100, 9)[0] == '{"text":"é","counts":{}}'.encode()
+
+
+def test_an_any_holds_types_of_the_schema_or_of_protobuf() -> None:
+    old = ProtobufSchema(descriptors(older()), "s.desc")
+
+    def holding(url: str, value: bytes) -> bytes:
+        found = any_pb2.Any(type_url=f"type.googleapis.com/{url}", value=value)
+        inner = found.SerializeToString()
+        return b"\x12" + bytes([len(inner)]) + inner
+
+    for url, value, expected in (
+        ("old.Thing", b"\n\1x", {"text": "x"}),
+        ("google.protobuf.Timestamp", b"\x08\1", {"value": "1970-01-01T00:00:01Z"}),
+    ):
+        found, _ = old.to_json(holding(url, value), 1_000, 9)
+        assert isinstance(found, bytes)
+        assert json.loads(found)["any"] == {"@type": f"type.googleapis.com/{url}"} | expected
+    unknown, _ = old.to_json(holding("old.Other", b""), 1_000, 9)
+    assert isinstance(unknown, Violation)
+    assert unknown.message == (
+        "The payload is not Protobuf of the schema that it names: a google.protobuf.Any has no "
+        "value in JSON, as what it holds cannot be read by these descriptors."
+    )
 
 
 def test_hostile_messages_are_bounded() -> None:
