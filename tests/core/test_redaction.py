@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from privacy import MARK
 
-from pipeline.core.protection.redaction import MOST_PATHS, OTHERS, public_part, redact
+from pipeline.core.protection.redaction import (
+    MOST_PATHS,
+    MOST_TEXTS,
+    OTHERS,
+    public_part,
+    redact,
+)
 from pipeline.core.schema.privacy import PrivateFields, plain_form
 
 FIELDS = PrivateFields(frozenset(map(plain_form, ["email", "first_name", "@id"])), {})
@@ -73,6 +79,24 @@ def test_of_very_many_paths_the_first_are_named() -> None:
     assert paths[:2] == ("$.a0.email", "$.a1.email")
     assert len(paths) == MOST_PATHS + 1
     assert paths[-1] == OTHERS
+
+
+def test_of_text_in_text_in_text_so_much_is_looked_into() -> None:
+    """Escaped as it is here, it grows by a few bytes a level; written again, it would double."""
+    text = '{"email":1}'
+    for level in range(200):
+        text = json.dumps(text) if level < MOST_TEXTS else "[" + escaped(text) + "]"
+        if level == MOST_TEXTS - 1:
+            assert "email" in redacted(text)[0]
+            assert redacted(text)[0].count("1") == 0
+    after, paths = redacted(text)
+    assert ("email" in after, "***" in after) == (False, True)
+    assert len(after) < 1_000
+    assert paths == ("$[]",)
+
+
+def escaped(text: str) -> str:
+    return '"' + text.replace("\\", "\\u005c").replace('"', "\\u0022") + '"'
 
 
 KEYS = st.sampled_from(["email", "E_MAIL", "a", "first name", "@id", "", 'q"\\', "é"]) | st.text(

@@ -17,6 +17,8 @@ from pipeline.core.schema.privacy import MASK, PrivateFields
 
 MOST_REPLACED = 1_000
 """Members of one text that something stands for; for further ones, a mask does."""
+MOST_TEXTS = 6
+"""Texts in texts that are looked into, as each level of them may double what is written."""
 MOST_PATHS = 50
 OTHERS = "…"
 """Stands for further paths, where there are more."""
@@ -45,9 +47,9 @@ class Redacted(NamedTuple):
     paths: tuple[str, ...]
 
 
-def redact(text: bytes, fields: PrivateFields, replace: Replace) -> Redacted:
-    """Replace the private members of a text, which is JSON."""
-    scan = _Scan(text, fields, replace)
+def redact(text: bytes, fields: PrivateFields, replace: Replace, depth: int = 0) -> Redacted:
+    """Replace the private members of a text, which is JSON, and may stand in so many others."""
+    scan = _Scan(text, fields, replace, depth)
     scan.run()
     return Redacted(b"".join(scan.pieces), tuple(scan.paths))
 
@@ -59,12 +61,13 @@ class _Scan:
     member that it is in, behind a dot, or `_KEY` where the next string is one.
     """
 
-    def __init__(self, text: bytes, fields: PrivateFields, replace: Replace) -> None:
+    def __init__(self, text: bytes, fields: PrivateFields, replace: Replace, depth: int) -> None:
         self.pieces: list[bytes] = []
         self.paths: dict[str, None] = {}
         self._text = text
         self._fields = fields
         self._replace = replace
+        self._depth = depth
         self._stack: list[str] = []
         self._done = 0
         self._count = 0
@@ -110,8 +113,10 @@ class _Scan:
     def _text_within(self, quoted: bytes, end: int) -> None:
         """Replace the private members of JSON in a string; all of it, where it is JSON in part."""
         inside = _string.decode(quoted).encode()
-        if is_json(inside):
-            inner = redact(inside, self._fields, self._replace)
+        if self._depth == MOST_TEXTS:
+            replaced = _MASK
+        elif is_json(inside):
+            inner = redact(inside, self._fields, self._replace, self._depth + 1)
             if not inner.paths:
                 return
             replaced = msgspec.json.encode(inner.text.decode())
