@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import fastavro
+import msgspec
 import pytest
 from google.protobuf import descriptor_pb2
 from hypothesis import given
@@ -398,3 +399,26 @@ def test_a_file_is_json_all_the_same(folder: Path) -> None:
     output, dead = f"{folder}/out", f"{folder}/dead"
     command = ["convert", "--schemas", str(folder), "--out", output, "--dead-letters", dead]
     assert main([*command, str(folder / "good.ndjson")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "version", "reason"),
+    [
+        (zlib.compress(bytes(2**21))[:-1], VERSION, "corrupt_compression"),
+        (zlib.compress(bytes(2**21))[:-4] + bytes(4), VERSION, "corrupt_compression"),
+        (zlib.compress(bytes(2**21)), uuid.UUID(int=1), "unknown_schema"),
+        (zlib.compress(bytes(2**21)), VERSION, "bad_avro"),
+    ],
+)
+def test_what_was_unpacked_for_nothing_counts(
+    folder: Path, body: bytes, version: uuid.UUID, reason: str
+) -> None:
+    """2 MiB each, of the 8 MiB that a stream record may hold: some 4 or 5, and no more."""
+    payload = b"\3\5" + version.bytes + body
+    packed = aggregate(UserRecord("k", payload) for _ in range(10))
+    limits = msgspec.structs.replace(PLAIN, record_bytes=2**23)
+    stored, _ = send(folder, GLUE, packed, limits=limits)
+    reasons = [letter["reason"] for letter in stored.letters]
+    looked_at = reasons.count(reason)
+    assert 3 <= looked_at <= 5
+    assert reasons == [reason] * looked_at + ["unpacked_too_large"] * (10 - looked_at)

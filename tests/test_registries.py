@@ -27,8 +27,9 @@ from pipeline.adapters.registry import ConfluentRegistry
 from pipeline.adapters.schemas import read_stream
 from pipeline.adapters.telemetry import Telemetry
 from pipeline.adapters.writer_schemas import RegisteredSchemas, open_decoder
-from pipeline.core.binary.decoder import Decoder
+from pipeline.core.binary.decoder import Asked, Decoder
 from pipeline.core.errors import DatasetError, RegistryRefused, RegistryUnavailable
+from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.payload_format import Format, read_payload_format
 from pipeline.core.records import Limits, Violation
 from pipeline.core.routing import Router
@@ -101,7 +102,7 @@ def decoder_of(schemas: RegisteredSchemas) -> Decoder:
 
 
 def decoded(decoder: Decoder, payload: bytes) -> Any:
-    found, _ = decoder.decode(payload, Limits(), 2**20)
+    found, _ = decoder.decode(payload, Limits(), 2**20, Asked())
     return found if isinstance(found, Violation) else json.loads(found)
 
 
@@ -258,6 +259,48 @@ def test_an_id_that_the_registry_does_not_know_is_a_dead_letter_until_it_does(
     assert isinstance(decoded(decoder, payload), Violation)
     clock[0] += 31
     assert decoded(decoder, payload) == DOCUMENT
+
+
+def test_of_ids_that_nobody_knows_only_so_many_are_asked_for(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """Else one stream record of garbage would keep a registry, and its shard, busy for hours."""
+    payload = confluent_payload(registry)
+    registry.requests.clear()
+    garbage = [b"\0" + number.to_bytes(4) + payload[5:] for number in range(1_000, 1_150)]
+    packed = aggregate(UserRecord("k", each) for each in [payload, *garbage, payload, garbage[0]])
+    stored, _ = deliver(decoder_of(schemas_of(registry, tmp_path)), packed, payload)
+    assert len(registry.requests) == 101
+    assert len(stored.rows) == 3
+    messages = [letter["message"] for letter in stored.letters]
+    assert {letter["reason"] for letter in stored.letters} == {"unknown_schema"}
+    assert messages[99].startswith("The payload was written with schema 1099, which is not known;")
+    assert messages[100] == (
+        "Before this payload, its stream record names 100 schemas that are not known, so schema "
+        "1100 is not asked for; send the dead letter again."
+    )
+    assert messages[150] == messages[0]
+
+
+def test_schemas_that_refer_to_each_other_are_fetched_once(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    refers = [{"name": name, "subject": name, "version": 1} for name in ("a", "b")]
+    registry.register("a", {"schema": '"long"', "references": refers[1:]})
+    registry.register("b", {"schema": '"int"', "references": refers[:1]})
+    registry.requests.clear()
+    found = schemas_of(registry, tmp_path).find("1")
+    assert found is not None
+    assert len(registry.requests) == 3
+
+
+def test_references_that_are_not_a_registrys_are_refused(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    for references in ([1], [{"subject": "a"}], [{"subject": "a", "version": "x"}], 7):
+        registry.by_id[1] = {"schema": '"long"', "references": references}
+        with pytest.raises(RegistryRefused, match="references that have no subject and version"):
+            schemas_of(registry, tmp_path).find("1")
 
 
 def test_a_schema_that_cannot_be_used_is_a_dead_letter(

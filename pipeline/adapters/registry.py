@@ -77,13 +77,13 @@ class ConfluentRegistry:
         found = self._get(path)
         if found is None:
             return None
-        references: dict[tuple[str, int], str] = {}
-        self._collect(found, references, path)
+        texts = list[str]()
+        self._collect(found, set(), texts, path)
         text, schema_type = found.get("schema"), found.get("schemaType", "AVRO")
-        return Registered(str(text), str(schema_type), tuple(references.values()))
+        return Registered(str(text), str(schema_type), tuple(texts))
 
     def _collect(
-        self, found: dict[str, Any], references: dict[tuple[str, int], str], where: str
+        self, found: dict[str, Any], seen: set[tuple[str, int]], texts: list[str], where: str
     ) -> None:
         """Fetch what a schema refers to, and what that refers to, in the order to read them in."""
         try:
@@ -96,15 +96,16 @@ class ConfluentRegistry:
             )
             raise RegistryRefused(message) from None
         for subject, version in ((each.subject, each.version) for each in named):
-            if (subject, version) in references or len(references) >= _MOST_REFERENCES:
+            if (subject, version) in seen or len(seen) >= _MOST_REFERENCES:
                 continue
+            seen.add((subject, version))  # before what it refers to, which may be itself
             path = f"/subjects/{quote(subject, safe='')}/versions/{version}{self._query}"
             inner = self._get(path)
             if inner is None:
                 message = f"{self.url}{path} is referred to, and the registry does not have it."
                 raise RegistryRefused(message)
-            self._collect(inner, references, path)
-            references[subject, version] = str(inner.get("schema"))
+            self._collect(inner, seen, texts, path)
+            texts.append(str(inner.get("schema")))
 
     def _get(self, path: str) -> dict[str, Any] | None:
         """Ask for something, and again where the registry is busy; None where it has none."""

@@ -207,6 +207,7 @@ def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":
         return lambda _: {}
     from pipeline.adapters.schemas import read_stream
     from pipeline.adapters.writer_schemas import open_decoder
+    from pipeline.core.binary.decoder import Asked
     from pipeline.core.records import Limits
 
     folder = Path(schemas)
@@ -216,7 +217,7 @@ def _decoder(schemas: str | None) -> "Callable[[DeadLetter], dict[str, str]]":
     def decode(letter: "DeadLetter") -> dict[str, str]:
         if decoder is None or letter.payload_format is None:
             return {}
-        document, _ = decoder.decode(letter.payload, Limits(), Limits().record_bytes)
+        document, _ = decoder.decode(letter.payload, Limits(), Limits().record_bytes, Asked())
         return {"decoded": document.decode()} if isinstance(document, bytes) else {}
 
     return decode

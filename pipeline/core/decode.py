@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pipeline.core.binary.decoder import Decoder
+from pipeline.core.binary.decoder import Asked, Decoder
 from pipeline.core.parts import NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Reject, Violation, Width
@@ -23,16 +23,16 @@ def decode_payloads(
     is not looked into any more.
     """
     parts = Parts(chunk.provenance, limits, width)
-    record, left, documents = -1, 0, 0
+    record, left, documents, asked = -1, 0, 0, Asked()
     for unit, payload in zip(chunk.unit, chunk.payloads, strict=True):
         if chunk.provenance.record[unit] != record:
             record = chunk.provenance.record[unit]
-            left, documents = limits.record_bytes, limits.record_documents
+            left, documents, asked = limits.record_bytes, limits.record_documents, Asked()
         documents -= 1
         if documents < 0 or left <= 0:
             decoded: bytes | Violation = _beyond(limits, has_many=documents < 0)
         else:
-            decoded, spent = decoder.decode(payload, limits, left)
+            decoded, spent = decoder.decode(payload, limits, left, asked)
             if _is_beyond(decoded) and left < limits.document_bytes:
                 decoded = _beyond(limits, has_many=False)
             left -= spent

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from pipeline.core.errors import ConservationError
 from pipeline.core.foreign import is_binary, is_meant_as_json, violation_of
 from pipeline.core.framing import Document, head_of, is_conserved, split_documents
+from pipeline.core.inflating import Meter
 from pipeline.core.integers import INT64, Integers, all_but
 from pipeline.core.jsontext import SEAM, deeper_than, fast_are_framed, is_framed, is_json, unframed
 from pipeline.core.parts import LOST, NARROW, Part, Parts
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Provenance, Reject, Violation, Width
-from pipeline.core.unpack import Meter, is_packed, unpack
+from pipeline.core.unpack import is_packed, unpack
 
 _BEHIND_AN_OBJECT = r"\}[^,\]}\r]"
 _BEHIND_A_BRACKET = re.compile(rb"\}[^,\]}]")

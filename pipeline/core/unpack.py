@@ -19,6 +19,7 @@ from collections.abc import Callable
 import msgspec
 import pyarrow as pa
 
+from pipeline.core.inflating import Meter, inflate
 from pipeline.core.magic import GZIP, ZSTD_FRAME
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
@@ -36,18 +37,12 @@ _CONFLUENT_HEADER, _CONFLUENT_BYTES = b"\0", 5
 _OPENS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+[{\[]")
 SPACE_BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])++(?=\x1f\x8b|\x28\xb5\x2f\xfd)")
 DEEPEST = 4
-_FIRST_BITE = 512  # bytes: what is not used of a bite is copied, so small members want small ones
-_PIECE = 2**20
+_FIRST_PIECE, _PIECE = 2**13, 2**20
+_BLOCK = 2**17  # bytes: what a frame of zstd is unpacked by at least
 
 
 class _Corrupt(Exception):
     """What began as a format does not go on as it; the text says why."""
-
-
-class Meter(msgspec.Struct):
-    """Counts the bytes that came out of compression, those that were thrown away again, too."""
-
-    spent: int = 0
 
 
 class _Codec(msgspec.Struct, frozen=True):
@@ -176,24 +171,14 @@ def _inflate(window: int) -> Callable[[bytes, int, int, Meter], tuple[bytes, int
     """Make what unpacks one member of gzip, or one stream of zlib."""
 
     def unpack_member(data: bytes, start: int, most: int, meter: Meter) -> tuple[bytes, int]:
-        member, pieces, bite = zlib.decompressobj(window), list[bytes](), _FIRST_BITE
-        wanted = most
         try:
-            while not member.eof and start < len(data) and wanted > 0:
-                pieces.append(member.decompress(data[start : start + bite], wanted))
-                wanted -= len(pieces[-1])
-                start = min(start + bite, len(data)) - len(member.unconsumed_tail)
-                bite *= 2
-            if not member.eof and wanted > 0:
-                pieces.append(member.flush(wanted))
-                wanted -= len(pieces[-1])
+            content, end, is_whole = inflate(window, data, start, most, meter)
         except zlib.error as error:
             raise _Corrupt(str(error)) from None
-        finally:
-            meter.spent += most - wanted
-        if not member.eof and wanted > 0:
-            raise _Corrupt("it ends before its trailer")
-        return b"".join(pieces), start - len(member.unused_data)
+        if not is_whole:
+            message = "it ends before its trailer"
+            raise _Corrupt(message)
+        return content, end
 
     return unpack_member
 
@@ -203,14 +188,17 @@ def _unpack_frames(data: bytes, start: int, most: int, meter: Meter) -> tuple[by
     end = start
     while ZSTD.match(data, end):
         end = _end_of_frame(data, end)
-    pieces, size = list[bytes](), 0
+    pieces, size, room = list[pa.Buffer](), 0, _FIRST_PIECE
     try:
         buffer = pa.py_buffer(data).slice(start, end - start)
         with pa.CompressedInputStream(pa.BufferReader(buffer), "zstd") as stream:
-            while size < most and (piece := stream.read(min(_PIECE, most - size))):
+            # `read` would leave what it has allocated in memory for good where it fails.
+            while size < most and (piece := stream.read_buffer(min(room, most - size))).size:
                 pieces.append(piece)
-                size += len(piece)
+                size += piece.size
+                room = min(4 * room, _PIECE)
     except (OSError, pa.ArrowException) as error:
+        meter.spent += max(room, _BLOCK)
         raise _Corrupt(str(error)) from None
     finally:
         meter.spent += size

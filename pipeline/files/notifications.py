@@ -18,6 +18,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can hold one, a key cannot
 _CREATED = "ObjectCreated:"
 _AWAITED = "awaited"
+_MOST_WRAPPERS = 4  # of SNS, one in another; AWS makes one
 _UNVERSIONED = "null"  # what S3 calls the version that a bucket without versions holds
 
 
@@ -112,20 +113,25 @@ def _read(item: Any, message_id: str | None) -> Delivery:
     return Delivery(message_id, tuple(objects), ignored)
 
 
-def _objects_in(document: Any) -> tuple[list[ObjectReference], int]:
-    """Return the new objects in a document, and how many of its notifications are of others."""
+def _objects_in(document: Any, wrappers: int = _MOST_WRAPPERS) -> tuple[list[ObjectReference], int]:
+    """Return the new objects in a document, and how many of its notifications are of others.
+
+    So many more wrappers of SNS are opened at most.
+    """
+    if wrappers < 0:
+        raise EventError(_not_a_notification(f"it is wrapped more than {_MOST_WRAPPERS} times"))
     if not isinstance(document, dict):
         raise EventError(_not_a_notification("it is not a JSON object"))
     if document.get("Event") == "s3:TestEvent":
         return [], 1
     if document.get("Type") == "Notification":  # SNS' envelope
-        return _objects_in(_json(document.get("Message")))
+        return _objects_in(_json(document.get("Message")), wrappers - 1)
     if document.get("source") == "aws.s3":
         return _from_eventbridge(document)
     items = document.get("Records")
     if not isinstance(items, list) or not items:
         raise EventError(_not_a_notification("it has no 'Records'"))
-    return _sums([_from_record(item) for item in items])
+    return _sums([_from_record(item, wrappers) for item in items])
 
 
 def _sums(
@@ -135,10 +141,10 @@ def _sums(
     return references, sum(ignored for _, ignored in parts)
 
 
-def _from_record(item: Any) -> tuple[list[ObjectReference], int]:
+def _from_record(item: Any, wrappers: int) -> tuple[list[ObjectReference], int]:
     """Read one record: of S3, or of an event in which SNS invokes a function."""
     if isinstance(item, dict) and item.get("EventSource") == "aws:sns":
-        return _objects_in(item.get("Sns"))
+        return _objects_in(item.get("Sns"), wrappers - 1)
     if not isinstance(item, dict) or item.get("eventSource") != "aws:s3":
         raise EventError(_not_a_notification("a record is from another source than S3, SNS or SQS"))
     # Without the "s3:" that it has where notifications are configured.

@@ -181,11 +181,21 @@ class _Unpacked:
         if head.startswith(GZIP):
             return _Member(source, GZIP_WINDOW)
         if ZSTD.match(head):
-            frames: Readable = pa.CompressedInputStream(pa.PythonFile(_Frames(source), "r"), "zstd")
-            return frames
+            return _Unpacking(pa.CompressedInputStream(pa.PythonFile(_Frames(source), "r"), "zstd"))
         if is_zlib(head):
             return _Member(source, zlib.MAX_WBITS)
         raise OSError("a compressed part is followed by something else")
+
+
+class _Unpacking:
+    """A stream of Arrow's, whose own `read` keeps what it has allocated where it fails."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        content: bytes = self._stream.read_buffer(size).to_pybytes()
+        return content
 
 
 class _Ahead:

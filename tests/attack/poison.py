@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.magic import ZSTD_FRAME
 
 LARGEST = 10 * 2**20
 _MOST_DOCUMENTS = 9_999  # of a payload: one less than its limit
@@ -51,6 +52,12 @@ def _control_characters() -> bytes:
     return b"\1" * (2**26 - 8) + "\N{GRINNING FACE}".encode()
 
 
+def breaking_zstd() -> bytes:
+    """Return a frame of 1 MiB in 40 bytes, whose last block is of a kind that does not exist."""
+    block = (2**17 << 3 | 2).to_bytes(3, "little") + b"1"  # so many times the same byte
+    return ZSTD_FRAME + b"\0\x58" + 7 * block + b"\7\0\0"
+
+
 POISON: dict[str, Callable[[], bytes]] = {
     "gzip of empty objects": lambda: _of(_gzip(_lines(b"{}")), 130),
     "gzip of numbers": lambda: _of(_gzip(_lines(b"1"))),
@@ -59,6 +66,7 @@ POISON: dict[str, Callable[[], bytes]] = {
     "gzip of control characters": lambda: _of(_gzip(_control_characters()), 2),
     "gzip in gzip": lambda: _of(_gzip(_gzip(_lines(b"1" * 6_000)))),
     "gzip that is cut short": lambda: _of(_gzip(_lines(b"1" * 6_000))[:-8]),
+    "zstd that breaks at its end": lambda: _of(breaking_zstd(), 5_000),
     "lines of numbers": lambda: _of(_lines(b"1")),
     "lines of empty objects": lambda: _of(_lines(b"{}")),
     "user records of empty objects": lambda: _of(b"{}"),

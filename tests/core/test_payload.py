@@ -18,13 +18,14 @@ from support import PLAIN, chunk_of
 
 from pipeline.core import payload as payload_module
 from pipeline.core.documents import jsonpath as paths
+from pipeline.core.inflating import Meter
 from pipeline.core.integers import INT32, INT64, all_but, mask_of, up_to
 from pipeline.core.jsontext import deeper_than, is_framed, unframed
 from pipeline.core.parts import Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.reasons import Reason, RejectStage
 from pipeline.core.records import Chunk, Limits, Violation
-from pipeline.core.unpack import Meter, unpack
+from pipeline.core.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

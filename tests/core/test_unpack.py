@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import resource
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -17,9 +18,12 @@ from hypothesis import strategies as st
 from support import PLAIN, chunk_of
 
 from pipeline.core.foreign import violation_of
+from pipeline.core.inflating import Meter
 from pipeline.core.kpl import UserRecord, aggregate
+from pipeline.core.magic import ZSTD_FRAME
 from pipeline.core.payload import unpack_payloads
 from pipeline.core.reasons import Reason
+from pipeline.core.records import Violation
 from pipeline.core.unpack import unpack
 
 if TYPE_CHECKING:
@@ -235,3 +239,37 @@ def test_a_bomb_is_stopped_at_the_limit(compress: Callable[[bytes], bytes]) -> N
     violation = unpack(packed, 1_000)
     assert not isinstance(violation, bytes)
     assert violation.reason is Reason.UNPACKED_TOO_LARGE
+
+
+_RUN = (131_072 << 3 | 2).to_bytes(3, "little") + b"1"  # a block: so many times the same byte
+BROKEN = {
+    "zstd": ZSTD_FRAME + b"\0\x58" + 7 * _RUN + b"\7\0\0",
+    "gzip": gzip.compress(bytes(2**20), mtime=0)[:-8] + bytes(8),
+    "zlib": zlib.compress(bytes(2**20))[:-4] + bytes(4),
+}
+
+
+@pytest.mark.parametrize("form", BROKEN)
+def test_what_breaks_counts_as_unpacked_all_the_same(form: str) -> None:
+    """Else a stream record could hold any number of it, whatever its limit is; each is 1 MiB."""
+    meter = Meter()
+    violation = unpack(BROKEN[form], 2**26, meter)
+    assert isinstance(violation, Violation)
+    assert violation.reason is Reason.CORRUPT_COMPRESSION
+    assert 2**17 <= meter.spent <= 3 * 2**20
+
+
+def test_what_breaks_at_once_counts_as_little() -> None:
+    """Else it would cost the payloads behind it their rows."""
+    meter = Meter()
+    for _ in range(100):
+        unpack(gzip.compress(DOCUMENT, mtime=0)[:-8] + bytes(8), 2**26, meter)
+    assert meter.spent < 2**20
+
+
+def test_nothing_stays_in_memory_of_what_breaks() -> None:
+    unpack(BROKEN["zstd"], 2**26)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(100):
+        unpack(BROKEN["zstd"], 2**26)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 2**10

@@ -206,6 +206,18 @@ def test_spaces_and_pluses_are_told_apart() -> None:
     assert delivery.objects[0].key == "a b+c d/é"
 
 
+@pytest.mark.parametrize("times", [5, 400, 5_000])
+def test_a_notification_in_many_wrappers_is_not_one(times: int) -> None:
+    """Not even one that nests deeper than Python does."""
+    inner: dict[str, Any] = {"Records": []}
+    for _ in range(times):
+        inner = {"Records": [{"EventSource": "aws:sns", "Sns": inner}]}
+    (delivery,) = read_notifications(inner)
+    assert delivery.objects == ()
+    assert delivery.fault is not None
+    assert "it is wrapped more than 4 times" in delivery.fault
+
+
 @pytest.mark.parametrize(
     "event",
     [

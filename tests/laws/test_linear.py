@@ -106,6 +106,17 @@ def notification(keys: Iterable[str]) -> bytes:
     return json.dumps(notify_of(ObjectReference("bucket", key) for key in keys)).encode()
 
 
+def wrapped_notification(times: int) -> dict[str, Any]:
+    """Return a notification in SNS' events, one in another, with one beside each."""
+    inner: dict[str, Any] = {"Records": _NOTIFIED}
+    for _ in range(times):
+        inner = {"Records": [{"EventSource": "aws:sns", "Sns": inner}, *_NOTIFIED]}
+    return inner
+
+
+_NOTIFIED = notify_of([ObjectReference("bucket", "key")])["Records"]
+
+
 def alarm(reason: str, dimensions: int = 1) -> bytes:
     metric = {"name": "M", "dimensions": {str(n): "v" for n in range(dimensions)}}
     detail = {
@@ -195,6 +206,7 @@ SHAPES: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     # Notifications and alarms.
     "notifications": (notified, lambda n: notification(str(i) for i in range(n // 150))),
     "notifications: a long key": (notified, lambda n: notification(["%" * (n // 3)])),
+    "notifications: wrapped": (read_notifications, lambda n: wrapped_notification(n // 150)),
     "alarms: a long reason": (alarmed, lambda n: alarm("x" * n)),
     "alarms: dimensions": (alarmed, lambda n: alarm("", n // 16)),
 }  # fmt: skip

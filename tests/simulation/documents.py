@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from uuid import UUID
 
+from attack.poison import breaking_zstd
 from support import order
 
 from pipeline.core.kpl import UserRecord, aggregate
@@ -88,6 +89,8 @@ _UNOPENED: tuple[tuple[bytes, str], ...] = (
     (b" \n\t", "empty_record"),
     (gzip.compress(b'{"@stream":"orders"}', mtime=0)[:-9], "corrupt_compression"),
     (b"\x28\xb5\x2f\xfd\x00", "corrupt_compression"),
+    (breaking_zstd(), "corrupt_compression"),
+    (gzip.compress(b"{}\n" * 10_001, mtime=0), "too_many_documents"),
 )
 
 

@@ -9,6 +9,7 @@ Nothing is taken off by guess: the stream says which header its payloads have.
 import uuid
 import zlib
 
+from pipeline.core.inflating import Meter, inflate
 from pipeline.core.payload_format import Header
 from pipeline.core.reasons import Reason
 from pipeline.core.records import Violation
@@ -18,14 +19,16 @@ _GLUE_MAGIC, _GLUE_BYTES = 0x03, 18
 _PLAIN, _ZLIB = 0x00, 0x05
 
 
-def take_off(header: Header, payload: bytes, limit: int) -> tuple[str, bytes] | Violation:
+def take_off(
+    header: Header, payload: bytes, limit: int, meter: Meter
+) -> tuple[str, bytes] | Violation:
     """Return the id in a payload's header, and what stands behind it, of at most `limit` bytes.
 
-    Without a header, the id is "".
+    Without a header, the id is "". The meter counts what was unpacked.
     """
     if header is Header.CONFLUENT:
         return _confluent(payload)
-    return _glue(payload, limit) if header is Header.GLUE else ("", payload)
+    return _glue(payload, limit, meter) if header is Header.GLUE else ("", payload)
 
 
 def _confluent(payload: bytes) -> tuple[str, bytes] | Violation:
@@ -36,7 +39,7 @@ def _confluent(payload: bytes) -> tuple[str, bytes] | Violation:
     return str(int.from_bytes(payload[1:_CONFLUENT_BYTES])), payload[_CONFLUENT_BYTES:]
 
 
-def _glue(payload: bytes, limit: int) -> tuple[str, bytes] | Violation:
+def _glue(payload: bytes, limit: int, meter: Meter) -> tuple[str, bytes] | Violation:
     if len(payload) < _GLUE_BYTES:
         return _too_short(payload, "Glue", _GLUE_BYTES)
     magic, compression = payload[0], payload[1]
@@ -49,25 +52,24 @@ def _glue(payload: bytes, limit: int) -> tuple[str, bytes] | Violation:
         )
     value = payload[_GLUE_BYTES:]
     if compression == _ZLIB:
-        unpacked = _inflated(value, limit)
+        unpacked = _inflated(value, limit, meter)
         if isinstance(unpacked, Violation):
             return unpacked
         value = unpacked
     return str(uuid.UUID(bytes=payload[2:_GLUE_BYTES])), value
 
 
-def _inflated(value: bytes, limit: int) -> bytes | Violation:
-    inflating = zlib.decompressobj()
+def _inflated(value: bytes, limit: int, meter: Meter) -> bytes | Violation:
     try:
-        unpacked = inflating.decompress(value, limit + 1)
+        unpacked, end, is_whole = inflate(zlib.MAX_WBITS, value, 0, limit + 1, meter)
     except zlib.error as error:
         message = f"What stands behind Glue's header cannot be unpacked as zlib: {error}."
         return Violation(Reason.CORRUPT_COMPRESSION, message)
     if len(unpacked) > limit:
         message = f"The payload unpacks to more than {limit} bytes; send it in several records."
         return Violation(Reason.UNPACKED_TOO_LARGE, message)
-    if not inflating.eof or inflating.unused_data:
-        what_is_wrong = "it goes on behind its end" if inflating.eof else "it ends before its end"
+    if not is_whole or end < len(value):
+        what_is_wrong = "it goes on behind its end" if is_whole else "it ends before its end"
         message = f"What stands behind Glue's header cannot be unpacked as zlib: {what_is_wrong}."
         return Violation(Reason.CORRUPT_COMPRESSION, message)
     return unpacked

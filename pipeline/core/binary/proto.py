@@ -63,6 +63,7 @@ class ProtobufSchema:
         Behind a header, what stands before each value says which message of the file it is. Else it
         is the `message`, by its full name, or the file's only one. Raises `DatasetError`.
         """
+        self._defaults: dict[str, Defaults] = {}
         try:
             file = _loaded(files)
             self._header = header
@@ -77,23 +78,26 @@ class ProtobufSchema:
 
     def to_json(self, data: bytes, most: int, depth: int) -> tuple[bytes | Violation, int]:
         """Return a value as JSON, or what is wrong, and how much of `most` was spent on it."""
-        walker = _Walker(most)
+        walker = _Walker(most, self._defaults)
         found: bytes | Violation
         try:
-            found = msgspec.json.encode(walker.members(self._parsed(data), depth))
+            found = msgspec.json.encode(walker.members(self._parsed(data, most), depth))
             walker.spend(max(0, len(found) - walker.spent))
         except (_Broken, DecodeError) as error:
             problem = str(error) if isinstance(error, _Broken) else "it cannot be parsed"
             message = f"The payload is not Protobuf of the schema that it names: {problem}."
             found = Violation(Reason.BAD_PROTOBUF, message)
         except _TooMuch:
-            message = f"The payload becomes more than {most} bytes of JSON."
+            message = f"The payload has, or becomes as JSON, more than {most} bytes."
             found = Violation(Reason.DOCUMENT_TOO_LARGE, message)
         except _TooDeep:
             found = Violation(Reason.TOO_DEEP, f"The value nests deeper than {depth} levels.")
         return found, min(most, walker.spent)
 
-    def _parsed(self, data: bytes) -> Message:
+    def _parsed(self, data: bytes, most: int) -> Message:
+        # In memory, two bytes of it may be a message of a kilobyte.
+        if len(data) > most:
+            raise _TooMuch
         if self._class is not None:
             return self._class.FromString(data)
         descriptor: Any = None
@@ -226,11 +230,18 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
 # ------------------------------------------------------------------------------- messages to JSON
 
 
+Defaults = tuple[dict[str, Any], int, dict[str, int]]
+"""Of the fields of a message that have no presence, and how much at least they are in JSON; and
+the places of all fields, in the order of the schema."""
+
+
 class _Walker:
     """Turns a message into what JSON has, and counts how much at least that becomes."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, defaults: dict[str, Defaults]) -> None:
+        """Go up to `most`, and keep the defaults of each message of the schema."""
         self._most = most
+        self._defaults = defaults
         self.spent = 0
 
     def spend(self, count: int) -> None:
@@ -249,13 +260,33 @@ class _Walker:
             return self._value(field, getattr(message, field.name), depth)
         if name.startswith(_SPECIAL):
             return self._well_known(message)
-        members = dict[str, Any]()
-        for field in message.DESCRIPTOR.fields:
-            if field.has_presence and not message.HasField(field.name):
+        defaults, cost, places = self._defaults_of(message)
+        self.spend(cost)
+        members = dict(defaults)
+        for field, value in message.ListFields():
+            if field.is_extension:
                 continue
-            self.spend(len(field.name) + 4)
-            members[field.name] = self._field(field, getattr(message, field.name), depth)
-        return members
+            if field.name not in defaults:
+                self.spend(len(field.name) + 4)
+            members[field.name] = self._field(field, value, depth)
+        if len(members) == len(defaults):
+            return members
+        return {name: members[name] for name in sorted(members, key=places.__getitem__)}
+
+    def _defaults_of(self, message: Message) -> Defaults:
+        """Return what the fields are that cannot say that they are not there, and what it costs.
+
+        A message of no bytes may have hundreds of fields: none is looked at for each.
+        """
+        descriptor: Any = message.DESCRIPTOR
+        found = self._defaults.get(descriptor.full_name)
+        if found is None:
+            fields = [field for field in descriptor.fields if not field.has_presence]
+            values = {field.name: _default_of(field) for field in fields}
+            cost = sum(len(field.name) + 4 + (not field.is_repeated) for field in fields)
+            places = {field.name: place for place, field in enumerate(descriptor.fields)}
+            found = self._defaults[descriptor.full_name] = values, cost, places
+        return found
 
     def _well_known(self, message: Message) -> Any:
         self.spend(message.ByteSize())
@@ -277,7 +308,7 @@ class _Walker:
         if depth <= 1:
             raise _TooDeep
         self.spend(2 * len(value))
-        if field.message_type is None or not field.message_type.GetOptions().map_entry:
+        if not _is_map(field):
             return [self._value(field, item, depth - 1) for item in value]
         inner = field.message_type.fields_by_name["value"]
         found = dict[str, Any]()
@@ -294,6 +325,18 @@ class _Walker:
         found = _text(value) if convert is None else convert(field, value)
         self.spend(len(found) if isinstance(found, str) else 1)
         return found
+
+
+def _default_of(field: Any) -> Any:
+    """Return what JSON has for a field without a value."""
+    if field.is_repeated:
+        return {} if _is_map(field) else []
+    convert = _CONVERSIONS.get(field.type)
+    return field.default_value if convert is None else convert(field, field.default_value)
+
+
+def _is_map(field: Any) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _text(value: Any) -> Any:

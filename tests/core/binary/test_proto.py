@@ -296,7 +296,7 @@ def test_hostile_messages_are_bounded() -> None:
     empty = Thing(many_bool=[False] * 1_000)
     found = to_json(empty.SerializeToString(), most=500)
     assert found.reason == "document_too_large"
-    assert found.message == "The payload becomes more than 500 bytes of JSON."
+    assert found.message == "The payload has, or becomes as JSON, more than 500 bytes."
 
 
 @pytest.mark.parametrize(
@@ -315,3 +315,11 @@ def test_descriptors_that_cannot_be_used_are_told(files: bytes, message: str, pr
     assert (
         str(error.value) == f"s.desc is not a set of descriptors as protoc makes them: {problem}."
     )
+
+
+def test_a_message_that_is_longer_than_its_document_may_be_is_not_even_parsed() -> None:
+    """In memory each two bytes of it may be a message of a kilobyte."""
+    empty = Thing(many_string=[""] * 300).SerializeToString()
+    assert to_json(empty, most=len(empty) - 1).reason == "document_too_large"
+    unknown = b"\xf8\x7f\0" * 100  # a field that the schema does not have
+    assert to_json(unknown, most=299).reason == "document_too_large"
