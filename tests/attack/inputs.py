@@ -22,6 +22,8 @@ MARK = "Zq7PayloadXk"
 
 _NUMBER = "8675309"
 _LARGEST = 2**20 - 512  # of a document
+_LARGEST_RECORD = 10 * 2**20 - 200  # of a stream
+_MOST_UNPACKED, _MOST_DOCUMENTS = 2**23, 100_000  # of a stream record, so that many can be tried
 _UUID = "0e984725-c51c-4bf4-9960-e1c80e27aba0"
 
 
@@ -194,6 +196,71 @@ _WRAPPERS: dict[str, Callable[[bytes, list[bytes]], bytes]] = {
 def wrapped(texts: list[bytes], recipe: Recipe) -> bytes:
     """Frame documents, and compress them or put a header before them."""
     return _WRAPPERS[recipe.wrapper](framed(texts, recipe.framing), texts)
+
+
+_KEEP = 'keep = ["$.k"]\n'
+RULES = {
+    "none": "",
+    "each": f'[[envelope]]\neach = "$.e"\n{_KEEP}',
+    "each of each": (
+        f'[[envelope]]\neach = "$.e"\nkeep = ["$.k", "$.f"]\n[[envelope]]\neach = "$.f"\n{_KEEP}'
+    ),
+    "parse": '[[envelope]]\nwhen = { "$.p" = { present = true } }\nparse = "$.p"\n'
+    'keep = { k0 = "$.k" }\n' + f'[[envelope]]\nparse = "$.p"\n{_KEEP}',
+    "lift": f'[[envelope]]\nlift = "$.v"\n{_KEEP}',
+    "dynamodb": '[[envelope]]\nlift = "$.v"\ndecode = "dynamodb"\n',
+}
+"""The rules of a stream, by the envelopes that stand around its documents."""
+
+
+def enveloped(text: bytes, recipe: Recipe) -> bytes:
+    """Put a document into an envelope, as often as it takes it; it need not be JSON."""
+    kept = b'"k":"%b"' % (b"k" * recipe.kept)
+    count = min(recipe.elements, (_LARGEST - recipe.kept) // (len(text) + 1))
+    match recipe.envelope:
+        case "each":
+            return b'{%b,"e":[%b]}' % (kept, b",".join([text] * count))
+        case "each of each":
+            side = int(count**0.5)
+            each = b",".join([text] * side)
+            return b'{%b,"f":[%b],"e":[%b]}' % (kept, each, each)
+        case "parse":
+            twice = json.dumps(text.decode("utf-8", "replace"))
+            return b'{%b,"p":%b}' % (kept, json.dumps(f'{{"p":{twice}}}').encode())
+        case "lift":
+            return b'{%b,"v":%b}' % (kept, text)
+        case "dynamodb":
+            return b'{"v":{"f0":{"L":[%b]}}}' % b",".join([b'{"N":"1"}'] * count)
+        case _:
+            return text
+
+
+def _lines_of(recipe: Recipe) -> list[bytes]:
+    """Return the documents of one payload of an aggregate."""
+    texts = texts_of(recipe)
+    document = enveloped(texts[0], recipe)
+    return [document] * max(1, min(recipe.size // (len(document) + 1), len(texts), 9_999))
+
+
+def _times(lines: list[bytes], payload: bytes, recipe: Recipe) -> int:
+    """Return how often a payload is in an aggregate."""
+    found = len(lines) * max(1, recipe.elements if recipe.envelope.startswith("each") else 1)
+    most = (
+        recipe.payloads,
+        _MOST_UNPACKED // (len(lines) * (len(lines[0]) + 1)),
+        _MOST_DOCUMENTS // found,
+        _LARGEST_RECORD // (len(payload) + 12),
+    )
+    return max(1, min(most))
+
+
+def stream_record_of(recipe: Recipe) -> tuple[bytes, int]:
+    """Return an aggregate of the same payload again and again, and the bytes that it unpacks to."""
+    lines = _lines_of(recipe)
+    payload = wrapped(lines, recipe)
+    count = _times(lines, payload, recipe)
+    unpacked = count * len(lines) * (len(lines[0]) + 1)
+    return _aggregate([payload] * count, "aggregate"), unpacked
 
 
 def stream_records_of(recipe: Recipe) -> list[bytes]:

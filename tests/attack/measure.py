@@ -21,8 +21,7 @@ import msgspec
 from pipeline.adapters.memory import MemoryStore
 from pipeline.adapters.schemas import read_datasets
 from pipeline.adapters.telemetry import Telemetry
-from pipeline.attempt import Attempt
-from pipeline.core.envelope import Envelope
+from pipeline.attempt import Attempt, decoder_of, envelope_of
 from pipeline.core.errors import Defect, FileError, PipelineError
 from pipeline.core.events import event_item
 from pipeline.core.records import Limits, StreamRecord
@@ -32,7 +31,15 @@ from pipeline.files.blocks import batches_of
 from pipeline.flow import Pipeline
 from pipeline.handlers._kinesis import respond
 
-from .inputs import MARK, dataset_of, file_of, stream_records_of, texts_of
+from .inputs import (
+    MARK,
+    RULES,
+    dataset_of,
+    file_of,
+    stream_record_of,
+    stream_records_of,
+    texts_of,
+)
 from .recipes import Recipe
 
 _ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
@@ -45,11 +52,15 @@ _PATIENCE = 120.0  # seconds
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What an input cost. A unit is a MiB unpacked, or 50,000 documents, or 200 objects."""
+    """What an input cost. A unit is a MiB unpacked, or 50,000 documents, or 200 objects.
+
+    `megabytes` is what the memory grew by, `peak` all of the process'.
+    """
 
     seconds: float
     megabytes: float
     units: float
+    peak: float = 0.0
     leaked: bool = False
     failed: str = ""
 
@@ -83,15 +94,11 @@ class _Context:
 
 def run(recipe: Recipe) -> Cost:
     """Take an input down the road in this process."""
-    void = _Void("void")
-    pipeline = Pipeline(Router([dataset_of(recipe)]), Limits(), void, void)
+    void, limits = _Void("void"), Limits()
+    envelope = envelope_of(parse_stream(RULES[recipe.envelope], "stream.toml"), limits)
+    pipeline = Pipeline(Router([dataset_of(recipe)]), limits, void, void, envelope=envelope)
     messages = list[str]()
-    make = file_of if recipe.kind == "files" else stream_records_of
-    made: Any = make(recipe)
-    unpacked, count = _size_of(recipe)
-    if recipe.kind != "files":
-        unpacked = max(unpacked, sum(map(len, made)))
-        made = _event_of(made)
+    made, unpacked, count = _made_of(recipe)
     memory, begun, failed = _peak(), _spent(), ""
     try:
         documents = (
@@ -105,19 +112,28 @@ def run(recipe: Recipe) -> Cost:
     seconds, megabytes = _spent() - begun, (_peak() - memory) / _KIB
     units = unpacked / _MIB + max(documents, count) / _DOCUMENTS_A_UNIT
     units += void.stored / _OBJECTS_A_UNIT
-    return Cost(seconds, megabytes, max(units, 0.5), MARK in "\n".join(messages), failed)
+    leaked, peak = MARK in "\n".join(messages), _peak() / _KIB
+    return Cost(seconds, megabytes, max(units, 0.5), peak, leaked, failed)
 
 
-def run_stream_record(data: bytes, schemas: Path, rules: str = "") -> Cost:
+def run_stream_record(
+    data: bytes, schemas: Path, rules: str = "", written: Path | None = None
+) -> Cost:
     """Take one stream record down the road; the memory is all of this process', not what grew.
 
-    `rules` is the text of a stream.toml; "" stands for a stream without envelopes.
+    `rules` is the text of a stream.toml; "" stands for a stream of JSON without envelopes. `written`
+    is where the folder of its writers' schemas is.
     """
     void, messages, limits = _Void("void"), list[str](), Limits()
-    read = parse_stream(rules, "stream.toml").rules
-    envelope = Envelope(read, limits) if read else None
-    router = Router(read_datasets(schemas))
-    pipeline = Pipeline(router, limits, void, void, envelope=envelope)
+    stream = parse_stream(rules, "stream.toml")
+    pipeline = Pipeline(
+        Router(read_datasets(schemas)),
+        limits,
+        void,
+        void,
+        envelope=envelope_of(stream, limits),
+        decoder=decoder_of(stream, written or schemas, ""),
+    )
     event, begun = _event_of([data]), _spent()
     _store_event(event, pipeline, messages)
     report = json.loads(messages[0])
@@ -136,6 +152,18 @@ def _event_of(records: Sequence[bytes]) -> dict[str, Any]:
 def _store_event(event: dict[str, Any], pipeline: Pipeline, messages: list[str]) -> int:
     respond(event, _Context(), pipeline, 1.0, Telemetry(messages.append, lambda: 0.0))
     return sum(json.loads(line).get("Documents", 0) for line in messages)
+
+
+def _made_of(recipe: Recipe) -> tuple[Any, int, int]:
+    """Return a file or an event, the bytes that it unpacks to, and its documents where known."""
+    if recipe.kind == "records":
+        record, unpacked = stream_record_of(recipe)
+        return _event_of([record]), unpacked, 0
+    unpacked, count = _size_of(recipe)
+    if recipe.kind == "files":
+        return file_of(recipe), unpacked, count
+    records = stream_records_of(recipe)
+    return _event_of(records), max(unpacked, sum(map(len, records))), count
 
 
 def _size_of(recipe: Recipe) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 
 import pyarrow as pa
+from google.protobuf import descriptor_pb2
 
 from pipeline.core.kpl import UserRecord, aggregate
 from pipeline.core.magic import ZSTD_FRAME
@@ -177,3 +178,82 @@ POISONED_ENVELOPES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "one document each, lifted": (_EACH, lambda: _of(_envelope(b"{}", 1, 0))),
 }
 """Stream records with the rules of their streams."""
+
+
+def rules_of(format_: str, framing: str) -> str:
+    """Return the rules of a stream of such payloads, whose writers' schema is in `_w`."""
+    without = f'schema = "{WRITTEN[format_][0]}"\n' if framing == "none" else ""
+    return f'[payload]\nformat = "{format_}"\nframing = "{framing}"\nschemas = "_w"\n{without}'
+
+
+def _descriptors() -> bytes:
+    """Return a message that may have itself many times, and whose other fields have defaults."""
+    file = descriptor_pb2.FileDescriptorProto(name="many.proto", syntax="proto3")
+    field = descriptor_pb2.FieldDescriptorProto
+    message = file.message_type.add(name="Many")
+    message.field.add(
+        name="n", number=1, label=field.LABEL_REPEATED, type=field.TYPE_MESSAGE, type_name=".Many"
+    )
+    for number in range(2, 100):
+        kind = field.TYPE_INT32
+        message.field.add(name=f"f{number}", number=number, label=field.LABEL_OPTIONAL, type=kind)
+    return descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
+
+
+def _schema() -> bytes:
+    """Return a record whose arrays have elements of no bytes, and whose first may be empty."""
+    none = {"type": "record", "name": "None", "fields": []}
+    fields = [
+        {"name": "a", "type": {"type": "array", "items": "null"}},
+        {"name": "b", "type": {"type": "array", "items": none}},
+        {"name": "c", "type": {"type": "array", "items": {"type": "array", "items": "null"}}},
+    ]
+    return json.dumps({"type": "record", "name": "Many", "fields": fields}).encode()
+
+
+WRITTEN: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "avro": ("7.avsc", _schema),
+    "protobuf": ("7.desc", _descriptors),
+}
+"""The writers' schema of a format: the name of its file, and what is in it."""
+_ID = b"\0\0\0\0\7"
+
+
+def _nulls(count: int, element: bytes = b"") -> bytes:
+    """Return an array of Avro, whose elements take no bytes, or few."""
+    number, written = count << 1, bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(written) + bytes([number]) + element * count + b"\0"
+
+
+_SOME, _MANY = 2**14, 2**18  # payloads; what they cost is in proportion
+POISONED_PAYLOADS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+    "messages of one field": ("protobuf", "none", lambda: _of(b"\x10\1", _MANY)),
+    "messages of nothing": ("protobuf", "none", lambda: _of(b"", _SOME)),
+    "headers before nothing": ("protobuf", "confluent", lambda: _of(_ID + b"\0", _SOME)),
+    "messages of empty messages": ("protobuf", "none", lambda: _of(b"\n\0" * 2**19)),
+    "messages of some empty messages": ("protobuf", "none", lambda: _of(b"\n\0" * 900)),
+    "messages that break at their end": ("protobuf", "none", lambda: _of(b"\n\0" * 900 + b"\n")),
+    "records of empty arrays": ("avro", "none", lambda: _of(b"\0\0\0", _MANY)),
+    "headers of unknown schemas": ("avro", "confluent", lambda: _of(b"\0\0\0\1\0\0", _SOME)),
+    "records of a billion nulls": ("avro", "none", lambda: _of(_nulls(2**30) + b"\0\0", _SOME)),
+    "records of many nulls": ("avro", "none", lambda: _of(_nulls(200_000) + b"\0\0", _SOME)),
+    "records of many empty records": (
+        "avro",
+        "none",
+        lambda: _of(b"\0" + _nulls(340_000) + b"\0", _SOME),
+    ),
+    "records of empty arrays in an array": (
+        "avro",
+        "none",
+        lambda: _of(b"\0\0" + _nulls(170_000, b"\0"), 10),
+    ),
+    "records that break at their end": (
+        "avro",
+        "none",
+        lambda: _of(_nulls(200_000) + b"\0", _SOME),
+    ),
+}
+"""Stream records with the format and the framing of their payloads."""

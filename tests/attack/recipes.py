@@ -28,10 +28,15 @@ SCHEMAS = (
     "rules", "json", "bytes", "keep", "reject", "aliases",
 )  # fmt: skip
 DOCUMENTS = ("object", "leaf", "number", "empty object", "unknown members")
+ENVELOPES = ("none", "each", "each of each", "parse", "lift", "dynamodb")
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """An input: `size` is the bytes that it unpacks to, `length` those of a leaf."""
+    """An input: `size` is the bytes that it unpacks to, `length` those of a leaf.
+
+    Of a stream record, `size` is what one of its `payloads` unpacks to, each of envelopes with as many
+    `elements`, and with `kept` bytes that their rules keep for each.
+    """
 
     kind: str
     document: str = "object"
@@ -44,6 +49,10 @@ class Recipe(msgspec.Struct, frozen=True):
     members: int = 1
     size: int = 2**18
     partitions: int = 1
+    envelope: str = "none"
+    payloads: int = 1
+    elements: int = 1
+    kept: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{gene} {getattr(self, gene)}" for gene in KINDS[self.kind])
@@ -60,6 +69,10 @@ _GENES: dict[str, tuple[Any, ...]] = {
     "members": (1, 2, 10, 100, 5_000),
     "size": (2**16, 2**18, 2**19, 2**20),
     "partitions": (1, 1, 10, 300),
+    "envelope": ENVELOPES,
+    "payloads": (1, 10, 300, 10_000),
+    "elements": (0, 1, 10, 1_000, 30_000),
+    "kept": (0, 10, 1_000, 14_000),
 }
 # What is tried of each kind; the other genes stay as they are.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -69,7 +82,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "schemas": ("leaf", "schema", "length", "members", "size"),
     "partitions": ("partitions", "leaf", "length", "size"),
     "files": ("document", "framing", "wrapper", "leaf", "length", "size"),
-}
+    "records": (
+        "document", "leaf", "length", "wrapper", "envelope", "payloads", "elements", "kept", "size",
+    ),
+}  # fmt: skip
 
 
 def first_of(kind: str, random: Random) -> Recipe:

@@ -24,7 +24,13 @@ def small_recipes(kind: str, count: int) -> list[Recipe]:
         recipes.append(changed(recipes[-1], random))
     return [
         msgspec.structs.replace(
-            recipe, size=_SMALL, length=min(recipe.length, 300), members=min(recipe.members, 10)
+            recipe,
+            size=_SMALL,
+            length=min(recipe.length, 300),
+            members=min(recipe.members, 10),
+            payloads=min(recipe.payloads, 3),
+            elements=min(recipe.elements, 10),
+            kept=min(recipe.kept, 100),
         )
         for recipe in recipes
     ]
