@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -179,7 +180,7 @@ def test_the_page_brings_all_it_needs_and_may_load_nothing_else(page: Page) -> N
 
 
 def test_the_script_makes_no_markup_of_documents() -> None:
-    script = (ROOT / "pipeline" / "page" / "page.js").read_text("utf-8")
+    script = files("pipeline.page").joinpath("page.js").read_text("utf-8")
     assert re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script) == []
 
 
