@@ -120,13 +120,16 @@ def named(answers: Answers) -> Counter[tuple[str, str, str]]:
 
 
 def lose_rows(store: MemoryStore, random: Random) -> None:
-    """Delete a Parquet object, and all others that have one of its rows."""
+    """Delete a Parquet object, and all others that have one of its rows, CSV among them."""
     keys = [key for key in store.list() if key.endswith(".parquet")]
     rows = {key: identities(store.get(key)) for key in keys}
     victim = random.choice(keys)
     for key in keys:
         if rows[key] & rows[victim]:
             store.delete(key)
+            twin = key.replace("/parquet/", "/csv/").removesuffix("parquet") + "csv"
+            if twin in store.objects:
+                store.delete(twin)
 
 
 def identities(body: bytes) -> set[tuple[object, ...]]:

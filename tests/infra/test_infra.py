@@ -383,8 +383,13 @@ def configuration(stack: Stack, name: str) -> dict[str, Any]:
 def test_the_function_for_files_stores_where_the_streams_does(stack: Stack) -> None:
     files, function = (configuration(stack, name) for name in ("FilesFunction", "Function"))
     variables = dict(function["Environment"]["Variables"])
-    for name, value in (("PIPELINE_FUSE_PERCENT", "0"), ("PIPELINE_FUSE_COUNT", "100")):
-        assert variables.pop(name) == value  # of the stream alone
+    of_the_stream = {
+        "PIPELINE_FUSE_PERCENT": "0",
+        "PIPELINE_FUSE_COUNT": "100",
+        "PIPELINE_REGISTRY_CREDENTIALS": "",
+    }
+    for name, value in of_the_stream.items():
+        assert variables.pop(name) == value
     assert files["Environment"]["Variables"] == variables
     assert (files["MemorySize"], files["Timeout"]) == (1_769, 300)
     assert translated()["Parameters"]["FilesMemoryMegabytes"]["MinValue"] >= 1_024

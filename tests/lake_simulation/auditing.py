@@ -36,15 +36,15 @@ def check_audit(world: World) -> None:
         raise world.broken(f"the audit says {findings[0].sentence}")
     if every_hour(world) != 0:
         raise world.broken("the hourly audit misses rows that are there")
-    planted, kind = _LOSSES[world.seed % len(_LOSSES)]
+    planted, kinds = _LOSSES[world.seed % len(_LOSSES)]
     if not planted(world):
         return
     found = {finding.kind for finding in _of_ours(audit(world))}
     world.counts[f"audited {planted.__name__}"] += 1
-    if kind not in found:
+    if not kinds & found:
         raise world.broken(f"{planted.__name__} is not found, but {found or 'nothing'}")
     # Rows that are in the table, and among the forgotten, too, as that was cut short, count twice.
-    if kind == "missing" and not world.forgotten and not every_hour(world):
+    if "missing" in found and not world.forgotten and not every_hour(world):
         raise world.broken(f"{planted.__name__} is not found every hour")
 
 
@@ -159,10 +159,11 @@ def the_table_is_emptied(world: World) -> bool:
     return True
 
 
-_LOSSES: list[tuple[Callable[[World], bool], str]] = [
-    (a_row_is_deleted, "missing"),
-    (a_file_is_appended_again, "doubled"),
-    (a_segment_is_damaged, "unreadable"),
-    (a_record_is_never_delivered, "undelivered"),
-    (the_table_is_emptied, "missing"),
+# Where no census that is left counts a row, it is the stream that misses it.
+_LOSSES: list[tuple[Callable[[World], bool], set[str]]] = [
+    (a_row_is_deleted, {"missing", "undelivered"}),
+    (a_file_is_appended_again, {"doubled"}),
+    (a_segment_is_damaged, {"unreadable"}),
+    (a_record_is_never_delivered, {"undelivered"}),
+    (the_table_is_emptied, {"missing"}),
 ]

@@ -34,7 +34,7 @@ from pipeline.core.records import Batch, Chunk, Limits, Provenance, Reject, Widt
 from pipeline.core.routing import Router
 
 CHUNK = 50
-PLANTED_IS_FOUND_WITHIN = range(1, 51)  # seeds
+PLANTED_IS_FOUND_WITHIN = range(1, 101)  # seeds
 
 
 @pytest.mark.parametrize("first", range(1, 501, CHUNK))
