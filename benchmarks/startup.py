@@ -20,6 +20,7 @@ _S3 = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
 }  # fmt: skip
+_OF_THE_MACHINE = ("_CA_BUNDLE", "_PROXY")
 _STEPS = ("import", "the first event, datasets read", "the second")
 
 
@@ -28,9 +29,12 @@ def ask(*arguments: str, **environment: str) -> dict[str, Any]:
 
     It may keep bytecode, as the artifact holds it: some machines forbid that, and would then have
     ours compiled each time, and not the libraries, whose bytecode came with their installation.
+    Nor does it get certificates and proxies of this machine, with which boto3 would write alone.
     """
     inherited = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONDONTWRITEBYTECODE" and not name.upper().endswith(_OF_THE_MACHINE)
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.fresh", *arguments],
