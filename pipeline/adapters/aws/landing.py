@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
-from pipeline.adapters.aws.s3 import OF_A_LISTING, check_origin, s3_client
+from pipeline.adapters.aws.s3 import list_objects, s3_client
 from pipeline.adapters.landing import Version
 from pipeline.bucket_settings import NO_DEMANDS, S3Settings
 
@@ -43,17 +43,9 @@ class S3Landing:
     def versions(self, prefix: str) -> Iterator[Version]:
         """Yield the objects, a page of up to 1,000 at a time."""
         call = self._call("list", "s3:ListBucket", prefix)
-        paginator = self._client.get_paginator("list_objects_v2")
-        pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._base + prefix))
-        while True:
-            with translate_errors(call):
-                page = next(pages, None)
-            if page is None:
-                return
-            check_origin(page, call, OF_A_LISTING)
-            for entry in page.get("Contents", ()):
-                key = entry["Key"].removeprefix(self._base)
-                yield Version(key, entry["ETag"], entry["Size"], entry["LastModified"].timestamp())
+        for entry in list_objects(self._client, self._bucket, self._base + prefix, call):
+            key = entry["Key"].removeprefix(self._base)
+            yield Version(key, entry["ETag"], entry["Size"], entry["LastModified"].timestamp())
 
     def read(self, version: Version) -> bytes | None:
         """Return the object's bytes, if it is that version."""

@@ -83,6 +83,21 @@ def check_origin(response: Mapping[str, Any], call: Call, members: tuple[str, ..
         raise StoreRefused(call.sentence(reason, remedy))
 
 
+def list_objects(client: S3Client, bucket: str, prefix: str, call: Call) -> Iterator[Any]:
+    """Yield what S3 says of each object whose key starts with `prefix`, a page at a time.
+
+    Raises `StoreError`, in the words of `call`.
+    """
+    pages = iter(client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
+    while True:
+        with translate_errors(call):
+            page = next(pages, None)
+        if page is None:
+            return
+        check_origin(page, call, OF_A_LISTING)
+        yield from page.get("Contents", ())
+
+
 def _check_stored(response: Mapping[str, Any], call: Call, body: bytes) -> None:
     """Raise `StoreError` unless S3 says that it has stored this body.
 
@@ -149,16 +164,8 @@ class S3Store:
         """Yield the keys that start with `prefix`, a page of up to 1,000 at a time."""
         bucket = f"arn:{self._partition()}:s3:::{self._bucket}"
         call = Call(S3, "list", "s3:ListBucket", f"{self.uri}/{prefix}", bucket)
-        paginator = self._client.get_paginator("list_objects_v2")
-        pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._base + prefix))
-        while True:
-            with translate_errors(call):
-                page = next(pages, None)
-            if page is None:
-                return
-            check_origin(page, call, OF_A_LISTING)
-            for entry in page.get("Contents", ()):
-                yield entry["Key"].removeprefix(self._base)
+        for entry in list_objects(self._client, self._bucket, self._base + prefix, call):
+            yield entry["Key"].removeprefix(self._base)
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, if there is one."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pipeline.adapters.aws.errors import S3, Call, translate_errors
-from pipeline.adapters.aws.s3 import OF_A_LISTING, OF_AN_OBJECT, check_origin, s3_client
+from pipeline.adapters.aws.s3 import OF_AN_OBJECT, check_origin, list_objects, s3_client
 from pipeline.core.errors import DatasetError, ObjectChanged, ObjectMissing
 from pipeline.core.payload_format import SUFFIX
 from pipeline.core.stored_layout import LAYOUT_FILE
@@ -112,20 +112,9 @@ class SchemaPrefix:
 
     def _listed(self) -> Iterator[SchemaObject]:
         call = self._call("list", "s3:ListBucket", "", self.bucket)
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix
-            )
-        )
-        while True:
-            with translate_errors(call):
-                page = next(pages, None)
-            if page is None:
-                return
-            check_origin(page, call, OF_A_LISTING)
-            for entry in page.get("Contents", ()):
-                path = entry["Key"].removeprefix(self.prefix)
-                yield SchemaObject(path, entry["ETag"], entry["Size"], entry["LastModified"])
+        for entry in list_objects(self._client, self.bucket, self.prefix, call):
+            path = entry["Key"].removeprefix(self.prefix)
+            yield SchemaObject(path, entry["ETag"], entry["Size"], entry["LastModified"])
 
     def _read(self, listed: SchemaObject) -> bytes:
         resource = f"{self.bucket}/{self.prefix}*"
