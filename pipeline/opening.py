@@ -18,7 +18,7 @@ from pipeline.core.ledger import Coverage, Names
 from pipeline.core.parts import NARROW, Part
 from pipeline.core.payload import check_documents, unpack_payloads
 from pipeline.core.protection import Protection, check_protected
-from pipeline.core.records import Batch, Chunk, Fuse, Limits, Reject
+from pipeline.core.records import Batch, Chunk, Fuse, Limits, Reject, Width
 from pipeline.core.routing import Router
 
 
@@ -106,10 +106,7 @@ def open_documents(
     """Take a batch as far as its documents, for whoever only looks at what there is."""
     user_records, unopened = deaggregate(batch)
     within = _payload_limits(limits, envelope)
-    if decoder is not None and not batch.one_document_per_record:
-        parts = decode_payloads(user_records, decoder, within)
-    else:
-        parts = unpack_payloads(user_records, within, each_line=each_line)
+    parts = _opened(user_records, within, NARROW, decoder, each_line=each_line)
     opened = as_they_are(parts) if envelope is None else unwrap(parts, envelope, limits, NARROW)
     for part in opened:
         yield part._replace(rejects=[*unopened, *part.rejects])
@@ -130,17 +127,30 @@ def _originals(user_records: list[Chunk], pipeline: Pipeline) -> Originals | Non
 
 
 def _unpacked(user_records: Chunk, pipeline: Pipeline) -> Iterator[Part]:
-    is_file = user_records.provenance.batch.one_document_per_record
-    if pipeline.decoder is not None and not is_file:
-        limits, width = pipeline.payload_limits, pipeline.router.width
-        return decode_payloads(user_records, pipeline.decoder, limits, width)
-    return unpack_payloads(
+    return _opened(
         user_records,
         pipeline.payload_limits,
         pipeline.router.width,
+        pipeline.decoder,
         each_line=pipeline.each_line,
         fast=pipeline.fast_paths,
     )
+
+
+def _opened(
+    user_records: Chunk,
+    limits: Limits,
+    width: Width,
+    decoder: Decoder | None,
+    *,
+    each_line: bool,
+    fast: bool = True,
+) -> Iterator[Part]:
+    """Open payloads, which a stream may say are not JSON; those of files always are."""
+    is_file = user_records.provenance.batch.one_document_per_record
+    if decoder is not None and not is_file:
+        return decode_payloads(user_records, decoder, limits, width)
+    return unpack_payloads(user_records, limits, width, each_line=each_line, fast=fast)
 
 
 def _unwrapped(parts: Iterator[Part], pipeline: Pipeline) -> Iterator[Unwrapped]:

@@ -59,14 +59,20 @@ def shop() -> descriptor_pb2.FileDescriptorProto:
     thing.field.add(
         name="colour", number=53, type=F.TYPE_ENUM, type_name=".shop.Thing.Colour", label=F.LABEL_OPTIONAL
     )  # fmt: skip
+    add_counts(thing, 54, "shop")
+    return file
+
+
+def add_counts(thing: descriptor_pb2.DescriptorProto, number: int, package: str) -> None:
+    """Add the map `counts`, of numbers by text."""
     entry = thing.nested_type.add(name="CountsEntry")
     entry.options.map_entry = True
     entry.field.add(name="key", number=1, type=F.TYPE_STRING, label=F.LABEL_OPTIONAL)
     entry.field.add(name="value", number=2, type=F.TYPE_INT64, label=F.LABEL_OPTIONAL)
+    type_name = f".{package}.Thing.CountsEntry"
     thing.field.add(
-        name="counts", number=54, type=F.TYPE_MESSAGE, type_name=".shop.Thing.CountsEntry", label=F.LABEL_REPEATED
+        name="counts", number=number, type=F.TYPE_MESSAGE, type_name=type_name, label=F.LABEL_REPEATED
     )  # fmt: skip
-    return file
 
 
 def descriptors(file: descriptor_pb2.FileDescriptorProto) -> bytes:
@@ -241,13 +247,7 @@ def older() -> descriptor_pb2.FileDescriptorProto:
     thing.field.add(
         name="any", number=2, type=F.TYPE_MESSAGE, type_name=".google.protobuf.Any", label=F.LABEL_OPTIONAL
     )  # fmt: skip
-    entry = thing.nested_type.add(name="CountsEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=F.TYPE_STRING, label=F.LABEL_OPTIONAL)
-    entry.field.add(name="value", number=2, type=F.TYPE_INT64, label=F.LABEL_OPTIONAL)
-    thing.field.add(
-        name="counts", number=3, type=F.TYPE_MESSAGE, type_name=".old.Thing.CountsEntry", label=F.LABEL_REPEATED
-    )  # fmt: skip
+    add_counts(thing, 3, "old")
     return file
 
 
